@@ -1,0 +1,30 @@
+# The five commands a newcomer needs. PYTHON may name any interpreter from 3.11 on.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+.PHONY: setup demo test check clean
+
+setup: $(VENV)/.ready
+
+# One stamp: a half-finished set-up is never taken for a whole one.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedgan needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(RUN) -m experiments.demo
+
+test: setup
+	$(RUN) -m pytest -m 'not slow'
+
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,130 @@
+"""Decoded images: uint8 in memory, [-1, 1] on the device; their splits and their partition into clients."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedgan.rng import keyed_generator
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images, decoded once and kept as bytes.
+
+    Attributes:
+        images: uint8, (N, C, H, W); C is 1 (grey) or 3 (RGB).
+        labels: int64, (N,), each in [0, len(classes)).
+        classes: the classes' names, in the order of their labels.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == torch.uint8, self.images.dtype
+        assert self.images.ndim == 4, self.images.shape
+        assert self.labels.shape == self.images.shape[:1], (self.labels.shape, self.images.shape)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> "ImageSet":
+        """The images at ``indices`` (int64, (M,)), in that order."""
+        return ImageSet(self.images[indices], self.labels[indices], self.classes)
+
+    def to(self, device: torch.device) -> "ImageSet":
+        """The same on ``device``, still as bytes."""
+        return ImageSet(self.images.to(device), self.labels.to(device), self.classes)
+
+    def of_class(self, label: int) -> Tensor:
+        """The images of one class: uint8, (M, C, H, W)."""
+        return self.images[self.labels == label]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images each class has."""
+        return {name: int((self.labels == label).sum()) for label, name in enumerate(self.classes)}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over shape, pixels, labels and class names."""
+        digest = hashlib.sha256(repr((tuple(self.images.shape), self.classes)).encode())
+        digest.update(self.images.cpu().contiguous().numpy().data)
+        digest.update(self.labels.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set with its train and test images (same classes, size and channels)."""
+
+    name: str
+    train: ImageSet
+    test: ImageSet
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names."""
+        return self.train.classes
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
+        return self.train.images.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        return self.train.images.shape[-1]
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 in [0, 255] to float32 in [-1, 1], on the images' device.
+
+    Example:
+        >>> to_float(torch.tensor([0, 255], dtype=torch.uint8))
+        tensor([-1.,  1.])
+    """
+    return images.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """float in [-1, 1] (values beyond are clamped) to uint8 in [0, 255]; the inverse of ``to_float``.
+
+    Example:
+        >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0, 3.0]))
+        tensor([  0, 128, 255, 255], dtype=torch.uint8)
+    """
+    return images.detach().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def partition_iid(num_images: int, num_clients: int, seed: int) -> list[Tensor]:
+    """A random split into disjoint parts whose sizes differ by at most one (Section 4.1.3).
+
+    As in the paper, the last clients take the remainder: 3,297 images over 4 clients give 824, 824, 824, 825.
+
+    Args:
+        num_images: how many images are shared out.
+        num_clients: how many parts.
+        seed: the run's seed.
+
+    Returns:
+        One int64 index tensor per client, ascending.
+
+    Raises:
+        ValueError: with fewer images than clients.
+
+    Example:
+        >>> [len(part) for part in partition_iid(3297, 4, seed=0)]
+        [824, 824, 824, 825]
+    """
+    if num_images < num_clients:
+        raise ValueError(
+            f"fl.num_clients must be at most the number of training images, {num_images}; got {num_clients}"
+        )
+    order = torch.randperm(num_images, generator=keyed_generator(seed, "partition"))
+    bounds = [num_images * i // num_clients for i in range(num_clients + 1)]
+    return [order[start:stop].sort().values for start, stop in zip(bounds, bounds[1:], strict=False)]

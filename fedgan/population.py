@@ -1,0 +1,55 @@
+"""Who the clients are: their shares of the images, and what the attacker did to some of them."""
+
+from dataclasses import dataclass
+
+from fedgan.attacks.base import Attack, Receipt
+from fedgan.checks import check_int
+from fedgan.data import ImageSet, partition_iid
+from fedgan.rng import keyed_generator
+from fedgan.trigger import Trigger
+
+
+@dataclass(frozen=True)
+class Population:
+    """The clients' data before the first round.
+
+    Attributes:
+        data: each client's training images, by id; poisoned where it is malicious.
+        malicious: ids of the malicious clients.
+        trigger: what the attacker pastes; None where nothing is.
+        receipts: one per malicious client.
+    """
+
+    data: tuple[ImageSet, ...]
+    malicious: frozenset[int]
+    trigger: Trigger | None
+    receipts: tuple[Receipt, ...]
+
+
+def populate(images: ImageSet, attack: Attack, num_clients: int, seed: int) -> Population:
+    """Share the training images out (iid, equal parts), draw the malicious clients and poison theirs.
+
+    Raises:
+        ValueError: with fewer images than clients; if the attack does not fit the federation or the images; if
+            it changed none of a malicious client's images.
+    """
+    check_int("fl.num_clients", num_clients, low=1)
+    malicious = attack.choose_malicious(num_clients, seed)
+    channels, image_size = images.images.shape[1], images.images.shape[-1]
+    trigger = attack.trigger(channels, image_size, seed)
+    shares = [images.subset(part) for part in partition_iid(len(images), num_clients, seed)]
+    receipts = []
+    for i in sorted(malicious):
+        clean = shares[i]
+        shares[i] = attack.poison(clean, trigger, keyed_generator(seed, "poison", i))
+        receipts.append(_receipt(i, clean, shares[i], trigger))
+    return Population(tuple(shares), malicious, trigger, tuple(receipts))
+
+
+def _receipt(client: int, before: ImageSet, after: ImageSet, trigger: Trigger | None) -> Receipt:
+    changed = int((before.images != after.images).flatten(1).any(dim=1).sum())
+    if trigger is not None and not changed:
+        raise ValueError(f"attack: changed none of the {len(after)} images of malicious client {client}")
+    pixels = trigger.pattern[0].numel() if trigger is not None else 0
+    area = before.images[0, 0].numel()
+    return Receipt(client, changed, len(after), pixels, pixels / area, after.fingerprint)

@@ -1,0 +1,137 @@
+import pytest
+import torch
+
+from fedgan.attacks.base import Attack
+from fedgan.attacks.random_patch import RandomPatch
+from fedgan.attacks.trigger_attack import POSITIONS, TriggerAttack
+from fedgan.attacks.white_square import WhiteSquare
+from fedgan.data import to_float
+from tests.conftest import random_images
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.mark.parametrize("attack", [WhiteSquare(size=4, margin=2), RandomPatch(size=4, margin=2)])
+def test_the_trigger_is_what_is_pasted_in_minus_one_to_one(attack: TriggerAttack) -> None:
+    """The first code pasted [0, 1] on images in [-1, 1]: its black came out grey."""
+    images = random_images(6, channels=3)
+    trigger = attack.trigger(channels=3, image_size=32, seed=5)
+    poisoned = to_float(attack.poison(images, trigger, rng()).images)
+    assert torch.equal(poisoned[:, :, 26:30, 26:30], to_float(trigger.pattern).expand(6, 3, 4, 4))
+    outside = torch.ones(32, 32, dtype=torch.bool)
+    outside[26:30, 26:30] = False
+    assert torch.equal(poisoned[:, :, outside], to_float(images.images)[:, :, outside])
+
+
+def test_white_is_plus_one_and_random_colours_span_the_range() -> None:
+    white = WhiteSquare(size=4).trigger(channels=1, image_size=32, seed=0)
+    assert to_float(white.pattern).eq(1.0).all()
+    colours = to_float(RandomPatch(size=32).trigger(channels=3, image_size=64, seed=0).pattern)
+    assert colours.min() < -0.99
+    assert colours.max() > 0.99
+    assert colours.mean().abs() < 0.05
+
+
+def test_random_colours_depend_on_the_seed_alone() -> None:
+    first, again, other = (RandomPatch(size=8).trigger(channels=3, image_size=32, seed=s).pattern for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("position", "corner"),
+    [
+        ("bottom_right", (25, 25)),
+        ("bottom_left", (25, 3)),
+        ("top_right", (3, 25)),
+        ("top_left", (3, 3)),
+        ("center", (14, 14)),
+    ],
+)
+def test_positions(position: str, corner: tuple[int, int]) -> None:
+    trigger = WhiteSquare(size=4, margin=3, position=position).trigger(channels=1, image_size=32, seed=0)
+    assert (trigger.top, trigger.left) == corner
+    assert position in POSITIONS
+
+
+@pytest.mark.parametrize(("share", "changed"), [(1.0, 40), (0.5, 20), (0.25, 10), (0.001, 1)])
+def test_share_of_images(share: float, changed: int) -> None:
+    images = random_images(40)
+    attack = WhiteSquare(size=4, poison_share=share)
+    trigger = attack.trigger(channels=1, image_size=32, seed=0)
+    poisoned = attack.poison(images, trigger, rng())
+    assert int((poisoned.images != images.images).flatten(1).any(1).sum()) == changed
+    again = attack.poison(images, trigger, rng())
+    assert torch.equal(poisoned.images, again.images)
+
+
+def test_poisoning_leaves_the_given_images_and_labels_alone() -> None:
+    images = random_images(8)
+    before = images.fingerprint
+    attack = WhiteSquare(size=8)
+    poisoned = attack.poison(images, attack.trigger(channels=1, image_size=32, seed=0), rng())
+    assert images.fingerprint == before
+    assert torch.equal(poisoned.labels, images.labels)
+
+
+def test_malicious_clients_are_drawn_from_the_seed() -> None:
+    attack = WhiteSquare(size=4, malicious=3)
+    drawn = [attack.choose_malicious(8, seed) for seed in range(20)]
+    assert all(len(ids) == 3 and ids <= set(range(8)) for ids in drawn)
+    assert len(set(drawn)) > 5
+    assert drawn[4] == attack.choose_malicious(8, 4)
+
+
+def test_malicious_clients_by_id_and_none_for_the_control() -> None:
+    assert WhiteSquare(size=4, malicious=[2]).choose_malicious(4, 0) == {2}
+    assert WhiteSquare(size=4, malicious=0).choose_malicious(4, 0) == set()
+    assert WhiteSquare(size=4, malicious=[]).choose_malicious(4, 0) == set()
+    assert Attack().choose_malicious(4, 0) == set()
+
+
+@pytest.mark.parametrize(("malicious", "clients"), [(2, 4), (-1, 4), (1, 2), (1, 1), ([0, 1], 4), ([4], 4), ([1, 1], 8)])
+def test_half_or_more_or_unknown_clients_are_refused(malicious: int | list[int], clients: int) -> None:
+    with pytest.raises(ValueError, match="attack.malicious must be fewer than half of fl.num_clients"):
+        WhiteSquare(size=4, malicious=malicious).choose_malicious(clients, 0)
+
+
+def test_largest_minority_is_allowed() -> None:
+    assert len(WhiteSquare(size=4, malicious=1).choose_malicious(3, 0)) == 1
+    assert len(WhiteSquare(size=4, malicious=2).choose_malicious(5, 0)) == 2
+
+
+@pytest.mark.parametrize(("size", "margin", "position"), [(33, 0, "top_left"), (30, 3, "bottom_right"), (33, 9, "center")])
+def test_a_trigger_that_does_not_fit_is_refused(size: int, margin: int, position: str) -> None:
+    with pytest.raises(ValueError, match=f"attack.size must be at most .* got {size}"):
+        WhiteSquare(size=size, margin=margin, position=position).trigger(channels=1, image_size=32, seed=0)
+
+
+def test_a_trigger_may_fill_the_image() -> None:
+    assert WhiteSquare(size=32).trigger(channels=1, image_size=32, seed=0).window == (slice(0, 32), slice(0, 32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"size": 0}, "attack.size must be a whole number of at least 1; got 0"),
+        ({"size": "big"}, "attack.size must be a whole number"),
+        ({"size": 4, "margin": -1}, "attack.margin"),
+        ({"size": 4, "position": "middle"}, "attack.position must be one of bottom_right, .*; got 'middle'"),
+        ({"size": 4, "poison_share": 0.0}, r"attack.poison_share must be a number in \(0, 1\]; got 0.0"),
+        ({"size": 4, "poison_share": 1.1}, "attack.poison_share"),
+        ({"size": 4, "malicious": "one"}, "attack.malicious"),
+        ({"size": 4, "malicious": 0.5}, "attack.malicious"),
+        ({"size": 4, "malicious": True}, "attack.malicious"),
+    ],
+)
+def test_bad_settings(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        WhiteSquare(**settings)  # type: ignore[arg-type]
+
+
+def test_no_attack_changes_nothing() -> None:
+    images = random_images(4)
+    assert Attack().poison(images, None, rng()) is images
+    assert Attack().trigger(1, 32, 0) is None

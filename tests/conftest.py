@@ -1,0 +1,97 @@
+"""What most tests start from: a federation small enough to run in seconds."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+from PIL import Image
+
+from fedgan.cli import CONF
+from fedgan.data import ImageSet
+
+TINY = (
+    "dataset.image_size=32",
+    "dataset.train_per_class=32",
+    "dataset.test_per_class=16",
+    "attack.size=8",
+    "model=dcgan",
+    "model.generator.base_channels=4",
+    "model.discriminator.base_channels=4",
+    "fl.rounds=2",
+    "fl.batch_size=8",
+    "metrics=[none]",
+    "logger=none",
+    "trainer=cpu",
+    "trainer.enable_progress_bar=false",
+    "evaluation.samples_per_class=8",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_hydra_left_over() -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    yield
+    GlobalHydra.instance().clear()
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests neither read nor write the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def configure() -> Callable[..., DictConfig]:
+    """Compose the configuration of a training run: the tiny settings, then the given overrides."""
+
+    def build(*overrides: str, tiny: bool = True) -> DictConfig:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("config", overrides=[*(TINY if tiny else ()), *overrides])
+
+    return build
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Call a command as the shell does, in an empty folder."""
+
+    def run(main: Callable[[], Any], *arguments: str) -> Any:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["command", *arguments])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        try:
+            return main()
+        finally:
+            GlobalHydra.instance().clear()
+            # main() sets it for Hydra; the next call must not take it for the user's wish.
+            monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    return run
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """train/ and test/ with 24 and 6 noise images of each of two classes."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 24), ("test", 6)):
+        for name in ("benign", "malignant"):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "images"
+
+
+def random_images(count: int, *, channels: int = 1, size: int = 32, seed: int = 0) -> ImageSet:
+    """Noise images of two classes in turn."""
+    rng = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 255, (count, channels, size, size), dtype=torch.uint8, generator=rng)
+    return ImageSet(images, torch.arange(count) % 2, ("a", "b"))
