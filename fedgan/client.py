@@ -1,0 +1,204 @@
+"""One client: a generator, a discriminator that never leaves it, and the local step."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.profilers import PassThroughProfiler, Profiler
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fedgan.data import ImageSet, to_float
+from fedgan.losses import Objective
+from fedgan.models.base import Generator
+from fedgan.rng import keyed_generator
+
+OptimizerFactory = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
+Transform = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class Steppable(Protocol):
+    """An optimizer, bare or as Lightning wraps it."""
+
+    def zero_grad(self, set_to_none: bool = ...) -> None: ...
+
+    def step(self) -> object: ...
+
+
+def keep(images: Tensor, rng: torch.Generator) -> Tensor:
+    """The transform that changes nothing."""
+    return images
+
+
+@dataclass
+class LossTally:
+    """Sums over the local steps, kept on the device so that no step waits for the host."""
+
+    steps: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    last: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Count one local step."""
+        self.steps += 1
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in losses.items()}
+        self.last = losses
+
+    def metrics(self) -> dict[str, float]:
+        """The means under the losses' names, and the last step's generator loss."""
+        means = {name: float(total) / self.steps for name, total in self.sums.items()}
+        return means | {"loss_g_last": float(self.last["loss_g"])}
+
+
+class GANClient(LightningModule):
+    """Trains G and D against each other on one client's images (Eq. 4 and 5).
+
+    Inside a federation ``train_locally`` is called once a round; on its own the module is the centralised
+    baseline: ``Trainer.fit(client, loader)`` with batches of (uint8 images, labels).
+
+    Args:
+        generator: (z, labels, noise generator) to images in [-1, 1].
+        discriminator: (images, labels) to logits.
+        loss: the adversarial objective.
+        optimizer_g: makes the generator's optimizer from its parameters.
+        optimizer_d: likewise for the discriminator.
+        augment: what every image, real or fake, goes through before the discriminator sees it.
+        transform_batch: what the real images go through before the step (a defence may set it).
+        seed: of the latents and augmentations when the module trains alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        discriminator: nn.Module,
+        loss: Objective,
+        optimizer_g: OptimizerFactory,
+        optimizer_d: OptimizerFactory,
+        augment: Transform = keep,
+        transform_batch: Transform = keep,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator, self.discriminator, self.loss = generator, discriminator, loss
+        self.augment, self.transform_batch = augment, transform_batch
+        self.seed = seed
+        self.profiler: Profiler = PassThroughProfiler()
+        self.optimizer_g = optimizer_g(generator.parameters())
+        self.optimizer_d = optimizer_d(discriminator.parameters())
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The client's own optimizers: their moments live as long as the run."""
+        return [self.optimizer_g, self.optimizer_d]
+
+    def train_locally(
+        self,
+        data: ImageSet,
+        *,
+        epochs: int,
+        batch_size: int,
+        rng: torch.Generator,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> dict[str, float]:
+        """One local round (Procedure A of Algorithm 1): ``epochs`` passes in batches, the odd rest left out.
+
+        Args:
+            data: the client's images, on the client's device.
+            epochs: local epochs.
+            batch_size: images a step.
+            rng: of the order, the latents and the augmentations; on the client's device.
+            on_step: called after every local step.
+
+        Returns:
+            The scalars of ``ClientUpdate.metrics``.
+        """
+        self.train()
+        tally = LossTally()
+        for _ in range(epochs):
+            for indices in shuffled_batches(len(data), batch_size, rng):
+                tally.add(self.step(data.images[indices], data.labels[indices], rng))
+                on_step()
+        return tally.metrics()
+
+    def step(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        rng: torch.Generator,
+        optimizers: Sequence[Steppable] | None = None,
+    ) -> dict[str, Tensor]:
+        """One update of D and one of G.
+
+        Args:
+            images: uint8, (B, C, H, W).
+            labels: int64, (B,); the fake images are asked for with the same labels.
+            rng: of the latents, noises and augmentations.
+            optimizers: G's and D's as a Trainer wraps them; the client's own by default.
+
+        Returns:
+            Detached scalars: loss_d, loss_g and loss_g_saturating (Eq. 6).
+        """
+        optimizer_g, optimizer_d = optimizers or (self.optimizer_g, self.optimizer_d)
+        with self.profiler.profile("data"):
+            real = self.transform_batch(to_float(images), rng).contiguous(memory_format=torch.channels_last)
+        with self.profiler.profile("D step"):
+            loss_d = self._discriminator_step(real, labels, rng, optimizer_d)
+        with self.profiler.profile("G step"):
+            loss_g, saturating = self._generator_step(labels, rng, optimizer_g)
+        return {"loss_d": loss_d, "loss_g": loss_g, "loss_g_saturating": saturating}
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """The local step when the module trains alone under a Trainer."""
+        wrapped = self.optimizers()
+        assert isinstance(wrapped, list)
+        rng = keyed_generator(self.seed, "alone", self.current_epoch, batch_idx, device=self.device)
+        self.log_dict(self.step(*batch, rng, optimizers=wrapped))
+
+    def _discriminator_step(
+        self, real: Tensor, labels: Tensor, rng: torch.Generator, optimizer: Steppable
+    ) -> Tensor:
+        with torch.no_grad():
+            fake = self._generate(labels, rng)
+        real_logits = self.discriminator(self.augment(real, rng), labels)
+        fake_logits = self.discriminator(self.augment(fake, rng), labels)
+        loss = self.loss.discriminator(real_logits, fake_logits)
+        descend(loss, optimizer)
+        return loss.detach()
+
+    def _generator_step(
+        self, labels: Tensor, rng: torch.Generator, optimizer: Steppable
+    ) -> tuple[Tensor, Tensor]:
+        self.discriminator.requires_grad_(False)  # its gradients would be computed for nothing
+        logits = self.discriminator(self.augment(self._generate(labels, rng), rng), labels)
+        loss = self.loss.generator(logits)
+        descend(loss, optimizer)
+        self.discriminator.requires_grad_(True)
+        return loss.detach(), F.logsigmoid(-logits.detach()).mean()
+
+    def _generate(self, labels: Tensor, rng: torch.Generator) -> Tensor:
+        z = torch.randn(len(labels), self.generator.z_dim, generator=rng, device=labels.device)
+        fake: Tensor = self.generator(z, labels, noise=rng)
+        return fake
+
+
+def descend(loss: Tensor, optimizer: Steppable) -> None:
+    """One gradient step on ``loss``."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def shuffled_batches(count: int, batch_size: int, rng: torch.Generator) -> Iterator[Tensor]:
+    """Index batches of one epoch in a random order; a last batch that is not full is left out.
+
+    Example:
+        >>> rng = torch.Generator().manual_seed(0)
+        >>> [len(batch) for batch in shuffled_batches(10, 4, rng)]
+        [4, 4]
+    """
+    order = torch.randperm(count, generator=rng, device=rng.device)
+    for start in range(0, count - batch_size + 1, batch_size):
+        yield order[start : start + batch_size]

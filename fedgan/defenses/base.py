@@ -1,0 +1,61 @@
+"""The places where a defence may act. The base class acts in none of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedgan.update import ClientUpdate, State
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a defence made of one round's updates.
+
+    Attributes:
+        weights: aggregation weight by client id, for the clients that took part; they sum to 1.
+        flagged: the clients that it holds to be malicious in this round and has acted against.
+        flag_counts: how often each client has been flagged so far, this round included.
+    """
+
+    weights: Mapping[int, float]
+    flagged: frozenset[int] = frozenset()
+    flag_counts: Mapping[int, int] = field(default_factory=dict)
+
+
+class Defense:
+    """No defence. Subclasses override the hooks they need; several defences can be on at once."""
+
+    def setup(self, *, num_clients: int, rounds: int) -> None:
+        """Prepare for a federation, once, before its first round.
+
+        Raises:
+            ValueError: in one line, if this defence could not act in it.
+        """
+
+    def transform_batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Every client's batch of real images before its local step: float in [-1, 1], (B, C, H, W)."""
+        return images
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: int) -> Verdict:
+        """New aggregation weights from this round's updates (in the order of their ids).
+
+        Args:
+            updates: one per client that took part.
+            weights: what the defences before this one made of 1/N.
+            round_: t, counted from 0 as in Algorithm 1.
+        """
+        return Verdict(weights)
+
+    def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float]) -> State | None:
+        """The aggregate in place of the weighted mean (Eq. 3); None leaves it to the next."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The memory that must survive an interruption: numbers, strings, lists, dicts and tensors."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the memory that ``state_dict`` gave."""

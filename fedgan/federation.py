@@ -1,0 +1,207 @@
+"""The round: one Trainer, an epoch is a round, its batch is the ids of the clients that take part."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.profilers import PassThroughProfiler, Profiler
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from fedgan.attacks.base import Attack
+from fedgan.checks import check, check_int, check_number
+from fedgan.client import GANClient, OptimizerFactory
+from fedgan.data import ImageSet, to_uint8
+from fedgan.models.base import Generator
+from fedgan.rng import keyed_generator
+from fedgan.update import ClientUpdate, State
+
+
+class Participants(Dataset[list[int]]):
+    """Who takes part: one item, the ids of ``count`` clients in the round that ``round_`` tells when it is asked.
+
+    Selection has its own random stream, keyed by the round.
+    """
+
+    def __init__(self, num_clients: int, count: int, seed: int, round_: Callable[[], int]) -> None:
+        self.num_clients, self.count, self.seed, self.round_ = num_clients, count, seed, round_
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> list[int]:
+        return draw_participants(self.num_clients, self.count, self.seed, self.round_())
+
+
+def draw_participants(num_clients: int, count: int, seed: int, round_: int) -> list[int]:
+    """``count`` of ``num_clients`` ids without replacement, ascending.
+
+    Example:
+        >>> draw_participants(4, 4, seed=0, round_=7)
+        [0, 1, 2, 3]
+    """
+    order = torch.randperm(num_clients, generator=keyed_generator(seed, "participants", round_))
+    return sorted(order[:count].tolist())
+
+
+class Federation(LightningModule):
+    """Clients and the global generator; the server (a callback) turns their updates into its step.
+
+    Args:
+        clients: the clients, by id; equal at first but for their data.
+        generator: G_server at round 0.
+        data: each client's training images, as it trains on them (poisoned where it is malicious).
+        server_optimizer: makes the optimizer that follows the pseudo-gradient G_server - sum_i w_i G_i;
+            SGD with learning rate 1 is FedAvg (Reddi et al. 2021).
+        attack: may alter the malicious clients' updates.
+        malicious: their ids.
+        local_epochs: local epochs a round.
+        batch_size: images a local step; no client may have fewer.
+        clients_per_round: how many take part in a round; None for all.
+        ema: how much of itself the released generator keeps in each round, in [0, 1); 0 releases G_server.
+        seed: of every random stream.
+    """
+
+    def __init__(
+        self,
+        *,
+        clients: Sequence[GANClient],
+        generator: Generator,
+        data: Sequence[ImageSet],
+        server_optimizer: OptimizerFactory,
+        attack: Attack,
+        malicious: frozenset[int] = frozenset(),
+        local_epochs: int = 1,
+        batch_size: int = 32,
+        clients_per_round: int | None = None,
+        ema: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.clients = nn.ModuleList(clients)
+        self.generator, self.z_dim = generator, generator.z_dim
+        self.released = copy.deepcopy(generator) if ema else generator
+        self.data, self.attack, self.malicious = list(data), attack, malicious
+        self.server_optimizer = server_optimizer
+        self.local_epochs, self.batch_size, self.ema, self.seed = local_epochs, batch_size, ema, seed
+        self.clients_per_round = len(clients) if clients_per_round is None else clients_per_round
+        self._check()
+        self.updates: list[ClientUpdate] = []
+        self.on_local_step: Callable[[int], None] = lambda client_id: None
+        self.profiler: Profiler = PassThroughProfiler()
+        self.seconds = 0.0
+
+    def _check(self) -> None:
+        check_int("fl.local_epochs", self.local_epochs, low=1)
+        check_int("fl.clients_per_round", self.clients_per_round, low=1, high=len(self.clients))
+        check_number("model.ema", self.ema, low=0.0, high=1.0, high_allowed=False)
+        fewest = min(len(images) for images in self.data)
+        check_int("fl.batch_size", self.batch_size, low=1)
+        allowed = f"at most {fewest}, the images of the client that has fewest"
+        check(self.batch_size <= fewest, "fl.batch_size", allowed, self.batch_size)
+
+    @property
+    def round(self) -> int:
+        """t, counted from 0 as in Algorithm 1."""
+        return int(self.current_epoch)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The server's optimizer, over the global generator alone; clients keep their own."""
+        return self.server_optimizer(self.generator.parameters())
+
+    def train_dataloader(self) -> DataLoader[list[int]]:
+        """One batch a round: the ids of the clients that take part."""
+        chosen = Participants(len(self.clients), self.clients_per_round, self.seed, lambda: self.round)
+        return DataLoader(chosen, batch_size=None)
+
+    def on_fit_start(self) -> None:
+        """Put the images on the device, as bytes, and let the clients' steps show up in the profile."""
+        self.data = [images.to(self.device) for images in self.data]
+        self.profiler = self.trainer.profiler  # type: ignore[attr-defined]
+        for i in range(len(self.clients)):
+            self._client(i).profiler = self.profiler
+
+    def training_step(self, batch: list[int], batch_idx: int) -> None:
+        """One round: every participant trains from G_server, then the server steps.
+
+        The server acts in its ``on_before_optimizer_step``, where it turns ``updates`` into the
+        pseudo-gradient by calling ``propose``.
+        """
+        start = time.perf_counter()
+        self.updates = [self.train_client(client_id) for client_id in batch]
+        with self.profiler.profile("server"):
+            self.optimizers().step()  # type: ignore[union-attr]
+            self._release()
+        self.seconds = time.perf_counter() - start
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The released generator's images for (latents, labels), as bytes."""
+        z, labels = batch
+        return to_uint8(self.released(z, labels))
+
+    def train_client(self, client_id: int) -> ClientUpdate:
+        """Send G_server to a client, have it train, and take its update (as its attacker sends it)."""
+        client = self._client(client_id)
+        client.generator.load_state_dict(self.generator.state_dict())
+        metrics = client.train_locally(
+            self.data[client_id],
+            epochs=self.local_epochs,
+            batch_size=self.batch_size,
+            rng=keyed_generator(self.seed, "client", client_id, "round", self.round, device=self.device),
+            on_step=partial(self.on_local_step, client_id),
+        )
+        state = {name: tensor.detach() for name, tensor in client.generator.state_dict().items()}
+        update = ClientUpdate(client_id, len(self.data[client_id]), state, metrics)
+        if client_id in self.malicious:
+            rng = keyed_generator(self.seed, "corrupt", client_id, "round", self.round)
+            update = self.attack.corrupt(update, rng)
+        return update
+
+    def propose(self, aggregate: State) -> None:
+        """Set the pseudo-gradient G_server - aggregate; what is no parameter is taken over as it is."""
+        parameters = dict(self.generator.named_parameters())
+        for name, tensor in self.generator.state_dict().items():
+            if name in parameters:
+                parameters[name].grad = tensor - aggregate[name]
+            else:
+                tensor.copy_(aggregate[name])
+
+    def steps_of(self, client_id: int) -> int:
+        """How many local steps a client takes in a round."""
+        return self.local_epochs * (len(self.data[client_id]) // self.batch_size)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the clients keep besides their modules: the moments of both optimizers."""
+        checkpoint["client_optimizers"] = [
+            (self._client(i).optimizer_g.state_dict(), self._client(i).optimizer_d.state_dict())
+            for i in range(len(self.clients))
+        ]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the clients' optimizers up again."""
+        for i, (state_g, state_d) in enumerate(checkpoint["client_optimizers"]):
+            self._client(i).optimizer_g.load_state_dict(state_g)
+            self._client(i).optimizer_d.load_state_dict(state_d)
+
+    def _client(self, client_id: int) -> GANClient:
+        client = self.clients[client_id]
+        assert isinstance(client, GANClient)
+        return client
+
+    @torch.no_grad()
+    def _release(self) -> None:
+        if self.released is self.generator:
+            return
+        # A plain mean over the first rounds, so that the random start does not linger.
+        kept = min(self.ema, self.round / (self.round + 1))
+        current = self.generator.state_dict()
+        for name, tensor in self.released.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(current[name], 1.0 - kept)
+            else:
+                tensor.copy_(current[name])

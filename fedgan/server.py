@@ -1,0 +1,98 @@
+"""The server: updates -> weights -> aggregate -> new global generator; it keeps the defences' memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from fedgan.defenses.base import Defense
+from fedgan.federation import Federation
+from fedgan.update import ClientUpdate, State, effective_clients, weighted_mean
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the server made of one round.
+
+    Attributes:
+        weights: aggregation weight by client id, for those that took part; their sum is 1.
+        flagged: the clients flagged in this round, by whichever defence.
+        flag_counts: flags so far by client id, summed over the defences.
+    """
+
+    weights: Mapping[int, float]
+    flagged: frozenset[int]
+    flag_counts: Mapping[int, int]
+
+    @property
+    def effective_clients(self) -> float:
+        """1 / sum_i w_i^2."""
+        return effective_clients(list(self.weights.values()))
+
+    def detection_rates(self, malicious: frozenset[int]) -> tuple[float | None, float | None]:
+        """True and false positive rate of this round's flags; None where there was nobody to find or to spare."""
+        present = frozenset(self.weights)
+        guilty, innocent = present & malicious, present - malicious
+        return _share(self.flagged & guilty, guilty), _share(self.flagged & innocent, innocent)
+
+
+class Server(Callback):
+    """Aggregates with weights 1/N, as the defences change them, one after the other.
+
+    Args:
+        defenses: by name; the order is that of the configuration.
+
+    Attributes:
+        decision: of the last round.
+    """
+
+    def __init__(self, defenses: Mapping[str, Defense]) -> None:
+        self.defenses = dict(defenses)
+        self.decision: Decision | None = None
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """The server's part of a round, just before its optimizer steps (Procedure B of Algorithm 1)."""
+        assert isinstance(pl_module, Federation)
+        # In the order of ids, so that the result does not depend on who came first.
+        updates = sorted(pl_module.updates, key=lambda update: update.client_id)
+        self.decision = self.decide(updates, pl_module.round)
+        with torch.no_grad():
+            pl_module.propose(self.aggregate(updates, self.decision.weights))
+
+    def decide(self, updates: Sequence[ClientUpdate], round_: int) -> Decision:
+        """The round's weights and flags."""
+        weights: Mapping[int, float] = {update.client_id: 1.0 / len(updates) for update in updates}
+        flagged: frozenset[int] = frozenset()
+        counts = {update.client_id: 0 for update in updates}
+        for defense in self.defenses.values():
+            verdict = defense.reweight(updates, weights, round_)
+            weights, flagged = verdict.weights, flagged | verdict.flagged
+            counts = {i: count + verdict.flag_counts.get(i, 0) for i, count in counts.items()}
+        return Decision(weights, flagged, counts)
+
+    def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float]) -> State:
+        """A defence's aggregate, or the weighted mean (Eq. 3)."""
+        for defense in self.defenses.values():
+            state = defense.aggregate(updates, weights)
+            if state is not None:
+                return state
+        return weighted_mean(
+            [update.state for update in updates], [weights[update.client_id] for update in updates]
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The memory of every defence."""
+        return {name: defense.state_dict() for name, defense in self.defenses.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Give every defence its memory back."""
+        for name, defense in self.defenses.items():
+            defense.load_state_dict(state_dict[name])
+
+
+def _share(part: frozenset[int], whole: frozenset[int]) -> float | None:
+    return len(part) / len(whole) if whole else None

@@ -1,0 +1,154 @@
+"""Algorithm 1 against rounds computed by hand."""
+
+import numpy as np
+import pytest
+from sklearn.ensemble import IsolationForest
+
+from fedgan.defenses import feddetect
+from fedgan.defenses.feddetect import FedDetect, isolation_outliers
+from fedgan.update import ClientUpdate
+
+
+def updates(*losses: float, ids: tuple[int, ...] | None = None) -> list[ClientUpdate]:
+    metrics = ("loss_g", "loss_g_last", "loss_g_saturating")
+    return [
+        ClientUpdate(i, 10, {}, dict.fromkeys(metrics, loss))
+        for i, loss in zip(ids or range(len(losses)), losses, strict=True)
+    ]
+
+
+def detector(num_clients: int = 4, rounds: int = 100, **settings: object) -> FedDetect:
+    defense = FedDetect(**settings)  # type: ignore[arg-type]
+    defense.setup(num_clients=num_clients, rounds=rounds)
+    return defense
+
+
+QUARTERS = dict.fromkeys(range(4), 0.25)
+OUTLYING = (2.0, 2.05, 2.1, 9.0)
+
+
+def test_hand_computed_rounds() -> None:
+    """Client 3 stands out in each of three rounds after a warm-up of one: w_3 *= d, then d^2, then d^3."""
+    defense = detector(warmup=1, decay=0.5)
+    for t in (0, 1):
+        verdict = defense.reweight(updates(*OUTLYING), QUARTERS, t)
+        assert verdict.weights == QUARTERS
+        assert not verdict.flagged
+    # t = 2: w = (1, 1, 1, 1/2) / 4, divided by its sum 7/8
+    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, 2)
+    assert verdict.flagged == {3}
+    assert verdict.flag_counts == {0: 0, 1: 0, 2: 0, 3: 1}
+    assert [verdict.weights[i] for i in range(4)] == pytest.approx([2 / 7, 2 / 7, 2 / 7, 1 / 7])
+    # t = 3: w_3 = 1/7 * 1/4 = 1/28 against 8/28 thrice: sum 25/28
+    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, 3)
+    assert [verdict.weights[i] for i in range(4)] == pytest.approx([8 / 25, 8 / 25, 8 / 25, 1 / 25])
+    # t = 4: w_3 = 1/25 * 1/8 = 1/200 against 64/200 thrice: sum 193/200
+    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, 4)
+    assert [verdict.weights[i] for i in range(4)] == pytest.approx([64 / 193, 64 / 193, 64 / 193, 1 / 193])
+    assert verdict.flag_counts[3] == 3
+
+
+def test_detection_starts_in_the_first_round_after_the_warm_up() -> None:
+    defense = detector(warmup=10)
+    assert not defense.reweight(updates(*OUTLYING), QUARTERS, 10).flagged
+    assert defense.reweight(updates(*OUTLYING), QUARTERS, 11).flagged == {3}
+
+
+@pytest.mark.parametrize(
+    ("outliers", "acts"),
+    [((), False), ((1,), True), ((1, 2), False), ((0, 1, 2, 3), False)],
+    ids=["none", "one of four", "half", "all"],
+)
+def test_acts_only_on_fewer_than_half(
+    outliers: tuple[int, ...], acts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [i in outliers for i in range(4)])
+    defense = detector(warmup=0, decay=0.5)
+    verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, 1)
+    assert verdict.flagged == (frozenset(outliers) if acts else frozenset())
+    assert (verdict.weights == QUARTERS) is not acts
+    assert sum(verdict.weights.values()) == pytest.approx(1.0)
+
+
+def test_two_of_five_may_be_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [True, False, False, True, False])
+    verdict = detector(5, warmup=0, decay=0.5).reweight(updates(1, 2, 3, 4, 5), dict.fromkeys(range(5), 0.2), 1)
+    assert [verdict.weights[i] for i in range(5)] == pytest.approx([1 / 8, 2 / 8, 2 / 8, 1 / 8, 2 / 8])
+
+
+@pytest.mark.parametrize("statistic", ["mean", "last", "saturating"])
+def test_the_statistic_decides_which_loss_counts(statistic: str) -> None:
+    names = {"mean": "loss_g", "last": "loss_g_last", "saturating": "loss_g_saturating"}
+    metrics = [dict.fromkeys(names.values(), 2.0 + i / 100) for i in range(4)]
+    metrics[1][names[statistic]] = 9.0
+    given = [ClientUpdate(i, 10, {}, m) for i, m in enumerate(metrics)]
+    for each in names:
+        flagged = detector(warmup=0, statistic=each).reweight(given, QUARTERS, 1).flagged
+        assert (flagged == {1}) is (each == statistic)
+
+
+def test_the_forest_is_sklearns_on_the_losses_alone() -> None:
+    losses = [1.0, 1.1, 0.9, 1.05, 5.0]
+    forest = IsolationForest(max_samples=5, random_state=3).fit(np.array(losses)[:, None])
+    expected = forest.predict(np.array(losses)[:, None]) == -1
+    assert isolation_outliers(losses, random_state=3) == expected.tolist()
+
+
+def test_the_verdict_follows_the_client_not_its_place() -> None:
+    losses, ids = (9.0, 2.0, 2.05, 2.1), (3, 0, 1, 2)
+    verdict = detector(warmup=0).reweight(updates(*losses, ids=ids), QUARTERS, 1)
+    assert verdict.flagged == {3}
+
+
+def test_those_who_sit_out_keep_their_weight() -> None:
+    defense = detector(5, warmup=0, decay=0.5)
+    fifths = dict.fromkeys(range(5), 0.2)
+    defense.reweight(updates(*OUTLYING, ids=(0, 1, 2, 4)), fifths, 1)
+    verdict = defense.reweight(updates(1.0, 1.0, ids=(3, 4)), fifths, 2)
+    assert verdict.weights == pytest.approx({3: 2 / 3, 4: 1 / 3})
+
+
+def test_weights_of_earlier_defences_multiply() -> None:
+    verdict = detector(warmup=0, decay=0.5).reweight(updates(*OUTLYING), {0: 0.0, 1: 0.5, 2: 0.25, 3: 0.25}, 1)
+    assert [verdict.weights[i] for i in range(4)] == pytest.approx([0.0, 4 / 7, 2 / 7, 1 / 7])
+
+
+def test_memory_survives() -> None:
+    whole, first = detector(warmup=0), detector(warmup=0)
+    for t in range(1, 4):
+        whole.reweight(updates(*OUTLYING), QUARTERS, t)
+        first.reweight(updates(*OUTLYING), QUARTERS, t)
+    second = detector(warmup=0)
+    second.load_state_dict(first.state_dict())
+    assert second.reweight(updates(*OUTLYING), QUARTERS, 4) == whole.reweight(updates(*OUTLYING), QUARTERS, 4)
+
+
+def test_nothing_underflows_when_everybody_is_flagged_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = iter(range(10_000))
+    monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [next(turn) % 4 == 0, *[False] * 3])
+    defense = detector(warmup=0, decay=0.5)
+    for t in range(1, 2000):
+        verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, t)
+    assert sum(verdict.weights.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"warmup": -1}, "warmup must be a whole number of at least 0; got -1"),
+        ({"warmup": 1.5}, "warmup must be a whole number"),
+        ({"decay": 0.0}, r"decay must be a number in \(0, 1\); got 0.0"),
+        ({"decay": 1.0}, "decay must be"),
+        ({"statistic": "median"}, "statistic must be one of mean, last, saturating; got 'median'"),
+    ],
+)
+def test_bad_settings(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        FedDetect(**settings)  # type: ignore[arg-type]
+
+
+def test_refused_where_it_could_not_act() -> None:
+    with pytest.raises(ValueError, match="at most 8 so that a round t > warmup"):
+        detector(warmup=9, rounds=10)
+    with pytest.raises(ValueError, match="at least 3"):
+        detector(2)

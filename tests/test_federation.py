@@ -1,0 +1,258 @@
+"""The round: who takes part, what travels, and that it does what a plain loop would do."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import Trainer
+
+from fedgan.attacks.base import Attack
+from fedgan.data import ImageSet
+from fedgan.defenses.base import Defense, Verdict
+from fedgan.federation import Federation, draw_participants
+from fedgan.population import populate
+from fedgan.rng import keyed_generator
+from fedgan.server import Server
+from fedgan.train import build_federation
+from fedgan.update import ClientUpdate, State, state_hash, weighted_mean
+
+Configure = Callable[..., DictConfig]
+
+
+def build(cfg: DictConfig, attack: Attack | None = None, defenses: dict[str, Defense] | None = None) -> Federation:
+    from hydra.utils import instantiate
+
+    splits = instantiate(cfg.dataset).load()
+    attack = attack or instantiate(cfg.attack)
+    population = populate(splits.train, attack, cfg.fl.num_clients, cfg.seed)
+    return build_federation(cfg, splits, population, attack, defenses or {})
+
+
+def fit(federation: Federation, tmp_path: Path, rounds: int = 2, server: Server | None = None) -> Trainer:
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=rounds,
+        logger=False,
+        callbacks=[server or Server({})],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(federation)
+    return trainer
+
+
+def test_two_rounds_equal_a_plain_loop(configure: Configure, tmp_path: Path) -> None:
+    """Procedure A and B written out by hand, with Eq. 3 in place of the server's optimizer."""
+    cfg = configure()
+    federation, plain = build(cfg), build(cfg)
+    fit(federation, tmp_path)
+
+    state: State = plain.generator.state_dict()
+    for t in range(2):
+        states = []
+        for i, client in enumerate(plain.clients):
+            client.generator.load_state_dict(state)
+            rng = keyed_generator(cfg.seed, "client", i, "round", t)
+            client.train_locally(plain.data[i], epochs=1, batch_size=8, rng=rng)
+            states.append(copy.deepcopy(client.generator.state_dict()))
+        state = weighted_mean(states, [0.25] * 4)
+    for name, tensor in federation.generator.state_dict().items():
+        torch.testing.assert_close(tensor, state[name], rtol=1e-6, atol=1e-7)
+
+
+def test_a_round_is_an_epoch_and_a_step_of_the_server(configure: Configure, tmp_path: Path) -> None:
+    trainer = fit(build(configure()), tmp_path, rounds=3)
+    assert (trainer.current_epoch, trainer.global_step) == (3, 3)
+
+
+def test_every_round_moves_the_global_generator(configure: Configure, tmp_path: Path) -> None:
+    federation = build(configure())
+    start = state_hash(federation.generator.state_dict())
+    fit(federation, tmp_path, rounds=1)
+    assert state_hash(federation.generator.state_dict()) != start
+
+
+def test_discriminators_stay_and_live_on(configure: Configure, tmp_path: Path) -> None:
+    """They start equal, drift apart, and nothing of them is in an update."""
+    federation = build(configure())
+    hashes = [state_hash(client.discriminator.state_dict()) for client in federation.clients]
+    assert len(set(hashes)) == 1
+    fit(federation, tmp_path, rounds=1)
+    after = [state_hash(client.discriminator.state_dict()) for client in federation.clients]
+    assert len({*hashes, *after}) == 5
+    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.clients]
+    assert steps == [2] * 4
+    names = set(federation.generator.state_dict())
+    assert all(set(update.state) == names for update in federation.updates)
+
+
+def test_clients_may_be_trained_in_any_order(configure: Configure) -> None:
+    """The same rounds' updates, whoever comes first."""
+    straight, backward = build(configure()), build(configure())
+    ids = range(4)
+    first = {i: straight.train_client(i) for i in ids}
+    second = {i: backward.train_client(i) for i in reversed(ids)}
+    assert all(state_hash(first[i].state) == state_hash(second[i].state) for i in ids)
+    assert all(first[i].metrics == second[i].metrics for i in ids)
+
+
+def test_benign_updates_of_the_first_round_are_the_same_with_and_without_an_attack(configure: Configure) -> None:
+    attacked, control = build(configure()), build(configure("attack.malicious=0"))
+    (malicious,) = attacked.malicious
+    for i in range(4):
+        same = state_hash(attacked.train_client(i).state) == state_hash(control.train_client(i).state)
+        assert same is (i != malicious)
+
+
+def test_a_seed_decides_everything(configure: Configure, tmp_path: Path) -> None:
+    def outcome(*overrides: str, ambient: int) -> str:
+        torch.manual_seed(ambient)
+        federation = build(configure(*overrides))
+        fit(federation, tmp_path, rounds=1)
+        return state_hash(federation.generator.state_dict())
+
+    assert outcome(ambient=1) == outcome(ambient=2)
+    assert outcome(ambient=1) != outcome("seed=1", ambient=1)
+
+
+def test_participants_are_drawn_anew_each_round(configure: Configure, tmp_path: Path) -> None:
+    seen: list[list[int]] = []
+
+    class Watch(Server):
+        def decide(self, updates: Any, round_: int) -> Any:
+            seen.append([update.client_id for update in updates])
+            return super().decide(updates, round_)
+
+    cfg = configure("fl.num_clients=6", "fl.clients_per_round=2", "fl.batch_size=4")
+    fit(build(cfg), tmp_path, rounds=5, server=Watch({}))
+    assert seen == [draw_participants(6, 2, cfg.seed, t) for t in range(5)]
+    assert all(len(ids) == 2 for ids in seen)
+    assert len({tuple(ids) for ids in seen}) > 1
+
+
+def test_local_epochs_and_odd_rests(configure: Configure) -> None:
+    federation = build(configure("fl.local_epochs=3", "fl.batch_size=5"))
+    assert federation.steps_of(0) == 3 * (16 // 5)
+    steps = []
+    federation.on_local_step = steps.append
+    federation.train_client(2)
+    assert steps == [2] * 9
+
+
+class Recorded(Defense):
+    """Acts in every place where a defence may act."""
+
+    def __init__(self) -> None:
+        self.batches: list[torch.Tensor] = []
+
+    def transform_batch(self, images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        self.batches.append(images)
+        return torch.zeros_like(images)
+
+    def reweight(self, updates: Any, weights: Any, round_: int) -> Verdict:
+        return Verdict({**dict.fromkeys(weights, 0.0), 1: 1.0}, frozenset({0}), {0: 1})
+
+
+class Replaced(Defense):
+    def aggregate(self, updates: Any, weights: Any) -> State | None:
+        return {name: torch.full_like(tensor, 3) for name, tensor in updates[0].state.items()}
+
+
+def test_a_defence_changes_batches_and_weights(configure: Configure, tmp_path: Path) -> None:
+    defense = Recorded()
+    federation = build(configure(), defenses={"recorded": defense})
+    server = Server({"recorded": defense})
+    fit(federation, tmp_path, rounds=1, server=server)
+    assert len(defense.batches) == 4 * 2
+    assert all(-1 <= batch.min() and batch.max() <= 1 and batch.dtype == torch.float32 for batch in defense.batches)
+    sole = next(update for update in federation.updates if update.client_id == 1)
+    for name, tensor in federation.generator.state_dict().items():
+        torch.testing.assert_close(tensor, sole.state[name], rtol=1e-6, atol=1e-7)
+    undefended = build(configure())
+    assert state_hash(undefended.train_client(1).state) != state_hash(sole.state)
+    assert server.decision is not None
+    assert server.decision.flagged == {0}
+    assert server.decision.effective_clients == 1.0
+
+
+def test_a_defence_may_replace_the_aggregate(configure: Configure, tmp_path: Path) -> None:
+    federation = build(configure())
+    fit(federation, tmp_path, rounds=1, server=Server({"replaced": Replaced()}))
+    for tensor in federation.generator.state_dict().values():
+        torch.testing.assert_close(tensor, torch.full_like(tensor, 3), rtol=1e-6, atol=1e-6)
+
+
+def test_an_attack_may_change_a_malicious_update_and_no_other(configure: Configure, tmp_path: Path) -> None:
+    class Zeroing(Attack):
+        def choose_malicious(self, num_clients: int, seed: int) -> frozenset[int]:
+            return frozenset({2})
+
+        def corrupt(self, update: ClientUpdate, rng: torch.Generator) -> ClientUpdate:
+            zeros = {name: torch.zeros_like(tensor) for name, tensor in update.state.items()}
+            return ClientUpdate(update.client_id, update.num_examples, zeros, update.metrics)
+
+    federation = build(configure(), attack=Zeroing())
+    fit(federation, tmp_path, rounds=1)
+    zero = [all(not tensor.any() for tensor in update.state.values()) for update in federation.updates]
+    assert zero == [False, False, True, False]
+
+
+def test_released_generator_is_a_plain_mean_at_first_then_a_decaying_one(configure: Configure, tmp_path: Path) -> None:
+    federation = build(configure("model.ema=0.6"))
+    name = next(iter(dict(federation.generator.named_parameters())))
+    expected = None
+
+    class Watch(Server):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any) -> None:
+            nonlocal expected
+            current = pl_module.generator.state_dict()[name].clone()
+            kept = min(0.6, pl_module.round / (pl_module.round + 1))
+            expected = current if expected is None else kept * expected + (1 - kept) * current
+            torch.testing.assert_close(pl_module.released.state_dict()[name], expected)
+
+    fit(federation, tmp_path, rounds=4, server=Watch({}))
+    assert not torch.equal(federation.released.state_dict()[name], federation.generator.state_dict()[name])
+    without = build(configure())
+    assert without.released is without.generator
+
+
+def test_checkpoint_holds_what_clients_keep(configure: Configure, tmp_path: Path) -> None:
+    federation = build(configure())
+    trainer = fit(federation, tmp_path)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    other = build(configure("seed=9"))
+    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    other.load_state_dict(checkpoint["state_dict"])
+    other.on_load_checkpoint(checkpoint)
+    for mine, theirs in zip(federation.clients, other.clients, strict=True):
+        assert state_hash(mine.discriminator.state_dict()) == state_hash(theirs.discriminator.state_dict())
+        for kind in ("optimizer_g", "optimizer_d"):
+            mine_state, their_state = (getattr(c, kind).state_dict()["state"] for c in (mine, theirs))
+            assert all(torch.equal(mine_state[k]["exp_avg"], their_state[k]["exp_avg"]) for k in mine_state)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("fl.batch_size=17", "fl.batch_size must be at most 16, the images of the client that has fewest; got 17"),
+        ("fl.batch_size=0", "fl.batch_size must be a whole number of at least 1"),
+        ("fl.local_epochs=0", "fl.local_epochs"),
+        ("fl.clients_per_round=5", "fl.clients_per_round must be a whole number from 1 to 4; got 5"),
+        ("fl.clients_per_round=0", "fl.clients_per_round"),
+        ("model.ema=1.0", "model.ema must be a number in"),
+    ],
+)
+def test_bad_settings(configure: Configure, override: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        build(configure(override))
+
+
+def test_images_travel_as_bytes(configure: Configure) -> None:
+    federation = build(configure())
+    assert all(isinstance(images, ImageSet) and images.images.dtype == torch.uint8 for images in federation.data)
