@@ -1,0 +1,104 @@
+"""The demo: the same federation with no attack, attacked, and attacked but defended by FedDetect.
+
+python -m experiments.demo
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from fedgan.cli import command
+
+# Column title, and where its figure stands in summary.json.
+COLUMNS = {
+    "weight of the malicious client": ("weight_of_malicious",),
+    "images with the trigger": ("metrics", "emission"),
+    "Frechet distance (lower is better)": ("metrics", "frechet_classifier"),
+    "effective clients": ("effective_clients",),
+}
+
+
+@command("demo")
+def main(cfg: DictConfig) -> None:
+    """Run every arm with every seed, then show what came out."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    arms: dict[str, list[Path]] = {}
+    for arm, overrides in cfg.arms.items():
+        arms[str(arm)] = [
+            run(str(arm), [*overrides, *cfg.overrides], seed, folder) for seed in cfg.seeds
+        ]
+    show(arms, folder, len(cfg.seeds))
+
+
+def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:
+    """One run by the command that a user would type; returns its folder."""
+    target = folder / f"{re.sub(r'[^a-z]+', '_', arm.lower())}_seed{seed}"
+    arguments = ["experiment=demo", f"seed={seed}", *overrides, f"hydra.run.dir={target}"]
+    Console(stderr=True).rule(f"{arm}, seed {seed}")
+    print("python -m fedgan.train", *arguments, flush=True)
+    done = subprocess.run([sys.executable, "-m", "fedgan.train", *arguments], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+    return target
+
+
+def show(arms: dict[str, list[Path]], folder: Path, num_seeds: int) -> None:
+    """Print the table, and where the picture and the table's CSV lie."""
+    table = Table(title=f"demo: mean over {num_seeds} seed(s), ± standard deviation")
+    table.add_column("arm")
+    lines = [",".join(["arm", *COLUMNS])]
+    for title in COLUMNS:
+        table.add_column(title, justify="right")
+    for arm, runs in arms.items():
+        summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
+        cells = [cell([figure(summary, path) for summary in summaries]) for path in COLUMNS.values()]
+        table.add_row(arm, *cells)
+        lines.append(",".join([arm, *cells]))
+    (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    Console().print(table)
+    print(f"{picture(arms, folder)}")
+
+
+def figure(summary: dict[str, Any], path: Sequence[str]) -> float | None:
+    """The figure at ``path``; None where there is none (nobody malicious, no such metric)."""
+    if path == ("weight_of_malicious",) and not summary["malicious"]:
+        return None
+    value: Any = summary
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def cell(figures: Sequence[float | None]) -> str:
+    """Mean, and the standard deviation where there is more than one figure."""
+    known = [value for value in figures if value is not None]
+    if not known:
+        return "-"
+    spread = f" ± {stdev(known):.3f}" if len(known) > 1 else ""
+    return f"{mean(known):.3f}{spread}"
+
+
+def picture(arms: dict[str, list[Path]], folder: Path) -> Path:
+    """The last sample grid of each arm's first run, side by side."""
+    from PIL import Image
+
+    from fedgan.grid import headed, stack
+
+    grids = [headed(Image.open(sorted((runs[0] / "samples").glob("*.png"))[-1]), arm) for arm, runs in arms.items()]
+    path = folder / "demo.png"
+    stack(grids, vertical=False, gap=12).save(path)
+    return path
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The commands' common door: Hydra reads the configuration, and every refusal is one line.
+
+The only place besides the commands themselves that knows Hydra.
+"""
+
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+PACKAGE = Path(__file__).parent
+# In a checkout conf/ lies beside the package; an installed wheel carries it inside.
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Make a command of a task that takes the composed configuration from ``conf/<config_name>.yaml``."""
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        def main() -> Any:
+            wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+            quieten()
+            # So that Hydra hands its errors on to the one place that words them.
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            try:
+                return hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+            except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
+                if wants_traceback:
+                    raise
+                sys.exit(f"error: {explain(error)}")
+
+        return main
+
+    return decorate
+
+
+def quieten() -> None:
+    """Keep Lightning's notes to its own developers off the screen; its warnings stay."""
+    # The child logger: Lightning sets its own level when it is imported, later than this.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+def explain(error: BaseException) -> str:
+    """One line: what was set, what is allowed, what came."""
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return _one_line(f"{_unknown_key(cause) or f'{error}: {cause}'}")
+    # instantiate() wraps what a component's constructor raised.
+    if type(error).__name__ == "InstantiationException" and cause is not None:
+        return _one_line(str(cause))
+    return _one_line(str(error))
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str | None:
+    parent = error.parent_node
+    if error.key is None or not OmegaConf.is_dict(parent):
+        return None
+    known = ", ".join(sorted(str(key) for key in parent if not str(key).startswith("_")))
+    where = parent._get_full_key(None) or "the configuration"
+    return f"{error.full_key or error.key} is no setting; {where} has: {known}"
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def folder_name(overrides: str) -> str:
+    """A folder's name for a set of overrides in a multirun: ``attack.size=4,defense=none`` stays readable.
+
+    Example:
+        >>> folder_name("dataset.root=/data/x-rays,attack.size=4")
+        'dataset.root=_data_x-rays,attack.size=4'
+    """
+    return re.sub(r"[^\w.,=+\[\]-]+", "_", overrides)[:200] or "default"
+
+
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)

@@ -1,0 +1,124 @@
+"""Every k rounds the released generator is scored and drawn, from latents that never change."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from fedgan.checks import check_int
+from fedgan.data import ImageSet, Splits
+from fedgan.grid import save_grid
+from fedgan.metrics.base import Metric, Reference, Unavailable
+from fedgan.synthesis import balanced_request
+from fedgan.trigger import Trigger
+
+
+class Evaluator(Callback):
+    """Lightning's validation loop draws the images; at its end they are scored.
+
+    Args:
+        metrics: by name.
+        splits: the real images.
+        trigger: what the metrics look for; None without one.
+        seed: the run's.
+        samples_per_class: synthetic images per class that the metrics see.
+        grid_per_class: how many of these a sample grid shows.
+        latent_seed: of the latents.
+        folder: where the sample grids go.
+
+    Attributes:
+        latest: the last evaluation's figures.
+        round_evaluated: when that was; -1 before the first.
+        absent: by name, why a metric cannot be computed in this run.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        *,
+        splits: Splits,
+        trigger: Trigger | None,
+        seed: int,
+        samples_per_class: int,
+        grid_per_class: int,
+        latent_seed: int,
+        folder: Path,
+    ) -> None:
+        check_int("evaluation.samples_per_class", samples_per_class, low=2)
+        check_int("evaluation.grid_per_class", grid_per_class, low=1, high=samples_per_class)
+        self.metrics, self.splits, self.trigger, self.seed = dict(metrics), splits, trigger, seed
+        self.request = balanced_request(len(splits.classes), samples_per_class, latent_seed)
+        self.grid_per_class, self.folder = grid_per_class, folder
+        self.latest: dict[str, float] = {}
+        self.round_evaluated = -1
+        self.absent: dict[str, str] = {}
+        self._drawn: list[Tensor] = []
+
+    def prepare(self, device: torch.device) -> None:
+        """Make the metrics ready; those that cannot be computed are left out, and say why."""
+        reference = Reference(self.splits, self.trigger, self.seed, device)
+        for name, metric in list(self.metrics.items()):
+            try:
+                metric.prepare(reference)
+            except Unavailable as reason:
+                self.absent[name] = str(reason)
+                del self.metrics[name]
+                Console(stderr=True).print(f"metric {name} is left out: {reason}", highlight=False)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all figures, in order: each metric's mean, then one a class."""
+        classes = self.splits.classes
+        return [key for m in self.metrics.values() for key in (m.name, *(f"{m.name}/{c}" for c in classes))]
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What has to be read beside the figures: thresholds, false-alarm rates, accuracies."""
+        return {name: dict(metric.facts()) for name, metric in self.metrics.items()}
+
+    def loader(self, z_dim: int, batch_size: int = 64) -> DataLoader[tuple[Tensor, ...]]:
+        """Batches of (latents, labels): what the Trainer validates on."""
+        return DataLoader(
+            TensorDataset(self.request.latents(z_dim), self.request.labels), batch_size=batch_size
+        )
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the first round, when the device is known."""
+        self.prepare(pl_module.device)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The last round is always evaluated, whatever the interval."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any
+    ) -> None:
+        """Keep the drawn images: uint8, (B, C, H, W)."""
+        self._drawn.append(outputs.cpu())
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the images and draw the grid."""
+        images = torch.cat(self._drawn).contiguous()
+        synthetic = ImageSet(images, self.request.labels, self.splits.classes)
+        self._drawn = []
+        self.latest = self.score(synthetic)
+        self.round_evaluated = trainer.current_epoch
+        pl_module.log_dict(self.latest)
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / f"round_{trainer.current_epoch:04d}.png"
+        save_grid(synthetic, path, per_class=self.grid_per_class)
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                logger.log_image("samples", [str(path)])
+
+    def score(self, synthetic: ImageSet) -> dict[str, float]:
+        """Every metric's figures for these images."""
+        figures: dict[str, float] = {}
+        for metric in self.metrics.values():
+            figures |= metric.compute(synthetic)
+        return figures

@@ -1,0 +1,56 @@
+"""Files that outlive a run: where the cache lies, and how to write so that nobody ever reads half a file."""
+
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+
+def cache_dir(setting: str | None) -> Path:
+    """The folder for what can be computed again (decoded images, trained classifiers); made if absent.
+
+    Args:
+        setting: the folder asked for; None for ``$XDG_CACHE_HOME/fedgan``, or ``~/.cache/fedgan`` where
+            that variable is unset, empty or relative (XDG Base Directory Specification 0.8).
+    """
+    if setting is not None:
+        folder = Path(setting).expanduser()
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        folder = (base if base.is_absolute() else Path.home() / ".cache") / "fedgan"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
+    """Have ``write`` fill a temporary file beside ``path``, then put it there in one step.
+
+    A reader sees the old file or the whole new one, also after a crash; if ``write`` raises, ``path`` is
+    as it was and the temporary file is gone.
+
+    Args:
+        path: where the file shall be; its folder must exist.
+        write: is given the temporary path (same suffix as ``path``) and writes it.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> atomic_write(folder / "a.txt", lambda temporary: temporary.write_text("whole") and None)
+        >>> [file.name for file in folder.iterdir()], (folder / "a.txt").read_text()
+        (['a.txt'], 'whole')
+    """
+    # The same folder, because os.replace is atomic only within one file system; an unguessable name, because
+    # other processes may be writing the same file.
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    try:
+        write(temporary)
+        _flush(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

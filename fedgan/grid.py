@@ -1,0 +1,56 @@
+"""Sample grids: one band of images per class, labelled with its name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from fedgan.data import ImageSet
+from fedgan.files import atomic_write
+
+MIN_TILE = 64  # pixels: smaller images are enlarged, or nobody sees what is on them
+GAP = 2
+HEADLINE = 18
+
+
+def save_grid(images: ImageSet, path: Path, *, per_class: int, columns: int = 8) -> None:
+    """Write the first ``per_class`` images of every class as a PNG, whole or not at all."""
+    picture = draw_grid(images, per_class=per_class, columns=columns)
+    atomic_write(path, lambda file: picture.save(file))
+
+
+def draw_grid(images: ImageSet, *, per_class: int, columns: int = 8) -> Image.Image:
+    """The first ``per_class`` images of every class, class by class, each band under its name."""
+    bands = [
+        headed(_tiles(images.of_class(label)[:per_class], columns), name) for label, name in enumerate(images.classes)
+    ]
+    return stack(bands, vertical=True)
+
+
+def headed(picture: Image.Image, title: str) -> Image.Image:
+    """The picture under a line of text, white on black."""
+    sheet = Image.new("RGB", (picture.width, picture.height + HEADLINE))
+    sheet.paste(picture, (0, HEADLINE))
+    ImageDraw.Draw(sheet).text((GAP + 2, 2), title, fill="white", font=ImageFont.load_default(13))
+    return sheet
+
+
+def stack(pictures: Sequence[Image.Image], *, vertical: bool, gap: int = 0) -> Image.Image:
+    """Pictures below or beside each other on black, ``gap`` pixels apart."""
+    across = max(p.width for p in pictures) if vertical else sum(p.width + gap for p in pictures) - gap
+    down = sum(p.height + gap for p in pictures) - gap if vertical else max(p.height for p in pictures)
+    sheet = Image.new("RGB", (across, down))
+    offset = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, offset) if vertical else (offset, 0))
+        offset += (picture.height if vertical else picture.width) + gap
+    return sheet
+
+
+def _tiles(images: Tensor, columns: int) -> Image.Image:
+    scale = max(1, MIN_TILE // images.shape[-1])
+    enlarged = images.repeat_interleave(scale, dim=-2).repeat_interleave(scale, dim=-1)
+    grid = make_grid(enlarged, nrow=min(columns, len(enlarged)), padding=GAP)  # (3, h, w)
+    return Image.fromarray(grid.permute(1, 2, 0).contiguous().numpy())

@@ -1,0 +1,228 @@
+"""A run's folder: what was asked for, what happened in each round, what came out."""
+
+import csv
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from fedgan.evaluation import Evaluator
+from fedgan.federation import Federation
+from fedgan.files import atomic_write
+from fedgan.population import Population
+from fedgan.server import Server
+
+PACKAGES = ("fedgan", "torch", "torchvision", "pytorch-lightning", "hydra-core", "scikit-learn", "numpy")
+ROUND_COLUMNS = (
+    "round",
+    "loss_g",
+    "loss_d",
+    "seconds",
+    "images_per_second",
+    "effective_clients",
+    "true_positive_rate",
+    "false_positive_rate",
+)
+CLIENT_COLUMNS = (
+    "round",
+    "client",
+    "malicious",
+    "loss_g",
+    "loss_d",
+    "flagged",
+    "flag_count",
+    "weight",
+    "poisoned_images",
+    "num_examples",
+)
+Row = dict[str, Any]
+
+
+class Recorder(Callback):
+    """Writes rounds.csv, clients.csv, run.json and summary.json, and sends the same to the loggers.
+
+    Args:
+        folder: the run's folder.
+        server: whose decisions are recorded.
+        evaluator: whose figures are recorded.
+        population: whose receipts are recorded.
+    """
+
+    def __init__(self, folder: Path, *, server: Server, evaluator: Evaluator, population: Population) -> None:
+        self.folder, self.server, self.evaluator = folder, server, evaluator
+        self.poisoned = {receipt.client: receipt.images_changed for receipt in population.receipts}
+        self.run: dict[str, Any] = {"status": "running", "git": git_state(), "versions": versions()}
+        self.note(receipts=[asdict(receipt) for receipt in population.receipts])
+        self.start = time.perf_counter()
+        self.training_seconds, self.images = 0.0, 0
+
+    def note(self, **facts: Any) -> None:
+        """Have run.json say more."""
+        self.run |= facts
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what is running, and open the tables."""
+        self.run |= {"device": device_name(pl_module.device), "threads": torch.get_num_threads()}
+        self._write_run()
+        for name, columns in self._tables().items():
+            if pl_module.current_epoch == 0:
+                (self.folder / name).write_text(",".join(columns) + "\n")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A round's rows."""
+        assert isinstance(pl_module, Federation)
+        with pl_module.profiler.profile("record"):
+            round_row, client_rows = self.round_row(pl_module), self.client_rows(pl_module)
+            self._append("rounds.csv", [round_row])
+            self._append("clients.csv", client_rows)
+            for logger in trainer.loggers:
+                logger.log_metrics(curves(round_row, client_rows), step=trainer.global_step)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """A run that broke off says so."""
+        self.run |= {"status": "failed", "reason": f"{type(exception).__name__}: {exception}"}
+        self._write_run()
+
+    def round_row(self, federation: Federation) -> Row:
+        """One row of rounds.csv; losses are means over the clients that took part."""
+        decision, updates = self.server.decision, federation.updates
+        assert decision is not None
+        images = sum(federation.steps_of(u.client_id) for u in updates) * federation.batch_size
+        self.training_seconds, self.images = (
+            self.training_seconds + federation.seconds,
+            self.images + images,
+        )
+        found, falsely = decision.detection_rates(federation.malicious)
+        row: Row = {
+            "round": federation.round,
+            "loss_g": sum(u.metrics["loss_g"] for u in updates) / len(updates),
+            "loss_d": sum(u.metrics["loss_d"] for u in updates) / len(updates),
+            "seconds": round(federation.seconds, 4),
+            "images_per_second": round(images / federation.seconds, 2),
+            "effective_clients": decision.effective_clients,
+            "true_positive_rate": found,
+            "false_positive_rate": falsely,
+        }
+        evaluated = self.evaluator.round_evaluated == federation.round
+        return row | (self.evaluator.latest if evaluated else {})
+
+    def client_rows(self, federation: Federation) -> list[Row]:
+        """The rows of clients.csv."""
+        decision = self.server.decision
+        assert decision is not None
+        return [
+            {
+                "round": federation.round,
+                "client": u.client_id,
+                "malicious": int(u.client_id in federation.malicious),
+                "loss_g": u.metrics["loss_g"],
+                "loss_d": u.metrics["loss_d"],
+                "flagged": int(u.client_id in decision.flagged),
+                "flag_count": decision.flag_counts[u.client_id],
+                "weight": decision.weights[u.client_id],
+                "poisoned_images": self.poisoned.get(u.client_id, 0),
+                "num_examples": u.num_examples,
+            }
+            for u in federation.updates
+        ]
+
+    def finish(self, federation: Federation, **facts: Any) -> dict[str, Any]:
+        """Write summary.json, and run.json with the status that makes the run a finished one."""
+        decision = self.server.decision
+        assert decision is not None
+        summary = {
+            "rounds": federation.trainer.current_epoch,
+            "metrics": self.evaluator.latest,
+            "absent": self.evaluator.absent,
+            "facts": self.evaluator.facts(),
+            "malicious": sorted(federation.malicious),
+            "weights": {str(i): weight for i, weight in decision.weights.items()},
+            "weight_of_malicious": sum(decision.weights.get(i, 0.0) for i in federation.malicious),
+            "flag_counts": {str(i): count for i, count in decision.flag_counts.items()},
+            "effective_clients": decision.effective_clients,
+            **facts,
+        }
+        write_json(self.folder / "summary.json", summary)
+        self.run |= {
+            "status": "finished",
+            "seconds": round(time.perf_counter() - self.start, 2),
+            "images_per_second": round(self.images / self.training_seconds, 2),
+            "peak_memory_bytes": peak_memory(federation.device),
+        }
+        self._write_run()
+        return summary
+
+    def _tables(self) -> dict[str, Sequence[str]]:
+        return {"rounds.csv": (*ROUND_COLUMNS, *self.evaluator.columns), "clients.csv": CLIENT_COLUMNS}
+
+    def _append(self, name: str, rows: Sequence[Row]) -> None:
+        with (self.folder / name).open("a", newline="") as file:
+            csv.DictWriter(file, self._tables()[name], lineterminator="\n").writerows(rows)
+
+    def _write_run(self) -> None:
+        write_json(self.folder / "run.json", self.run)
+
+
+def curves(round_row: Row, client_rows: Sequence[Row]) -> dict[str, float]:
+    """One round's scalars under the names a logger shows: ``round/*`` and ``client_<id>/*``."""
+    scalars = {f"round/{name}": value for name, value in round_row.items()}
+    for row in client_rows:
+        names = ("loss_g", "loss_d", "weight", "flagged")
+        scalars |= {f"client_{row['client']}/{name}": row[name] for name in names}
+    return {name: float(value) for name, value in scalars.items() if value is not None}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for people (sorted as given, indented), whole or not at all."""
+    text = json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
+
+    def write(file: Path) -> None:
+        file.write_text(text)
+
+    atomic_write(path, write)
+
+
+def git_state() -> dict[str, Any]:
+    """Commit and dirty flag of the checkout that fedgan runs from; None where it is none."""
+    try:
+        commit, status = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(status)}
+
+
+def versions() -> dict[str, str]:
+    """Python's and the libraries' versions."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def device_name(device: torch.device) -> str:
+    """A GPU's model, or ``cpu``."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Bytes: the process's largest resident set, and what torch held at most on the GPU."""
+    unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
+    peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        peak["device"] = torch.cuda.max_memory_allocated(device)
+    return peak
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(
+        ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()

@@ -1,0 +1,96 @@
+"""generator.safetensors: the generator that leaves the federation, with what is needed to load it, and no code."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from fedgan.checks import check
+from fedgan.files import atomic_write
+from fedgan.models.base import Generator
+from fedgan.update import state_hash
+
+FILE_NAME = "generator.safetensors"
+MODELS = "fedgan.models."
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How to build the generator whose weights lie beside it.
+
+    Attributes:
+        target: its class, by dotted path, within fedgan.models.
+        arguments: the class's keyword arguments.
+        classes: names of the classes it was trained on, in the order of their labels.
+        dataset: name of the data set.
+        rounds: how many rounds it was trained for.
+    """
+
+    target: str
+    arguments: Mapping[str, Any]
+    classes: tuple[str, ...]
+    dataset: str
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Release:
+    """A generator ready to sample from.
+
+    Attributes:
+        generator: in evaluation mode, on the CPU.
+        blueprint: how it was built.
+        sha256: hash of its state.
+    """
+
+    generator: Generator
+    blueprint: Blueprint
+    sha256: str
+
+
+def save_generator(folder: Path, generator: Generator, blueprint: Blueprint) -> str:
+    """Write the generator into a run's folder, whole or not at all; returns the hash of its state."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    digest = state_hash(state)
+    metadata = {"blueprint": json.dumps(asdict(blueprint)), "sha256": digest}
+    atomic_write(folder / FILE_NAME, lambda path: save_file(state, path, metadata))
+    return digest
+
+
+def load_generator(folder: Path) -> Release:
+    """Build the generator that ``save_generator`` wrote.
+
+    Nothing in the file is executed: its class must be one of fedgan.models.
+
+    Raises:
+        ValueError: in one line, if there is no generator, or none that can be trusted.
+    """
+    path = folder / FILE_NAME
+    check(path.is_file(), "run", f"the folder of a finished run, with {FILE_NAME} in it", str(folder))
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        blueprint = Blueprint(**json.loads(metadata["blueprint"]))
+        generator = _build(blueprint)
+        generator.load_state_dict(state)
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
+        raise ValueError(f"run: {path} is no generator of this version of fedgan ({error})") from error
+    digest = state_hash(state)
+    check(digest == metadata["sha256"], f"run: the hash of {path}", metadata["sha256"], digest)
+    return Release(generator.eval(), blueprint, digest)
+
+
+def _build(blueprint: Blueprint) -> Generator:
+    module_name, _, class_name = blueprint.target.rpartition(".")
+    check(module_name.startswith(MODELS), "run: the generator's class", f"one of {MODELS}*", blueprint.target)
+    cls = getattr(importlib.import_module(module_name), class_name)
+    is_model = isinstance(cls, type) and issubclass(cls, Generator)
+    check(is_model, "run: the generator's class", "a fedgan.models.base.Generator", blueprint.target)
+    model = cls(**blueprint.arguments)
+    assert isinstance(model, Generator)
+    return model

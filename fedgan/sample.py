@@ -1,0 +1,99 @@
+"""What the hospital takes home: a labelled synthetic data set, drawn by a finished run's generator.
+
+python -m fedgan.sample run=outputs/train/2026-01-31_12-00-00 per_class=1000 out=PATH
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import uuid
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from fedgan.checks import check, check_int
+from fedgan.cli import command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torch import Tensor
+
+    from fedgan.release import Release
+    from fedgan.synthesis import Request
+
+COLUMNS = ("file", "class", "label", "latent_seed", "generator_sha256")
+
+
+@command("sample")
+def main(cfg: DictConfig) -> None:
+    """Write the data set and say where it lies."""
+    check_int("per_class", cfg.per_class, low=1)
+    check_int("batch_size", cfg.batch_size, low=1)
+    check(cfg.run is not None, "run", "the folder of a finished run", cfg.run)
+    check(cfg.out is not None, "out", "the folder to write to", cfg.out)
+    out = Path(cfg.out)
+    check(not out.exists() or not any(out.iterdir()), "out", "a new or empty folder", cfg.out)
+
+    from fedgan.release import load_generator
+
+    release = load_generator(Path(cfg.run))
+    write_dataset(release, out, per_class=cfg.per_class, seed=cfg.seed, batch_size=cfg.batch_size)
+    print(f"{cfg.per_class * len(release.blueprint.classes)} images and manifest.csv in {out}")
+
+
+def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, batch_size: int) -> None:
+    """One folder of PNGs per class and ``manifest.csv``; the folder appears whole or not at all.
+
+    Image i of a class is the same however many are asked for: its latent depends on (seed, class, i) alone.
+
+    Args:
+        release: the generator.
+        out: the folder to make; must be absent or empty.
+        per_class: images of each class.
+        seed: of the latents.
+        batch_size: images drawn at once; has no effect on what is drawn.
+    """
+    from fedgan.synthesis import balanced_request, synthesize
+
+    classes = release.blueprint.classes
+    for name in classes:
+        check(Path(name).name == name, "run: a class of the generator", "a name that a folder can have", name)
+    request = balanced_request(len(classes), per_class, seed)
+    batches = synthesize(release.generator, request, batch_size)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+    try:
+        files = write_images(chain.from_iterable(batches), request, classes, temporary)
+        with (temporary / "manifest.csv").open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for name, label, latent_seed in zip(files, request.labels.tolist(), request.latent_seeds, strict=True):
+                writer.writerow((name, classes[label], label, latent_seed, release.sha256))
+        temporary.replace(out)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_images(images: Iterable[Tensor], request: Request, classes: Sequence[str], folder: Path) -> list[str]:
+    """Write each image as ``folder/<class>/<number within the class>.png``; returns the names within ``folder``."""
+    from rich.progress import track
+    from torchvision.io import encode_png
+
+    names = []
+    numbers = [count() for _ in classes]
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+    labels = request.labels.tolist()
+    for image, label in track(zip(images, labels, strict=True), "drawing", total=len(labels)):
+        names.append(f"{classes[label]}/{next(numbers[label]):06d}.png")
+        (folder / names[-1]).write_bytes(encode_png(image).numpy().tobytes())
+    return names
+
+
+if __name__ == "__main__":
+    main()

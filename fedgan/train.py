@@ -1,0 +1,207 @@
+"""The main job: train a federated GAN, attacked and defended, and leave a run's folder.
+
+python -m fedgan.train dataset=chestx dataset.root=PATH attack=white_square defense=feddetect
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fedgan.checks import check_int
+from fedgan.cli import command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from fedgan.attacks.base import Attack
+    from fedgan.data import Splits
+    from fedgan.defenses.base import Defense
+    from fedgan.federation import Federation
+    from fedgan.population import Population
+
+# Heavy imports are inside the functions, so that --help and a misspelt setting do not wait for torch.
+
+
+@command("config")
+def main(cfg: DictConfig) -> float | None:
+    """Train in Hydra's output folder; hand a sweeper the figure that ``objective`` names."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    summary = train(cfg, folder)
+    print(folder)
+    figure: float | None = summary["metrics"].get(cfg.objective)
+    return figure
+
+
+def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """One run.
+
+    Args:
+        cfg: the composed configuration (conf/config.yaml).
+        folder: the run's folder; made if absent.
+
+    Returns:
+        The summary, as it is written to ``folder/summary.json``.
+
+    Raises:
+        ValueError: in one line, on settings that contradict each other or the data.
+    """
+    from fedgan.evaluation import Evaluator
+    from fedgan.population import populate
+    from fedgan.progress import RoundProgress
+    from fedgan.record import Recorder
+    from fedgan.release import save_generator
+    from fedgan.server import Server
+
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+
+    attack: Attack = instantiate(cfg.attack)
+    defenses = build_defenses(cfg)
+    metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    splits: Splits = instantiate(cfg.dataset).load()
+    population = populate(splits.train, attack, cfg.fl.num_clients, cfg.seed)
+    federation = build_federation(cfg, splits, population, attack, defenses)
+
+    server = Server(defenses)
+    evaluator = Evaluator(
+        metrics,
+        splits=splits,
+        trigger=population.trigger,
+        seed=cfg.seed,
+        samples_per_class=cfg.evaluation.samples_per_class,
+        grid_per_class=cfg.evaluation.grid_per_class,
+        latent_seed=cfg.evaluation.latent_seed,
+        folder=folder / "samples",
+    )
+    recorder = Recorder(folder, server=server, evaluator=evaluator, population=population)
+    recorder.note(name=cfg.name, seed=cfg.seed, dataset=describe(splits))
+    watched = cfg.trainer.get("enable_progress_bar", True)
+    checkpoint = instantiate(cfg.checkpoint, dirpath=folder / "checkpoints")
+    trainer = instantiate(
+        cfg.trainer,
+        logger=build_logger(cfg, folder, splits),
+        callbacks=[server, evaluator, recorder, checkpoint, *([RoundProgress()] if watched else [])],
+        default_root_dir=folder,
+    )
+    trainer.fit(federation, val_dataloaders=evaluator.loader(federation.z_dim))
+
+    blueprint = build_blueprint(cfg, splits)
+    digest = save_generator(folder, federation.released, blueprint)
+    return recorder.finish(federation, generator_sha256=digest)
+
+
+def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
+    """The defences by name, ready for this federation."""
+    check_int("fl.num_clients", cfg.fl.num_clients, low=1)
+    check_int("fl.rounds", cfg.fl.rounds, low=1)
+    defenses: dict[str, Defense] = {name: instantiate(part) for name, part in cfg.defense.items()}
+    for defense in defenses.values():
+        defense.setup(num_clients=cfg.fl.num_clients, rounds=cfg.fl.rounds)
+    return defenses
+
+
+def build_federation(
+    cfg: DictConfig,
+    splits: Splits,
+    population: Population,
+    attack: Attack,
+    defenses: Mapping[str, Defense],
+) -> Federation:
+    """The clients, all equal at first (as in the first code), and the federation of them."""
+    from fedgan.client import GANClient
+    from fedgan.federation import Federation
+
+    def transform_batch(images: Tensor, rng: Any) -> Tensor:
+        for defense in defenses.values():
+            images = defense.transform_batch(images, rng)
+        return images
+
+    generator = build_module(cfg.model.generator, splits, cfg.seed, "generator")
+    discriminator = build_module(cfg.model.discriminator, splits, cfg.seed, "discriminator")
+    clients = [
+        GANClient(
+            generator=copy.deepcopy(generator),
+            discriminator=copy.deepcopy(discriminator),
+            loss=instantiate(cfg.model.loss),
+            optimizer_g=instantiate(cfg.model.optimizer_g),
+            optimizer_d=instantiate(cfg.model.optimizer_d),
+            transform_batch=transform_batch,
+            **({"augment": instantiate(cfg.model.augment)} if cfg.model.augment else {}),
+        )
+        for _ in range(cfg.fl.num_clients)
+    ]
+    return Federation(
+        clients=clients,
+        generator=generator,
+        data=population.data,
+        server_optimizer=instantiate(cfg.fl.server_optimizer),
+        attack=attack,
+        malicious=population.malicious,
+        local_epochs=cfg.fl.local_epochs,
+        batch_size=cfg.fl.batch_size,
+        clients_per_round=cfg.fl.clients_per_round,
+        ema=cfg.model.ema,
+        seed=cfg.seed,
+    )
+
+
+def build_module(part: DictConfig, splits: Splits, seed: int, purpose: str) -> Any:
+    """A generator or discriminator for this data set, its weights drawn from the seed and nothing else."""
+    import torch
+
+    from fedgan.rng import derive_seed
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "init", purpose))
+        module = instantiate(part, **image_shape(splits))
+    return module.to(memory_format=torch.channels_last)
+
+
+def build_logger(cfg: DictConfig, folder: Path, splits: Splits) -> Any:
+    """The logger, told the whole configuration and the data set; False for none."""
+    if not cfg.logger:
+        return False
+    logger = instantiate(cfg.logger, save_dir=folder)
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    logger.log_hyperparams({**settings, "data": describe(splits)})  # type: ignore[dict-item]
+    return logger
+
+
+def build_blueprint(cfg: DictConfig, splits: Splits) -> Any:
+    """What it takes to build the generator again."""
+    from fedgan.release import Blueprint
+
+    arguments: dict[str, Any] = OmegaConf.to_container(cfg.model.generator, resolve=True)  # type: ignore[assignment]
+    target = arguments.pop("_target_")
+    return Blueprint(target, arguments | image_shape(splits), splits.classes, splits.name, cfg.fl.rounds)
+
+
+def image_shape(splits: Splits) -> dict[str, int]:
+    """What a model has to know of the data."""
+    return {
+        "num_classes": len(splits.classes),
+        "channels": splits.channels,
+        "image_size": splits.image_size,
+    }
+
+
+def describe(splits: Splits) -> dict[str, Any]:
+    """The data set for run.json and the logger: name, sizes, and fingerprints of both splits."""
+    return {
+        "name": splits.name,
+        **image_shape(splits),
+        "train": {"counts": splits.train.counts, "sha256": splits.train.fingerprint},
+        "test": {"counts": splits.test.counts, "sha256": splits.test.fingerprint},
+    }
+
+
+if __name__ == "__main__":
+    main()
