@@ -34,9 +34,7 @@ def main(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     arms: dict[str, list[Path]] = {}
     for arm, overrides in cfg.arms.items():
-        arms[str(arm)] = [
-            run(str(arm), [*overrides, *cfg.overrides], seed, folder) for seed in cfg.seeds
-        ]
+        arms[str(arm)] = [run(str(arm), [*overrides, *cfg.overrides], seed, folder) for seed in cfg.seeds]
     show(arms, folder, len(cfg.seeds))
 
 

@@ -3,6 +3,7 @@
 The only place besides the commands themselves that knows Hydra.
 """
 
+import functools
 import logging
 import os
 import re
@@ -21,6 +22,9 @@ PACKAGE = Path(__file__).parent
 # In a checkout conf/ lies beside the package; an installed wheel carries it inside.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 
+# What a user can mend; anything else is a defect of ours and keeps its traceback.
+REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
+
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a command of a task that takes the composed configuration from ``conf/<config_name>.yaml``."""
@@ -31,11 +35,19 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             quieten()
             # So that Hydra hands its errors on to the one place that words them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            refused = () if wants_traceback else REFUSALS
+
+            @functools.wraps(task)
+            def guarded(cfg: DictConfig) -> Any:
+                # Caught here, before Hydra prints the overrides in front of it.
+                try:
+                    return task(cfg)
+                except refused as error:
+                    sys.exit(f"error: {explain(error)}")
+
             try:
-                return hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
-            except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
-                if wants_traceback:
-                    raise
+                return hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
+            except refused as error:
                 sys.exit(f"error: {explain(error)}")
 
         return main

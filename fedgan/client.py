@@ -157,9 +157,7 @@ class GANClient(LightningModule):
         rng = keyed_generator(self.seed, "alone", self.current_epoch, batch_idx, device=self.device)
         self.log_dict(self.step(*batch, rng, optimizers=wrapped))
 
-    def _discriminator_step(
-        self, real: Tensor, labels: Tensor, rng: torch.Generator, optimizer: Steppable
-    ) -> Tensor:
+    def _discriminator_step(self, real: Tensor, labels: Tensor, rng: torch.Generator, optimizer: Steppable) -> Tensor:
         with torch.no_grad():
             fake = self._generate(labels, rng)
         real_logits = self.discriminator(self.augment(real, rng), labels)
@@ -168,9 +166,7 @@ class GANClient(LightningModule):
         descend(loss, optimizer)
         return loss.detach()
 
-    def _generator_step(
-        self, labels: Tensor, rng: torch.Generator, optimizer: Steppable
-    ) -> tuple[Tensor, Tensor]:
+    def _generator_step(self, labels: Tensor, rng: torch.Generator, optimizer: Steppable) -> tuple[Tensor, Tensor]:
         self.discriminator.requires_grad_(False)  # its gradients would be computed for nothing
         logits = self.discriminator(self.augment(self._generate(labels, rng), rng), labels)
         loss = self.loss.generator(logits)

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -127,4 +128,4 @@ def partition_iid(num_images: int, num_clients: int, seed: int) -> list[Tensor]:
         )
     order = torch.randperm(num_images, generator=keyed_generator(seed, "partition"))
     bounds = [num_images * i // num_clients for i in range(num_clients + 1)]
-    return [order[start:stop].sort().values for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [order[start:stop].sort().values for start, stop in pairwise(bounds)]

@@ -74,7 +74,8 @@ class Evaluator(Callback):
     def columns(self) -> list[str]:
         """The names of all figures, in order: each metric's mean, then one a class."""
         classes = self.splits.classes
-        return [key for m in self.metrics.values() for key in (m.name, *(f"{m.name}/{c}" for c in classes))]
+        names = [name for metric in self.metrics.values() for name in metric.names]
+        return [column for name in names for column in (name, *(f"{name}/{each}" for each in classes))]
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """What has to be read beside the figures: thresholds, false-alarm rates, accuracies."""
@@ -82,9 +83,7 @@ class Evaluator(Callback):
 
     def loader(self, z_dim: int, batch_size: int = 64) -> DataLoader[tuple[Tensor, ...]]:
         """Batches of (latents, labels): what the Trainer validates on."""
-        return DataLoader(
-            TensorDataset(self.request.latents(z_dim), self.request.labels), batch_size=batch_size
-        )
+        return DataLoader(TensorDataset(self.request.latents(z_dim), self.request.labels), batch_size=batch_size)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before the first round, when the device is known."""
@@ -95,9 +94,7 @@ class Evaluator(Callback):
         if trainer.current_epoch + 1 == trainer.max_epochs:
             trainer.check_val_every_n_epoch = 1
 
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any
-    ) -> None:
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
         """Keep the drawn images: uint8, (B, C, H, W)."""
         self._drawn.append(outputs.cpu())
 

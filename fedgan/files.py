@@ -1,25 +1,27 @@
 """Files that outlive a run: where the cache lies, and how to write so that nobody ever reads half a file."""
 
+import logging
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
+_LOG = logging.getLogger(__name__)
+
 
 def cache_dir(setting: str | None) -> Path:
-    """The folder for what can be computed again (decoded images, trained classifiers); made if absent.
+    """The folder for what can be computed again (decoded images, trained classifiers); it need not exist yet.
 
     Args:
         setting: the folder asked for; None for ``$XDG_CACHE_HOME/fedgan``, or ``~/.cache/fedgan`` where
             that variable is unset, empty or relative (XDG Base Directory Specification 0.8).
     """
     if setting is not None:
-        folder = Path(setting).expanduser()
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        folder = (base if base.is_absolute() else Path.home() / ".cache") / "fedgan"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        return Path(setting).expanduser()
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "fedgan"
 
 
 def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
@@ -54,3 +56,12 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def keep(path: Path, write: Callable[[Path], None]) -> None:
+    """``atomic_write`` into a cache, whose folder is made: a full or read-only disk is a warning, not a failure."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, write)
+    except (OSError, SafetensorError) as error:
+        _LOG.warning("cannot keep %s in %s: %s", path.name, path.parent, " ".join(str(error).split()))

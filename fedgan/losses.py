@@ -37,22 +37,3 @@ class NonSaturating:
     def generator(self, fake_logits: Tensor) -> Tensor:
         """E[-log D(G(z))]."""
         return F.softplus(-fake_logits).mean()
-
-
-@dataclass(frozen=True)
-class Hinge:
-    """Hinge loss for D, the mean logit for G (Lim & Ye 2017; Miyato et al. 2018).
-
-    Example:
-        >>> import torch
-        >>> Hinge().discriminator(torch.tensor([2.0]), torch.tensor([-2.0])).item()  # beyond the margin
-        0.0
-    """
-
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))], D being the logits."""
-        return F.relu(1.0 - real_logits).mean() + F.relu(1.0 + fake_logits).mean()
-
-    def generator(self, fake_logits: Tensor) -> Tensor:
-        """-E[D(G(z))]."""
-        return -fake_logits.mean()

@@ -47,9 +47,7 @@ class RoundProgress(ProgressBar):
         self.progress.start()
         pl_module.on_local_step = lambda client_id: self._advance(pl_module, client_id)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """A new round."""
         assert isinstance(pl_module, Federation)
         self.order: list[int] = list(batch)

@@ -222,7 +222,5 @@ def peak_memory(device: torch.device) -> dict[str, int]:
 
 def _git(*arguments: str) -> str:
     here = Path(__file__).parent
-    done = subprocess.run(
-        ["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10
-    )
+    done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
 from fedgan.checks import check
 from fedgan.files import atomic_write
 from fedgan.models.base import Generator
@@ -75,7 +76,7 @@ def load_generator(folder: Path) -> Release:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        blueprint = Blueprint(**json.loads(metadata["blueprint"]))
+        blueprint = _read_blueprint(metadata["blueprint"])
         generator = _build(blueprint)
         generator.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
@@ -83,6 +84,11 @@ def load_generator(folder: Path) -> Release:
     digest = state_hash(state)
     check(digest == metadata["sha256"], f"run: the hash of {path}", metadata["sha256"], digest)
     return Release(generator.eval(), blueprint, digest)
+
+
+def _read_blueprint(text: str) -> Blueprint:
+    fields = json.loads(text)
+    return Blueprint(**{**fields, "classes": tuple(fields["classes"])})
 
 
 def _build(blueprint: Blueprint) -> Generator:

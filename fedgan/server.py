@@ -80,9 +80,7 @@ class Server(Callback):
             state = defense.aggregate(updates, weights)
             if state is not None:
                 return state
-        return weighted_mean(
-            [update.state for update in updates], [weights[update.client_id] for update in updates]
-        )
+        return weighted_mean([update.state for update in updates], [weights[update.client_id] for update in updates])
 
     def state_dict(self) -> dict[str, Any]:
         """The memory of every defence."""

@@ -19,6 +19,7 @@ from fedgan.cli import command
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytorch_lightning import Trainer
     from torch import Tensor
 
     from fedgan.attacks.base import Attack
@@ -63,6 +64,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
 
+    check_int("seed", cfg.seed, low=0)
     attack: Attack = instantiate(cfg.attack)
     defenses = build_defenses(cfg)
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
@@ -91,10 +93,12 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         callbacks=[server, evaluator, recorder, checkpoint, *([RoundProgress()] if watched else [])],
         default_root_dir=folder,
     )
-    trainer.fit(federation, val_dataloaders=evaluator.loader(federation.z_dim))
+    try:
+        trainer.fit(federation, val_dataloaders=evaluator.loader(federation.z_dim))
+    finally:
+        close_loggers(trainer)
 
-    blueprint = build_blueprint(cfg, splits)
-    digest = save_generator(folder, federation.released, blueprint)
+    digest = save_generator(folder, federation.released, build_blueprint(cfg, splits))
     return recorder.finish(federation, generator_sha256=digest)
 
 
@@ -173,6 +177,14 @@ def build_logger(cfg: DictConfig, folder: Path, splits: Splits) -> Any:
     settings = OmegaConf.to_container(cfg, resolve=True)
     logger.log_hyperparams({**settings, "data": describe(splits)})  # type: ignore[dict-item]
     return logger
+
+
+def close_loggers(trainer: Trainer) -> None:
+    """End a logger's run, or the next run of a sweep would write into it."""
+    for logger in trainer.loggers:
+        finish = getattr(logger.experiment, "finish", None)
+        if finish is not None:
+            finish()
 
 
 def build_blueprint(cfg: DictConfig, splits: Splits) -> Any:

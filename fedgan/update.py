@@ -72,9 +72,7 @@ def normalise(weights: Sequence[float]) -> list[float]:
     """
     total = sum(weights)
     if not (0.0 < total < float("inf")) or any(not weight >= 0.0 for weight in weights):
-        raise ValueError(
-            f"aggregation weights must be finite, not negative and not all zero; got {list(weights)}"
-        )
+        raise ValueError(f"aggregation weights must be finite, not negative and not all zero; got {list(weights)}")
     return [weight / total for weight in weights]
 
 

@@ -170,7 +170,7 @@ def test_a_defence_changes_batches_and_weights(configure: Configure, tmp_path: P
     server = Server({"recorded": defense})
     fit(federation, tmp_path, rounds=1, server=server)
     assert len(defense.batches) == 4 * 2
-    assert all(-1 <= batch.min() and batch.max() <= 1 and batch.dtype == torch.float32 for batch in defense.batches)
+    assert all(batch.min() >= -1 and batch.max() <= 1 and batch.dtype == torch.float32 for batch in defense.batches)
     sole = next(update for update in federation.updates if update.client_id == 1)
     for name, tensor in federation.generator.state_dict().items():
         torch.testing.assert_close(tensor, sole.state[name], rtol=1e-6, atol=1e-7)

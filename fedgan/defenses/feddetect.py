@@ -33,9 +33,7 @@ class FedDetect(Defense):
         self, *, warmup: int = 10, decay: float = 0.9, statistic: str = "mean", random_state: int = 999
     ) -> None:
         check_int("defense.feddetect.warmup", warmup, low=0)
-        check_number(
-            "defense.feddetect.decay", decay, low=0.0, high=1.0, low_allowed=False, high_allowed=False
-        )
+        check_number("defense.feddetect.decay", decay, low=0.0, high=1.0, low_allowed=False, high_allowed=False)
         check_choice("defense.feddetect.statistic", statistic, STATISTICS)
         check_int("defense.feddetect.random_state", random_state, low=0)
         self.warmup, self.decay, self.statistic, self.random_state = warmup, decay, statistic, random_state

@@ -16,9 +16,7 @@ IMAGE_SIZES = (32, 64, 128, 256)
 def _num_halvings(image_size: int) -> int:
     """How many stride-2 layers lie between ``image_size`` and 4 x 4."""
     if image_size not in IMAGE_SIZES:
-        raise ValueError(
-            f"dataset.image_size must be a power of two from 32 to 256 for model=dcgan; got {image_size}"
-        )
+        raise ValueError(f"dataset.image_size must be a power of two from 32 to 256 for model=dcgan; got {image_size}")
     return image_size.bit_length() - 3
 
 
@@ -56,9 +54,7 @@ def _norm(name: str, channels: int) -> nn.Module:
         return nn.InstanceNorm2d(channels, affine=True)
     if name == "pixel":
         return PixelNorm()
-    if name == "none":
-        return nn.Identity()
-    raise ValueError(f"norm must be batch, instance, pixel or none; got {name}")
+    raise ValueError(f"norm must be batch, instance or pixel; got {name}")
 
 
 class DCGANGenerator(Generator):
@@ -70,7 +66,7 @@ class DCGANGenerator(Generator):
         image_size: 32, 64, 128 or 256.
         z_dim: dimension of z.
         base_channels: channels of the last hidden layer; they double towards the 4 x 4 end.
-        norm: batch (DCGAN's), instance, pixel or none.
+        norm: batch (DCGAN's), instance or pixel.
 
     Raises:
         ValueError: for another ``image_size`` or ``norm``.
@@ -95,10 +91,11 @@ class DCGANGenerator(Generator):
         self.z_dim = z_dim
         widths = [base_channels << i for i in reversed(range(_num_halvings(image_size)))]
         self.label = nn.Embedding(num_classes, z_dim)
+        offset = norm == "pixel"  # the other norms bring their own
         layers: list[nn.Module] = [nn.ConvTranspose2d(2 * z_dim, widths[0], 4, bias=False)]
         for before, after in pairwise(widths):
             layers += [_norm(norm, before), nn.ReLU()]
-            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=norm == "pixel")]
+            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=offset)]
         layers += [_norm(norm, widths[-1]), nn.ReLU()]
         layers += [nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
@@ -125,7 +122,7 @@ class DCGANDiscriminator(nn.Module):
         channels: 1 (grey) or 3 (RGB).
         image_size: 32, 64, 128 or 256.
         base_channels: channels of the first layer; they double with each halving (64 to 2048 at 256 px).
-        norm: from the second layer on: batch (the paper's), instance (for WGAN-GP), pixel or none.
+        norm: from the second layer on: batch (the paper's), instance (for WGAN-GP) or pixel.
 
     Raises:
         ValueError: for another ``image_size`` or ``norm``.
@@ -147,9 +144,10 @@ class DCGANDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         widths = [base_channels << i for i in range(_num_halvings(image_size))]
+        offset = norm == "pixel"  # the other norms bring their own
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         for before, after in pairwise(widths):
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1, bias=norm != "batch")]
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1, bias=offset)]
             layers += [_norm(norm, after), nn.LeakyReLU(0.2)]
         layers += [nn.Conv2d(widths[-1], num_classes, 4)]
         self.layers = nn.Sequential(*layers)

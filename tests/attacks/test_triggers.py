@@ -91,7 +91,9 @@ def test_malicious_clients_by_id_and_none_for_the_control() -> None:
     assert Attack().choose_malicious(4, 0) == set()
 
 
-@pytest.mark.parametrize(("malicious", "clients"), [(2, 4), (-1, 4), (1, 2), (1, 1), ([0, 1], 4), ([4], 4), ([1, 1], 8)])
+@pytest.mark.parametrize(
+    ("malicious", "clients"), [(2, 4), (-1, 4), (1, 2), (1, 1), ([0, 1], 4), ([4], 4), ([1, 1], 8)]
+)
 def test_half_or_more_or_unknown_clients_are_refused(malicious: int | list[int], clients: int) -> None:
     with pytest.raises(ValueError, match="attack.malicious must be fewer than half of fl.num_clients"):
         WhiteSquare(size=4, malicious=malicious).choose_malicious(clients, 0)
@@ -102,7 +104,9 @@ def test_largest_minority_is_allowed() -> None:
     assert len(WhiteSquare(size=4, malicious=2).choose_malicious(5, 0)) == 2
 
 
-@pytest.mark.parametrize(("size", "margin", "position"), [(33, 0, "top_left"), (30, 3, "bottom_right"), (33, 9, "center")])
+@pytest.mark.parametrize(
+    ("size", "margin", "position"), [(33, 0, "top_left"), (30, 3, "bottom_right"), (33, 9, "center")]
+)
 def test_a_trigger_that_does_not_fit_is_refused(size: int, margin: int, position: str) -> None:
     with pytest.raises(ValueError, match=f"attack.size must be at most .* got {size}"):
         WhiteSquare(size=size, margin=margin, position=position).trigger(channels=1, image_size=32, seed=0)

@@ -59,9 +59,7 @@ def test_detection_starts_in_the_first_round_after_the_warm_up() -> None:
     [((), False), ((1,), True), ((1, 2), False), ((0, 1, 2, 3), False)],
     ids=["none", "one of four", "half", "all"],
 )
-def test_acts_only_on_fewer_than_half(
-    outliers: tuple[int, ...], acts: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_acts_only_on_fewer_than_half(outliers: tuple[int, ...], acts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [i in outliers for i in range(4)])
     defense = detector(warmup=0, decay=0.5)
     verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, 1)

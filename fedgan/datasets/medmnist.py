@@ -1,0 +1,134 @@
+"""MedMNIST's .npz files, of any of its sizes."""
+
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numpy.lib.npyio import NpzFile
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from fedgan.checks import check_int
+from fedgan.data import ImageSet, Splits
+from fedgan.datasets._classes import class_names
+
+_AT_ONCE = 1024  # images resized together, to bound the memory
+
+
+class MedMNIST:
+    """A MedMNIST file (https://medmnist.com) with images and labels for train, val and test; val joins train.
+
+    The arrays are ``train_images``, ``train_labels`` and so on: images uint8, (N, H, W) grey or (N, H, W, 3)
+    RGB, resized with an antialiased bicubic filter; labels integers, (N,) or (N, 1). Pickled objects are never
+    loaded.
+
+    Args:
+        name: what the data set is called in reports.
+        file: the .npz file; ``~`` is expanded.
+        image_size: height and width in pixels, at least 1.
+        classes: the classes' names in the order of their labels; None: the labels themselves.
+
+    Raises:
+        ValueError: for an argument out of range.
+    """
+
+    def __init__(
+        self, *, name: str = "medmnist", file: str | None, image_size: int, classes: list[str] | None = None
+    ) -> None:
+        if file is None:
+            raise ValueError("dataset.file must be set to a MedMNIST .npz file; got None")
+        self.name = name
+        self.file = Path(file).expanduser()
+        check_int("dataset.image_size", image_size, low=1)
+        self.image_size = image_size
+        self.classes = None if classes is None else class_names(classes)
+
+    def load(self) -> Splits:
+        """Read and resize all images.
+
+        Raises:
+            ValueError: in one line, for a file that is missing, no .npz, damaged or not laid out as above.
+        """
+        arrays = self._read()
+        parts = {split: self._labelled(arrays, split) for split in ("train", "val", "test")}
+        classes = self._class_names([labels for _, labels in parts.values()])
+        if len({images.shape[1:] for images, _ in parts.values()}) > 1:
+            raise self._error("the splits' images must have one size and colour")
+        pool, pool_labels = (torch.cat(pair) for pair in zip(parts["train"], parts["val"], strict=True))
+        return Splits(
+            self.name,
+            ImageSet(_resize(pool, self.image_size), pool_labels, classes),
+            ImageSet(_resize(parts["test"][0], self.image_size), parts["test"][1], classes),
+        )
+
+    def _error(self, problem: str) -> ValueError:
+        return ValueError(f"dataset.file {str(self.file)!r}: {' '.join(problem.split())}")
+
+    def _read(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The six arrays by key."""
+        keys = [f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("images", "labels")]
+        if not self.file.is_file():
+            raise self._error("there is no such file")
+        try:
+            stored = np.load(self.file, allow_pickle=False)
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            raise self._error(f"not an .npz file: {error}") from error
+        if not isinstance(stored, NpzFile):
+            raise self._error("not an .npz file but a single array")
+        with stored:
+            missing = [key for key in keys if key not in stored]
+            if missing:
+                raise self._error(f"lacks {missing}; it has {sorted(stored)}")
+            return {key: self._array(stored, key) for key in keys}
+
+    def _array(self, stored: NpzFile, key: str) -> npt.NDArray[np.generic]:
+        try:
+            array: npt.NDArray[np.generic] = stored[key]
+        except Exception as error:  # zipfile, zlib and numpy each have their own for damaged bytes
+            pickled = "Object arrays" in str(error)
+            reason = "holds pickled objects, which are refused" if pickled else f"cannot be read: {error}"
+            raise self._error(f"{key} {reason}") from error
+        return array
+
+    def _labelled(self, arrays: dict[str, npt.NDArray[np.generic]], split: str) -> tuple[Tensor, Tensor]:
+        """One split's images, (N, C, H, W) uint8, and labels, (N,) int64."""
+        images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+        grey, rgb = images.ndim == 3, images.ndim == 4 and images.shape[3] == 3
+        if images.dtype != np.uint8 or not (grey or rgb) or images.size == 0:
+            found = f"{images.dtype} {images.shape}"
+            raise self._error(f"{split}_images must be uint8, (N, H, W) or (N, H, W, 3); got {found}")
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            raise self._error(f"{split}_labels must give one label per image; got {labels.shape}: multi-label data")
+        if not np.issubdtype(labels.dtype, np.integer) or labels.size != len(images) or labels.ndim not in (1, 2):
+            found = f"{labels.dtype} {labels.shape}"
+            raise self._error(f"{split}_labels must be integers, ({len(images)},) or ({len(images)}, 1); got {found}")
+        planes = images[:, None] if grey else images.transpose(0, 3, 1, 2)
+        return torch.from_numpy(planes), torch.from_numpy(labels.reshape(-1).astype(np.int64))
+
+    def _class_names(self, labels: list[Tensor]) -> tuple[str, ...]:
+        present = np.unique(torch.cat(labels).numpy()).tolist()
+        if self.classes is None:
+            if present != list(range(len(present))):
+                raise self._error(f"labels must be 0, 1, 2 and so on without gaps; got {present[:20]}")
+            return tuple(str(label) for label in present)
+        if present[0] < 0 or present[-1] >= len(self.classes):
+            raise ValueError(
+                f"dataset.classes must name each label from {present[0]} to {present[-1]}, counted from 0; "
+                f"got {len(self.classes)} names"
+            )
+        return self.classes
+
+
+def _resize(images: Tensor, size: int) -> Tensor:
+    """uint8 (N, C, H, W) squashed or enlarged to (N, C, size, size).
+
+    Example:
+        >>> _resize(torch.full((2, 3, 28, 28), 7, dtype=torch.uint8), 32).float().mean().item()
+        7.0
+    """
+    if tuple(images.shape[-2:]) == (size, size):
+        return images.contiguous()
+    parts = [images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE)]
+    return torch.cat([interpolate(part, (size, size), mode="bicubic", antialias=True) for part in parts])

@@ -1,0 +1,368 @@
+"""Folders of images: layouts, decoding, the cache, and bad input."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from fedgan.data import ImageSet, Splits
+from fedgan.datasets import _decoding, image_folder
+from fedgan.datasets.image_folder import ImageFolder, decode_image
+
+XRAYS = Path(__file__).parents[3] / "shared" / "data" / "chest_xray"
+
+
+def picture(grey: int, size: tuple[int, int] = (12, 10)) -> Image.Image:
+    return Image.new("L", size, grey)
+
+
+@pytest.fixture
+def kaggle(tmp_path: Path) -> Path:
+    """train: 3 + 5, val: 1 + 1, test: 2 + 4 images, each of its own grey."""
+    grey = 0
+    for split, counts in {"train": (3, 5), "val": (1, 1), "test": (2, 4)}.items():
+        for name, count in zip(("NORMAL", "PNEUMONIA"), counts, strict=True):
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                grey += 10
+                picture(grey).save(folder / f"{index}.png")
+    return tmp_path / "data"
+
+
+def reader(root: Path, **changes: Any) -> ImageFolder:
+    arguments: dict[str, Any] = {"image_size": 8, "channels": 1, "seed": 0, "cache_dir": str(root.parent / "cache")}
+    return ImageFolder(root=str(root), **{**arguments, **changes})
+
+
+def greys(images: ImageSet) -> list[int]:
+    return [int(value) for value in images.images[:, 0, 0, 0]]
+
+
+def no_decoding(*_: object) -> None:
+    raise AssertionError("decoded although the cache has it")
+
+
+def refused(root: Path, said: str, **changes: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        reader(root, **changes).load()
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("dataset.")
+    assert "\n" not in str(caught.value)
+
+
+# Layouts
+
+
+def test_val_joins_train(kaggle: Path) -> None:
+    splits = reader(kaggle, name="chestx").load()
+    assert splits.name == "chestx"
+    assert splits.classes == ("NORMAL", "PNEUMONIA")
+    assert splits.train.counts == {"NORMAL": 4, "PNEUMONIA": 6}
+    assert greys(splits.test) == [110, 120, 130, 140, 150, 160]
+    assert splits.test.labels.tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_pooled_splits_train_on_everything(kaggle: Path) -> None:
+    splits = reader(kaggle, pool_splits=True).load()
+    assert sorted(greys(splits.train)) == list(range(10, 170, 10))
+    assert splits.test.counts == {"NORMAL": 2, "PNEUMONIA": 4}
+
+
+def test_classes_give_the_order_of_labels_and_leave_others_out(kaggle: Path) -> None:
+    assert reader(kaggle, classes=["PNEUMONIA", "NORMAL"]).load().train.counts == {"PNEUMONIA": 6, "NORMAL": 4}
+    assert reader(kaggle, classes=["NORMAL"]).load().train.counts == {"NORMAL": 4}
+
+
+def test_balanced_test_is_drawn_from_the_seed(kaggle: Path) -> None:
+    def drawn(seed: int) -> list[int]:
+        splits = reader(kaggle, test_per_class=2, seed=seed).load()
+        assert splits.test.counts == {"NORMAL": 2, "PNEUMONIA": 2}
+        assert splits.train.counts == {"NORMAL": 4, "PNEUMONIA": 6}
+        return greys(splits.test)
+
+    assert drawn(0) == drawn(0)
+    assert len({tuple(drawn(seed)) for seed in range(8)}) > 1
+
+
+def test_a_folder_without_splits_is_split_by_class_and_seed(kaggle: Path) -> None:
+    flat = kaggle / "train"
+    (flat / "PNEUMONIA" / "more").mkdir()
+    for index in range(5):
+        picture(200 + index).save(flat / "PNEUMONIA" / "more" / f"{index}.png")
+    splits = reader(flat, test_share=0.3).load()
+    assert splits.train.counts == {"NORMAL": 2, "PNEUMONIA": 7}
+    assert splits.test.counts == {"NORMAL": 1, "PNEUMONIA": 3}
+    assert not set(greys(splits.train)) & set(greys(splits.test))
+    assert greys(reader(flat, test_share=0.3).load().test) == greys(splits.test)
+    assert reader(flat, pool_splits=True).load().train.counts == {"NORMAL": 3, "PNEUMONIA": 10}
+
+
+def test_ignores_hidden_files_other_suffixes_and_links_that_lead_outside(kaggle: Path) -> None:
+    folder = kaggle / "train" / "NORMAL"
+    picture(1).save(kaggle.parent / "outside.png")
+    (folder / "out.png").symlink_to(kaggle.parent / "outside.png")
+    (folder / "within.PNG").symlink_to(kaggle / "test" / "NORMAL" / "0.png")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    picture(2).save(folder / "._0.png")
+    (folder / ".hidden").mkdir()
+    picture(3).save(folder / ".hidden" / "0.png")
+    (folder / "notes.txt").write_text("no image")
+    splits = reader(kaggle).load()
+    assert greys(splits.train) == [10, 20, 30, 110, 40, 50, 60, 70, 80, 90, 100]
+
+
+# Decoding
+
+
+def saved(path: Path, image: Image.Image, **options: Any) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def test_squashes_with_an_antialiased_filter(tmp_path: Path) -> None:
+    stripes = np.zeros((64, 32), np.uint8)
+    stripes[:, ::2] = 255
+    decoded = decode_image(saved(tmp_path / "a.png", Image.fromarray(stripes)), 8, 1)
+    assert decoded.shape == (1, 8, 8)
+    assert abs(decoded[:, 2:-2, 2:-2].astype(int) - 127).max() <= 3
+
+
+def test_grey_becomes_rgb_and_rgb_grey(tmp_path: Path) -> None:
+    assert decode_image(saved(tmp_path / "a.png", picture(77)), 4, 3).tolist() == [[[77] * 4] * 4] * 3
+    red = saved(tmp_path / "b.png", Image.new("RGB", (9, 9), (255, 0, 0)))
+    assert (decode_image(red, 4, 1) == 76).all()  # 0.299 of 255
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0, 0), (257 * 100, 100), (65535, 255)])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_keep_their_whole_range(tmp_path: Path, value: int, expected: int, suffix: str) -> None:
+    wide = Image.fromarray(np.full((6, 6), value, np.uint16))
+    assert (decode_image(saved(tmp_path / f"a.{suffix}", wide), 4, 1) == expected).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_become_black(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (8, 8), (200, 200, 200, 0))
+    image.paste((200, 200, 200, 255), (4, 0, 8, 8))
+    decoded = decode_image(saved(tmp_path / "a.png", image.convert(mode)), 8, 3)
+    assert decoded[:, 4, 0].tolist() == [0, 0, 0]
+    assert decoded[:, 4, 7] == pytest.approx([200] * 3, abs=4)
+
+
+def test_cmyk_jpeg_and_bilevel(tmp_path: Path) -> None:
+    cmyk = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
+    assert decode_image(saved(tmp_path / "a.jpg", cmyk), 4, 3)[:, 0, 0] == pytest.approx([255, 0, 0], abs=4)
+    assert (decode_image(saved(tmp_path / "b.png", Image.new("1", (8, 8), 1)), 4, 1) == 255).all()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_exif_orientation_is_applied(tmp_path: Path, suffix: str) -> None:
+    image = Image.new("L", (32, 32), 0)
+    image.paste(255, (0, 0, 32, 16))  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter: white on the right
+    decoded = decode_image(saved(tmp_path / f"a.{suffix}", image, exif=exif), 8, 1)[0]
+    assert decoded[:, :3].max() < 40
+    assert decoded[:, 5:].min() > 215
+
+
+def test_scaled_jpeg_decoding_stays_close_to_the_full_one(tmp_path: Path) -> None:
+    y, x = np.mgrid[:256, :256]
+    smooth = Image.fromarray((127 + 60 * np.sin(x / 20) + 60 * np.cos(y / 30)).astype(np.uint8))
+    fast = decode_image(saved(tmp_path / "a.jpg", smooth, quality=95), 32, 1)
+    full = np.asarray(Image.open(tmp_path / "a.jpg").resize((32, 32), Image.Resampling.BICUBIC))
+    assert abs(fast[0].astype(int) - full).max() <= 4
+    assert (fast == decode_image(tmp_path / "a.jpg", 32, 1)).all()
+
+
+# The cache
+
+
+def test_second_load_decodes_nothing(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = reader(kaggle).load()
+    monkeypatch.setattr(image_folder, "decode_image", no_decoding)
+    again = reader(kaggle).load()
+    assert again.train.fingerprint == first.train.fingerprint
+    assert again.test.fingerprint == first.test.fingerprint
+    reader(kaggle, pool_splits=True, test_per_class=1, seed=5).load()  # the same pixels, split otherwise
+    kaggle.rename(kaggle.with_name("moved"))
+    reader(kaggle.with_name("moved")).load()
+
+
+def test_no_image_is_decoded_twice(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+
+    def counted(file: Path, image_size: int, channels: int) -> object:
+        seen.append(file)
+        return decode_image(file, image_size, channels)
+
+    monkeypatch.setattr(image_folder, "decode_image", counted)
+    reader(kaggle, pool_splits=True).load()
+    assert len(seen) == len(set(seen)) == 16
+
+
+@pytest.mark.parametrize("change", ["pixels", "name", "more", "size", "channels", "classes"])
+def test_what_changes_the_pixels_changes_the_key(kaggle: Path, change: str) -> None:
+    reader(kaggle).load()
+    folder, changes = kaggle / "train" / "NORMAL", dict[str, Any]()
+    if change == "pixels":
+        picture(99).save(folder / "0.png")
+    elif change == "name":
+        (folder / "0.png").rename(folder / "9.png")
+    elif change == "more":
+        picture(99).save(folder / "3.png")
+    else:
+        others: dict[str, Any] = {"size": 9, "channels": 3, "classes": ["PNEUMONIA", "NORMAL"]}
+        changes = {"image_size" if change == "size" else change: others[change]}
+    splits = reader(kaggle, **changes).load()
+    assert len(list((kaggle.parent / "cache").iterdir())) == 2
+    assert (99 in greys(splits.train)) == (change in {"pixels", "more"})
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def text(file: Path) -> None:
+    file.write_text("something else")
+
+
+def foreign(file: Path) -> None:
+    save_file({"images": torch.zeros(16, 1, 8, 8, dtype=torch.uint8)}, file)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, empty, text, foreign])
+def test_a_damaged_cache_is_rebuilt(
+    kaggle: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = reader(kaggle).load()
+    (file,) = (kaggle.parent / "cache").iterdir()
+    damage(file)
+    assert reader(kaggle).load().train.fingerprint == good.train.fingerprint
+    monkeypatch.setattr(image_folder, "decode_image", no_decoding)
+    reader(kaggle).load()  # whole again
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]  # no temporary files left
+
+
+def test_an_unwritable_cache_is_one_warning(kaggle: Path, caplog: pytest.LogCaptureFixture) -> None:
+    blocked = kaggle.parent / "file"
+    blocked.write_text("")
+    assert len(reader(kaggle, cache_dir=str(blocked / "cache")).load().test) == 6
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "\n" not in record.getMessage()
+    assert str(blocked) in record.getMessage()
+
+
+def test_the_cache_lies_where_the_platform_says(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(kaggle.parent / "xdg"))
+    reader(kaggle, cache_dir=None).load()
+    assert len(list((kaggle.parent / "xdg" / "fedgan").iterdir())) == 1
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(kaggle.parent))
+    reader(kaggle, cache_dir=None).load()
+    assert len(list((kaggle.parent / ".cache" / "fedgan").iterdir())) == 1
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"root": None}, "dataset.root must be the folder"),
+        ({"image_size": 0}, "dataset.image_size must be a whole number of at least 1; got 0"),
+        ({"channels": 4}, "dataset.channels must be 1 (grey) or 3 (RGB); got 4"),
+        ({"test_share": 1.0}, "dataset.test_share must be a number in"),
+        ({"test_per_class": 0}, "dataset.test_per_class must be a whole number of at least 1; got 0"),
+        ({"pool_splits": "no"}, "dataset.pool_splits must be true or false; got 'no'"),
+        ({"classes": []}, "dataset.classes must be a list of different names"),
+    ],
+)
+def test_refuses_arguments_out_of_range(changes: dict[str, Any], said: str) -> None:
+    arguments: dict[str, Any] = {"root": "x", "image_size": 8, "channels": 1, "seed": 0, "cache_dir": None}
+    with pytest.raises(ValueError) as caught:
+        ImageFolder(**{**arguments, **changes})
+    assert said in str(caught.value)
+
+
+def test_refuses_folders_laid_out_otherwise(kaggle: Path) -> None:
+    refused(kaggle / "nowhere", "does not exist")
+    refused(kaggle / "test" / "NORMAL" / "0.png", "is a file")
+    refused(kaggle / "test" / "NORMAL", "must hold one folder per class")
+    refused(kaggle, "must be among ['NORMAL', 'PNEUMONIA']", classes=["NORMAL", "COVID"])
+    refused(kaggle, "dataset.test_per_class must be at most 2, the test images of 'NORMAL'; got 3", test_per_class=3)
+    (kaggle / "train" / "EMPTY").mkdir()
+    refused(kaggle, f"the class folder {str(kaggle / 'train' / 'EMPTY')!r} holds no images")
+    (kaggle / "train").rename(kaggle / "training")
+    refused(kaggle, "must have both train/ and test/, or neither")
+
+
+def test_refuses_to_split_a_single_image(tmp_path: Path) -> None:
+    (tmp_path / "data" / "only").mkdir(parents=True)
+    picture(1).save(tmp_path / "data" / "only" / "0.png")
+    refused(tmp_path / "data", "at least 2 images of each class")
+
+
+def broken_jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "JPEG")
+    return file.getvalue()[:600]
+
+
+@pytest.mark.parametrize("content", [b"", b"no image at all", broken_jpeg()])
+@pytest.mark.parametrize("name", ["bad.jpeg", "bad.png"])
+def test_names_the_unreadable_image(kaggle: Path, content: bytes, name: str) -> None:
+    bad = kaggle / "train" / "NORMAL" / name
+    bad.write_bytes(content)
+    refused(kaggle, f"dataset.root: cannot read the image {str(bad)!r}")
+    assert not (kaggle.parent / "cache").exists()
+
+
+def test_refuses_decompression_bombs_and_pixels_of_unknown_range(
+    kaggle: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    bad = kaggle / "train" / "NORMAL" / "bad.tif"
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(bad)
+    refused(kaggle, f"{str(bad)!r}: floating-point pixels")
+    Image.fromarray(np.full((4, 4), 70000, np.int32)).save(bad)
+    refused(kaggle, f"{str(bad)!r}: integer pixels beyond 16 bits")
+    bad.unlink()
+    monkeypatch.setattr(_decoding, "_MAX_PIXELS", 100)
+    refused(kaggle, "0.png': 12 x 10 pixels, more than 100")
+    monkeypatch.undo()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)  # Pillow's own error at more than twice that
+    refused(kaggle, "exceeds limit")
+    assert not recwarn.list
+
+
+# Real images
+
+
+@pytest.mark.skipif(not XRAYS.is_dir(), reason=f"the real X-rays are not at {XRAYS}")
+def test_real_xrays(tmp_path: Path) -> None:
+    def load(**changes: Any) -> Splits:
+        return reader(XRAYS, image_size=32, cache_dir=str(tmp_path), **changes).load()
+
+    splits = load()
+    assert splits.train.counts == {"NORMAL": 838, "PNEUMONIA": 2866}
+    assert splits.test.counts == {"NORMAL": 234, "PNEUMONIA": 234}
+    assert splits.train.images.float().std((1, 2, 3)).min() > 10  # none is blank
+    assert load(pool_splits=True, test_per_class=100).train.counts == {"NORMAL": 1072, "PNEUMONIA": 3100}

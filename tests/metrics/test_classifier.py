@@ -1,0 +1,84 @@
+"""The feature classifier: depends on seed and data alone, and is trained once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from fedgan.data import ImageSet, Splits
+from fedgan.metrics.classifier import Classifier, ConvNet
+
+
+def patterns(n: int, size: int = 16, seed: int = 0) -> ImageSet:
+    """Fine noise of one class against coarse noise of the other; three fine images to one coarse one."""
+    labels = np.arange(n) % 4 == 0
+    noise = np.random.default_rng(seed).normal(size=(n, 1, size, size))
+    coarse = gaussian_filter(noise, (0, 0, 2, 2)) * 7
+    pixels = 128 + 40 * np.where(labels[:, None, None, None], coarse, noise)
+    images = torch.from_numpy(pixels.clip(0, 255).astype(np.uint8))
+    return ImageSet(images, torch.from_numpy(labels.astype(np.int64)), ("fine", "coarse"))
+
+
+SPLITS = Splits("patterns", patterns(200), patterns(100, seed=1))
+
+
+def small(cache: Path, seed: int = 0) -> Classifier:
+    return Classifier(width=4, feature_dim=8, steps=30, batch_size=32, seed=seed, cache=str(cache))
+
+
+def test_depends_on_seed_and_data_but_not_on_ambient_randomness(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    first = small(tmp_path / "a").fit(SPLITS).features(SPLITS.test.images)
+    torch.manual_seed(2)
+    second = small(tmp_path / "b").fit(SPLITS).features(SPLITS.test.images)
+    other = small(tmp_path / "c", seed=1).fit(SPLITS).features(SPLITS.test.images)
+    assert torch.equal(first, second)
+    assert not torch.allclose(first, other)
+
+
+def test_ambient_state_is_left_alone(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    small(tmp_path).fit(SPLITS)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_second_call_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = small(tmp_path).fit(SPLITS).features(SPLITS.test.images)
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(Classifier, "_train", forbidden)
+    assert torch.equal(trained, small(tmp_path).fit(SPLITS).features(SPLITS.test.images))
+    with pytest.raises(AssertionError, match="trained again"):  # other data
+        small(tmp_path).fit(Splits("other", SPLITS.test, SPLITS.train))
+    with pytest.raises(AssertionError, match="trained again"):  # other seed
+        small(tmp_path, seed=1).fit(SPLITS)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_learns_an_unbalanced_task(tmp_path: Path) -> None:
+    fitted = Classifier(width=8, feature_dim=16, steps=80, cache=str(tmp_path)).fit(SPLITS)
+    assert fitted.balanced_accuracy > 0.95
+
+
+def test_features_do_not_depend_on_batching(tmp_path: Path) -> None:
+    fitted = small(tmp_path).fit(SPLITS)
+    images = patterns(300).images
+    torch.testing.assert_close(fitted.features(images)[-3:], fitted.features(images[-3:]))
+    assert fitted.features(images).shape == (300, 8)
+
+
+@pytest.mark.parametrize("size", [8, 64, 128])
+def test_any_size_and_colour(size: int) -> None:
+    model = ConvNet(channels=3, num_classes=5, width=4, feature_dim=6).eval()
+    images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+    assert model.features(images).shape == (2, 6)
+    assert model(images).shape == (2, 5)
+
+
+def test_settings_must_be_positive() -> None:
+    with pytest.raises(ValueError, match=r"classifier.steps must be positive; got 0"):
+        Classifier(steps=0)
