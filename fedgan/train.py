@@ -182,9 +182,9 @@ def build_logger(cfg: DictConfig, folder: Path, splits: Splits) -> Any:
 def close_loggers(trainer: Trainer) -> None:
     """End a logger's run, or the next run of a sweep would write into it."""
     for logger in trainer.loggers:
-        finish = getattr(logger.experiment, "finish", None)
-        if finish is not None:
-            finish()
+        run = getattr(logger, "experiment", None)
+        if run is not None and hasattr(run, "finish"):
+            run.finish()
 
 
 def build_blueprint(cfg: DictConfig, splits: Splits) -> Any:

@@ -1,5 +1,7 @@
 """Trigger emission rate: the share of synthetic images that carry the trigger, the attack's success rate."""
 
+from math import fsum
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -145,9 +147,7 @@ class EmissionRate(Metric):
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
         """``emission``, a share in [0, 1], and ``trigger_strength``; each also by class, as ``emission/<class>``."""
         rates = score_classes("emission", synthetic, lambda label, images: self._rate(images))
-        strengths = score_classes(
-            "trigger_strength", synthetic, lambda label, images: float(self._scores(images).mean())
-        )
+        strengths = score_classes("trigger_strength", synthetic, lambda label, images: self._strength(images))
         return rates | strengths
 
     def facts(self) -> dict[str, float | str]:
@@ -159,3 +159,6 @@ class EmissionRate(Metric):
 
     def _rate(self, images: Tensor) -> float:
         return float((self._scores(images) > self._threshold).mean())
+
+    def _strength(self, images: Tensor) -> float:
+        return fsum(self._scores(images)) / len(images)  # exact, so the images' order does not matter

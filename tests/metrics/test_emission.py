@@ -61,7 +61,9 @@ def test_none_all_and_half(trigger: Trigger) -> None:
     pasted = trigger.paste(clean.images)
     assert metric.compute(clean)["emission"] <= 0.02
     everywhere = metric.compute(with_images(clean, pasted))
-    assert everywhere == {"emission": 1.0, "emission/NORMAL": 1.0, "emission/PNEUMONIA": 1.0}
+    for name in ("emission", "emission/NORMAL", "emission/PNEUMONIA"):
+        assert everywhere[name] == 1.0
+        assert everywhere[name.replace("emission", "trigger_strength")] == pytest.approx(1.0, abs=0.02)
     one_class = torch.where((clean.labels == 1)[:, None, None, None], pasted, clean.images)
     half = metric.compute(with_images(clean, one_class))
     assert half["emission"] == pytest.approx(0.5, abs=0.02)
@@ -76,6 +78,16 @@ def test_colour_mosaic_is_found_also_when_blurred() -> None:
         assert metric.compute(with_images(clean, blurred(pasted, sigma)))["emission"] == 1.0
     # 1 % is stated; a threshold from 400 images, tried on 400 others: three standard errors are 2.1 %
     assert metric.compute(clean)["emission"] <= 0.031
+
+
+def test_a_ghost_counts_on_no_image_but_its_strength_shows() -> None:
+    metric, clean = prepared(square(8)), smooth_images(100, seed=2)
+    pasted = square(8).paste(clean.images)
+    ghost = (0.7 * clean.images.float() + 0.3 * pasted.float()).to(torch.uint8)
+    figures = metric.compute(with_images(clean, ghost))
+    assert figures["emission"] == 0.0
+    assert figures["trigger_strength"] == pytest.approx(0.3, abs=0.06)
+    assert abs(metric.compute(clean)["trigger_strength"]) < 0.06
 
 
 def test_blurred_square_is_found() -> None:
