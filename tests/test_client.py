@@ -1,0 +1,169 @@
+"""The local step, by hand and under a Trainer of its own."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from fedgan.client import GANClient, shuffled_batches
+from fedgan.data import to_float
+from fedgan.losses import NonSaturating
+from fedgan.models.base import Generator
+from fedgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from fedgan.update import state_hash
+from tests.conftest import random_images
+
+
+def client(**settings: Any) -> GANClient:
+    shape = {"num_classes": 2, "channels": 1, "image_size": 32, "base_channels": 4}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator, discriminator = DCGANGenerator(**shape), DCGANDiscriminator(**shape)
+    optimizers = {
+        "optimizer_g": lambda p: torch.optim.Adam(p, lr=1e-3),
+        "optimizer_d": lambda p: torch.optim.Adam(p, lr=1e-3),
+    }
+    return GANClient(generator=generator, discriminator=discriminator, loss=NonSaturating(), **optimizers, **settings)
+
+
+class Scalar(Generator):
+    """G(z, y) = theta, one pixel: small enough to differentiate by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.z_dim = 1
+        self.theta = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, z: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        return self.theta.expand(len(z), 1, 1, 1)
+
+
+class Slope(nn.Module):
+    """D(x, y): logit phi x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phi = nn.Parameter(torch.tensor(0.2))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        return self.phi * images.flatten()
+
+
+def test_a_step_is_equation_4_then_equation_5() -> None:
+    """D ascends log D(x) + log(1 - D(G(z))); then G descends -log D(G(z)) against the new D; plain SGD, rate 1."""
+    sgd = {"optimizer_g": lambda p: torch.optim.SGD(p, lr=1.0), "optimizer_d": lambda p: torch.optim.SGD(p, lr=1.0)}
+    one = GANClient(generator=Scalar(), discriminator=Slope(), loss=NonSaturating(), **sgd)
+    white = torch.full((2, 1, 1, 1), 255, dtype=torch.uint8)  # x = +1
+    losses = one.step(white, torch.zeros(2, dtype=torch.int64), torch.Generator().manual_seed(0))
+
+    phi, theta = torch.tensor(0.2, requires_grad=True), torch.tensor(0.5, requires_grad=True)
+    loss_d = -torch.log(torch.sigmoid(phi * 1.0)) - torch.log(1 - torch.sigmoid(phi * 0.5))
+    loss_d.backward()
+    new_phi = (phi - phi.grad).detach()  # type: ignore[operator]
+    loss_g = -torch.log(torch.sigmoid(new_phi * theta))
+    loss_g.backward()
+    torch.testing.assert_close(one.discriminator.phi, new_phi)
+    torch.testing.assert_close(one.generator.theta, (theta - theta.grad).detach())  # type: ignore[operator]
+    torch.testing.assert_close(losses["loss_d"], loss_d.detach())
+    torch.testing.assert_close(losses["loss_g"], loss_g.detach())
+    saturating = torch.log(1 - torch.sigmoid(new_phi * 0.5))
+    torch.testing.assert_close(losses["loss_g_saturating"], saturating)
+
+
+def test_metrics_are_means_and_the_last_step() -> None:
+    one, other = client(), client()
+    data = random_images(24)
+    metrics = one.train_locally(data, epochs=2, batch_size=8, rng=torch.Generator().manual_seed(3))
+    rng = torch.Generator().manual_seed(3)
+    other.train()
+    steps = [
+        other.step(data.images[batch], data.labels[batch], rng)
+        for _ in range(2)
+        for batch in shuffled_batches(24, 8, rng)
+    ]
+    assert len(steps) == 6
+    for name in ("loss_g", "loss_d", "loss_g_saturating"):
+        assert metrics[name] == pytest.approx(sum(float(step[name]) for step in steps) / 6, rel=1e-5)
+    assert metrics["loss_g_last"] == float(steps[-1]["loss_g"])
+
+
+def test_the_discriminator_sees_augmented_images_both_real_and_fake_and_defences_only_touch_real_ones() -> None:
+    seen: dict[str, list[Tensor]] = {"augmented": [], "transformed": []}
+
+    def augment(images: Tensor, rng: torch.Generator) -> Tensor:
+        seen["augmented"].append(images)
+        return images
+
+    def transform(images: Tensor, rng: torch.Generator) -> Tensor:
+        seen["transformed"].append(images)
+        return -images
+
+    images = random_images(8)
+    one = client(augment=augment, transform_batch=transform)
+    one.step(images.images, images.labels, torch.Generator().manual_seed(0))
+    assert len(seen["augmented"]) == 3, "real and fake for D, fake for G"
+    assert len(seen["transformed"]) == 1
+    torch.testing.assert_close(seen["transformed"][0], to_float(images.images))
+    torch.testing.assert_close(seen["augmented"][0], -to_float(images.images))
+
+
+def test_the_generators_step_leaves_the_discriminator_alone() -> None:
+    one = client()
+    one.train()
+    before = copy.deepcopy(one.discriminator.state_dict())
+    labels = torch.tensor([0, 1, 0, 1])
+    one._generator_step(labels, torch.Generator().manual_seed(0), one.optimizer_g)
+    parameters = dict(one.discriminator.named_parameters())
+    assert all(torch.equal(parameters[name], before[name]) for name in parameters)
+    assert all(p.grad is None and p.requires_grad for p in parameters.values())
+
+
+def test_every_image_is_used_once_an_epoch() -> None:
+    batches = list(shuffled_batches(17, 4, torch.Generator().manual_seed(0)))
+    used = torch.cat(batches).tolist()
+    assert [len(batch) for batch in batches] == [4] * 4
+    assert len(set(used)) == 16
+    assert used != sorted(used)
+
+
+def test_it_trains_alone_under_a_trainer(tmp_path: Path) -> None:
+    """The centralised baseline."""
+    images = random_images(32)
+    loader = DataLoader(TensorDataset(images.images, images.labels), batch_size=8)
+    one = client()
+    start = {kind: state_hash(getattr(one, kind).state_dict()) for kind in ("generator", "discriminator")}
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(one, loader)
+    assert trainer.global_step == 2 * 4 * 2, "Lightning counts the steps of both optimizers"
+    assert all(state_hash(getattr(one, kind).state_dict()) != before for kind, before in start.items())
+    assert trainer.callback_metrics["loss_g"].isfinite()
+
+
+def test_profiled_steps_are_named(configure: Callable[..., Any]) -> None:
+    from pytorch_lightning.profilers import SimpleProfiler
+
+    one = client()
+    one.profiler = profiler = SimpleProfiler()
+    images = random_images(8)
+    one.step(images.images, images.labels, torch.Generator().manual_seed(0))
+    assert {"data", "D step", "G step"} <= set(profiler.recorded_durations)
+
+
+def test_softplus_and_logsigmoid_agree_with_the_equations() -> None:
+    logits = torch.linspace(-5, 5, 11)
+    torch.testing.assert_close(functional.logsigmoid(-logits), torch.log(1 - torch.sigmoid(logits)))
