@@ -60,6 +60,7 @@ class RoundProgress(ProgressBar):
         """A round is over."""
         assert isinstance(pl_module, Federation)
         self.progress.advance(self.rounds)
+        self.progress.update(self.clients, completed=len(self.order), note="")
         if not self.console.is_terminal:
             shown = ("loss_g", "loss_d")
             means = {n: sum(u.metrics[n] for u in pl_module.updates) / len(pl_module.updates) for n in shown}

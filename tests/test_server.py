@@ -9,7 +9,9 @@ from fedgan.update import ClientUpdate
 
 
 def updates(*values: float) -> list[ClientUpdate]:
-    return [ClientUpdate(i, 10, {"p": torch.tensor([float(value)])}, {"loss_g": value}) for i, value in enumerate(values)]
+    return [
+        ClientUpdate(i, 10, {"p": torch.tensor([float(value)])}, {"loss_g": value}) for i, value in enumerate(values)
+    ]
 
 
 class Halving(Defense):
