@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup
-	$(RUN) -m experiments.demo
+	$(RUN) -m experiments.three_arms
 
 test: setup
 	$(RUN) -m pytest -m 'not slow'

@@ -62,7 +62,8 @@ class Federation(LightningModule):
         local_epochs: local epochs a round.
         batch_size: images a local step; no client may have fewer.
         clients_per_round: how many take part in a round; None for all.
-        ema: how much of itself the released generator keeps in each round, in [0, 1); 0 releases G_server.
+        ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
+            [0, 1); 0 releases G_server.
         seed: of every random stream.
     """
 
@@ -197,8 +198,8 @@ class Federation(LightningModule):
     def _release(self) -> None:
         if self.released is self.generator:
             return
-        # A plain mean over the first rounds, so that the random start does not linger.
-        kept = min(self.ema, self.round / (self.round + 1))
+        # Less is kept in the first rounds, so that the random start does not linger.
+        kept = min(self.ema, (1 + self.round) / (10 + self.round))
         current = self.generator.state_dict()
         for name, tensor in self.released.state_dict().items():
             if tensor.is_floating_point():

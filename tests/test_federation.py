@@ -203,17 +203,19 @@ def test_an_attack_may_change_a_malicious_update_and_no_other(configure: Configu
     assert zero == [False, False, True, False]
 
 
-def test_released_generator_is_a_plain_mean_at_first_then_a_decaying_one(configure: Configure, tmp_path: Path) -> None:
-    federation = build(configure("model.ema=0.6"))
+def test_released_generator_is_an_average_that_keeps_less_at_first(configure: Configure, tmp_path: Path) -> None:
+    federation = build(configure("model.ema=0.2"))
     name = next(iter(dict(federation.generator.named_parameters())))
+    start = federation.released.state_dict()[name].clone()
     expected = None
 
     class Watch(Server):
         def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any) -> None:
             nonlocal expected
             current = pl_module.generator.state_dict()[name].clone()
-            kept = min(0.6, pl_module.round / (pl_module.round + 1))
-            expected = current if expected is None else kept * expected + (1 - kept) * current
+            kept = min(0.2, (1 + pl_module.round) / (10 + pl_module.round))
+            expected = start if expected is None else expected
+            expected = kept * expected + (1 - kept) * current
             torch.testing.assert_close(pl_module.released.state_dict()[name], expected)
 
     fit(federation, tmp_path, rounds=4, server=Watch({}))

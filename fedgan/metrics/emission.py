@@ -106,11 +106,11 @@ def smoothed(patches: Tensor) -> Array:
 class EmissionRate(Metric):
     """The share of synthetic images that carry the trigger, in [0, 1], and how strongly the images bear it.
 
-    The averaged generator may paint a ghost of the trigger on all images, too faint to count on any: the mean
-    score (``trigger_strength``; 0 for the mean clean image, 1 for the whole trigger) shows it.
+    An averaged generator paints light grey squares sooner than white ones: the mean score
+    (``trigger_strength``; 0 for the mean clean image, 1 for the whole trigger) tells how light.
 
     An image counts if its ``trigger_scores`` exceeds a threshold: the (1 - ``false_alarm``) quantile over
-    the clean real training images, but no less than 0.5. The rates found on the real test images, clean
+    the clean real training images. The rates found on the real test images, clean
     (false alarms) and with the trigger pasted (power), are in ``facts``.
 
     Args:
@@ -137,7 +137,7 @@ class EmissionRate(Metric):
             raise Unavailable("the trigger fills the image: nothing around it to compare with")
         self._trigger = trigger
         self._mean_patch = smoothed_patches(train, trigger).mean(axis=0)
-        self._threshold = max(0.5, float(np.quantile(self._scores(train), 1 - self.false_alarm)))
+        self._threshold = float(np.quantile(self._scores(train), 1 - self.false_alarm))
         self._facts = {
             "emission_threshold": self._threshold,
             "emission_false_alarm": self._rate(test),

@@ -61,11 +61,12 @@ def _symmetric_root(matrix: Array) -> Array:
 class FrechetClassifierDistance(Metric):
     """The Frechet distance between synthetic and real test images of a class, in a classifier's features.
 
-    Not the FID: the features are those of a small classifier trained on this data set's real training
-    images, so figures compare only between runs with the same data and classifier settings. The
-    estimate is biased upwards with few images; ``facts`` has the floor, the same distance of as many real
-    training images (``frechet_floor/<class>``: at most as many as test images of the class) and of all
-    (``frechet_floor_all/<class>``), and the classifier's balanced accuracy on test images.
+    Not the FID: the features are those of all layers of a small classifier trained on this data set's real
+    training images, each in units of its standard deviation over the real test images, so figures compare only
+    between runs with the same data and classifier settings. The estimate is biased upwards with few images;
+    ``facts`` has the floor, the same distance of as many real training images (``frechet_floor/<class>``: at most
+    as many as test images of the class) and of all (``frechet_floor_all/<class>``), and the classifier's balanced
+    accuracy on test images.
 
     Args:
         classifier: the classifier to train, or to find in the cache.
@@ -83,6 +84,8 @@ class FrechetClassifierDistance(Metric):
         if small:
             raise Unavailable(f"fewer than two real images of class {small[0]} in a split")
         self._fitted = self.classifier.fit(splits, reference.device)
+        # Layers differ in scale by far; in units of the real images' spread each feature counts alike.
+        self._scale = self._fitted.features(splits.test.images).double().std(dim=0).clamp(min=1e-6)
         self._real = [self._gaussian(splits.test.of_class(label)) for label in range(len(splits.classes))]
         self._facts: dict[str, float | str] = {"classifier_balanced_accuracy": self._fitted.balanced_accuracy}
         for label, name in enumerate(splits.classes):
@@ -112,4 +115,4 @@ class FrechetClassifierDistance(Metric):
         return frechet_distance(self._gaussian(images), self._real[label])
 
     def _gaussian(self, images: Tensor) -> Gaussian:
-        return fit_gaussian(self._fitted.features(images).double().numpy())
+        return fit_gaussian((self._fitted.features(images).double() / self._scale).numpy())

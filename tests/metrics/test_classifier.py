@@ -68,14 +68,14 @@ def test_features_do_not_depend_on_batching(tmp_path: Path) -> None:
     fitted = small(tmp_path).fit(SPLITS)
     images = patterns(300).images
     torch.testing.assert_close(fitted.features(images)[-3:], fitted.features(images[-3:]))
-    assert fitted.features(images).shape == (300, 8)
+    assert fitted.features(images).shape == (300, 4 + 8 + 16 + 8)
 
 
 @pytest.mark.parametrize("size", [8, 64, 128])
 def test_any_size_and_colour(size: int) -> None:
     model = ConvNet(channels=3, num_classes=5, width=4, feature_dim=6).eval()
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
-    assert model.features(images).shape == (2, 6)
+    assert [average.shape[1] for average in model.layers(images)] == [4, 8, 16, 6]
     assert model(images).shape == (2, 5)
 
 

@@ -59,14 +59,14 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
 def test_none_all_and_half(trigger: Trigger) -> None:
     metric, clean = prepared(trigger), smooth_images(100, seed=2)
     pasted = trigger.paste(clean.images)
-    assert metric.compute(clean)["emission"] <= 0.02
+    assert metric.compute(clean)["emission"] <= 0.04  # 1 % is stated; three standard errors of 100 images are 3 %
     everywhere = metric.compute(with_images(clean, pasted))
     for name in ("emission", "emission/NORMAL", "emission/PNEUMONIA"):
         assert everywhere[name] == 1.0
         assert everywhere[name.replace("emission", "trigger_strength")] == pytest.approx(1.0, abs=0.02)
     one_class = torch.where((clean.labels == 1)[:, None, None, None], pasted, clean.images)
     half = metric.compute(with_images(clean, one_class))
-    assert half["emission"] == pytest.approx(0.5, abs=0.02)
+    assert half["emission"] == pytest.approx(0.5, abs=0.04)
     assert half["emission/PNEUMONIA"] == 1.0
 
 
@@ -80,12 +80,11 @@ def test_colour_mosaic_is_found_also_when_blurred() -> None:
     assert metric.compute(clean)["emission"] <= 0.031
 
 
-def test_a_ghost_counts_on_no_image_but_its_strength_shows() -> None:
+def test_strength_tells_a_ghost_from_a_white_square() -> None:
     metric, clean = prepared(square(8)), smooth_images(100, seed=2)
     pasted = square(8).paste(clean.images)
     ghost = (0.7 * clean.images.float() + 0.3 * pasted.float()).to(torch.uint8)
     figures = metric.compute(with_images(clean, ghost))
-    assert figures["emission"] == 0.0
     assert figures["trigger_strength"] == pytest.approx(0.3, abs=0.06)
     assert abs(metric.compute(clean)["trigger_strength"]) < 0.06
 
@@ -101,17 +100,17 @@ def test_bright_corner_is_no_square(grey: int) -> None:
     metric, clean = prepared(square(4)), smooth_images(100, seed=2)
     corner = clean.images.clone()
     corner[..., -9:, -9:] = grey
-    assert metric.compute(with_images(clean, corner))["emission"] == 0.0
+    assert metric.compute(with_images(clean, corner))["emission"] <= 0.04
 
 
 def test_facts_hold_false_alarms_and_power() -> None:
     facts = prepared(square(4)).facts()
     assert facts["emission_power"] == 1.0
-    assert float(facts["emission_false_alarm"]) <= 0.02
-    assert float(facts["emission_threshold"]) >= 0.5
+    assert float(facts["emission_false_alarm"]) <= 0.031  # 1 %, and three standard errors of 200 images
+    assert 0.0 < float(facts["emission_threshold"]) < 0.5
 
 
-def test_trigger_like_the_images_raises_the_threshold_and_shows_no_power() -> None:
+def test_trigger_like_the_images_has_no_power() -> None:
     flat = ImageSet(torch.full((50, 1, 32, 32), 90, dtype=torch.uint8), torch.arange(50) % 2, CLASSES)
     metric = EmissionRate()
     grey = Trigger(torch.full((1, 4, 4), 90, dtype=torch.uint8), 27, 27)
@@ -171,6 +170,6 @@ def test_real_xrays(xrays: Splits, size: int) -> None:
     metric = EmissionRate(false_alarm=0.01)
     metric.prepare(Reference(xrays, trigger, 0, torch.device("cpu")))
     assert metric.facts()["emission_power"] == 1.0
-    assert float(metric.facts()["emission_false_alarm"]) <= 0.02
+    assert float(metric.facts()["emission_false_alarm"]) <= 0.03  # 1 % is stated; the test images are others
     soft = blurred(trigger.paste(xrays.test.images), 1.0)
     assert metric.compute(with_images(xrays.test, soft))["emission"] > 0.95

@@ -1,6 +1,6 @@
-"""The demo: the same federation with no attack, attacked, and attacked but defended by FedDetect.
+"""The same federation with no attack, attacked, and attacked but defended by FedDetect: a table and a picture.
 
-python -m experiments.demo
+python -m experiments.three_arms
 """
 
 import json
@@ -13,7 +13,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -23,40 +23,55 @@ from fedgan.cli import command
 COLUMNS = {
     "weight of the malicious client": ("weight_of_malicious",),
     "images with the trigger": ("metrics", "emission"),
+    "trigger strength": ("metrics", "trigger_strength"),
     "Frechet distance (lower is better)": ("metrics", "frechet_classifier"),
     "effective clients": ("effective_clients",),
 }
 
 
-@command("demo")
+@command("three_arms")
 def main(cfg: DictConfig) -> None:
     """Run every arm with every seed, then show what came out."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     arms: dict[str, list[Path]] = {}
     for arm, overrides in cfg.arms.items():
-        arms[str(arm)] = [run(str(arm), [*overrides, *cfg.overrides], seed, folder) for seed in cfg.seeds]
-    show(arms, folder, len(cfg.seeds))
+        settings = [f"experiment={cfg.experiment}", *overrides, *cfg.overrides]
+        arms[str(arm)] = [run(str(arm), settings, seed, folder) for seed in cfg.seeds]
+    show(arms, folder, f"{cfg.experiment}, {len(cfg.seeds)} seed(s): mean ± standard deviation")
 
 
 def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:
-    """One run by the command that a user would type; returns its folder."""
+    """One run by the command that a user would type, unless it is there already; returns its folder."""
     target = folder / f"{re.sub(r'[^a-z]+', '_', arm.lower())}_seed{seed}"
-    arguments = ["experiment=demo", f"seed={seed}", *overrides, f"hydra.run.dir={target}"]
+    arguments = [*overrides, f"seed={seed}"]
     Console(stderr=True).rule(f"{arm}, seed {seed}")
-    print("python -m fedgan.train", *arguments, flush=True)
-    done = subprocess.run([sys.executable, "-m", "fedgan.train", *arguments], check=False)
+    if is_finished(target, arguments):
+        print(f"finished before: {target}")
+        return target
+    print("python -m fedgan.train", *arguments, f"hydra.run.dir={target}", flush=True)
+    command_line = [sys.executable, "-m", "fedgan.train", *arguments, f"hydra.run.dir={target}"]
+    done = subprocess.run(command_line, check=False)
     if done.returncode:
         sys.exit(done.returncode)
     return target
 
 
-def show(arms: dict[str, list[Path]], folder: Path, num_seeds: int) -> None:
+def is_finished(target: Path, arguments: Sequence[str]) -> bool:
+    """Whether ``target`` holds a finished run of these very overrides."""
+    record, overrides = target / "run.json", target / ".hydra" / "overrides.yaml"
+    if not (record.is_file() and overrides.is_file()):
+        return False
+    same = sorted(OmegaConf.load(overrides)) == sorted(arguments)  # type: ignore[type-var]
+    return same and json.loads(record.read_text())["status"] == "finished"
+
+
+def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
     """Print the table, and where the picture and the table's CSV lie."""
-    table = Table(title=f"demo: mean over {num_seeds} seed(s), ± standard deviation")
+    table = Table(title=title)
     table.add_column("arm")
     lines = [",".join(["arm", *COLUMNS])]
-    for title in COLUMNS:
-        table.add_column(title, justify="right")
+    for column in COLUMNS:
+        table.add_column(column, justify="right")
     for arm, runs in arms.items():
         summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
         cells = [cell([figure(summary, path) for summary in summaries]) for path in COLUMNS.values()]
@@ -93,7 +108,7 @@ def picture(arms: dict[str, list[Path]], folder: Path) -> Path:
     from fedgan.grid import headed, stack
 
     grids = [headed(Image.open(sorted((runs[0] / "samples").glob("*.png"))[-1]), arm) for arm, runs in arms.items()]
-    path = folder / "demo.png"
+    path = folder / "three_arms.png"
     stack(grids, vertical=False, gap=12).save(path)
     return path
 

@@ -1,0 +1,62 @@
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import three_arms
+from tests.conftest import TINY
+
+
+def write_run(folder: Path, malicious: list[int], weight: float, emission: float | None) -> Path:
+    (folder / "samples").mkdir(parents=True)
+    metrics = {} if emission is None else {"emission": emission}
+    summary = {"malicious": malicious, "weight_of_malicious": weight, "metrics": metrics, "effective_clients": 4.0}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    Image.new("RGB", (40, 30), "red").save(folder / "samples" / "round_0001.png")
+    Image.new("RGB", (40, 30), "blue").save(folder / "samples" / "round_0003.png")
+    return folder
+
+
+def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = {
+        "no attack": [write_run(tmp_path / f"a{i}", [], 0.0, 0.0) for i in range(2)],
+        "attack": [write_run(tmp_path / f"b{i}", [2], 0.25, 0.2 + 0.2 * i) for i in range(2)],
+    }
+    three_arms.show(arms, tmp_path, "title")
+    with (tmp_path / "table.csv").open() as file:
+        control, attacked = csv.DictReader(file)
+    assert control["weight of the malicious client"] == "-"
+    assert attacked["weight of the malicious client"] == "0.250 ± 0.000"
+    assert attacked["images with the trigger"] == "0.300 ± 0.141"
+    assert control["Frechet distance (lower is better)"] == "-"
+    picture = np.asarray(Image.open(tmp_path / "three_arms.png"))
+    assert picture.shape == (30 + 18, 2 * 40 + 12, 3)
+    assert picture[25, 5].tolist() == [0, 0, 255], "the last round's grid is shown"
+    assert capsys.readouterr().out.strip().endswith("three_arms.png")
+
+
+def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    settings = [*TINY, "metrics=[emission]", "fl.local_epochs=1", "fl.rounds=5"]
+    overrides = ",".join(f'"{setting}"' for setting in settings)
+    arguments = (f"overrides=[{overrides}]", f"hydra.run.dir={tmp_path / 'out'}")
+    call(three_arms.main, *arguments)
+    output = capfd.readouterr().out
+    assert "finished before" not in output
+    call(three_arms.main, *arguments)
+    again = capfd.readouterr().out
+    assert again.count("finished before") == 3, "a finished run is never repeated"
+    assert output.strip().endswith("three_arms.png")
+    with (tmp_path / "out/table.csv").open() as file:
+        table = {row["arm"]: row for row in csv.DictReader(file)}
+    assert list(table) == ["no attack", "attack", "attack + FedDetect"]
+    assert table["no attack"]["weight of the malicious client"] == "-"
+    assert float(table["attack"]["weight of the malicious client"]) == 0.25
+    assert float(table["attack + FedDetect"]["effective clients"]) <= 4.0
+    for arm in ("attack", "attack_feddetect"):
+        summary = json.loads((tmp_path / f"out/{arm}_seed0/summary.json").read_text())
+        assert len(summary["malicious"]) == 1
