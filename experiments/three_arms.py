@@ -35,9 +35,9 @@ def main(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     arms: dict[str, list[Path]] = {}
     for arm, overrides in cfg.arms.items():
-        settings = [f"experiment={cfg.experiment}", *overrides, *cfg.overrides]
+        settings = [f"experiment={cfg.preset}", *overrides, *cfg.overrides]
         arms[str(arm)] = [run(str(arm), settings, seed, folder) for seed in cfg.seeds]
-    show(arms, folder, f"{cfg.experiment}, {len(cfg.seeds)} seed(s): mean ± standard deviation")
+    show(arms, folder, f"{cfg.preset}, {len(cfg.seeds)} seed(s): mean ± standard deviation")
 
 
 def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:

@@ -41,7 +41,7 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    settings = [*TINY, "metrics=[emission]", "fl.local_epochs=1", "fl.rounds=5"]
+    settings = [*TINY, "metrics=[emission]", "fl.local_epochs=1", "fl.rounds=6"]
     overrides = ",".join(f'"{setting}"' for setting in settings)
     arguments = (f"overrides=[{overrides}]", f"hydra.run.dir={tmp_path / 'out'}")
     call(three_arms.main, *arguments)
