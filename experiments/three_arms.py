@@ -3,13 +3,15 @@
 python -m experiments.three_arms
 """
 
+import csv
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -69,12 +71,15 @@ def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
     """Print the table, and where the picture and the table's CSV lie."""
     table = Table(title=title)
     table.add_column("arm")
-    lines = [",".join(["arm", *COLUMNS])]
-    for column in COLUMNS:
+    titles = [*COLUMNS, "attacker's loss / the others' median: first half", "second half"]
+    lines = [",".join(["arm", *titles])]
+    for column in titles:
         table.add_column(column, justify="right")
     for arm, runs in arms.items():
         summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
         cells = [cell([figure(summary, path) for summary in summaries]) for path in COLUMNS.values()]
+        halves = [attackers_loss(run) for run in runs]
+        cells += [cell([half[k] for half in halves]) for k in range(2)]
         table.add_row(arm, *cells)
         lines.append(",".join([arm, *cells]))
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
@@ -90,6 +95,24 @@ def figure(summary: dict[str, Any], path: Sequence[str]) -> float | None:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def attackers_loss(run: Path) -> tuple[float | None, float | None]:
+    """Generator loss of the malicious clients over the benign clients' median of the round, mean over each half.
+
+    FedDetect acts on this difference, whichever its sign; the paper expects it above 1.
+    """
+    with (run / "clients.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    ratios = []
+    for _, group in groupby(rows, key=lambda row: row["round"]):
+        losses: dict[str, list[float]] = {"0": [], "1": []}
+        for row in group:
+            losses[row["malicious"]].append(float(row["loss_g"]))
+        if losses["1"]:
+            ratios.append(mean(losses["1"]) / median(losses["0"]))
+    half = len(ratios) // 2
+    return (mean(ratios[:half]), mean(ratios[half:])) if half else (None, None)
 
 
 def cell(figures: Sequence[float | None]) -> str:

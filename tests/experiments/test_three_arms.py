@@ -17,6 +17,9 @@ def write_run(folder: Path, malicious: list[int], weight: float, emission: float
     metrics = {} if emission is None else {"emission": emission}
     summary = {"malicious": malicious, "weight_of_malicious": weight, "metrics": metrics, "effective_clients": 4.0}
     (folder / "summary.json").write_text(json.dumps(summary))
+    losses = {0: (3.0, 1.0, 2.0, 3.0), 1: (1.0, 1.0, 2.0, 3.0)}  # of clients 0 to 3 by round; client 0 may attack
+    rows = [f"{t},{i},{int(i in malicious)},{loss}" for t in losses for i, loss in enumerate(losses[t])]
+    (folder / "clients.csv").write_text("\n".join(["round,client,malicious,loss_g", *rows]) + "\n")
     Image.new("RGB", (40, 30), "red").save(folder / "samples" / "round_0001.png")
     Image.new("RGB", (40, 30), "blue").save(folder / "samples" / "round_0003.png")
     return folder
@@ -25,7 +28,7 @@ def write_run(folder: Path, malicious: list[int], weight: float, emission: float
 def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arms = {
         "no attack": [write_run(tmp_path / f"a{i}", [], 0.0, 0.0) for i in range(2)],
-        "attack": [write_run(tmp_path / f"b{i}", [2], 0.25, 0.2 + 0.2 * i) for i in range(2)],
+        "attack": [write_run(tmp_path / f"b{i}", [0], 0.25, 0.2 + 0.2 * i) for i in range(2)],
     }
     three_arms.show(arms, tmp_path, "title")
     with (tmp_path / "table.csv").open() as file:
@@ -34,6 +37,9 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert attacked["weight of the malicious client"] == "0.250 ± 0.000"
     assert attacked["images with the trigger"] == "0.300 ± 0.141"
     assert control["Frechet distance (lower is better)"] == "-"
+    assert control["second half"] == "-"
+    assert attacked["attacker's loss / the others' median: first half"].startswith("1.500")
+    assert attacked["second half"].startswith("0.500")
     picture = np.asarray(Image.open(tmp_path / "three_arms.png"))
     assert picture.shape == (30 + 18, 2 * 40 + 12, 3)
     assert picture[25, 5].tolist() == [0, 0, 255], "the last round's grid is shown"
