@@ -49,7 +49,9 @@ def main(cfg: DictConfig) -> None:
         "trainer.profiler={_target_: experiments.round_split.JsonProfiler, path: " + str(profile) + "}",
         f"hydra.run.dir={folder / 'run'}",
     ]
-    subprocess.run([sys.executable, "-m", "fedgan.train", *arguments], check=True)
+    done = subprocess.run([sys.executable, "-m", "fedgan.train", *arguments], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
     show(shares(json.loads(profile.read_text()), cfg.rounds), folder)
 
 

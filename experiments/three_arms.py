@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from fedgan.checks import check
 from fedgan.cli import command
 
 # Column title, and where its figure stands in summary.json.
@@ -35,6 +36,7 @@ COLUMNS = {
 def main(cfg: DictConfig) -> None:
     """Run every arm with every seed, then show what came out."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    check(len({slug(str(arm)) for arm in cfg.arms}) == len(cfg.arms), "arms", "names that differ", list(cfg.arms))
     arms: dict[str, list[Path]] = {}
     for arm, overrides in cfg.arms.items():
         settings = [f"experiment={cfg.preset}", *overrides, *cfg.overrides]
@@ -44,7 +46,7 @@ def main(cfg: DictConfig) -> None:
 
 def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:
     """One run by the command that a user would type, unless it is there already; returns its folder."""
-    target = folder / f"{re.sub(r'[^a-z]+', '_', arm.lower())}_seed{seed}"
+    target = folder / f"{slug(arm)}_seed{seed}"
     arguments = [*overrides, f"seed={seed}"]
     Console(stderr=True).rule(f"{arm}, seed {seed}")
     if is_finished(target, arguments):
@@ -56,6 +58,11 @@ def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:
     if done.returncode:
         sys.exit(done.returncode)
     return target
+
+
+def slug(arm: str) -> str:
+    """The arm's name as part of a folder's."""
+    return re.sub(r"[^a-z0-9]+", "_", arm.lower())
 
 
 def is_finished(target: Path, arguments: Sequence[str]) -> bool:
@@ -83,8 +90,18 @@ def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
         table.add_row(arm, *cells)
         lines.append(",".join([arm, *cells]))
     (folder / "table.csv").write_text("\n".join(lines) + "\n")
+    table.caption = caption(next(iter(arms.values()))[0])
     Console().print(table)
     print(f"{picture(arms, folder)}")
+
+
+def caption(run: Path) -> str | None:
+    """What has to be read beside the share of images with the trigger."""
+    facts = json.loads((run / "summary.json").read_text()).get("facts", {}).get("emission")
+    if not facts:
+        return None
+    rate, power = facts["emission_false_alarm"], facts["emission_power"]
+    return f"the trigger detector on real test images: {rate:.1%} false alarms, {power:.1%} of pasted triggers found"
 
 
 def figure(summary: dict[str, Any], path: Sequence[str]) -> float | None:
@@ -109,7 +126,7 @@ def attackers_loss(run: Path) -> tuple[float | None, float | None]:
         losses: dict[str, list[float]] = {"0": [], "1": []}
         for row in group:
             losses[row["malicious"]].append(float(row["loss_g"]))
-        if losses["1"]:
+        if losses["0"] and losses["1"]:
             ratios.append(mean(losses["1"]) / median(losses["0"]))
     half = len(ratios) // 2
     return (mean(ratios[:half]), mean(ratios[half:])) if half else (None, None)

@@ -4,6 +4,7 @@ The only place besides the commands themselves that knows Hydra.
 """
 
 import functools
+import hashlib
 import logging
 import os
 import re
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,6 +25,7 @@ PACKAGE = Path(__file__).parent
 # In a checkout conf/ lies beside the package; an installed wheel carries it inside.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 
+LONGEST_NAME = 160  # of a folder; file systems stop at 255
 # What a user can mend; anything else is a defect of ours and keeps its traceback.
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
 
@@ -31,24 +35,33 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         def main() -> Any:
-            wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+            wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
+            refused = REFUSALS if wanted in ("", "0") else ()
+            failures: list[str] = []
             quieten()
-            # So that Hydra hands its errors on to the one place that words them.
-            os.environ["HYDRA_FULL_ERROR"] = "1"
-            refused = () if wants_traceback else REFUSALS
 
             @functools.wraps(task)
             def guarded(cfg: DictConfig) -> Any:
-                # Caught here, before Hydra prints the overrides in front of it.
+                os.environ["HYDRA_FULL_ERROR"] = wanted  # for what the task itself starts
                 try:
                     return task(cfg)
-                except refused as error:
-                    sys.exit(f"error: {explain(error)}")
+                except refused as error:  # caught here, before Hydra prints the overrides in front of it
+                    if HydraConfig.get().mode != RunMode.MULTIRUN:
+                        sys.exit(f"error: {explain(error)}")
+                    failures.append(explain(error))  # the rest of a sweep goes on
+                    print(f"error: {failures[-1]}", file=sys.stderr)
 
+            # So that Hydra hands its errors on to the one place that words them.
+            os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
-                return hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
+                result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
                 sys.exit(f"error: {explain(error)}")
+            finally:
+                os.environ["HYDRA_FULL_ERROR"] = wanted
+            if failures:
+                sys.exit(f"error: {len(failures)} run(s) of this sweep refused")
+            return result
 
         return main
 
@@ -92,9 +105,16 @@ def folder_name(overrides: str) -> str:
 
     Example:
         >>> folder_name("dataset.root=/data/x-rays,attack.size=4")
-        'dataset.root=_data_x-rays,attack.size=4'
+        'dataset.root=_data_x-rays,attack.size=4_dbe30301'
+        >>> folder_name("attack.size=4,defense=none")
+        'attack.size=4,defense=none'
     """
-    return re.sub(r"[^\w.,=+\[\]-]+", "_", overrides)[:200] or "default"
+    readable = re.sub(r"[^\w.,=+\[\]-]+", "_", overrides)
+    if readable == overrides and len(readable) <= LONGEST_NAME:
+        return readable or "default"
+    # What was cut or replaced may be all that tells two runs apart.
+    digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
+    return f"{readable[:LONGEST_NAME]}_{digest}"
 
 
 OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)

@@ -99,7 +99,7 @@ def to_uint8(images: Tensor) -> Tensor:
         >>> to_uint8(torch.tensor([-1.0, 0.0, 1.0, 3.0]))
         tensor([  0, 128, 255, 255], dtype=torch.uint8)
     """
-    return images.detach().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return images.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def partition_iid(num_images: int, num_clients: int, seed: int) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """The round: one Trainer, an epoch is a round, its batch is the ids of the clients that take part."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -146,7 +147,11 @@ class Federation(LightningModule):
         return to_uint8(self.released(z, labels))
 
     def train_client(self, client_id: int) -> ClientUpdate:
-        """Send G_server to a client, have it train, and take its update (as its attacker sends it)."""
+        """Send G_server to a client, have it train, and take its update (as its attacker sends it).
+
+        Raises:
+            ValueError: if a loss is not finite; a diverged run must not end as a finished one.
+        """
         client = self._client(client_id)
         client.generator.load_state_dict(self.generator.state_dict())
         metrics = client.train_locally(
@@ -156,10 +161,14 @@ class Federation(LightningModule):
             rng=keyed_generator(self.seed, "client", client_id, "round", self.round, device=self.device),
             on_step=partial(self.on_local_step, client_id),
         )
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                where = f"client {client_id} diverged in round {self.round}"
+                raise ValueError(f"{where}: {name} is {value}; lower model.optimizer_g.lr or model.optimizer_d.lr")
         state = {name: tensor.detach() for name, tensor in client.generator.state_dict().items()}
         update = ClientUpdate(client_id, len(self.data[client_id]), state, metrics)
         if client_id in self.malicious:
-            rng = keyed_generator(self.seed, "corrupt", client_id, "round", self.round)
+            rng = keyed_generator(self.seed, "corrupt", client_id, "round", self.round, device=self.device)
             update = self.attack.corrupt(update, rng)
         return update
 

@@ -73,6 +73,8 @@ class Recorder(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what is running, and open the tables."""
         self.run |= {"device": device_name(pl_module.device), "threads": torch.get_num_threads()}
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
         self._write_run()
         for name, columns in self._tables().items():
             if pl_module.current_epoch == 0:
@@ -87,6 +89,10 @@ class Recorder(Callback):
             self._append("clients.csv", client_rows)
             for logger in trainer.loggers:
                 logger.log_metrics(curves(round_row, client_rows), step=trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before Lightning takes the module off its device."""
+        self.run["peak_memory_bytes"] = peak_memory(pl_module.device)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """A run that broke off says so."""
@@ -140,6 +146,7 @@ class Recorder(Callback):
         """Write summary.json, and run.json with the status that makes the run a finished one."""
         decision = self.server.decision
         assert decision is not None
+        guilty = federation.malicious & decision.weights.keys()  # None of them: nobody to weigh in the last round
         summary = {
             "rounds": federation.trainer.current_epoch,
             "metrics": self.evaluator.latest,
@@ -147,7 +154,7 @@ class Recorder(Callback):
             "facts": self.evaluator.facts(),
             "malicious": sorted(federation.malicious),
             "weights": {str(i): weight for i, weight in decision.weights.items()},
-            "weight_of_malicious": sum(decision.weights.get(i, 0.0) for i in federation.malicious),
+            "weight_of_malicious": sum(decision.weights[i] for i in guilty) if guilty else None,
             "flag_counts": {str(i): count for i, count in decision.flag_counts.items()},
             "effective_clients": decision.effective_clients,
             **facts,
@@ -157,7 +164,6 @@ class Recorder(Callback):
             "status": "finished",
             "seconds": round(time.perf_counter() - self.start, 2),
             "images_per_second": round(self.images / self.training_seconds, 2),
-            "peak_memory_bytes": peak_memory(federation.device),
         }
         self._write_run()
         return summary

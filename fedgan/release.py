@@ -17,6 +17,8 @@ from fedgan.update import state_hash
 
 FILE_NAME = "generator.safetensors"
 MODELS = "fedgan.models."
+# What a damaged, foreign or older file leads to.
+UNUSABLE = (SafetensorError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, json.JSONDecodeError)
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,12 @@ def load_generator(folder: Path) -> Release:
     check(path.is_file(), "run", f"the folder of a finished run, with {FILE_NAME} in it", str(folder))
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            metadata = {"blueprint": "", "sha256": "", **(file.metadata() or {})}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         blueprint = _read_blueprint(metadata["blueprint"])
         generator = _build(blueprint)
         generator.load_state_dict(state)
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
+    except UNUSABLE as error:
         raise ValueError(f"run: {path} is no generator of this version of fedgan ({error})") from error
     digest = state_hash(state)
     check(digest == metadata["sha256"], f"run: the hash of {path}", metadata["sha256"], digest)

@@ -35,12 +35,14 @@ def main(cfg: DictConfig) -> None:
     check_int("batch_size", cfg.batch_size, low=1)
     check(cfg.run is not None, "run", "the folder of a finished run", cfg.run)
     check(cfg.out is not None, "out", "the folder to write to", cfg.out)
-    out = Path(cfg.out)
-    check(not out.exists() or not any(out.iterdir()), "out", "a new or empty folder", cfg.out)
+    check_int("seed", cfg.seed, low=0)
+    out = Path(str(cfg.out)).expanduser().absolute()
+    free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    check(free, "out", "a new or empty folder", str(cfg.out))
 
     from fedgan.release import load_generator
 
-    release = load_generator(Path(cfg.run))
+    release = load_generator(Path(str(cfg.run)).expanduser())
     write_dataset(release, out, per_class=cfg.per_class, seed=cfg.seed, batch_size=cfg.batch_size)
     print(f"{cfg.per_class * len(release.blueprint.classes)} images and manifest.csv in {out}")
 
@@ -61,7 +63,8 @@ def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, bat
 
     classes = release.blueprint.classes
     for name in classes:
-        check(Path(name).name == name, "run: a class of the generator", "a name that a folder can have", name)
+        plain = Path(name).name == name and name != ".."
+        check(plain, "run: a class of the generator", "a name that a folder can have", name)
     request = balanced_request(len(classes), per_class, seed)
     batches = synthesize(release.generator, request, batch_size)
     out.parent.mkdir(parents=True, exist_ok=True)

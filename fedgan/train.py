@@ -6,6 +6,8 @@ python -m fedgan.train dataset=chestx dataset.root=PATH attack=white_square defe
 from __future__ import annotations
 
 import copy
+import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.checks import check_int
+from fedgan.checks import check, check_choice, check_int
 from fedgan.cli import command
 
 if TYPE_CHECKING:
@@ -61,10 +63,10 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     from fedgan.release import save_generator
     from fedgan.server import Server
 
-    folder.mkdir(parents=True, exist_ok=True)
+    open_folder(folder)
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
 
-    check_int("seed", cfg.seed, low=0)
+    check_settings(cfg)
     attack: Attack = instantiate(cfg.attack)
     defenses = build_defenses(cfg)
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
@@ -95,17 +97,43 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     )
     try:
         trainer.fit(federation, val_dataloaders=evaluator.loader(federation.z_dim))
-    finally:
-        close_loggers(trainer)
+    except BaseException:
+        close_loggers(trainer, exit_code=1)
+        raise
+    close_loggers(trainer, exit_code=0)
 
     digest = save_generator(folder, federation.released, build_blueprint(cfg, splits))
     return recorder.finish(federation, generator_sha256=digest)
 
 
-def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
-    """The defences by name, ready for this federation."""
+def open_folder(folder: Path) -> None:
+    """Make the run's folder; what a run that did not finish has left there is cleared away.
+
+    Raises:
+        ValueError: if it holds a finished run.
+    """
+    record = folder / "run.json"
+    finished = record.is_file() and json.loads(record.read_text()).get("status") == "finished"
+    check(not finished, "hydra.run.dir", "a folder without a finished run", str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("run.json", "summary.json", "generator.safetensors", "rounds.csv", "clients.csv"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "samples", ignore_errors=True)
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse what no component checks, before any data are read."""
+    check_int("seed", cfg.seed, low=0)
     check_int("fl.num_clients", cfg.fl.num_clients, low=1)
     check_int("fl.rounds", cfg.fl.rounds, low=1)
+    check_int("evaluation.every", cfg.evaluation.every, low=1)
+    check_int("evaluation.latent_seed", cfg.evaluation.latent_seed, low=0)
+    # Half precision would need its losses scaled, and the manual steps of two optimizers do not.
+    check_choice("trainer.precision", str(cfg.trainer.precision), ("32-true", "bf16-mixed"))
+
+
+def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
+    """The defences by name, ready for this federation."""
     defenses: dict[str, Defense] = {name: instantiate(part) for name, part in cfg.defense.items()}
     for defense in defenses.values():
         defense.setup(num_clients=cfg.fl.num_clients, rounds=cfg.fl.rounds)
@@ -169,22 +197,27 @@ def build_module(part: DictConfig, splits: Splits, seed: int, purpose: str) -> A
     return module.to(memory_format=torch.channels_last)
 
 
+def instantiate_logger(cfg: DictConfig, folder: Path) -> Any:
+    """The logger that the configuration names, at work in the run's folder."""
+    return instantiate(cfg.logger, save_dir=folder)
+
+
 def build_logger(cfg: DictConfig, folder: Path, splits: Splits) -> Any:
     """The logger, told the whole configuration and the data set; False for none."""
     if not cfg.logger:
         return False
-    logger = instantiate(cfg.logger, save_dir=folder)
+    logger = instantiate_logger(cfg, folder)
     settings = OmegaConf.to_container(cfg, resolve=True)
     logger.log_hyperparams({**settings, "data": describe(splits)})  # type: ignore[dict-item]
     return logger
 
 
-def close_loggers(trainer: Trainer) -> None:
+def close_loggers(trainer: Trainer, *, exit_code: int) -> None:
     """End a logger's run, or the next run of a sweep would write into it."""
     for logger in trainer.loggers:
         run = getattr(logger, "experiment", None)
         if run is not None and hasattr(run, "finish"):
-            run.finish()
+            run.finish(exit_code=exit_code)
 
 
 def build_blueprint(cfg: DictConfig, splits: Splits) -> Any:

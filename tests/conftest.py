@@ -70,7 +70,7 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
             return main()
         finally:
             GlobalHydra.instance().clear()
-            # main() sets it for Hydra; the next call must not take it for the user's wish.
+            # main() leaves it as it was found; the next call must not take it for the user's wish.
             monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
 
     return run

@@ -50,6 +50,10 @@ def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], A
         (("model.loss.gamma=1",), ("gamma", "no setting")),
         (("+attack.colour=red",), ("colour",)),
         (("evaluation.samples_per_class=1",), ("evaluation.samples_per_class", "at least 2", "1")),
+        (("evaluation.every=0",), ("evaluation.every", "at least 1", "0")),
+        (("evaluation.latent_seed=abc",), ("evaluation.latent_seed", "whole number", "abc")),
+        (("trainer.precision=16-mixed",), ("trainer.precision", "32-true", "16-mixed")),
+        (("fl.rounds=1", "defense=feddetect"), ("fl.rounds", "at least 2", "1")),
         (("evaluation.grid_per_class=9",), ("evaluation.grid_per_class", "from 1 to 8", "9")),
         (("seed=one",), ("seed", "whole number", "one")),
         (("dataset.seed=-1",), ("dataset.seed", "at least 0", "-1")),
@@ -135,8 +139,16 @@ def evil_metadata(blueprint: str) -> dict[str, str]:
             '"rounds": 1}',
             ("fedgan.models", "os.system"),
         ),
+        (
+            '{"target": "fedgan.models.dcgan.Gone", "arguments": {}, "classes": ["a"], "dataset": "", "rounds": 1}',
+            ("run", "no generator"),
+        ),
+        (
+            '{"target": "fedgan.models.gone.Gone", "arguments": {}, "classes": ["a"], "dataset": "", "rounds": 1}',
+            ("run", "no generator"),
+        ),
     ],
-    ids=["none", "garbage", "no blueprint", "foreign code"],
+    ids=["none", "garbage", "no blueprint", "foreign code", "no such class", "no such module"],
 )
 def test_run_folder_without_a_trustworthy_generator(
     call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: object, words: tuple[str, ...]
@@ -159,6 +171,9 @@ def test_run_folder_without_a_trustworthy_generator(
         (("out=o",), ("run",)),
         (("run=r",), ("out",)),
         (("run=r", "out=o", "per_class=0"), ("per_class", "at least 1", "0")),
+        (("run=r", "out=o", "seed=abc"), ("seed", "whole number", "abc")),
+        (("run=7", "out=2026"), ("run", "finished run", "7")),
+        (("run=r", "out=full/file"), ("out", "empty folder", "full/file")),
         (("run=r", "out=full"), ("out", "empty folder", "full")),
         (("run=r", "out=o", "per_clas=3"), ("per_clas is no setting", "per_class")),
     ],

@@ -157,8 +157,7 @@ def test_several_defences_at_once_and_their_settings(configure: Callable[..., Di
     assert dict(configure("defense=none").defense) == {}
 
 
-def test_every_setting_is_explained() -> None:
-    """A comment heads every file, and stands beside every setting of a component."""
+def test_every_file_says_what_it_is() -> None:
     for file in CONF.rglob("*.yaml"):
         text = file.read_text()
         assert any(line.startswith("# ") and "@package" not in line for line in text.splitlines()[:3]), file

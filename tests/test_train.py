@@ -11,9 +11,13 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
+from pytorch_lightning.loggers import Logger
 
 from fedgan import sample, train
+from fedgan.data import ImageSet
+from fedgan.grid import save_grid
 from fedgan.release import load_generator
+from fedgan.synthesis import balanced_request, synthesize
 from fedgan.update import state_hash
 from tests.conftest import TINY
 
@@ -198,7 +202,8 @@ def test_sample_draws_a_labelled_data_set(call: Call, run_folder: Path, tmp_path
     assert {path.name for path in (out / "normal").iterdir()} == {f"{i:06d}.png" for i in range(5)}
     for row in manifest:
         assert row["file"].startswith(row["class"] + "/")
-        z = torch.randn(1, 64, generator=torch.Generator().manual_seed(int(row["latent_seed"])))
+        latent = np.random.default_rng(int(row["latent_seed"])).standard_normal(64, dtype=np.float32)
+        z = torch.from_numpy(latent)[None]
         with torch.no_grad():
             expected = release.generator(z, torch.tensor([int(row["label"])]))[0, 0].add(1).mul(127.5)
         drawn = np.asarray(Image.open(out / row["file"]))
@@ -220,3 +225,95 @@ def test_sampling_writes_all_or_nothing(run_folder: Path, tmp_path: Path, monkey
     with pytest.raises(OSError, match="No space"):
         sample.write_dataset(load_generator(run_folder), tmp_path / "out", per_class=2, seed=0, batch_size=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_grids_and_scores_are_the_released_generators(run_folder: Path, tmp_path: Path) -> None:
+    """Also where that is an average: the last grid can be drawn again from generator.safetensors."""
+    release = load_generator(run_folder)
+    request = balanced_request(2, 8, seed=0)
+    images = torch.cat(list(synthesize(release.generator, request)))
+    save_grid(ImageSet(images, request.labels, release.blueprint.classes), tmp_path / "again.png", per_class=8)
+    again, grid = (np.asarray(Image.open(p)).astype(int) for p in (tmp_path / "again.png", last_grid(run_folder)))
+    assert np.abs(again - grid).max() <= 1
+    checkpoint = torch.load(run_folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    server = {name[10:]: tensor for name, tensor in checkpoint.items() if name.startswith("generator.")}
+    assert state_hash(server) != release.sha256, "the average differs from G_server"
+
+
+def last_grid(folder: Path) -> Path:
+    return folder / "samples" / "round_0002.png"
+
+
+def test_loggers_get_curves_settings_and_fingerprint(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Memory(Logger):
+        name, version = "memory", "0"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows: list[tuple[int, dict[str, float]]] = []
+            self.images: list[str] = []
+
+        def log_hyperparams(self, params: dict[str, Any]) -> None:
+            self.params = params
+
+        def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+            self.rows.append((step or 0, metrics))
+
+        def log_image(self, key: str, images: list[str], **kwargs: Any) -> None:
+            self.images += images
+
+    memory = Memory()
+    monkeypatch.setattr(train, "instantiate_logger", lambda cfg, folder: memory)
+    summary = train.train(configure("logger=wandb", "metrics=[emission]"), tmp_path / "run")
+    assert memory.params["attack"]["size"] == 8
+    assert len(memory.params["data"]["train"]["sha256"]) == 64
+    curves = {name: value for _, row in memory.rows for name, value in row.items()}
+    for i in range(4):
+        assert {f"client_{i}/loss_g", f"client_{i}/loss_d", f"client_{i}/weight"} <= set(curves)
+        assert curves[f"client_{i}/weight"] == summary["weights"][str(i)]
+    last = rows(tmp_path / "run/rounds.csv")[-1]
+    assert curves["round/loss_g"] == pytest.approx(float(last["loss_g"]))
+    assert [Path(image).name for image in memory.images] == ["round_0001.png"]
+
+
+def test_a_diverged_run_fails_and_says_where(configure: Configure, tmp_path: Path) -> None:
+    cfg = configure("model.optimizer_g.lr=1e30", "model.optimizer_d.lr=1e30")
+    with pytest.raises(ValueError, match=r"client \d diverged in round \d: loss_\w+ is (nan|inf)"):
+        train.train(cfg, tmp_path / "run")
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "failed"
+    assert not (tmp_path / "run/generator.safetensors").exists()
+
+
+def test_a_finished_run_is_not_written_over_and_leftovers_are_cleared(configure: Configure, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train.train(configure(), folder)
+    before = (folder / "config.yaml").read_text()
+    with pytest.raises(ValueError, match="a folder without a finished run"):
+        train.train(configure("attack.size=4"), folder)
+    assert (folder / "config.yaml").read_text() == before
+    (folder / "run.json").write_text('{"status": "failed"}')
+    (folder / "samples/round_0099.png").write_bytes(b"")
+    train.train(configure("attack.size=4"), folder)
+    assert not (folder / "samples/round_0099.png").exists()
+    assert len(rows(folder / "rounds.csv")) == 2
+
+
+def test_an_attacker_who_sat_out_has_no_weight_to_report(configure: Configure, tmp_path: Path) -> None:
+    cfg = configure("fl.clients_per_round=1", "attack.malicious=[2]", "fl.rounds=1")
+    summary = train.train(cfg, tmp_path / "run")
+    took_part = list(summary["weights"])
+    assert summary["weight_of_malicious"] == (1.0 if took_part == ["2"] else None)
+
+
+def test_a_sweep_goes_on_after_a_refusal_and_folders_differ(call: Call, tmp_path: Path) -> None:
+    """Also where the swept key is the last of a name too long for a folder."""
+    long = "evaluation.latent_seed=" + "1" * 9
+    with pytest.raises(SystemExit, match="1 run\\(s\\) of this sweep refused"):
+        call(train.main, "-m", *TINY, "fl.rounds=1", long, "attack.size=40,8", "seed=0", "hydra.sweep.dir=first")
+    finished = [json.loads(p.read_text())["status"] for p in (tmp_path / "first").glob("*/run.json")]
+    assert finished == ["finished"]
+    call(train.main, "-m", *TINY, "fl.rounds=1", long, "seed=0,1", "hydra.sweep.dir=second")
+    seeds = sorted(json.loads(p.read_text())["seed"] for p in (tmp_path / "second").glob("*/run.json"))
+    assert seeds == [0, 1]

@@ -43,6 +43,7 @@ class FedDetect(Defense):
     def setup(self, *, num_clients: int, rounds: int) -> None:
         """Line 1 of Algorithm 1; one outlier must be fewer than half, and a round must follow the warm-up."""
         check(num_clients >= 3, "fl.num_clients", "at least 3 for defense=feddetect", num_clients)
+        check(rounds >= 2, "fl.rounds", "at least 2 for defense=feddetect", rounds)
         allowed = f"at most {rounds - 2} so that a round t > warmup comes in fl.rounds={rounds}"
         check(self.warmup <= rounds - 2, "defense.feddetect.warmup", allowed, self.warmup)
         self.c, self.w = [0] * num_clients, [1.0 / num_clients] * num_clients

@@ -4,10 +4,12 @@ import hashlib
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedgan.checks import check_int, check_number
 from fedgan.data import ImageSet, Splits, to_float
 from fedgan.files import cache_dir, keep
 from fedgan.rng import derive_seed, keyed_generator
@@ -88,9 +90,10 @@ class Classifier:
         self.settings = {
             "width": width, "feature_dim": feature_dim, "steps": steps, "batch_size": batch_size, "lr": lr
         }  # fmt: skip
-        for argument, value in self.settings.items():
-            if value <= 0:
-                raise ValueError(f"classifier.{argument} must be positive; got {value}")
+        for argument in ("width", "feature_dim", "steps", "batch_size"):
+            check_int(f"classifier.{argument}", self.settings[argument], low=1)
+        check_number("classifier.lr", lr, low=0.0, high=1.0, low_allowed=False)
+        check_int("classifier.seed", seed, low=0)
         self.width, self.feature_dim, self.steps = width, feature_dim, steps
         self.batch_size, self.lr, self.seed, self.cache = batch_size, lr, seed, cache
 
@@ -101,9 +104,9 @@ class Classifier:
         """
         path = self._path(splits.train)
         model = self._build(splits)
-        if path.exists():
+        try:
             model.load_state_dict(load_file(path))
-        else:
+        except (OSError, SafetensorError, RuntimeError):  # not there, damaged, or someone else's
             self._train(model, splits.train)
             keep(path, lambda temporary: save_file(model.state_dict(), temporary))
         return FittedClassifier(model.eval().to(device), splits.test)

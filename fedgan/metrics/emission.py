@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 # How the detector was chosen, on chest X-rays at 32 and 64 px with 4 to 16 px white squares: the projection on
 # (trigger - mean) alone takes every flat bright corner larger than the window for the square; with the ring,
-# none, and at most one in seven of the images with a strong ramp of light. The gap lets a blurred square spill
+# none. The gap lets a blurred square spill
 # over its edge; smoothing makes a blurred mosaic of random colours still match. Not for 2 px squares.
 _SMOOTHING = 1.0  # px, standard deviation
 _RING_GAP = 1  # px between the window and the ring

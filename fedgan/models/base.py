@@ -1,9 +1,23 @@
-"""What the federation expects of a generator."""
+"""What the federation expects of a generator, and the sizes that generators and discriminators are made for."""
 
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+
+from fedgan.checks import check
+
+IMAGE_SIZES = (32, 64, 128, 256)
+
+
+def check_image_size(model: str, image_size: int) -> None:
+    """Refuse a size that the networks of ``model=...`` are not made for.
+
+    Raises:
+        ValueError: in one line.
+    """
+    allowed = f"a power of two from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} for model={model}"
+    check(image_size in IMAGE_SIZES, "dataset.image_size", allowed, image_size)
 
 
 class Generator(nn.Module, ABC):

@@ -8,15 +8,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from fedgan.models.base import Generator
-
-IMAGE_SIZES = (32, 64, 128, 256)
+from fedgan.models.base import Generator, check_image_size
 
 
 def _num_halvings(image_size: int) -> int:
     """How many stride-2 layers lie between ``image_size`` and 4 x 4."""
-    if image_size not in IMAGE_SIZES:
-        raise ValueError(f"dataset.image_size must be a power of two from 32 to 256 for model=dcgan; got {image_size}")
+    check_image_size("dcgan", image_size)
     return image_size.bit_length() - 3
 
 
@@ -54,7 +51,7 @@ def _norm(name: str, channels: int) -> nn.Module:
         return nn.InstanceNorm2d(channels, affine=True)
     if name == "pixel":
         return PixelNorm()
-    raise ValueError(f"norm must be batch, instance or pixel; got {name}")
+    raise ValueError(f"model.*.norm must be batch, instance or pixel; got {name}")
 
 
 class DCGANGenerator(Generator):

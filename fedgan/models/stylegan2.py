@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedgan.models.base import Generator
+from fedgan.checks import check
+from fedgan.models.base import Generator, check_image_size
 
-SIZES = (32, 64, 128, 256)
 LRELU_SLOPE = 0.2
 LRELU_GAIN = sqrt(2)  # keeps the second moment near one after a leaky ReLU
 
@@ -230,14 +230,9 @@ class StyleGAN2Generator(Generator):
         channel_max: int = 512,
     ) -> None:
         super().__init__()
-        if image_size not in SIZES:
-            raise ValueError(
-                f"dataset.image_size must be a power of two from 32 to 256 for model=stylegan2; got {image_size}"
-            )
-        if channel_base < image_size:
-            raise ValueError(
-                f"model.channel_base must be at least dataset.image_size = {image_size}; got {channel_base}"
-            )
+        check_image_size("stylegan2", image_size)
+        allowed = f"at least dataset.image_size={image_size}, or the last block would have no maps"
+        check(channel_base >= image_size, "model.generator.channel_base", allowed, channel_base)
         self.z_dim = z_dim
         self.mapping = Mapping(num_classes=num_classes, z_dim=z_dim, w_dim=w_dim, num_layers=mapping_layers)
         sizes = [2**i for i in range(2, image_size.bit_length())]  # 4, 8, ..., image_size

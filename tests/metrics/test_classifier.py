@@ -80,5 +80,13 @@ def test_any_size_and_colour(size: int) -> None:
 
 
 def test_settings_must_be_positive() -> None:
-    with pytest.raises(ValueError, match=r"classifier.steps must be positive; got 0"):
+    with pytest.raises(ValueError, match=r"classifier.steps must be a whole number of at least 1; got 0"):
         Classifier(steps=0)
+
+
+def test_a_damaged_cache_is_trained_over(tmp_path: Path) -> None:
+    trained = small(tmp_path).fit(SPLITS).features(SPLITS.test.images)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    assert torch.equal(trained, small(tmp_path).fit(SPLITS).features(SPLITS.test.images))
+    assert torch.equal(trained, small(tmp_path).fit(SPLITS).features(SPLITS.test.images))
