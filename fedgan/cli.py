@@ -91,7 +91,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str | None:
     parent = error.parent_node
     if error.key is None or not OmegaConf.is_dict(parent):
         return None
-    known = ", ".join(sorted(str(key) for key in parent if not str(key).startswith("_")))
+    known = ", ".join(sorted(str(key) for key in parent if not str(key).startswith("_"))) or "none"
     where = parent._get_full_key(None) or "the configuration"
     return f"{error.full_key or error.key} is no setting; {where} has: {known}"
 
@@ -101,15 +101,15 @@ def _one_line(text: str) -> str:
 
 
 def folder_name(overrides: str) -> str:
-    """A folder's name for a set of overrides in a multirun: ``attack.size=4,defense=none`` stays readable.
+    """A folder's name for a set of overrides in a multirun, readable, and typed without quotes.
 
     Example:
-        >>> folder_name("dataset.root=/data/x-rays,attack.size=4")
-        'dataset.root=_data_x-rays,attack.size=4_dbe30301'
-        >>> folder_name("attack.size=4,defense=none")
-        'attack.size=4,defense=none'
+        >>> folder_name("attack.size-4+defense-none")
+        'attack.size-4+defense-none'
+        >>> folder_name("dataset.root-/data/x-rays")
+        'dataset.root-_data_x-rays_cb1a0325'
     """
-    readable = re.sub(r"[^\w.,=+\[\]-]+", "_", overrides)
+    readable = re.sub(r"[^\w.+-]+", "_", overrides)
     if readable == overrides and len(readable) <= LONGEST_NAME:
         return readable or "default"
     # What was cut or replaced may be all that tells two runs apart.

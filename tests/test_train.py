@@ -180,7 +180,7 @@ def test_multirun_has_one_folder_per_override_set(call: Call, tmp_path: Path) ->
     assert len(folders) == 4
     for size in (4, 8):
         for malicious in (0, 1):
-            (folder,) = [f for f in folders if f"attack.size={size}" in f and f"attack.malicious={malicious}" in f]
+            (folder,) = [f for f in folders if f"attack.size-{size}" in f and f"attack.malicious-{malicious}" in f]
             assert json.loads((sweep / folder / "run.json").read_text())["status"] == "finished"
 
 
