@@ -64,9 +64,8 @@ class GANClient(LightningModule):
         loss: the adversarial objective.
         optimizer_g: makes the generator's optimizer from its parameters.
         optimizer_d: likewise for the discriminator.
-        augment: what every image, real or fake, goes through before the discriminator sees it.
         transform_batch: what the real images go through before the step (a defence may set it).
-        seed: of the latents and augmentations when the module trains alone.
+        seed: of the latents when the module trains alone.
     """
 
     def __init__(
@@ -77,14 +76,13 @@ class GANClient(LightningModule):
         loss: Objective,
         optimizer_g: OptimizerFactory,
         optimizer_d: OptimizerFactory,
-        augment: Transform = keep,
         transform_batch: Transform = keep,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.generator, self.discriminator, self.loss = generator, discriminator, loss
-        self.augment, self.transform_batch = augment, transform_batch
+        self.transform_batch = transform_batch
         self.seed = seed
         self.profiler: Profiler = PassThroughProfiler()
         self.optimizer_g = optimizer_g(generator.parameters())
@@ -109,7 +107,7 @@ class GANClient(LightningModule):
             data: the client's images, on the client's device.
             epochs: local epochs.
             batch_size: images a step.
-            rng: of the order, the latents and the augmentations; on the client's device.
+            rng: of the order, the latents and the noises; on the client's device.
             on_step: called after every local step.
 
         Returns:
@@ -135,7 +133,7 @@ class GANClient(LightningModule):
         Args:
             images: uint8, (B, C, H, W).
             labels: int64, (B,); the fake images are asked for with the same labels.
-            rng: of the latents, noises and augmentations.
+            rng: of the latents and noises.
             optimizers: G's and D's as a Trainer wraps them; the client's own by default.
 
         Returns:
@@ -160,15 +158,15 @@ class GANClient(LightningModule):
     def _discriminator_step(self, real: Tensor, labels: Tensor, rng: torch.Generator, optimizer: Steppable) -> Tensor:
         with torch.no_grad():
             fake = self._generate(labels, rng)
-        real_logits = self.discriminator(self.augment(real, rng), labels)
-        fake_logits = self.discriminator(self.augment(fake, rng), labels)
+        real_logits = self.discriminator(real, labels)
+        fake_logits = self.discriminator(fake, labels)
         loss = self.loss.discriminator(real_logits, fake_logits)
         descend(loss, optimizer)
         return loss.detach()
 
     def _generator_step(self, labels: Tensor, rng: torch.Generator, optimizer: Steppable) -> tuple[Tensor, Tensor]:
         self.discriminator.requires_grad_(False)  # its gradients would be computed for nothing
-        logits = self.discriminator(self.augment(self._generate(labels, rng), rng), labels)
+        logits = self.discriminator(self._generate(labels, rng), labels)
         loss = self.loss.generator(logits)
         descend(loss, optimizer)
         self.discriminator.requires_grad_(True)

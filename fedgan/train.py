@@ -166,7 +166,6 @@ def build_federation(
             optimizer_g=instantiate(cfg.model.optimizer_g),
             optimizer_d=instantiate(cfg.model.optimizer_d),
             transform_batch=transform_batch,
-            **({"augment": instantiate(cfg.model.augment)} if cfg.model.augment else {}),
         )
         for _ in range(cfg.fl.num_clients)
     ]

@@ -93,24 +93,25 @@ def test_metrics_are_means_and_the_last_step() -> None:
     assert metrics["loss_g_last"] == float(steps[-1]["loss_g"])
 
 
-def test_the_discriminator_sees_augmented_images_both_real_and_fake_and_defences_only_touch_real_ones() -> None:
-    seen: dict[str, list[Tensor]] = {"augmented": [], "transformed": []}
+def test_a_defence_touches_real_images_and_no_synthetic_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    one = client(transform_batch=lambda images, rng: -images)
+    forward = one.discriminator.forward
 
-    def augment(images: Tensor, rng: torch.Generator) -> Tensor:
-        seen["augmented"].append(images)
-        return images
+    def watched(images: Tensor, labels: Tensor) -> Tensor:
+        seen.append(images.detach())
+        return forward(images, labels)
 
-    def transform(images: Tensor, rng: torch.Generator) -> Tensor:
-        seen["transformed"].append(images)
-        return -images
-
+    monkeypatch.setattr(one.discriminator, "forward", watched)
     images = random_images(8)
-    one = client(augment=augment, transform_batch=transform)
     one.step(images.images, images.labels, torch.Generator().manual_seed(0))
-    assert len(seen["augmented"]) == 3, "real and fake for D, fake for G"
-    assert len(seen["transformed"]) == 1
-    torch.testing.assert_close(seen["transformed"][0], to_float(images.images))
-    torch.testing.assert_close(seen["augmented"][0], -to_float(images.images))
+    assert len(seen) == 3, "real and fake for D, fake for G"
+    torch.testing.assert_close(seen[0], -to_float(images.images))
+    z = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
+    fresh = client()
+    fresh.train()
+    with torch.no_grad():
+        torch.testing.assert_close(seen[1], fresh.generator(z, images.labels), rtol=1e-4, atol=1e-5)
 
 
 def test_the_generators_step_leaves_the_discriminator_alone() -> None:

@@ -138,7 +138,6 @@ def test_paper_presets_hold_the_papers_settings(
         "model.discriminator.base_channels": 64,
         "model.discriminator.norm": "batch",
         "model.loss._target_": "fedgan.losses.NonSaturating",
-        "model.augment": None,
         "model.ema": 0.0,
         "model.optimizer_g._target_": "torch.optim.Adam",
         "model.optimizer_g.lr": 2e-4,
