@@ -22,8 +22,8 @@ from rich.table import Table
 from fedgan.checks import check
 from fedgan.cli import command
 
-# Column title, and where its figure stands in summary.json.
-COLUMNS = {
+# A figure's name, and where it stands in summary.json.
+FIGURES = {
     "weight of the malicious client": ("weight_of_malicious",),
     "images with the trigger": ("metrics", "emission"),
     "trigger strength": ("metrics", "trigger_strength"),
@@ -70,29 +70,36 @@ def is_finished(target: Path, arguments: Sequence[str]) -> bool:
     record, overrides = target / "run.json", target / ".hydra" / "overrides.yaml"
     if not (record.is_file() and overrides.is_file()):
         return False
-    same = sorted(OmegaConf.load(overrides)) == sorted(arguments)  # type: ignore[type-var]
+    same = sorted(OmegaConf.load(overrides)) == sorted(arguments)
     return same and json.loads(record.read_text())["status"] == "finished"
 
 
 def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
-    """Print the table, and where the picture and the table's CSV lie."""
-    table = Table(title=title)
-    table.add_column("arm")
-    titles = [*COLUMNS, "attacker's loss / the others' median: first half", "second half"]
-    lines = [",".join(["arm", *titles])]
-    for column in titles:
-        table.add_column(column, justify="right")
-    for arm, runs in arms.items():
-        summaries = [json.loads((run / "summary.json").read_text()) for run in runs]
-        cells = [cell([figure(summary, path) for summary in summaries]) for path in COLUMNS.values()]
-        halves = [attackers_loss(run) for run in runs]
-        cells += [cell([half[k] for half in halves]) for k in range(2)]
-        table.add_row(arm, *cells)
-        lines.append(",".join([arm, *cells]))
-    (folder / "table.csv").write_text("\n".join(lines) + "\n")
-    table.caption = caption(next(iter(arms.values()))[0])
+    """Print the table (an arm a column) and the picture's path; write the table as CSV (an arm a row)."""
+    figures = {arm: [measure(run) for run in runs] for arm, runs in arms.items()}
+    cells = {
+        arm: {name: cell([f[name] for f in measured]) for name in measured[0]} for arm, measured in figures.items()
+    }
+    names = list(next(iter(cells.values())))
+    table = Table("", *cells, title=title, caption=caption(next(iter(arms.values()))[0]))
+    for name in names:
+        table.add_row(name, *(cells[arm][name] for arm in cells))
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([["arm", *names], *([arm, *row.values()] for arm, row in cells.items())])
     Console().print(table)
     print(f"{picture(arms, folder)}")
+
+
+def measure(run: Path) -> dict[str, float | None]:
+    """A run's figures by the name that the table gives them."""
+    summary = json.loads((run / "summary.json").read_text())
+    first, second = attackers_loss(run)
+    return {
+        **{name: figure(summary, path) for name, path in FIGURES.items()},
+        "attacker's loss / others' median, rounds' 1st half": first,
+        "attacker's loss / others' median, rounds' 2nd half": second,
+    }
 
 
 def caption(run: Path) -> str | None:
@@ -111,7 +118,7 @@ def figure(summary: dict[str, Any], path: Sequence[str]) -> float | None:
     value: Any = summary
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
-    return value
+    return None if value is None else float(value)
 
 
 def attackers_loss(run: Path) -> tuple[float | None, float | None]:

@@ -37,9 +37,9 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert attacked["weight of the malicious client"] == "0.250 ± 0.000"
     assert attacked["images with the trigger"] == "0.300 ± 0.141"
     assert control["Frechet distance (lower is better)"] == "-"
-    assert control["second half"] == "-"
-    assert attacked["attacker's loss / the others' median: first half"].startswith("1.500")
-    assert attacked["second half"].startswith("0.500")
+    assert control["attacker's loss / others' median, rounds' 2nd half"] == "-"
+    assert attacked["attacker's loss / others' median, rounds' 1st half"].startswith("1.500")
+    assert attacked["attacker's loss / others' median, rounds' 2nd half"].startswith("0.500")
     picture = np.asarray(Image.open(tmp_path / "three_arms.png"))
     assert picture.shape == (30 + 18, 2 * 40 + 12, 3)
     assert picture[25, 5].tolist() == [0, 0, 255], "the last round's grid is shown"
