@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
+from statistics import mean
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -56,7 +56,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def shares(durations: dict[str, list[float]], rounds: int) -> dict[str, float]:
-    """Median seconds of each part of a round, without the first and the last round."""
+    """Mean seconds of each part of a round, without the first and the last round (medians would not add up)."""
     parts = {
         "data": "data",
         "D step": "D step",
@@ -65,8 +65,8 @@ def shares(durations: dict[str, list[float]], rounds: int) -> dict[str, float]:
         "record": "record",
         "checkpoint": "ModelCheckpoint",
     }
-    seconds = {title: median(_per_round(durations, name, rounds)) for title, name in parts.items()}
-    whole = median(durations["run_training_epoch"][1 : rounds - 1])
+    seconds = {title: mean(_per_round(durations, name, rounds)) for title, name in parts.items()}
+    whole = mean(durations["run_training_epoch"][1 : rounds - 1])
     return {**seconds, "rest": whole - sum(seconds.values()), "round": whole}
 
 
@@ -85,7 +85,7 @@ def _chunks(times: list[float], rounds: int) -> list[float]:
 
 def show(seconds: dict[str, float], folder: Path) -> None:
     """Print the table and write it as CSV."""
-    table = Table(title="a round, median seconds and share")
+    table = Table(title="a round, mean seconds and share")
     for title in ("part", "seconds", "share"):
         table.add_column(title, justify="right" if title != "part" else "left")
     besides = sum(value for part, value in seconds.items() if part not in (*STEPS, "round"))

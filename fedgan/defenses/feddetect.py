@@ -1,5 +1,6 @@
 """FedDetect (Algorithm 1): clients with outlying generator losses lose their say in the aggregate."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,6 +48,7 @@ class FedDetect(Defense):
         allowed = f"at most {rounds - 2} so that a round t > warmup comes in fl.rounds={rounds}"
         check(self.warmup <= rounds - 2, "defense.feddetect.warmup", allowed, self.warmup)
         self.c, self.w = [0] * num_clients, [1.0 / num_clients] * num_clients
+        importlib.import_module("sklearn.ensemble")  # a second that no round should be charged with
 
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: int) -> Verdict:
         """Lines 14 to 24 of Algorithm 1."""
@@ -84,7 +86,7 @@ def isolation_outliers(losses: Sequence[float], random_state: int) -> list[bool]
         >>> isolation_outliers([2.0, 2.1, 2.05, 9.0], random_state=0)
         [False, False, False, True]
     """
-    # sklearn costs a second to import: only those who detect pay for it.
+    # A second to import: only those who detect pay for it.
     from sklearn.ensemble import IsolationForest
 
     column = np.asarray(losses, dtype=np.float64).reshape(-1, 1)  # (N, 1)
