@@ -10,10 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedgan import train
 from fedgan.cli import CONF
-from tests.conftest import TINY
 
 OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
-SHRINK = [o for o in TINY if not o.startswith(("dataset", "attack", "model", "trainer=", "logger"))]
 # What makes an option small enough to try, by the setting's name; applied where the option has that setting.
 SMALLER = {
     "dataset.image_size": "32",
