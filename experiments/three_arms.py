@@ -113,8 +113,6 @@ def caption(run: Path) -> str | None:
 
 def figure(summary: dict[str, Any], path: Sequence[str]) -> float | None:
     """The figure at ``path``; None where there is none (nobody malicious, no such metric)."""
-    if path == ("weight_of_malicious",) and not summary["malicious"]:
-        return None
     value: Any = summary
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -49,9 +50,9 @@ class ImageSet:
         """How many images each class has."""
         return {name: int((self.labels == label).sum()) for label, name in enumerate(self.classes)}
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape, pixels, labels and class names."""
+        """SHA-256 over shape, pixels, labels and class names; asked for by records, loggers and caches."""
         digest = hashlib.sha256(repr((tuple(self.images.shape), self.classes)).encode())
         digest.update(self.images.cpu().contiguous().numpy().data)
         digest.update(self.labels.cpu().contiguous().numpy().data)

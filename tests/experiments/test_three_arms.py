@@ -12,7 +12,7 @@ from experiments import three_arms
 from tests.conftest import TINY
 
 
-def write_run(folder: Path, malicious: list[int], weight: float, emission: float | None) -> Path:
+def write_run(folder: Path, malicious: list[int], weight: float | None, emission: float | None) -> Path:
     (folder / "samples").mkdir(parents=True)
     metrics = {} if emission is None else {"emission": emission}
     summary = {"malicious": malicious, "weight_of_malicious": weight, "metrics": metrics, "effective_clients": 4.0}
@@ -27,7 +27,7 @@ def write_run(folder: Path, malicious: list[int], weight: float, emission: float
 
 def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arms = {
-        "no attack": [write_run(tmp_path / f"a{i}", [], 0.0, 0.0) for i in range(2)],
+        "no attack": [write_run(tmp_path / f"a{i}", [], None, 0.0) for i in range(2)],
         "attack": [write_run(tmp_path / f"b{i}", [0], 0.25, 0.2 + 0.2 * i) for i in range(2)],
     }
     three_arms.show(arms, tmp_path, "title")
