@@ -16,7 +16,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -79,12 +79,20 @@ def quieten() -> None:
 def explain(error: BaseException) -> str:
     """One line: what was set, what is allowed, what came."""
     cause = error.__cause__
+    if isinstance(error, MissingConfigException):
+        return _one_line(_unknown_choice(error) or str(error))
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return _one_line(f"{_unknown_key(cause) or f'{error}: {cause}'}")
     # instantiate() wraps what a component's constructor raised.
     if type(error).__name__ == "InstantiationException" and cause is not None:
         return _one_line(str(cause))
     return _one_line(str(error))
+
+
+def _unknown_choice(error: MissingConfigException) -> str | None:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    known = sorted(file.stem for file in (CONF / group).glob("*.yaml"))  # Hydra lists them only outside of lists
+    return f"{group}={name} is no choice; {group} has: {', '.join(known)}" if group and known else None
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str | None:

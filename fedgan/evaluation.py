@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from fedgan.checks import check_int
 from fedgan.data import ImageSet, Splits
 from fedgan.grid import save_grid
-from fedgan.metrics.base import Metric, Reference, Unavailable
+from fedgan.metrics.base import Metric, Reference
+from fedgan.scoring import Scorer
 from fedgan.synthesis import balanced_request
 from fedgan.trigger import Trigger
 
@@ -34,7 +34,7 @@ class Evaluator(Callback):
     Attributes:
         latest: the last evaluation's figures.
         round_evaluated: when that was; -1 before the first.
-        absent: by name, why a metric cannot be computed in this run.
+        scorer: the metrics at work.
     """
 
     def __init__(
@@ -51,35 +51,13 @@ class Evaluator(Callback):
     ) -> None:
         check_int("evaluation.samples_per_class", samples_per_class, low=2)
         check_int("evaluation.grid_per_class", grid_per_class, low=1, high=samples_per_class)
-        self.metrics, self.splits, self.trigger, self.seed = dict(metrics), splits, trigger, seed
+        self.scorer = Scorer(metrics, splits.classes)
+        self.splits, self.trigger, self.seed = splits, trigger, seed
         self.request = balanced_request(len(splits.classes), samples_per_class, latent_seed)
         self.grid_per_class, self.folder = grid_per_class, folder
         self.latest: dict[str, float] = {}
         self.round_evaluated = -1
-        self.absent: dict[str, str] = {}
         self._drawn: list[Tensor] = []
-
-    def prepare(self, device: torch.device) -> None:
-        """Make the metrics ready; those that cannot be computed are left out, and say why."""
-        reference = Reference(self.splits, self.trigger, self.seed, device)
-        for name, metric in list(self.metrics.items()):
-            try:
-                metric.prepare(reference)
-            except Unavailable as reason:
-                self.absent[name] = str(reason)
-                del self.metrics[name]
-                Console(stderr=True).print(f"metric {name} is left out: {reason}", highlight=False)
-
-    @property
-    def columns(self) -> list[str]:
-        """The names of all figures, in order: each metric's mean, then one a class."""
-        classes = self.splits.classes
-        names = [name for metric in self.metrics.values() for name in metric.names]
-        return [column for name in names for column in (name, *(f"{name}/{each}" for each in classes))]
-
-    def facts(self) -> dict[str, dict[str, Any]]:
-        """What has to be read beside the figures: thresholds, false-alarm rates, accuracies."""
-        return {name: dict(metric.facts()) for name, metric in self.metrics.items()}
 
     def loader(self, z_dim: int, batch_size: int = 64) -> DataLoader[tuple[Tensor, ...]]:
         """Batches of (latents, labels): what the Trainer validates on."""
@@ -87,7 +65,7 @@ class Evaluator(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before the first round, when the device is known."""
-        self.prepare(pl_module.device)
+        self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, pl_module.device))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The last round is always evaluated, whatever the interval."""
@@ -103,7 +81,7 @@ class Evaluator(Callback):
         images = torch.cat(self._drawn).contiguous()
         synthetic = ImageSet(images, self.request.labels, self.splits.classes)
         self._drawn = []
-        self.latest = self.score(synthetic)
+        self.latest = self.scorer.score(synthetic)
         self.round_evaluated = trainer.current_epoch
         pl_module.log_dict(self.latest)
         self.folder.mkdir(exist_ok=True)
@@ -112,10 +90,3 @@ class Evaluator(Callback):
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("samples", [str(path)])
-
-    def score(self, synthetic: ImageSet) -> dict[str, float]:
-        """Every metric's figures for these images."""
-        figures: dict[str, float] = {}
-        for metric in self.metrics.values():
-            figures |= metric.compute(synthetic)
-        return figures

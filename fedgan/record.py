@@ -150,8 +150,8 @@ class Recorder(Callback):
         summary = {
             "rounds": federation.trainer.current_epoch,
             "metrics": self.evaluator.latest,
-            "absent": self.evaluator.absent,
-            "facts": self.evaluator.facts(),
+            "absent": self.evaluator.scorer.absent,
+            "facts": self.evaluator.scorer.facts(),
             "malicious": sorted(federation.malicious),
             "weights": {str(i): weight for i, weight in decision.weights.items()},
             "weight_of_malicious": sum(decision.weights[i] for i in guilty) if guilty else None,
@@ -169,7 +169,7 @@ class Recorder(Callback):
         return summary
 
     def _tables(self) -> dict[str, Sequence[str]]:
-        return {"rounds.csv": (*ROUND_COLUMNS, *self.evaluator.columns), "clients.csv": CLIENT_COLUMNS}
+        return {"rounds.csv": (*ROUND_COLUMNS, *self.evaluator.scorer.columns), "clients.csv": CLIENT_COLUMNS}
 
     def _append(self, name: str, rows: Sequence[Row]) -> None:
         with (self.folder / name).open("a", newline="") as file:

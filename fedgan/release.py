@@ -1,6 +1,5 @@
 """generator.safetensors: the generator that leaves the federation, with what is needed to load it, and no code."""
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,10 +12,11 @@ from safetensors.torch import save_file
 from fedgan.checks import check
 from fedgan.files import atomic_write
 from fedgan.models.base import Generator
+from fedgan.trusted import build_trusted
 from fedgan.update import state_hash
 
 FILE_NAME = "generator.safetensors"
-MODELS = "fedgan.models."
+MODELS = "fedgan.models"
 # What a damaged, foreign or older file leads to.
 UNUSABLE = (SafetensorError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, json.JSONDecodeError)
 
@@ -94,11 +94,8 @@ def _read_blueprint(text: str) -> Blueprint:
 
 
 def _build(blueprint: Blueprint) -> Generator:
-    module_name, _, class_name = blueprint.target.rpartition(".")
-    check(module_name.startswith(MODELS), "run: the generator's class", f"one of {MODELS}*", blueprint.target)
-    cls = getattr(importlib.import_module(module_name), class_name)
-    is_model = isinstance(cls, type) and issubclass(cls, Generator)
+    model = build_trusted("run: the generator's class", blueprint.target, blueprint.arguments, MODELS)
+    is_model = isinstance(model, Generator)
     check(is_model, "run: the generator's class", "a fedgan.models.base.Generator", blueprint.target)
-    model = cls(**blueprint.arguments)
     assert isinstance(model, Generator)
     return model

@@ -1,0 +1,164 @@
+"""Score a finished run again, without training, also one made on another machine.
+
+python -m fedgan.evaluate run=outputs/train/2026-01-31_12-00-00 control=outputs/train/2026-01-31_13-00-00
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fedgan.checks import check, check_choice, check_int
+from fedgan.cli import command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fedgan.data import ImageSet
+    from fedgan.finished_run import FinishedRun
+    from fedgan.metrics.base import Metric
+
+FILE_NAME = "evaluation.json"
+
+
+@command("evaluate")
+def main(cfg: DictConfig) -> None:
+    """Score, write the figures, and show them."""
+    check_settings(cfg)
+
+    from fedgan.record import write_json
+
+    metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    run, control = open_runs(cfg)
+    out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
+    check(out.parent.is_dir(), "out", "a file in a folder that exists", str(cfg.out))
+    evaluation = evaluate(
+        run,
+        control,
+        metrics,
+        samples_per_class=cfg.samples_per_class,
+        latent_seed=cfg.latent_seed,
+        batch_size=cfg.batch_size,
+        device=cfg.device,
+    )
+    write_json(out, evaluation | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)})
+    show(evaluation, run.release.blueprint.classes)
+    print(out)
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse, before anything is loaded, what no component checks."""
+    import torch
+
+    check(cfg.run is not None, "run", "the folder of a finished run", cfg.run)
+    check_int("samples_per_class", cfg.samples_per_class, low=2)
+    check_int("latent_seed", cfg.latent_seed, low=0)
+    check_int("batch_size", cfg.batch_size, low=1)
+    check_choice("device", str(cfg.device), ("cpu", "cuda"))
+    check(cfg.device == "cpu" or torch.cuda.is_available(), "device", "cpu: no GPU is to be found here", cfg.device)
+
+
+def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
+    """The run and its control, which must have been trained on the same data."""
+    from fedgan.finished_run import open_run
+
+    run = open_run(Path(str(cfg.run)).expanduser(), cfg.root)
+    if cfg.control is None:
+        return run, None
+    control = open_run(Path(str(cfg.control)).expanduser(), cfg.root)
+    same = control.splits.test.fingerprint == run.splits.test.fingerprint
+    check(not control.attacked, "control", "a run in which nobody attacks (attack.malicious=0)", str(cfg.control))
+    check(same, "control", f"a run on the same data set as {cfg.run}", str(cfg.control))
+    return run, control
+
+
+def evaluate(
+    run: FinishedRun,
+    control: FinishedRun | None,
+    metrics: Mapping[str, Metric],
+    *,
+    samples_per_class: int,
+    latent_seed: int = 0,
+    batch_size: int = 64,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Score what the run's generator draws, and beside it what the control's draws, with the run's trigger.
+
+    Args:
+        run: whose generator is scored.
+        control: the null: an unattacked generator, looked at in the same way; None for none.
+        metrics: by name, as they were built.
+        samples_per_class: synthetic images of each class.
+        latent_seed: of their latents.
+        batch_size: images drawn at once.
+        device: where heavy arithmetic runs.
+
+    Returns:
+        What evaluation.json holds.
+    """
+    import torch
+    from rich.progress import track
+
+    from fedgan.metrics.base import Reference
+    from fedgan.record import peak_memory, versions
+    from fedgan.scoring import Scorer
+
+    start = time.perf_counter()
+    scorer = Scorer(metrics, run.splits.classes, watch=track)
+    scorer.prepare(Reference(run.splits, run.trigger, run.seed, torch.device(device)))
+
+    parts = {"": run} if control is None else {"": run, "control_": control}
+    scored: dict[str, Any] = {}
+    for prefix, part in parts.items():
+        scored[f"{prefix}run"] = str(part.folder)
+        scored[f"{prefix}generator_sha256"] = part.release.sha256
+        scored[f"{prefix}metrics"] = scorer.score(draw(part, samples_per_class, latent_seed, batch_size, device))
+        scored[f"{prefix}absent"] = dict(scorer.absent)
+    return scored | {
+        "samples_per_class": samples_per_class,
+        "latent_seed": latent_seed,
+        "facts": scorer.facts(),
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - start, 2),
+        "peak_memory_bytes": peak_memory(torch.device(device)),
+    }
+
+
+def draw(run: FinishedRun, samples_per_class: int, latent_seed: int, batch_size: int, device: str) -> ImageSet:
+    """A run's synthetic images, in host memory."""
+    import torch
+
+    from fedgan.data import ImageSet
+    from fedgan.synthesis import balanced_request, synthesize
+
+    classes = run.release.blueprint.classes
+    request = balanced_request(len(classes), samples_per_class, latent_seed)
+    images = torch.cat(list(synthesize(run.release.generator.to(device), request, batch_size)))
+    return ImageSet(images, request.labels, tuple(classes))
+
+
+def show(evaluation: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """The figures as a table: the mean over classes, each class, and the control's mean."""
+    from rich.console import Console
+    from rich.table import Table
+
+    figures, null = evaluation["metrics"], evaluation.get("control_metrics")
+    title = f"{evaluation['samples_per_class']} synthetic images of each class"
+    table = Table("figure", "mean", *classes, *(["control"] if null is not None else []), title=title)
+    for name in (name for name in figures if "/" not in name):
+        row = [figures[name], *(figures[f"{name}/{each}"] for each in classes)]
+        table.add_row(name, *map(cell, row), *([cell(null.get(name))] if null is not None else []))
+    Console().print(table)
+
+
+def cell(figure: float | None) -> str:
+    """A figure to four digits; a dash where there is none."""
+    return "-" if figure is None else f"{figure:.4g}"
+
+
+if __name__ == "__main__":
+    main()
