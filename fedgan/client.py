@@ -7,15 +7,14 @@ from typing import Protocol
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from fedgan.data import ImageSet, to_float
-from fedgan.losses import Objective
 from fedgan.models.base import Generator
+from fedgan.recipe import Recipe
 from fedgan.rng import keyed_generator
 
-OptimizerFactory = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -60,10 +59,7 @@ class GANClient(LightningModule):
 
     Args:
         generator: (z, labels, noise generator) to images in [-1, 1].
-        discriminator: (images, labels) to logits.
-        loss: the adversarial objective.
-        optimizer_g: makes the generator's optimizer from its parameters.
-        optimizer_d: likewise for the discriminator.
+        recipe: its discriminator, (images, labels) to logits, which becomes the client's own; loss and optimizers.
         transform_batch: what the real images go through before the step (a defence may set it).
         seed: of the latents when the module trains alone.
     """
@@ -72,21 +68,18 @@ class GANClient(LightningModule):
         self,
         *,
         generator: Generator,
-        discriminator: nn.Module,
-        loss: Objective,
-        optimizer_g: OptimizerFactory,
-        optimizer_d: OptimizerFactory,
+        recipe: Recipe,
         transform_batch: Transform = keep,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.generator, self.discriminator, self.loss = generator, discriminator, loss
+        self.generator, self.discriminator, self.loss = generator, recipe.discriminator, recipe.loss
         self.transform_batch = transform_batch
         self.seed = seed
         self.profiler: Profiler = PassThroughProfiler()
-        self.optimizer_g = optimizer_g(generator.parameters())
-        self.optimizer_d = optimizer_d(discriminator.parameters())
+        self.optimizer_g = recipe.optimizer_g(generator.parameters())
+        self.optimizer_d = recipe.optimizer_d(recipe.discriminator.parameters())
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The client's own optimizers: their moments live as long as the run."""
@@ -161,6 +154,9 @@ class GANClient(LightningModule):
         real_logits = self.discriminator(real, labels)
         fake_logits = self.discriminator(fake, labels)
         loss = self.loss.discriminator(real_logits, fake_logits)
+        penalty = self.loss.penalty(lambda images: self.discriminator(images, labels), real, fake, rng)
+        if penalty is not None:
+            loss = loss + penalty
         descend(loss, optimizer)
         return loss.detach()
 

@@ -37,6 +37,13 @@ class ImageSet:
         """The images at ``indices`` (int64, (M,)), in that order."""
         return ImageSet(self.images[indices], self.labels[indices], self.classes)
 
+    @property
+    def digests(self) -> list[bytes]:
+        """A hash of each image's pixels: equal for equal images, whatever else they are part of."""
+        return [
+            hashlib.blake2b(image.numpy().data, digest_size=16).digest() for image in self.images.cpu().contiguous()
+        ]
+
     def to(self, device: torch.device) -> "ImageSet":
         """The same on ``device``, still as bytes."""
         return ImageSet(self.images.to(device), self.labels.to(device), self.classes)

@@ -1,6 +1,6 @@
 """Every k rounds the released generator is scored and drawn, from latents that never change."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Evaluator(Callback):
         grid_per_class: how many of these a sample grid shows.
         latent_seed: of the latents.
         folder: where the sample grids go.
+        always: rounds that are evaluated whatever the interval, besides the last.
 
     Attributes:
         latest: the last evaluation's figures.
@@ -48,13 +49,14 @@ class Evaluator(Callback):
         grid_per_class: int,
         latent_seed: int,
         folder: Path,
+        always: Collection[int] = (),
     ) -> None:
         check_int("evaluation.samples_per_class", samples_per_class, low=2)
         check_int("evaluation.grid_per_class", grid_per_class, low=1, high=samples_per_class)
         self.scorer = Scorer(metrics, splits.classes)
         self.splits, self.trigger, self.seed = splits, trigger, seed
         self.request = balanced_request(len(splits.classes), samples_per_class, latent_seed)
-        self.grid_per_class, self.folder = grid_per_class, folder
+        self.grid_per_class, self.folder, self.always = grid_per_class, folder, always
         self.latest: dict[str, float] = {}
         self.round_evaluated = -1
         self._drawn: list[Tensor] = []
@@ -65,12 +67,13 @@ class Evaluator(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before the first round, when the device is known."""
+        self.every = trainer.check_val_every_n_epoch
         self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, pl_module.device))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The last round is always evaluated, whatever the interval."""
-        if trainer.current_epoch + 1 == trainer.max_epochs:
-            trainer.check_val_every_n_epoch = 1
+        """Some rounds are evaluated whatever the interval."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        trainer.check_val_every_n_epoch = 1 if last or trainer.current_epoch in self.always else self.every
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
         """Keep the drawn images: uint8, (B, C, H, W)."""

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,31 +16,29 @@ from torch.utils.data import DataLoader, Dataset
 
 from fedgan.attacks.base import Attack
 from fedgan.checks import check, check_int, check_number
-from fedgan.client import GANClient, OptimizerFactory
+from fedgan.client import GANClient
 from fedgan.data import ImageSet, to_uint8
 from fedgan.models.base import Generator
+from fedgan.recipe import OptimizerFactory
 from fedgan.rng import keyed_generator
 from fedgan.update import ClientUpdate, State
 
 
 class Participants(Dataset[list[int]]):
-    """Who takes part: one item, the ids of ``count`` clients in the round that ``round_`` tells when it is asked.
+    """Who takes part: one item, what ``draw`` says when it is asked."""
 
-    Selection has its own random stream, keyed by the round.
-    """
-
-    def __init__(self, num_clients: int, count: int, seed: int, round_: Callable[[], int]) -> None:
-        self.num_clients, self.count, self.seed, self.round_ = num_clients, count, seed, round_
+    def __init__(self, draw: Callable[[], list[int]]) -> None:
+        self.draw = draw
 
     def __len__(self) -> int:
         return 1
 
     def __getitem__(self, index: int) -> list[int]:
-        return draw_participants(self.num_clients, self.count, self.seed, self.round_())
+        return self.draw()
 
 
 def draw_participants(num_clients: int, count: int, seed: int, round_: int) -> list[int]:
-    """``count`` of ``num_clients`` ids without replacement, ascending.
+    """``count`` of ``num_clients`` ids without replacement, ascending; the stream is selection's own.
 
     Example:
         >>> draw_participants(4, 4, seed=0, round_=7)
@@ -47,6 +46,21 @@ def draw_participants(num_clients: int, count: int, seed: int, round_: int) -> l
     """
     order = torch.randperm(num_clients, generator=keyed_generator(seed, "participants", round_))
     return sorted(order[:count].tolist())
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """Rounds after the federation's, in which the server trains the generator alone, as a client of its own would.
+
+    Attributes:
+        client: the server's; its id is one past the last client's.
+        data: its images.
+        start: the first of these rounds.
+    """
+
+    client: GANClient
+    data: ImageSet
+    start: int
 
 
 class Federation(LightningModule):
@@ -63,6 +77,7 @@ class Federation(LightningModule):
         local_epochs: local epochs a round.
         batch_size: images a local step; no client may have fewer.
         clients_per_round: how many take part in a round; None for all.
+        fine_tuning: what comes after the federation's rounds; None for nothing.
         ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
             [0, 1); 0 releases G_server.
         seed: of every random stream.
@@ -80,6 +95,7 @@ class Federation(LightningModule):
         local_epochs: int = 1,
         batch_size: int = 32,
         clients_per_round: int | None = None,
+        fine_tuning: FineTuning | None = None,
         ema: float = 0.0,
         seed: int = 0,
     ) -> None:
@@ -91,7 +107,11 @@ class Federation(LightningModule):
         self.data, self.attack, self.malicious = list(data), attack, malicious
         self.server_optimizer = server_optimizer
         self.local_epochs, self.batch_size, self.ema, self.seed = local_epochs, batch_size, ema, seed
-        self.clients_per_round = len(clients) if clients_per_round is None else clients_per_round
+        self.num_clients, self.fine_tuning = len(clients), fine_tuning
+        if fine_tuning is not None:
+            self.clients.append(fine_tuning.client)
+            self.data.append(fine_tuning.data)
+        self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self._check()
         self.updates: list[ClientUpdate] = []
         self.on_local_step: Callable[[int], None] = lambda client_id: None
@@ -100,11 +120,11 @@ class Federation(LightningModule):
 
     def _check(self) -> None:
         check_int("fl.local_epochs", self.local_epochs, low=1)
-        check_int("fl.clients_per_round", self.clients_per_round, low=1, high=len(self.clients))
+        check_int("fl.clients_per_round", self.clients_per_round, low=1, high=self.num_clients)
         check_number("model.ema", self.ema, low=0.0, high=1.0, high_allowed=False)
         fewest = min(len(images) for images in self.data)
         check_int("fl.batch_size", self.batch_size, low=1)
-        allowed = f"at most {fewest}, the images of the client that has fewest"
+        allowed = f"at most {fewest}, the images of the client (or server) that has fewest"
         check(self.batch_size <= fewest, "fl.batch_size", allowed, self.batch_size)
 
     @property
@@ -112,14 +132,29 @@ class Federation(LightningModule):
         """t, counted from 0 as in Algorithm 1."""
         return int(self.current_epoch)
 
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether this round is the server's own."""
+        return self.fine_tuning is not None and self.round >= self.fine_tuning.start
+
+    @property
+    def fine_tuning_rounds(self) -> int:
+        """How many rounds of its own the server has begun."""
+        return max(0, self.round - self.fine_tuning.start) if self.fine_tuning is not None else 0
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The server's optimizer, over the global generator alone; clients keep their own."""
         return self.server_optimizer(self.generator.parameters())
 
     def train_dataloader(self) -> DataLoader[list[int]]:
         """One batch a round: the ids of the clients that take part."""
-        chosen = Participants(len(self.clients), self.clients_per_round, self.seed, lambda: self.round)
-        return DataLoader(chosen, batch_size=None)
+        return DataLoader(Participants(self.participants), batch_size=None)
+
+    def participants(self) -> list[int]:
+        """The ids of the clients that take part in this round; the server's own client, when it fine-tunes."""
+        if self.fine_tunes:
+            return [self.num_clients]
+        return draw_participants(self.num_clients, self.clients_per_round, self.seed, self.round)
 
     def on_fit_start(self) -> None:
         """Put the images on the device, as bytes, and let the clients' steps show up in the profile."""
@@ -135,6 +170,8 @@ class Federation(LightningModule):
         pseudo-gradient by calling ``propose``.
         """
         start = time.perf_counter()
+        if self.fine_tuning is not None and self.round == self.fine_tuning.start:
+            self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is mended
         self.updates = [self.train_client(client_id) for client_id in batch]
         with self.profiler.profile("server"):
             self.optimizers().step()  # type: ignore[union-attr]
@@ -156,7 +193,7 @@ class Federation(LightningModule):
         client.generator.load_state_dict(self.generator.state_dict())
         metrics = client.train_locally(
             self.data[client_id],
-            epochs=self.local_epochs,
+            epochs=self.epochs_of(client_id),
             batch_size=self.batch_size,
             rng=keyed_generator(self.seed, "client", client_id, "round", self.round, device=self.device),
             on_step=partial(self.on_local_step, client_id),
@@ -172,6 +209,11 @@ class Federation(LightningModule):
             update = self.attack.corrupt(update, rng)
         return update
 
+    def replace(self, state: State) -> None:
+        """Take ``state`` over as it is, and leave the server's optimizer nothing to do."""
+        self.generator.load_state_dict(state)
+        self.generator.zero_grad(set_to_none=True)
+
     def propose(self, aggregate: State) -> None:
         """Set the pseudo-gradient G_server - aggregate; what is no parameter is taken over as it is."""
         parameters = dict(self.generator.named_parameters())
@@ -183,7 +225,11 @@ class Federation(LightningModule):
 
     def steps_of(self, client_id: int) -> int:
         """How many local steps a client takes in a round."""
-        return self.local_epochs * (len(self.data[client_id]) // self.batch_size)
+        return self.epochs_of(client_id) * (len(self.data[client_id]) // self.batch_size)
+
+    def epochs_of(self, client_id: int) -> int:
+        """Passes over its images that a client makes in a round; the server, fine-tuning, makes one."""
+        return 1 if client_id == self.num_clients else self.local_epochs
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what the clients keep besides their modules: the moments of both optimizers."""

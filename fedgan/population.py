@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from fedgan.attacks.base import Attack, Receipt
-from fedgan.checks import check_int
-from fedgan.data import ImageSet, partition_iid
+from fedgan.checks import check, check_int
+from fedgan.data import ImageSet, Splits, partition_iid
 from fedgan.rng import keyed_generator
 from fedgan.trigger import Trigger
 
@@ -44,6 +47,40 @@ def populate(images: ImageSet, attack: Attack, num_clients: int, seed: int) -> P
         shares[i] = attack.poison(clean, trigger, keyed_generator(seed, "poison", i))
         receipts.append(_receipt(i, clean, shares[i], trigger))
     return Population(tuple(shares), malicious, trigger, tuple(receipts))
+
+
+def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Take the server's own images from the training images, before the clients share out the rest.
+
+    No image of the server's equals one of the clients' or a test image (which may be among the training images too,
+    as with ``pool_splits``).
+
+    Args:
+        splits: the data set.
+        per_class: how many images of each class the server takes.
+        seed: of the draw.
+
+    Returns:
+        The server's images, and those left to the clients.
+
+    Raises:
+        ValueError: if a class has too few.
+    """
+    if not per_class:
+        return splits.train.subset(torch.empty(0, dtype=torch.int64)), splits.train
+    digests, tested = splits.train.digests, set(splits.test.digests)
+    free = torch.tensor([digest not in tested for digest in digests])
+    taken: list[Tensor] = []
+    for label, name in enumerate(splits.classes):
+        candidates = (free & (splits.train.labels == label)).nonzero().flatten()
+        allowed = f"at most {len(candidates)}, the training images of class {name} that are no test images"
+        check(per_class <= len(candidates), "defense.reconstruction.images_per_class", allowed, per_class)
+        order = torch.randperm(len(candidates), generator=keyed_generator(seed, "server images", label))
+        taken.append(candidates[order[:per_class]].sort().values)
+    chosen = torch.cat(taken)
+    copies = {digests[i] for i in chosen.tolist()}
+    left = torch.tensor([i for i, digest in enumerate(digests) if digest not in copies], dtype=torch.int64)
+    return splits.train.subset(chosen), splits.train.subset(left)
 
 
 def _receipt(client: int, before: ImageSet, after: ImageSet, trigger: Trigger | None) -> Receipt:

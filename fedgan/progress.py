@@ -54,6 +54,7 @@ class RoundProgress(ProgressBar):
         steps = sum(pl_module.steps_of(i) for i in self.order)
         self.progress.reset(self.clients, total=len(self.order))
         self.progress.reset(self.steps, total=steps)
+        self.progress.update(self.rounds, note="the server fine-tunes" if pl_module.fine_tunes else "")
         self.images, self.start = 0, time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,8 +66,9 @@ class RoundProgress(ProgressBar):
             shown = ("loss_g", "loss_d")
             means = {n: sum(u.metrics[n] for u in pl_module.updates) / len(pl_module.updates) for n in shown}
             text = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
+            who = "the server alone  " if pl_module.fine_tunes else ""
             self.console.print(
-                f"round {pl_module.round} of {trainer.max_epochs}  {text}  {pl_module.seconds:.1f} s",
+                f"{who}round {pl_module.round} of {trainer.max_epochs}  {text}  {pl_module.seconds:.1f} s",
                 highlight=False,
             )
 

@@ -134,7 +134,7 @@ class Recorder(Callback):
                 "loss_g": u.metrics["loss_g"],
                 "loss_d": u.metrics["loss_d"],
                 "flagged": int(u.client_id in decision.flagged),
-                "flag_count": decision.flag_counts[u.client_id],
+                "flag_count": decision.flag_counts.get(u.client_id, 0),
                 "weight": decision.weights[u.client_id],
                 "poisoned_images": self.poisoned.get(u.client_id, 0),
                 "num_examples": u.num_examples,
@@ -144,11 +144,12 @@ class Recorder(Callback):
 
     def finish(self, federation: Federation, **facts: Any) -> dict[str, Any]:
         """Write summary.json, and run.json with the status that makes the run a finished one."""
-        decision = self.server.decision
+        decision = self.server.last_of_clients
         assert decision is not None
         guilty = federation.malicious & decision.weights.keys()  # None of them: nobody to weigh in the last round
         summary = {
-            "rounds": federation.trainer.current_epoch,
+            "rounds": federation.trainer.current_epoch - federation.fine_tuning_rounds,
+            "fine_tuning_rounds": federation.fine_tuning_rounds,
             "metrics": self.evaluator.latest,
             "absent": self.evaluator.scorer.absent,
             "facts": self.evaluator.scorer.facts(),

@@ -46,11 +46,13 @@ class Server(Callback):
 
     Attributes:
         decision: of the last round.
+        last_of_clients: of the last round in which clients took part.
     """
 
     def __init__(self, defenses: Mapping[str, Defense]) -> None:
         self.defenses = dict(defenses)
         self.decision: Decision | None = None
+        self.last_of_clients: Decision | None = None
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -59,9 +61,14 @@ class Server(Callback):
         assert isinstance(pl_module, Federation)
         # In the order of ids, so that the result does not depend on who came first.
         updates = sorted(pl_module.updates, key=lambda update: update.client_id)
+        if pl_module.fine_tunes:  # alone: nobody to weigh
+            self.decision = Decision({update.client_id: 1.0 for update in updates}, frozenset(), {})
+            pl_module.replace(updates[0].state)
+            return
         self.decision = self.decide(updates, pl_module.round)
         with torch.no_grad():
             pl_module.propose(self.aggregate(updates, self.decision.weights))
+        self.last_of_clients = self.decision
 
     def decide(self, updates: Sequence[ClientUpdate], round_: int) -> Decision:
         """The round's weights and flags."""

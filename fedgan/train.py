@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fedgan.attacks.base import Attack
-    from fedgan.data import Splits
-    from fedgan.defenses.base import Defense
+    from fedgan.data import ImageSet, Splits
+    from fedgan.defenses.base import Defense, Epilogue
     from fedgan.federation import Federation
     from fedgan.population import Population
+    from fedgan.recipe import Recipe
 
 # Heavy imports are inside the functions, so that --help and a misspelt setting do not wait for torch.
 
@@ -57,7 +59,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         ValueError: in one line, on settings that contradict each other or the data.
     """
     from fedgan.evaluation import Evaluator
-    from fedgan.population import populate
+    from fedgan.population import populate, set_apart
     from fedgan.progress import RoundProgress
     from fedgan.record import Recorder
     from fedgan.release import save_generator
@@ -71,8 +73,10 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     defenses = build_defenses(cfg)
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
     splits: Splits = instantiate(cfg.dataset).load()
-    population = populate(splits.train, attack, cfg.fl.num_clients, cfg.seed)
-    federation = build_federation(cfg, splits, population, attack, defenses)
+    epilogue = single_epilogue(defenses)
+    server_images, images = set_apart(splits, epilogue.images_per_class, cfg.seed)
+    population = populate(images, attack, cfg.fl.num_clients, cfg.seed)
+    federation = build_federation(cfg, splits, population, attack, defenses, server_images if epilogue.rounds else None)
 
     server = Server(defenses)
     evaluator = Evaluator(
@@ -84,6 +88,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         grid_per_class=cfg.evaluation.grid_per_class,
         latent_seed=cfg.evaluation.latent_seed,
         folder=folder / "samples",
+        always=[cfg.fl.rounds - 1],  # the generator as it left the federation, also where it is fine-tuned later
     )
     recorder = Recorder(folder, server=server, evaluator=evaluator, population=population)
     recorder.note(name=cfg.name, seed=cfg.seed, dataset=describe(splits))
@@ -94,6 +99,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         logger=build_logger(cfg, folder, splits),
         callbacks=[server, evaluator, recorder, checkpoint, *([RoundProgress()] if watched else [])],
         default_root_dir=folder,
+        max_epochs=cfg.fl.rounds + epilogue.rounds,
     )
     try:
         trainer.fit(federation, val_dataloaders=evaluator.loader(federation.z_dim))
@@ -140,16 +146,29 @@ def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
     return defenses
 
 
+def single_epilogue(defenses: Mapping[str, Defense]) -> Epilogue:
+    """What comes after training; at most one of the defences may ask for something."""
+    from fedgan.defenses.base import Epilogue
+
+    epilogues = {name: epilogue for name, defense in defenses.items() if (epilogue := defense.epilogue())}
+    check(len(epilogues) <= 1, "defense", "at most one that acts after training", list(epilogues))
+    return next(iter(epilogues.values()), Epilogue(rounds=0, images_per_class=0))
+
+
 def build_federation(
     cfg: DictConfig,
     splits: Splits,
     population: Population,
     attack: Attack,
     defenses: Mapping[str, Defense],
+    server_images: ImageSet | None = None,
 ) -> Federation:
-    """The clients, all equal at first (as in the first code), and the federation of them."""
+    """The clients, all equal at first (as in the first code), and the federation of them.
+
+    With ``server_images`` the server has a client of its own, which fine-tunes the generator after training.
+    """
     from fedgan.client import GANClient
-    from fedgan.federation import Federation
+    from fedgan.federation import Federation, FineTuning
 
     def transform_batch(images: Tensor, rng: Any) -> Tensor:
         for defense in defenses.values():
@@ -157,20 +176,14 @@ def build_federation(
         return images
 
     generator = build_module(cfg.model.generator, splits, cfg.seed, "generator")
-    discriminator = build_module(cfg.model.discriminator, splits, cfg.seed, "discriminator")
-    clients = [
-        GANClient(
-            generator=copy.deepcopy(generator),
-            discriminator=copy.deepcopy(discriminator),
-            loss=instantiate(cfg.model.loss),
-            optimizer_g=instantiate(cfg.model.optimizer_g),
-            optimizer_d=instantiate(cfg.model.optimizer_d),
-            transform_batch=transform_batch,
-        )
-        for _ in range(cfg.fl.num_clients)
-    ]
+    recipe = build_recipe(cfg, splits, defenses)
+
+    def client() -> GANClient:
+        own = replace(recipe, discriminator=copy.deepcopy(recipe.discriminator))
+        return GANClient(generator=copy.deepcopy(generator), recipe=own, transform_batch=transform_batch)
+
     return Federation(
-        clients=clients,
+        clients=[client() for _ in range(cfg.fl.num_clients)],
         generator=generator,
         data=population.data,
         server_optimizer=instantiate(cfg.fl.server_optimizer),
@@ -179,9 +192,25 @@ def build_federation(
         local_epochs=cfg.fl.local_epochs,
         batch_size=cfg.fl.batch_size,
         clients_per_round=cfg.fl.clients_per_round,
+        fine_tuning=None if server_images is None else FineTuning(client(), server_images, start=cfg.fl.rounds),
         ema=cfg.model.ema,
         seed=cfg.seed,
     )
+
+
+def build_recipe(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense]) -> Recipe:
+    """What clients train with: the model's, as the defences change it, one after the other."""
+    from fedgan.recipe import Recipe
+
+    recipe = Recipe(
+        discriminator=build_module(cfg.model.discriminator, splits, cfg.seed, "discriminator"),
+        loss=instantiate(cfg.model.loss),
+        optimizer_g=instantiate(cfg.model.optimizer_g),
+        optimizer_d=instantiate(cfg.model.optimizer_d),
+    )
+    for defense in defenses.values():
+        recipe = defense.adapt(recipe)
+    return recipe
 
 
 def build_module(part: DictConfig, splits: Splits, seed: int, purpose: str) -> Any:

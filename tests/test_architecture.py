@@ -7,7 +7,10 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fedgan"
 COMMANDS = {"train", "sample", "evaluate", "report", "utility"}
-PLAIN = {"client", "data", "datasets", "files", "losses", "metrics", "models", "rng", "trigger", "update", "checks"}
+PLAIN = {"client", "data", "datasets", "files", "losses", "metrics", "models", "recipe", "rng", "trigger"} | {
+    "update",
+    "checks",
+}
 
 
 def imports(file: Path) -> set[str]:

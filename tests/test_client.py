@@ -16,6 +16,7 @@ from fedgan.data import to_float
 from fedgan.losses import NonSaturating
 from fedgan.models.base import Generator
 from fedgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from fedgan.recipe import Recipe
 from fedgan.update import state_hash
 from tests.conftest import random_images
 
@@ -29,7 +30,8 @@ def client(**settings: Any) -> GANClient:
         "optimizer_g": lambda p: torch.optim.Adam(p, lr=1e-3),
         "optimizer_d": lambda p: torch.optim.Adam(p, lr=1e-3),
     }
-    return GANClient(generator=generator, discriminator=discriminator, loss=NonSaturating(), **optimizers, **settings)
+    recipe = Recipe(discriminator=discriminator, loss=NonSaturating(), **optimizers)
+    return GANClient(generator=generator, recipe=recipe, **settings)
 
 
 class Scalar(Generator):
@@ -58,7 +60,7 @@ class Slope(nn.Module):
 def test_a_step_is_equation_4_then_equation_5() -> None:
     """D ascends log D(x) + log(1 - D(G(z))); then G descends -log D(G(z)) against the new D; plain SGD, rate 1."""
     sgd = {"optimizer_g": lambda p: torch.optim.SGD(p, lr=1.0), "optimizer_d": lambda p: torch.optim.SGD(p, lr=1.0)}
-    one = GANClient(generator=Scalar(), discriminator=Slope(), loss=NonSaturating(), **sgd)
+    one = GANClient(generator=Scalar(), recipe=Recipe(discriminator=Slope(), loss=NonSaturating(), **sgd))
     white = torch.full((2, 1, 1, 1), 255, dtype=torch.uint8)  # x = +1
     losses = one.step(white, torch.zeros(2, dtype=torch.int64), torch.Generator().manual_seed(0))
 

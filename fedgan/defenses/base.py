@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedgan.recipe import Recipe
 from fedgan.update import ClientUpdate, State
 
 
@@ -25,6 +26,19 @@ class Verdict:
     flag_counts: Mapping[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Epilogue:
+    """Rounds after the federation's, in which the server trains alone on real images of its own.
+
+    Attributes:
+        rounds: how many; one is one epoch. With 0 the images are held apart all the same: the control.
+        images_per_class: how many real images of each class the server holds.
+    """
+
+    rounds: int
+    images_per_class: int
+
+
 class Defense:
     """No defence. Subclasses override the hooks they need; several defences can be on at once."""
 
@@ -34,6 +48,10 @@ class Defense:
         Raises:
             ValueError: in one line, if this defence could not act in it.
         """
+
+    def adapt(self, recipe: Recipe) -> Recipe:
+        """Every client's local objective and what belongs to it, before the first round."""
+        return recipe
 
     def transform_batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Every client's batch of real images before its local step: float in [-1, 1], (B, C, H, W)."""
@@ -51,6 +69,10 @@ class Defense:
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float]) -> State | None:
         """The aggregate in place of the weighted mean (Eq. 3); None leaves it to the next."""
+        return None
+
+    def epilogue(self) -> Epilogue | None:
+        """What comes after training; None for nothing."""
         return None
 
     def state_dict(self) -> dict[str, Any]:

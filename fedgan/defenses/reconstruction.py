@@ -1,0 +1,27 @@
+"""Model reconstruction (Section 4.3.1): after training, the server fine-tunes the generator on benign images."""
+
+from fedgan.checks import check_int
+from fedgan.defenses.base import Defense, Epilogue
+
+
+class Reconstruction(Defense):
+    """Fine-tuning on clean images is hoped to make the generator forget the trigger (Liu et al. 2018, Fine-Pruning).
+
+    The server holds real images of its own, taken from the training images before the clients share them out, none
+    of them also a client's or a test image. After the last round it goes on as a single client would, from the
+    generator that would be released and a fresh discriminator (clients never give theirs away), an epoch a round.
+
+    Args:
+        images_per_class: real images of each class that the server holds (the paper: 500).
+        epochs: how long it fine-tunes (the paper: 200); 0 is the control, which holds the same images apart and
+            leaves the generator as it is.
+    """
+
+    def __init__(self, *, images_per_class: int = 500, epochs: int = 200) -> None:
+        check_int("defense.reconstruction.images_per_class", images_per_class, low=1)
+        check_int("defense.reconstruction.epochs", epochs, low=0)
+        self.images_per_class, self.epochs = images_per_class, epochs
+
+    def epilogue(self) -> Epilogue:
+        """The server's images and epochs."""
+        return Epilogue(rounds=self.epochs, images_per_class=self.images_per_class)
