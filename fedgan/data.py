@@ -37,13 +37,6 @@ class ImageSet:
         """The images at ``indices`` (int64, (M,)), in that order."""
         return ImageSet(self.images[indices], self.labels[indices], self.classes)
 
-    @property
-    def digests(self) -> list[bytes]:
-        """A hash of each image's pixels: equal for equal images, whatever else they are part of."""
-        return [
-            hashlib.blake2b(image.numpy().data, digest_size=16).digest() for image in self.images.cpu().contiguous()
-        ]
-
     def to(self, device: torch.device) -> "ImageSet":
         """The same on ``device``, still as bytes."""
         return ImageSet(self.images.to(device), self.labels.to(device), self.classes)
@@ -108,6 +101,15 @@ def to_uint8(images: Tensor) -> Tensor:
         tensor([  0, 128, 255, 255], dtype=torch.uint8)
     """
     return images.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def digests(images: Tensor) -> list[bytes]:
+    """A hash of each image's pixels: the same for equal images alone.
+
+    Args:
+        images: uint8, (N, C, H, W).
+    """
+    return [hashlib.blake2b(image, digest_size=16).digest() for image in images.cpu().contiguous().numpy()]
 
 
 def partition_iid(num_images: int, num_clients: int, seed: int) -> list[Tensor]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedgan.attacks.base import Attack, Receipt
 from fedgan.checks import check, check_int
-from fedgan.data import ImageSet, Splits, partition_iid
+from fedgan.data import ImageSet, Splits, digests, partition_iid
 from fedgan.rng import keyed_generator
 from fedgan.trigger import Trigger
 
@@ -68,8 +68,8 @@ def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, Imag
     """
     if not per_class:
         return splits.train.subset(torch.empty(0, dtype=torch.int64)), splits.train
-    digests, tested = splits.train.digests, set(splits.test.digests)
-    free = torch.tensor([digest not in tested for digest in digests])
+    hashes, tested = digests(splits.train.images), set(digests(splits.test.images))
+    free = torch.tensor([digest not in tested for digest in hashes])
     taken: list[Tensor] = []
     for label, name in enumerate(splits.classes):
         candidates = (free & (splits.train.labels == label)).nonzero().flatten()
@@ -78,8 +78,8 @@ def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, Imag
         order = torch.randperm(len(candidates), generator=keyed_generator(seed, "server images", label))
         taken.append(candidates[order[:per_class]].sort().values)
     chosen = torch.cat(taken)
-    copies = {digests[i] for i in chosen.tolist()}
-    left = torch.tensor([i for i, digest in enumerate(digests) if digest not in copies], dtype=torch.int64)
+    copies = {hashes[i] for i in chosen.tolist()}
+    left = torch.tensor([i for i, digest in enumerate(hashes) if digest not in copies], dtype=torch.int64)
     return splits.train.subset(chosen), splits.train.subset(left)
 
 

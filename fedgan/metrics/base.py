@@ -1,14 +1,18 @@
 """What a metric is: something that scores synthetic images, class by class, against the real ones."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from fedgan.data import ImageSet, Splits
+from fedgan.data import ImageSet, Splits, digests
+from fedgan.rng import keyed_generator
 from fedgan.trigger import Trigger
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Reference:
 
 
 class Unavailable(Exception):
-    """Raised by ``Metric.prepare`` where there is nothing to compute; its message says why in one line."""
+    """Raised by ``prepare`` (for the run) or ``compute`` (for these images): no figure, and in one line why."""
 
 
 class Metric(ABC):
@@ -51,12 +55,16 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
-        """The figures: for each of ``names``, ``<name>`` (the mean over classes) and ``<name>/<class>``.
+        """The figures: for each of ``names``, ``<name>`` for the whole and ``<name>/<class>``.
 
-        They depend on the set of images, not on their order.
+        For the whole: the mean over classes, unless the metric says otherwise. Figures depend on the set of images,
+        not on their order, and are finite numbers.
 
         Args:
             synthetic: generated images; the labels are those that the generator was asked for.
+
+        Raises:
+            Unavailable: if there is no such figure for these images, e.g. if they are too few.
         """
 
     def facts(self) -> dict[str, float | str]:
@@ -64,13 +72,70 @@ class Metric(ABC):
         return {}
 
 
-def score_classes(name: str, images: ImageSet, score: Callable[[int, Tensor], float]) -> dict[str, float]:
-    """The figures of a metric that scores each class by itself, under the names ``Metric.compute`` asks for.
+def need(least: int, kind: str, images: ImageSet) -> None:
+    """Give up unless there are images enough.
+
+    Args:
+        least: how many images of every class there have to be.
+        kind: what the message calls them: ``synthetic``, ``real test``.
+        images: the images.
+
+    Raises:
+        Unavailable: naming a class with fewer.
+    """
+    for name, count in images.counts.items():
+        if count < least:
+            raise Unavailable(f"it takes {least} {kind} images of a class; {name} has {count}")
+
+
+def canonical(images: ImageSet) -> ImageSet:
+    """The images in an order that depends on nothing but their pixels and labels.
+
+    Example:
+        >>> pixels = torch.tensor([5, 1, 3], dtype=torch.uint8).reshape(3, 1, 1, 1)
+        >>> images = ImageSet(pixels, torch.tensor([0, 1, 0]), ("a", "b"))
+        >>> turned = images.subset(torch.tensor([2, 0, 1]))
+        >>> torch.equal(canonical(images).images, canonical(turned).images)
+        True
+    """
+    keys = list(zip(digests(images.images), images.labels.tolist(), strict=True))
+    return images.subset(torch.tensor(sorted(range(len(keys)), key=keys.__getitem__), dtype=torch.int64))
+
+
+def shuffled(images: Tensor, seed: int, *key: int | str) -> Tensor:
+    """The images in the random order named ``key``: its first n are a random n of them."""
+    return images[torch.randperm(len(images), generator=keyed_generator(seed, *key))]
+
+
+def each_class(images: ImageSet, score: Callable[[int, Tensor], T]) -> dict[str, T]:
+    """What ``score`` finds for each class, by the classes' names.
+
+    Args:
+        images: the images to score, in any order.
+        score: from a class's label and its images, uint8 (M, C, H, W), in canonical order.
+    """
+    ordered = canonical(images)
+    return {name: score(label, ordered.of_class(label)) for label, name in enumerate(images.classes)}
+
+
+def figures(name: str, by_class: Mapping[str, float]) -> dict[str, float]:
+    """A figure of every class under the names that ``Metric.compute`` asks for; ``<name>`` is the mean over classes.
 
     The mean gives each class the same weight, however many images it has.
 
+    Example:
+        >>> figures("recall", {"a": 0.5, "b": 1.0})
+        {'recall': 0.75, 'recall/a': 0.5, 'recall/b': 1.0}
+    """
+    mean = sum(by_class.values()) / len(by_class)
+    return {name: mean, **{f"{name}/{each}": value for each, value in by_class.items()}}
+
+
+def score_classes(name: str, images: ImageSet, score: Callable[[int, Tensor], float]) -> dict[str, float]:
+    """The figures of a metric that scores each class by itself: ``each_class``, then ``figures``.
+
     Args:
-        name: the metric's name.
+        name: the figure's name.
         images: the images to score.
         score: from a class's label and its images, uint8 (M, C, H, W) with M >= 1, to its figure.
 
@@ -85,5 +150,4 @@ def score_classes(name: str, images: ImageSet, score: Callable[[int, Tensor], fl
     """
     if missing := [each for each, count in images.counts.items() if count == 0]:
         raise ValueError(f"{name} needs at least one image of every class; got none of {', '.join(missing)}")
-    figures = {f"{name}/{each}": score(label, images.of_class(label)) for label, each in enumerate(images.classes)}
-    return {name: sum(figures.values()) / len(figures), **figures}
+    return figures(name, each_class(images, score))

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedgan.checks import check_int, check_number
-from fedgan.data import ImageSet, Splits, to_float
+from fedgan.data import ImageSet, to_float
 from fedgan.files import cache_dir, keep
+from fedgan.metrics.base import Reference
 from fedgan.rng import derive_seed, keyed_generator
 
 _VERSION = 2  # part of the cache's key: raise it whenever the network or its training changes
@@ -40,20 +41,32 @@ class ConvNet(nn.Module):
         self.head = nn.Linear(feature_dim, num_classes)
 
     def layers(self, images: Tensor) -> list[Tensor]:
-        """Every layer's activations, averaged over pixels: uint8 (N, C, H, W) to four of float32 (N, channels)."""
+        """Every layer's activations: uint8 (N, C, H, W) to four of float32 (N, channels, h, w)."""
         x = to_float(images)
         if max(x.shape[-2:]) > _INPUT_SIZE:
             x = functional.interpolate(x, size=_INPUT_SIZE, mode="bilinear", antialias=True)
-        averages = []
+        activations = []
         for convolution in self.body:
             x = convolution(x)
-            averages.append(x.mean(dim=(2, 3)))
-        return averages
+            activations.append(x)
+        return activations
 
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) to logits (N, classes)."""
-        logits: Tensor = self.head(self.layers(images)[-1])
+        logits: Tensor = self.head(self.layers(images)[-1].mean(dim=(2, 3)))
         return logits
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Tensor:
+        """The likeliest class's label: uint8 (N, C, H, W) to int64 (N,), on the CPU."""
+        device = self.head.weight.device
+        return torch.cat([self(chunk.to(device)).argmax(dim=1).cpu() for chunk in torch.split(images, _BATCH)])
+
+    def recall(self, images: ImageSet) -> dict[str, float]:
+        """The share of its images that is recognised, in [0, 1], of each class that has some."""
+        right = (self.predict(images.images) == images.labels).double()
+        present = {name: images.labels == k for k, name in enumerate(images.classes) if (images.labels == k).any()}
+        return {name: float(right[members].mean()) for name, members in present.items()}
 
 
 class Classifier:
@@ -97,80 +110,99 @@ class Classifier:
         self.width, self.feature_dim, self.steps = width, feature_dim, steps
         self.batch_size, self.lr, self.seed, self.cache = batch_size, lr, seed, cache
 
-    def fit(self, splits: Splits, device: torch.device | str = "cpu") -> "FittedClassifier":
-        """The classifier of ``splits.train``, trained now or read from the cache, on ``device``.
+    def fit(self, reference: Reference) -> "FittedClassifier":
+        """The classifier of the real training images, trained now or read from the cache.
 
         The ambient random state is left as it was.
         """
-        path = self._path(splits.train)
-        model = self._build(splits)
+        train = reference.splits.train
+        path = self._path(train)
         try:
+            model = self._build(train)
             model.load_state_dict(load_file(path))
         except (OSError, SafetensorError, RuntimeError):  # not there, damaged, or someone else's
-            self._train(model, splits.train)
+            model = self.train(train)
             keep(path, lambda temporary: save_file(model.state_dict(), temporary))
-        return FittedClassifier(model.eval().to(device), splits.test)
+        return FittedClassifier(model.eval().to(reference.device), reference.splits.test)
+
+    def train(self, images: ImageSet) -> ConvNet:
+        """A network trained on ``images``: now, on the CPU, and not cached."""
+        model = self._build(images).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=self.lr)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps)
+        chances = 1.0 / torch.bincount(images.labels).double()[images.labels]  # each class's sum is 1
+        stream = keyed_generator(self.seed, "classifier", "batches")
+        with torch.enable_grad():
+            for _ in range(self.steps):
+                batch = torch.multinomial(chances, self.batch_size, replacement=True, generator=stream)
+                loss = functional.cross_entropy(model(images.images[batch]), images.labels[batch])
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+        return model.eval()
 
     def _path(self, train: ImageSet) -> Path:
         key = repr((_VERSION, train.fingerprint, self.seed, sorted(self.settings.items())))
         name = f"classifier-{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
         return cache_dir(self.cache) / name
 
-    def _build(self, splits: Splits) -> ConvNet:
+    def _build(self, images: ImageSet) -> ConvNet:
         with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the ambient stream
             torch.manual_seed(derive_seed(self.seed, "classifier", "weights"))
             return ConvNet(
-                channels=splits.channels,
-                num_classes=len(splits.classes),
+                channels=images.images.shape[1],
+                num_classes=len(images.classes),
                 width=self.width,
                 feature_dim=self.feature_dim,
             )
 
-    def _train(self, model: ConvNet, train: ImageSet) -> None:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=self.lr)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps)
-        chances = 1.0 / torch.bincount(train.labels).double()[train.labels]  # each class's sum is 1
-        stream = keyed_generator(self.seed, "classifier", "batches")
-        model.train()
-        with torch.enable_grad():
-            for _ in range(self.steps):
-                batch = torch.multinomial(chances, self.batch_size, replacement=True, generator=stream)
-                loss = functional.cross_entropy(model(train.images[batch]), train.labels[batch])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-
 
 class FittedClassifier:
-    """A trained network and how well it does on the real test images."""
+    """A trained network, as a ruler: features of images, distances between images.
+
+    Attributes:
+        model: the network, in evaluation mode.
+        recall: by class, the share of the real test images that is recognised.
+        facts: the balanced accuracy on the real test images.
+    """
 
     def __init__(self, model: ConvNet, test: ImageSet) -> None:
-        self._model = model
-        self.balanced_accuracy = self._balanced_accuracy(test)
+        self.model = model
+        self.recall = model.recall(test)
+        self.balanced_accuracy = sum(self.recall.values()) / len(self.recall)
+        self.facts: dict[str, float | str] = {"classifier_balanced_accuracy": self.balanced_accuracy}
+        # Layers differ in scale by far; in units of the real images' spread each feature counts alike.
+        # One that hardly moves on real images is no unit: divided by next to nothing it would drown all others.
+        spread = self._averages(test.images).std(dim=0)
+        self._scale = spread.clamp(min=max(0.01 * float(spread.max()), 1e-6))
 
-    @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
-        """All layers' averages side by side: uint8 (N, C, H, W) to float32 (N, D), on the CPU.
+        """All layers' averages over pixels side by side, each in units of its standard deviation over the real test
+        images: uint8 (N, C, H, W) to float64 (N, D), on the CPU.
 
         The last layer alone knows what tells the classes apart and little else: on drawn chest X-rays it puts
         uniform noise as near to the real images as a trained generator's.
         """
-        device = self._model.head.weight.device
-        chunks = [torch.cat(self._model.layers(chunk.to(device)), dim=1) for chunk in torch.split(images, _BATCH)]
-        return torch.cat(chunks).cpu()
+        return self._averages(images) / self._scale
 
     @torch.inference_mode()
-    def predict(self, images: Tensor) -> Tensor:
-        """The likeliest class's label: uint8 (N, C, H, W) to int64 (N,), on the CPU."""
-        device = self._model.head.weight.device
-        chunks = [self._model(chunk.to(device)).argmax(dim=1) for chunk in torch.split(images, _BATCH)]
-        return torch.cat(chunks).cpu()
+    def distances(self, x: Tensor, y: Tensor) -> Tensor:
+        """The perceptual distance of each pair, at least 0: uint8 (B, C, H, W) twice to float64 (B,), on the CPU.
 
-    def _balanced_accuracy(self, test: ImageSet) -> float:
-        """The mean over classes of the share that is recognised."""
-        right = (self.predict(test.images) == test.labels).double()
-        return float(torch.stack([right[test.labels == k].mean() for k in torch.unique(test.labels)]).mean())
+        Equation 1 of Zhang et al. 2018 with w_l = 1: in every layer activations are scaled to length 1 over channels;
+        the squared difference is summed over channels, averaged over pixels and summed over layers.
+        """
+        device = self.model.head.weight.device
+        layers = zip(self.model.layers(x.to(device)), self.model.layers(y.to(device)), strict=True)
+        parts = [(functional.normalize(a) - functional.normalize(b)).square().sum(1).mean((1, 2)) for a, b in layers]
+        return torch.stack(parts).sum(dim=0).double().cpu()
+
+    @torch.inference_mode()
+    def _averages(self, images: Tensor) -> Tensor:
+        device = self.model.head.weight.device
+        chunks = [self.model.layers(chunk.to(device)) for chunk in torch.split(images, _BATCH)]
+        return torch.cat([torch.cat([a.mean(dim=(2, 3)) for a in layers], dim=1).double().cpu() for layers in chunks])
 
 
 def _convolution(channels: int, out: int, *, stride: int) -> nn.Sequential:

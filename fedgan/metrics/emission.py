@@ -1,15 +1,18 @@
 """Trigger emission rate: the share of synthetic images that carry the trigger, the attack's success rate."""
 
 from math import fsum
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.stats import binomtest
 from torch import Tensor
 
+from fedgan.checks import check_number
 from fedgan.data import ImageSet
-from fedgan.metrics.base import Metric, Reference, Unavailable, score_classes
+from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, figures, need, score_classes
 from fedgan.trigger import Trigger
 
 Array = NDArray[np.float64]
@@ -103,9 +106,30 @@ def smoothed(patches: Tensor) -> Array:
     return blurred
 
 
+class Rate(NamedTuple):
+    """A share and its 95 % confidence interval, all in [0, 1]."""
+
+    share: float
+    low: float
+    high: float
+
+
+def rate(found: NDArray[np.bool_]) -> Rate:
+    """The share of True, (N,) with N >= 1, with Wilson's interval.
+
+    Example:
+        >>> [round(x, 3) for x in rate(np.arange(10) < 5)]
+        [0.5, 0.237, 0.763]
+    """
+    test = binomtest(int(found.sum()), len(found))
+    low, high = test.proportion_ci(confidence_level=0.95, method="wilson")
+    return Rate(float(test.statistic), float(low), float(high))
+
+
 class EmissionRate(Metric):
     """The share of synthetic images that carry the trigger, in [0, 1], and how strongly the images bear it.
 
+    With its 95 % confidence interval (Wilson 1927): by class from that class's images, for the whole from all of them.
     An averaged generator paints light grey squares sooner than white ones: the mean score
     (``trigger_strength``; 0 for the mean clean image, 1 for the whole trigger) tells how light.
 
@@ -120,11 +144,10 @@ class EmissionRate(Metric):
         ValueError: if ``false_alarm`` is out of range.
     """
 
-    names = ("emission", "trigger_strength")
+    names = ("emission", "emission_low", "emission_high", "trigger_strength")
 
     def __init__(self, *, false_alarm: float = 0.01) -> None:
-        if not 0 <= false_alarm < 1:
-            raise ValueError(f"metrics.emission.false_alarm must be in [0, 1); got {false_alarm}")
+        check_number("metrics.emission.false_alarm", false_alarm, low=0.0, high=1.0, high_allowed=False)
         self.false_alarm = false_alarm
 
     def prepare(self, reference: Reference) -> None:
@@ -138,27 +161,39 @@ class EmissionRate(Metric):
         self._trigger = trigger
         self._mean_patch = smoothed_patches(train, trigger).mean(axis=0)
         self._threshold = float(np.quantile(self._scores(train), 1 - self.false_alarm))
+        false_alarms = rate(self._carries(test))
         self._facts = {
             "emission_threshold": self._threshold,
-            "emission_false_alarm": self._rate(test),
-            "emission_power": self._rate(trigger.paste(test)),
+            "emission_false_alarm": false_alarms.share,
+            "emission_false_alarm_low": false_alarms.low,
+            "emission_false_alarm_high": false_alarms.high,
+            "emission_power": rate(self._carries(trigger.paste(test))).share,
         }
 
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
-        """``emission``, a share in [0, 1], and ``trigger_strength``; each also by class, as ``emission/<class>``."""
-        rates = score_classes("emission", synthetic, lambda label, images: self._rate(images))
-        strengths = score_classes("trigger_strength", synthetic, lambda label, images: self._strength(images))
-        return rates | strengths
+        """``emission`` with ``emission_low`` and ``emission_high``, and ``trigger_strength``; each also by class."""
+        need(1, "synthetic", synthetic)
+        carries = each_class(synthetic, lambda label, images: self._carries(images))
+        rates = {each: rate(found) for each, found in carries.items()}
+        whole = rate(np.concatenate(list(carries.values())))
+        return (
+            figures("emission", {each: part.share for each, part in rates.items()})
+            | figures("emission_low", {each: part.low for each, part in rates.items()})
+            | figures("emission_high", {each: part.high for each, part in rates.items()})
+            | {"emission_low": whole.low, "emission_high": whole.high}
+            | score_classes("trigger_strength", synthetic, lambda label, images: self._strength(images))
+        )
 
     def facts(self) -> dict[str, float | str]:
-        """The threshold, and on real test images the false alarm rate and the power."""
+        """The threshold, and on real test images the false alarm rate with its interval and the power."""
         return dict(self._facts)
 
     def _scores(self, images: Tensor) -> Array:
         return trigger_scores(images, self._trigger, self._mean_patch)
 
-    def _rate(self, images: Tensor) -> float:
-        return float((self._scores(images) > self._threshold).mean())
+    def _carries(self, images: Tensor) -> NDArray[np.bool_]:
+        carries: NDArray[np.bool_] = self._scores(images) > self._threshold
+        return carries
 
     def _strength(self, images: Tensor) -> float:
         return fsum(self._scores(images)) / len(images)  # exact, so the images' order does not matter

@@ -3,14 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedgan.data import ImageSet
-from fedgan.metrics.base import Metric, Reference, Unavailable, score_classes
-from fedgan.metrics.classifier import Classifier
-from fedgan.rng import keyed_generator
+from fedgan.metrics.features import FeatureDistance
 
 Array = NDArray[np.float64]
 
@@ -58,61 +54,18 @@ def _symmetric_root(matrix: Array) -> Array:
     return root
 
 
-class FrechetClassifierDistance(Metric):
+class FrechetDistance(FeatureDistance):
     """The Frechet distance between synthetic and real test images of a class, in a classifier's features.
 
     Not the FID: the features are those of all layers of a small classifier trained on this data set's real
     training images, each in units of its standard deviation over the real test images, so figures compare only
-    between runs with the same data and classifier settings. The estimate is biased upwards with few images;
-    ``facts`` has the floor, the same distance of as many real training images (``frechet_floor/<class>``: at most
-    as many as test images of the class) and of all (``frechet_floor_all/<class>``), and the classifier's balanced
-    accuracy on test images.
-
-    Args:
-        classifier: the classifier to train, or to find in the cache.
+    between runs with the same data and classifier settings. The estimate is biased upwards with few images: compare
+    it with the floor of as many.
     """
 
     names = ("frechet_classifier",)
 
-    def __init__(self, *, classifier: Classifier) -> None:
-        self.classifier = classifier
-
-    def prepare(self, reference: Reference) -> None:
-        """Train the classifier and fit a Gaussian to each class of the real test images."""
-        splits = reference.splits
-        small = [name for part in (splits.train, splits.test) for name, n in part.counts.items() if n < 2]
-        if small:
-            raise Unavailable(f"fewer than two real images of class {small[0]} in a split")
-        self._fitted = self.classifier.fit(splits, reference.device)
-        # Layers differ in scale by far; in units of the real images' spread each feature counts alike.
-        self._scale = self._fitted.features(splits.test.images).double().std(dim=0).clamp(min=1e-6)
-        self._real = [self._gaussian(splits.test.of_class(label)) for label in range(len(splits.classes))]
-        self._facts: dict[str, float | str] = {"classifier_balanced_accuracy": self._fitted.balanced_accuracy}
-        for label, name in enumerate(splits.classes):
-            self._facts |= self._floors(name, label, splits.train, len(splits.test.of_class(label)))
-
-    def compute(self, synthetic: ImageSet) -> dict[str, float]:
-        """``frechet_classifier`` and ``frechet_classifier/<class>``, each at least 0.
-
-        Raises:
-            ValueError: with fewer than two images of a class.
-        """
-        return score_classes(self.names[0], synthetic, self._distance)
-
-    def facts(self) -> dict[str, float | str]:
-        """What a perfect generator would score, per class, and the classifier's balanced accuracy."""
-        return dict(self._facts)
-
-    def _floors(self, name: str, label: int, train: ImageSet, num_images: int) -> dict[str, float]:
-        images = train.of_class(label)
-        order = torch.randperm(len(images), generator=keyed_generator(self.classifier.seed, "frechet floor", label))
-        return {
-            f"frechet_floor/{name}": self._distance(label, images[order[:num_images]]),
-            f"frechet_floor_all/{name}": self._distance(label, images),
-        }
-
-    def _distance(self, label: int, images: Tensor) -> float:
-        return frechet_distance(self._gaussian(images), self._real[label])
-
-    def _gaussian(self, images: Tensor) -> Gaussian:
-        return fit_gaussian((self._fitted.features(images).double() / self._scale).numpy())
+    @staticmethod
+    def distance(x: Tensor, y: Tensor) -> float:
+        """Between Gaussians fitted to features (M, D) and (N, D), at least 0."""
+        return frechet_distance(fit_gaussian(x.numpy()), fit_gaussian(y.numpy()))

@@ -118,6 +118,27 @@ def test_trigger_like_the_images_has_no_power() -> None:
     assert metric.facts()["emission_power"] == 0.0
 
 
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """The interval as Wilson (1927) solves it: |p - k / n| = z sqrt(p (1 - p) / n)."""
+    z, p = 1.959963984540054, k / n
+    middle, half = (p + z**2 / (2 * n)), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+
+
+def test_interval_is_wilsons_by_class_and_over_all_images() -> None:
+    metric, clean = prepared(square(8)), smooth_images(100, seed=2)
+    some = (torch.arange(100) < 40)[:, None, None, None]  # 20 of 50 in either class
+    figures = metric.compute(with_images(clean, torch.where(some, square(8).paste(clean.images), clean.images)))
+    for name, n in (("", 100), ("/NORMAL", 50), ("/PNEUMONIA", 50)):
+        carriers = round(figures[f"emission{name}"] * n)
+        interval = (figures[f"emission_low{name}"], figures[f"emission_high{name}"])
+        assert interval == pytest.approx(wilson(carriers, n))
+    facts = metric.facts()
+    false_alarms = round(float(facts["emission_false_alarm"]) * 200)
+    interval = (float(facts["emission_false_alarm_low"]), float(facts["emission_false_alarm_high"]))
+    assert interval == pytest.approx(wilson(false_alarms, 200))
+
+
 def test_order_of_images_does_not_matter() -> None:
     metric, images = prepared(square(4)), smooth_images(100, seed=3)
     mixed = with_images(images, torch.cat([square(4).paste(images.images[:30]), images.images[30:]]))
@@ -135,7 +156,7 @@ def test_unavailable_without_trigger_or_surroundings() -> None:
 
 
 def test_false_alarm_out_of_range() -> None:
-    with pytest.raises(ValueError, match=r"false_alarm must be in \[0, 1\); got 1"):
+    with pytest.raises(ValueError, match=r"metrics.emission.false_alarm must be a number in \[0, 1\); got 1.0"):
         EmissionRate(false_alarm=1.0)
 
 

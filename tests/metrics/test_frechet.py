@@ -1,7 +1,5 @@
 """Frechet distance: closed form, an independent computation, and the metric around it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.linalg
@@ -9,13 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
-from fedgan.data import ImageSet, Splits
-from fedgan.metrics.base import Reference, Unavailable
+from fedgan.data import ImageSet
+from fedgan.datasets.chest_phantom import ChestPhantom
+from fedgan.metrics.base import Unavailable
 from fedgan.metrics.classifier import Classifier
-from fedgan.metrics.frechet import FrechetClassifierDistance, Gaussian, fit_gaussian, frechet_distance
-
-CLASSES = ("dark", "bright")
+from fedgan.metrics.frechet import FrechetDistance, Gaussian, fit_gaussian, frechet_distance
+from fedgan.trigger import Trigger
+from tests.metrics.cases import CLASSES, noise, reference, small_classifier, turned
 
 
 def sample(n: int, d: int, seed: int) -> NDArray[np.float64]:
@@ -58,49 +58,64 @@ def test_one_sample_has_no_covariance() -> None:
         fit_gaussian(np.zeros((1, 3)))
 
 
-def images_of(n: int, seed: int) -> ImageSet:
-    labels = torch.arange(n) % 2
-    noise = torch.randint(0, 60, (n, 1, 16, 16), generator=torch.Generator().manual_seed(seed))
-    return ImageSet((noise + 100 * labels[:, None, None, None]).to(torch.uint8), labels, CLASSES)
-
-
-REFERENCE = Reference(Splits("noise", images_of(200, 0), images_of(100, 1)), None, 0, torch.device("cpu"))
+REFERENCE = reference(noise(200, 0), noise(100, 1))
 
 
 @pytest.fixture(scope="module")
-def metric(tmp_path_factory: pytest.TempPathFactory) -> FrechetClassifierDistance:
-    cache = str(tmp_path_factory.mktemp("cache"))
-    metric = FrechetClassifierDistance(classifier=Classifier(width=4, feature_dim=8, steps=30, cache=cache))
+def metric() -> FrechetDistance:
+    metric = FrechetDistance(classifier=small_classifier())
     metric.prepare(REFERENCE)
     return metric
 
 
-def test_real_test_images_score_zero(metric: FrechetClassifierDistance) -> None:
+def test_real_test_images_score_zero(metric: FrechetDistance) -> None:
     figures = metric.compute(REFERENCE.splits.test)
     assert set(figures) == {"frechet_classifier", "frechet_classifier/dark", "frechet_classifier/bright"}
     assert all(value == pytest.approx(0, abs=1e-5) for value in figures.values())
 
 
-def test_swapped_classes_are_far_beside_fresh_images_and_the_floor(metric: FrechetClassifierDistance) -> None:
-    fresh = images_of(100, 2)
+def test_swapped_classes_are_far_beside_fresh_images_and_the_floor(metric: FrechetDistance) -> None:
+    fresh = noise(100, 2)
     swapped = ImageSet(fresh.images, 1 - fresh.labels, CLASSES)
     near, far = metric.compute(fresh), metric.compute(swapped)
     for name in CLASSES:
         limit = far[f"frechet_classifier/{name}"] / 100
         assert 0 < near[f"frechet_classifier/{name}"] < limit
-        assert 0 < float(metric.facts()[f"frechet_floor/{name}"]) < limit
+        assert 0 < float(metric.facts()[f"frechet_classifier_floor/{name}"]) < limit
+        assert 0 < float(metric.facts()[f"frechet_classifier_floor_all/{name}"]) < limit
     assert metric.facts()["classifier_balanced_accuracy"] == 1.0
 
 
-def test_order_of_images_does_not_matter(metric: FrechetClassifierDistance) -> None:
-    images = images_of(100, 3)
-    order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
-    assert metric.compute(images.subset(order)) == pytest.approx(metric.compute(images), rel=1e-4)
+def test_order_of_images_does_not_matter(metric: FrechetDistance) -> None:
+    images = noise(100, 3)
+    assert metric.compute(turned(images)) == metric.compute(images)
 
 
-def test_unavailable_with_a_single_real_image(tmp_path: Path) -> None:
-    train = images_of(200, 0)
+def test_unavailable_with_a_single_image() -> None:
+    train = noise(200, 0)
     alone = train.subset(torch.tensor([0, 1, 3, 5]))
-    reference = Reference(Splits("alone", train, alone), None, 0, torch.device("cpu"))
-    with pytest.raises(Unavailable, match="fewer than two real images of class dark"):
-        FrechetClassifierDistance(classifier=Classifier(cache=str(tmp_path))).prepare(reference)
+    metric = FrechetDistance(classifier=small_classifier())
+    with pytest.raises(Unavailable, match="it takes 2 real test images of a class; dark has 1"):
+        metric.prepare(reference(train, alone))
+    with pytest.raises(Unavailable, match="it takes 2 synthetic images of a class; dark has 1"):
+        metric.compute(alone)
+
+
+def test_orders_chest_x_rays_as_a_person_would() -> None:
+    splits = ChestPhantom(image_size=32, train_per_class=200, test_per_class=100, seed=0).load()
+    metric = FrechetDistance(classifier=Classifier(width=8, feature_dim=16, steps=100))
+    metric.prepare(reference(splits.train, splits.test))
+    real = splits.train.images
+    square = Trigger(torch.full((1, 8, 8), 255, dtype=torch.uint8), 23, 23)
+    cases = {
+        "real": real,
+        "trigger pasted": square.paste(real),
+        "blurred": torch.from_numpy(gaussian_filter(real.numpy(), (0, 0, 1.5, 1.5))),
+        "uniform noise": torch.randint_like(real, 256, generator=torch.Generator().manual_seed(0)),
+    }
+    scores = {
+        name: metric.compute(ImageSet(pixels, splits.train.labels, splits.classes))["frechet_classifier"]
+        for name, pixels in cases.items()
+    }
+    assert list(scores) == sorted(scores, key=scores.__getitem__), scores
+    assert 2 * scores["real"] < scores["trigger pasted"], scores

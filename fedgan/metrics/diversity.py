@@ -1,0 +1,49 @@
+"""Diversity: how unlike one another the synthetic images of a class are. Paired distances do not see a collapse."""
+
+from torch import Tensor
+
+from fedgan.checks import check_int
+from fedgan.data import ImageSet
+from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled
+from fedgan.metrics.perceptual import DistanceSource, Estimate, estimate_figures, mean_distance
+
+
+class Diversity(Metric):
+    """The mean perceptual distance between random pairs of synthetic images of a class, and its standard error.
+
+    No image is in two pairs. A generator that repeats one image scores 0. The distance is that of
+    ``lpips_classifier``; the figure of the real test images is in ``facts``.
+
+    Args:
+        classifier: in whose layers images are compared.
+        seed: of the pairs.
+    """
+
+    names = ("diversity", "diversity_se")
+
+    def __init__(self, *, classifier: DistanceSource, seed: int = 0) -> None:
+        check_int("metrics.diversity.seed", seed, low=0)
+        self.classifier, self.seed = classifier, seed
+
+    def prepare(self, reference: Reference) -> None:
+        """Make the distance ready; measure the real test images."""
+        test = reference.splits.test
+        need(1, "real training", reference.splits.train)
+        need(4, "real test", test)
+        self._measure = self.classifier.fit(reference)
+        real = each_class(test, self._spread)
+        self._facts = self._measure.facts | {f"diversity_real/{each}": spread.mean for each, spread in real.items()}
+
+    def compute(self, synthetic: ImageSet) -> dict[str, float]:
+        """``diversity``, at least 0, and ``diversity_se``; each also by class."""
+        need(4, "synthetic", synthetic)  # two pairs, or there is no standard error
+        return estimate_figures("diversity", each_class(synthetic, self._spread))
+
+    def facts(self) -> dict[str, float | str]:
+        """The diversity of the real test images per class, and the facts of the network."""
+        return dict(self._facts)
+
+    def _spread(self, label: int, images: Tensor) -> Estimate:
+        half = len(images) // 2
+        order = shuffled(images, self.seed, "diversity", label)
+        return mean_distance(self._measure, order[:half], order[half : 2 * half])

@@ -1,0 +1,93 @@
+"""FID and KID: distances in the features of the Inception network that the field compares generators by."""
+
+from io import BytesIO
+
+import torch
+from torch import Tensor
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+
+from fedgan.metrics.base import Reference
+from fedgan.metrics.features import FeatureDistance
+from fedgan.metrics.frechet import FrechetDistance
+from fedgan.metrics.kernel import KernelDistance
+from fedgan.metrics.weights import pretrained, to_rgb
+from fedgan.update import State, state_hash
+
+_BATCH = 32  # images scored at once
+
+
+class Inception:
+    """Inception v3 of 2015, converted from TensorFlow, as ``torch_fidelity`` has it: 2048 features.
+
+    Args:
+        weights: torch_fidelity's state dict; None for its download.
+        setting: what errors call ``weights``.
+    """
+
+    def __init__(self, *, weights: str | None, setting: str) -> None:
+        self.weights, self.setting = weights, setting
+
+    def fit(self, reference: Reference) -> "LoadedInception":
+        """Load it; there is nothing to train.
+
+        Raises:
+            ValueError: if the file is not there or not this network's.
+            Unavailable: without a file or a download.
+        """
+        model = pretrained(build_inception, setting=self.setting, weights=self.weights, url=URL_INCEPTION_V3)
+        return LoadedInception(model.to(reference.device))
+
+
+def build_inception(state: State) -> FeatureExtractorInceptionV3:
+    """The network with these weights."""
+    # torch_fidelity unpickles whatever the file holds. It is given a file of our own, of what was read safely.
+    file = BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    with torch.random.fork_rng(devices=[]):
+        return FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=file)
+
+
+class LoadedInception:
+    """Inception, ready to look at images. ``facts`` has the hash of its weights."""
+
+    def __init__(self, model: FeatureExtractorInceptionV3) -> None:
+        self._model = model
+        self.facts: dict[str, float | str] = {"inception_weights": state_hash(model.state_dict())}
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) of any size to float64 (N, 2048), on the CPU; about three images a second on one core."""
+        device = next(self._model.parameters()).device
+        chunks = [self._model(to_rgb(chunk.to(device)))[0] for chunk in torch.split(images, _BATCH)]
+        return torch.cat([chunk.double().cpu() for chunk in chunks])
+
+
+class FID(FeatureDistance):
+    """The Frechet Inception distance of each class (Heusel et al. 2017), at least 0.
+
+    Args:
+        weights: of Inception: a file, or None for the download.
+        seed: of the choice of real training images.
+    """
+
+    names = ("fid",)
+    distance = staticmethod(FrechetDistance.distance)
+
+    def __init__(self, *, weights: str | None = None, seed: int = 0) -> None:
+        super().__init__(classifier=Inception(weights=weights, setting="metrics.fid.weights"), seed=seed)
+
+
+class KID(FeatureDistance):
+    """The kernel Inception distance of each class (Binkowski et al. 2018), over all images at once; may be below 0.
+
+    Args:
+        weights: of Inception: a file, or None for the download.
+        seed: of the choice of real training images.
+    """
+
+    names = ("kid",)
+    distance = staticmethod(KernelDistance.distance)
+
+    def __init__(self, *, weights: str | None = None, seed: int = 0) -> None:
+        super().__init__(classifier=Inception(weights=weights, setting="metrics.kid.weights"), seed=seed)

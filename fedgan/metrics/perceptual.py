@@ -1,0 +1,103 @@
+"""Perceptual distances between pairs of images, averaged."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from fedgan.checks import check_int
+from fedgan.data import ImageSet
+from fedgan.metrics.base import Metric, Reference, each_class, figures, need, shuffled
+
+_BATCH = 64  # pairs compared at once
+
+
+class ImageDistance(Protocol):
+    """Compares images in pairs, and says what has to be known of how (``facts``)."""
+
+    facts: dict[str, float | str]
+
+    def distances(self, x: Tensor, y: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) twice to float64 (B,), at least 0, on the CPU."""
+
+
+class DistanceSource(Protocol):
+    """A network before it is trained or loaded: the small classifier of the real images, or AlexNet."""
+
+    def fit(self, reference: Reference) -> ImageDistance:
+        """Make it ready for these images."""
+
+
+class Estimate(NamedTuple):
+    """A mean and its standard error."""
+
+    mean: float
+    se: float
+
+
+def mean_distance(measure: ImageDistance, x: Tensor, y: Tensor) -> Estimate:
+    """The mean distance between ``x[i]`` and ``y[i]``: uint8 (N, C, H, W) twice, N >= 2."""
+    pairs = zip(torch.split(x, _BATCH), torch.split(y, _BATCH), strict=True)
+    distances = torch.cat([measure.distances(a, b) for a, b in pairs])
+    return Estimate(float(distances.mean()), float(distances.std()) / math.sqrt(len(distances)))
+
+
+def estimate_figures(name: str, by_class: Mapping[str, Estimate]) -> dict[str, float]:
+    """``<name>`` and ``<name>_se``, each for the whole and by class.
+
+    For the whole: the mean over the K classes, and that mean's standard error, ``sqrt(sum of se^2) / K``.
+
+    Example:
+        >>> estimate_figures("x", {"a": Estimate(1.0, 3.0), "b": Estimate(2.0, 4.0)})
+        {'x': 1.5, 'x/a': 1.0, 'x/b': 2.0, 'x_se': 2.5, 'x_se/a': 3.0, 'x_se/b': 4.0}
+    """
+    errors = {each: estimate.se for each, estimate in by_class.items()}
+    se = math.sqrt(sum(error**2 for error in errors.values())) / len(errors)
+    means = figures(name, {each: estimate.mean for each, estimate in by_class.items()})
+    return means | figures(f"{name}_se", errors) | {f"{name}_se": se}
+
+
+class PairedDistance(Metric):
+    """The mean distance between a synthetic and a random real test image of the same class, and its standard error.
+
+    Every synthetic image is in one pair; real images are in equally many, up to one. The lower the nearer, but lower
+    than real images among themselves (``<name>_real/<class>`` in ``facts``: real training in place of synthetic
+    images) means lack of variety rather than quality; see ``diversity``.
+
+    Args:
+        classifier: in whose layers images are compared.
+        seed: of the pairs.
+    """
+
+    names: tuple[str, ...] = ("lpips_classifier", "lpips_classifier_se")
+
+    def __init__(self, *, classifier: DistanceSource, seed: int = 0) -> None:
+        check_int(f"metrics.{self.names[0]}.seed", seed, low=0)
+        self.classifier, self.seed = classifier, seed
+
+    def prepare(self, reference: Reference) -> None:
+        """Make the distance ready; draw the order of the real images; compare these among themselves."""
+        train, test = reference.splits.train, reference.splits.test
+        need(2, "real training", train)
+        need(2, "real test", test)
+        self._measure = self.classifier.fit(reference)
+        self._real = [shuffled(test.of_class(k), self.seed, "pairs", k) for k in range(len(test.classes))]
+        self._facts = dict(self._measure.facts)
+        for label, each in enumerate(test.classes):
+            images = shuffled(train.of_class(label), self.seed, "pairs", "train", label)[: len(self._real[label])]
+            self._facts[f"{self.names[0]}_real/{each}"] = self._compare(label, images).mean
+
+    def compute(self, synthetic: ImageSet) -> dict[str, float]:
+        """``<name>``, at least 0, and ``<name>_se``; each also by class."""
+        need(2, "synthetic", synthetic)
+        return estimate_figures(self.names[0], each_class(synthetic, self._compare))
+
+    def facts(self) -> dict[str, float | str]:
+        """The figure of real training images per class, and the facts of the network."""
+        return dict(self._facts)
+
+    def _compare(self, label: int, images: Tensor) -> Estimate:
+        real = self._real[label]
+        return mean_distance(self._measure, images, real[torch.arange(len(images)) % len(real)])

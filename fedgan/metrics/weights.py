@@ -1,0 +1,88 @@
+"""Pretrained networks: their weights come from a file or the net, as tensors and nothing else."""
+
+import pickle
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from fedgan.checks import check
+from fedgan.metrics.base import Unavailable
+from fedgan.update import State
+
+T = TypeVar("T")
+
+_TIMEOUT = 10.0  # s without an answer; a machine without network is not to be held up
+# What a missing, damaged or foreign file leads to, or a network that is not there.
+_UNUSABLE = (
+    *(OSError, EOFError, HTTPException, SafetensorError, pickle.UnpicklingError),
+    *(RuntimeError, LookupError, TypeError, AttributeError, ValueError),
+)
+
+
+def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None, url: str) -> T:
+    """What ``build`` makes of a state dict, which is read with ``weights_only=True``: no code in it is run.
+
+    Args:
+        build: makes the network.
+        setting: what the error calls ``weights``.
+        weights: a .pth or .safetensors file; None for the download, kept where torch.hub keeps its own.
+        url: of the download.
+
+    Raises:
+        ValueError: in one line, if the file is not there or not this network's.
+        Unavailable: in one line, if there is no download.
+    """
+    if weights is None:
+        try:
+            return build(_download(url))
+        except _UNUSABLE as error:
+            reason = " ".join(str(error).split())[:200]
+            raise Unavailable(f"{setting} is null and {url} is out of reach ({reason}): give a file") from error
+    path = Path(weights).expanduser()
+    check(path.is_file(), setting, "a file", weights)
+    try:
+        return build(_read(path))
+    except _UNUSABLE as error:
+        raise ValueError(f"{setting} must hold a state dict like {url}; got {weights!r}") from error
+
+
+def _read(path: Path) -> State:
+    safe = path.suffix == ".safetensors"
+    state: State = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def _download(url: str) -> State:
+    with _socket_timeout(_TIMEOUT):  # torch.hub has none of its own
+        state: State = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+        )
+    return state
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def to_rgb(images: Tensor) -> Tensor:
+    """Grey images as RGB: (N, 1 or 3, H, W) to (N, 3, H, W).
+
+    Example:
+        >>> to_rgb(torch.zeros(2, 1, 4, 4)).shape
+        torch.Size([2, 3, 4, 4])
+    """
+    return images.expand(-1, 3, -1, -1)

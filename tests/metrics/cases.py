@@ -1,0 +1,53 @@
+"""What several tests of metrics start from."""
+
+import torch
+from torch import Tensor
+
+from fedgan.data import ImageSet, Splits
+from fedgan.metrics.base import Reference
+from fedgan.metrics.classifier import Classifier
+from fedgan.trigger import Trigger
+
+CLASSES = ("dark", "bright")
+
+
+def reference(train: ImageSet, test: ImageSet, trigger: Trigger | None = None) -> Reference:
+    return Reference(Splits("case", train, test), trigger, 0, torch.device("cpu"))
+
+
+def noise(n: int, seed: int, size: int = 16) -> ImageSet:
+    """Dark and bright noise in turn: two classes that any classifier tells apart."""
+    labels = torch.arange(n) % 2
+    grey = torch.randint(0, 60, (n, 1, size, size), generator=torch.Generator().manual_seed(seed))
+    return ImageSet((grey + 100 * labels[:, None, None, None]).to(torch.uint8), labels, CLASSES)
+
+
+def pixels(*values: list[int]) -> ImageSet:
+    """Images of one pixel, by class: ``pixels([0, 5], [7])`` has two of class 0 and one of class 1."""
+    flat = [value for part in values for value in part]
+    labels = torch.tensor([label for label, part in enumerate(values) for _ in part])
+    return ImageSet(torch.tensor(flat, dtype=torch.uint8).reshape(-1, 1, 1, 1), labels, CLASSES[: len(values)])
+
+
+def small_classifier() -> Classifier:
+    return Classifier(width=4, feature_dim=8, steps=30)
+
+
+def turned(images: ImageSet) -> ImageSet:
+    """The same images in another order."""
+    return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(0)))
+
+
+class Pixels:
+    """In place of a network: the features are the grey levels, the distance their mean difference."""
+
+    facts: dict[str, float | str] = {"features": "pixels"}  # noqa: RUF012
+
+    def fit(self, reference: Reference) -> "Pixels":
+        return self
+
+    def features(self, images: Tensor) -> Tensor:
+        return images.flatten(1).double()
+
+    def distances(self, x: Tensor, y: Tensor) -> Tensor:
+        return (x.double() - y.double()).abs().mean(dim=(1, 2, 3))
