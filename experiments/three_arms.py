@@ -21,6 +21,7 @@ from rich.table import Table
 
 from fedgan.checks import check
 from fedgan.cli import command
+from fedgan.resume import record_of
 
 # A figure's name, and where it stands in summary.json.
 FIGURES = {
@@ -52,9 +53,9 @@ def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:
     if is_finished(target, arguments):
         print(f"finished before: {target}")
         return target
-    print("python -m fedgan.train", *arguments, f"hydra.run.dir={target}", flush=True)
-    command_line = [sys.executable, "-m", "fedgan.train", *arguments, f"hydra.run.dir={target}"]
-    done = subprocess.run(command_line, check=False)
+    settings = [f"resume={target}"] if is_begun(target, arguments) else [*arguments, f"hydra.run.dir={target}"]
+    print("python -m fedgan.train", *settings, flush=True)
+    done = subprocess.run([sys.executable, "-m", "fedgan.train", *settings], check=False)
     if done.returncode:
         sys.exit(done.returncode)
     return target
@@ -67,11 +68,14 @@ def slug(arm: str) -> str:
 
 def is_finished(target: Path, arguments: Sequence[str]) -> bool:
     """Whether ``target`` holds a finished run of these very overrides."""
-    record, overrides = target / "run.json", target / ".hydra" / "overrides.yaml"
-    if not (record.is_file() and overrides.is_file()):
-        return False
-    same = sorted(OmegaConf.load(overrides)) == sorted(arguments)
-    return same and json.loads(record.read_text())["status"] == "finished"
+    return is_begun(target, arguments) and record_of(target).get("status") == "finished"
+
+
+def is_begun(target: Path, arguments: Sequence[str]) -> bool:
+    """Whether ``target`` holds a run of these very overrides, finished or not."""
+    overrides = target / ".hydra" / "overrides.yaml"
+    whole = overrides.is_file() and (target / "config.yaml").is_file()
+    return whole and sorted(OmegaConf.load(overrides)) == sorted(arguments)
 
 
 def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:

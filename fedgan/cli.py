@@ -25,9 +25,14 @@ PACKAGE = Path(__file__).parent
 # In a checkout conf/ lies beside the package; an installed wheel carries it inside.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 
+INTERRUPTED = 130  # the exit code of a command that a signal stopped
 LONGEST_NAME = 160  # of a folder; file systems stop at 255
 # What a user can mend; anything else is a defect of ours and keeps its traceback.
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
+
+
+class Interrupted(Exception):
+    """Raised by a command that a signal stopped and that can go on later; its message says how."""
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
@@ -45,6 +50,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 os.environ["HYDRA_FULL_ERROR"] = wanted  # for what the task itself starts
                 try:
                     return task(cfg)
+                except (Interrupted, KeyboardInterrupt) as stop:
+                    print(explain(stop) or "stopped", file=sys.stderr)
+                    sys.exit(INTERRUPTED)
                 except refused as error:  # caught here, before Hydra prints the overrides in front of it
                     if HydraConfig.get().mode != RunMode.MULTIRUN:
                         sys.exit(f"error: {explain(error)}")
@@ -57,6 +65,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
                 sys.exit(f"error: {explain(error)}")
+            except KeyboardInterrupt:
+                sys.exit(INTERRUPTED)
             finally:
                 os.environ["HYDRA_FULL_ERROR"] = wanted
             if failures:
@@ -125,4 +135,15 @@ def folder_name(overrides: str) -> str:
     return f"{readable[:LONGEST_NAME]}_{digest}"
 
 
-OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+def run_folder(resume: str | None, new: str) -> str:
+    """Where a run happens: the folder of the one that is resumed, if there is one to be found, or else a new one."""
+    return str(resume) if resume and (Path(resume) / "config.yaml").is_file() else new
+
+
+def settings_folder(resume: str | None) -> str | None:
+    """Hydra's own folder within a run's; none for a run that is resumed."""
+    return None if resume else ".hydra"
+
+
+for resolver in (folder_name, run_folder, settings_folder):
+    OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

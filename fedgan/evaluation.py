@@ -67,13 +67,32 @@ class Evaluator(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before the first round, when the device is known."""
-        self.every = trainer.check_val_every_n_epoch
+        self.every = trainer.check_val_every_n_epoch or 1
         self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, pl_module.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last evaluation: a run that stopped before its summary still has its figures."""
+        return {"latest": self.latest, "round_evaluated": self.round_evaluated}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the last evaluation up."""
+        self.latest, self.round_evaluated = dict(state_dict["latest"]), state_dict["round_evaluated"]
+
+    def is_due(self, round_: int) -> bool:
+        """Whether a round is evaluated even if the run does not end there."""
+        return (round_ + 1) % self.every == 0 or round_ in self.always
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the grids that a run which goes on would not have drawn, or has yet to draw."""
+        for file in self.folder.glob("round_*.png"):
+            round_ = int(file.stem.removeprefix("round_"))
+            if round_ >= trainer.current_epoch or not self.is_due(round_):
+                file.unlink()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Some rounds are evaluated whatever the interval."""
         last = trainer.current_epoch + 1 == trainer.max_epochs
-        trainer.check_val_every_n_epoch = 1 if last or trainer.current_epoch in self.always else self.every
+        trainer.check_val_every_n_epoch = 1 if last or self.is_due(trainer.current_epoch) else self.every
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
         """Keep the drawn images: uint8, (B, C, H, W)."""

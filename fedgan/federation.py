@@ -114,6 +114,7 @@ class Federation(LightningModule):
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self._check()
         self.updates: list[ClientUpdate] = []
+        self._optimizer_states: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self.on_local_step: Callable[[int], None] = lambda client_id: None
         self.profiler: Profiler = PassThroughProfiler()
         self.seconds = 0.0
@@ -155,6 +156,15 @@ class Federation(LightningModule):
         if self.fine_tunes:
             return [self.num_clients]
         return draw_participants(self.num_clients, self.clients_per_round, self.seed, self.round)
+
+    def on_train_start(self) -> None:
+        """Give the clients' optimizers of a resumed run their moments, now that all is on its device."""
+        for i, states in enumerate(self._optimizer_states):
+            for optimizer, state in zip(
+                (self._client(i).optimizer_g, self._client(i).optimizer_d), states, strict=True
+            ):
+                optimizer.load_state_dict(state)
+        self._optimizer_states = []
 
     def on_fit_start(self) -> None:
         """Put the images on the device, as bytes, and let the clients' steps show up in the profile."""
@@ -239,10 +249,8 @@ class Federation(LightningModule):
         ]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the clients' optimizers up again."""
-        for i, (state_g, state_d) in enumerate(checkpoint["client_optimizers"]):
-            self._client(i).optimizer_g.load_state_dict(state_g)
-            self._client(i).optimizer_d.load_state_dict(state_d)
+        """Keep the clients' optimizers' moments until training starts."""
+        self._optimizer_states = list(checkpoint["client_optimizers"])
 
     def _client(self, client_id: int) -> GANClient:
         client = self.clients[client_id]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,13 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary files that processes killed within ``atomic_write`` have left anywhere in ``folder``."""
+    for file in folder.rglob(".*"):
+        if re.fullmatch(r"\..+\.[0-9a-f]{32}(\.\w+)?", file.name) and file.is_file():
+            file.unlink()
 
 
 def _flush(path: Path) -> None:

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -65,10 +65,25 @@ class Recorder(Callback):
         self.note(receipts=[asdict(receipt) for receipt in population.receipts])
         self.start = time.perf_counter()
         self.training_seconds, self.images = 0.0, 0
+        self.spent: dict[str, Any] = {"seconds": 0.0}  # before this process took the run up
 
     def note(self, **facts: Any) -> None:
         """Have run.json say more."""
         self.run |= facts
+
+    def take_up(self, previous: Mapping[str, Any]) -> None:
+        """Go on with the record of a run that is resumed; ``previous`` is its run.json."""
+        before = {key: previous.get(key) for key in ("status", "reason", "git", "versions", "device", "threads")}
+        self.run["resumed"] = [*previous.get("resumed", []), before]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been spent so far."""
+        return self._spent()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on from there."""
+        self.spent = dict(state_dict)
+        self.training_seconds, self.images = state_dict["training_seconds"], state_dict["images"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what is running, and open the tables."""
@@ -77,8 +92,7 @@ class Recorder(Callback):
             torch.cuda.reset_peak_memory_stats(pl_module.device)
         self._write_run()
         for name, columns in self._tables().items():
-            if pl_module.current_epoch == 0:
-                (self.folder / name).write_text(",".join(columns) + "\n")
+            keep_rows(self.folder / name, columns, pl_module.current_epoch, self.evaluator.is_due)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A round's rows."""
@@ -96,7 +110,11 @@ class Recorder(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """A run that broke off says so."""
-        self.run |= {"status": "failed", "reason": f"{type(exception).__name__}: {exception}"}
+        self.close("failed", f"{type(exception).__name__}: {exception}")
+
+    def close(self, status: str, reason: str | None) -> None:
+        """Say how it ended, if not by finishing."""
+        self.run |= {"status": status, "reason": reason}
         self._write_run()
 
     def round_row(self, federation: Federation) -> Row:
@@ -163,11 +181,15 @@ class Recorder(Callback):
         write_json(self.folder / "summary.json", summary)
         self.run |= {
             "status": "finished",
-            "seconds": round(time.perf_counter() - self.start, 2),
+            "seconds": round(self._spent()["seconds"], 2),
             "images_per_second": round(self.images / self.training_seconds, 2),
         }
         self._write_run()
         return summary
+
+    def _spent(self) -> dict[str, Any]:
+        seconds = self.spent["seconds"] + time.perf_counter() - self.start
+        return {"seconds": seconds, "training_seconds": self.training_seconds, "images": self.images}
 
     def _tables(self) -> dict[str, Sequence[str]]:
         return {"rounds.csv": (*ROUND_COLUMNS, *self.evaluator.scorer.columns), "clients.csv": CLIENT_COLUMNS}
@@ -178,6 +200,34 @@ class Recorder(Callback):
 
     def _write_run(self) -> None:
         write_json(self.folder / "run.json", self.run)
+
+
+def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[[int], bool]) -> None:
+    """Cut a table back to its first ``rounds`` rounds, so that a run goes on as if it had never stopped.
+
+    Figures of rounds that were evaluated only because the run was to end there are taken out: the run that goes on
+    has none.
+
+    Args:
+        file: the table; made anew, with its head alone, if nothing of it is to be kept.
+        columns: its columns; those with metrics follow ``ROUND_COLUMNS``.
+        rounds: how many are kept.
+        is_due: whether a round is evaluated whatever the run's length.
+    """
+    rows = list(csv.DictReader(file.read_text().splitlines())) if rounds and file.exists() else []
+    kept = [row for row in rows if (row["round"] or "").isdigit() and int(row["round"]) < rounds]
+    metrics = set(columns) - {*ROUND_COLUMNS, *CLIENT_COLUMNS}
+    for row in kept:
+        if not is_due(int(row["round"])):
+            row |= dict.fromkeys(metrics & row.keys(), "")
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+
+    atomic_write(file, write)
 
 
 def curves(round_row: Row, client_rows: Sequence[Row]) -> dict[str, float]:

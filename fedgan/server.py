@@ -31,6 +31,15 @@ class Decision:
         """1 / sum_i w_i^2."""
         return effective_clients(list(self.weights.values()))
 
+    def to_plain(self) -> dict[str, Any]:
+        """As plain values, for a checkpoint."""
+        return {"weights": dict(self.weights), "flagged": sorted(self.flagged), "flag_counts": dict(self.flag_counts)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Decision":
+        """The inverse of ``to_plain``."""
+        return cls(plain["weights"], frozenset(plain["flagged"]), plain["flag_counts"])
+
     def detection_rates(self, malicious: frozenset[int]) -> tuple[float | None, float | None]:
         """True and false positive rate of this round's flags; None where there was nobody to find or to spare."""
         present = frozenset(self.weights)
@@ -90,13 +99,16 @@ class Server(Callback):
         return weighted_mean([update.state for update in updates], [weights[update.client_id] for update in updates])
 
     def state_dict(self) -> dict[str, Any]:
-        """The memory of every defence."""
-        return {name: defense.state_dict() for name, defense in self.defenses.items()}
+        """The memory of every defence, and the last decision about clients."""
+        last = None if self.last_of_clients is None else self.last_of_clients.to_plain()
+        return {"defenses": {name: defense.state_dict() for name, defense in self.defenses.items()}, "last": last}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Give every defence its memory back."""
         for name, defense in self.defenses.items():
-            defense.load_state_dict(state_dict[name])
+            defense.load_state_dict(state_dict["defenses"][name])
+        last = state_dict["last"]
+        self.last_of_clients = None if last is None else Decision.from_plain(last)
 
 
 def _share(part: frozenset[int], whole: frozenset[int]) -> float | None:

@@ -5,32 +5,34 @@ python -m fedgan.train dataset=chestx dataset.root=PATH attack=white_square defe
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
-from dataclasses import replace
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from fedgan.build import (
+    build_blueprint,
+    build_defenses,
+    build_federation,
+    build_logger,
+    close_loggers,
+    describe,
+    single_epilogue,
+)
 from fedgan.checks import check, check_choice, check_int
-from fedgan.cli import command
+from fedgan.cli import Interrupted, command
+from fedgan.resume import keep_settings, record_of, resumed_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytorch_lightning import Trainer
-    from torch import Tensor
-
     from fedgan.attacks.base import Attack
-    from fedgan.data import ImageSet, Splits
-    from fedgan.defenses.base import Defense, Epilogue
-    from fedgan.federation import Federation
-    from fedgan.population import Population
-    from fedgan.recipe import Recipe
+    from fedgan.data import Splits
 
 # Heavy imports are inside the functions, so that --help and a misspelt setting do not wait for torch.
 
@@ -39,10 +41,24 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> float | None:
     """Train in Hydra's output folder; hand a sweeper the figure that ``objective`` names."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    summary = train(cfg, folder)
+    if cfg.resume is not None:
+        cfg, folder = resumed_config(cfg, HydraConfig.get().overrides.task), Path(str(cfg.resume)).expanduser()
+    summary = finished_summary(cfg, folder)
+    if summary is None:
+        summary = train(cfg, folder)
+    else:
+        print(f"nothing to do: the run has its {summary['rounds']} rounds; fl.rounds=M extends it", file=sys.stderr)
     print(folder)
     figure: float | None = summary["metrics"].get(cfg.objective)
     return figure
+
+
+def finished_summary(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
+    """The summary of a run that is to be resumed but has nothing left to do; None for any other."""
+    if cfg.resume is None or record_of(folder).get("status") != "finished":
+        return None
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return summary if summary["rounds"] == cfg.fl.rounds else None
 
 
 def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -50,23 +66,31 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     Args:
         cfg: the composed configuration (conf/config.yaml).
-        folder: the run's folder; made if absent.
+        folder: the run's folder; made if absent. With ``cfg.resume`` the run goes on from its newest checkpoint.
 
     Returns:
         The summary, as it is written to ``folder/summary.json``.
 
     Raises:
         ValueError: in one line, on settings that contradict each other or the data.
+        Interrupted: if a signal stopped the run; it can be resumed.
     """
+    from fedgan.checkpoint import FOLDER as CHECKPOINTS
+    from fedgan.checkpoint import AtomicCheckpointIO, latest_checkpoint
     from fedgan.evaluation import Evaluator
+    from fedgan.files import clear_leftovers
+    from fedgan.interruption import Interruption
     from fedgan.population import populate, set_apart
     from fedgan.progress import RoundProgress
     from fedgan.record import Recorder
     from fedgan.release import save_generator
     from fedgan.server import Server
 
-    open_folder(folder)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
+    if checkpoint is None:
+        open_folder(folder)
+        keep_settings(cfg, folder)
+    clear_leftovers(folder)
 
     check_settings(cfg)
     attack: Attack = instantiate(cfg.attack)
@@ -91,36 +115,50 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         always=[cfg.fl.rounds - 1],  # the generator as it left the federation, also where it is fine-tuned later
     )
     recorder = Recorder(folder, server=server, evaluator=evaluator, population=population)
-    recorder.note(name=cfg.name, seed=cfg.seed, dataset=describe(splits))
+    recorder.note(name=cfg.name, seed=cfg.seed, rounds=cfg.fl.rounds, dataset=describe(splits))
+    if checkpoint is not None:
+        recorder.take_up(check_resumable(cfg, folder, checkpoint, epilogue.rounds, describe(splits)))
+        keep_settings(cfg, folder)
+    logger = build_logger(cfg, folder, splits, record_of(folder).get("logger_version"))
+    recorder.note(logger_version=logger.version if logger else None)
+    interruption = Interruption()
     watched = cfg.trainer.get("enable_progress_bar", True)
-    checkpoint = instantiate(cfg.checkpoint, dirpath=folder / "checkpoints")
+    keeper = instantiate(cfg.checkpoint, dirpath=folder / CHECKPOINTS)
+    bars = [RoundProgress()] if watched else []
     trainer = instantiate(
         cfg.trainer,
-        logger=build_logger(cfg, folder, splits),
-        callbacks=[server, evaluator, recorder, checkpoint, *([RoundProgress()] if watched else [])],
+        logger=logger,
+        callbacks=[server, evaluator, recorder, interruption, keeper, *bars],
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
         max_epochs=cfg.fl.rounds + epilogue.rounds,
     )
     try:
-        trainer.fit(federation, val_dataloaders=evaluator.loader(federation.z_dim))
+        trainer.fit(federation, val_dataloaders=evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
     except BaseException:
         close_loggers(trainer, exit_code=1)
         raise
     close_loggers(trainer, exit_code=0)
+    if trainer.current_epoch < trainer.max_epochs:
+        recorder.close("interrupted", reason=interruption.received)
+        raise Interrupted(f"stopped after {trainer.current_epoch} rounds; go on with resume={folder}")
 
     digest = save_generator(folder, federation.released, build_blueprint(cfg, splits))
     return recorder.finish(federation, generator_sha256=digest)
 
 
 def open_folder(folder: Path) -> None:
-    """Make the run's folder; what a run that did not finish has left there is cleared away.
+    """Make the run's folder; what a run that did not finish its first round has left there is cleared away.
 
     Raises:
-        ValueError: if it holds a finished run.
+        ValueError: if it holds a run.
     """
-    record = folder / "run.json"
-    finished = record.is_file() and json.loads(record.read_text()).get("status") == "finished"
+    from fedgan.checkpoint import latest_checkpoint
+
+    finished = record_of(folder).get("status") == "finished"
     check(not finished, "hydra.run.dir", "a folder without a finished run", str(folder))
+    begun = latest_checkpoint(folder) is not None
+    check(not begun, "hydra.run.dir", "a folder without a run (resume=PATH goes on with one)", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("run.json", "summary.json", "generator.safetensors", "rounds.csv", "clients.csv"):
         (folder / name).unlink(missing_ok=True)
@@ -138,142 +176,25 @@ def check_settings(cfg: DictConfig) -> None:
     check_choice("trainer.precision", str(cfg.trainer.precision), ("32-true", "bf16-mixed"))
 
 
-def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
-    """The defences by name, ready for this federation."""
-    defenses: dict[str, Defense] = {name: instantiate(part) for name, part in cfg.defense.items()}
-    for defense in defenses.values():
-        defense.setup(num_clients=cfg.fl.num_clients, rounds=cfg.fl.rounds)
-    return defenses
+def check_resumable(
+    cfg: DictConfig, folder: Path, checkpoint: Path, fine_tuning: int, data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Whether the run can go on from this checkpoint, with these data and this many rounds; returns its run.json.
 
-
-def single_epilogue(defenses: Mapping[str, Defense]) -> Epilogue:
-    """What comes after training; at most one of the defences may ask for something."""
-    from fedgan.defenses.base import Epilogue
-
-    epilogues = {name: epilogue for name, defense in defenses.items() if (epilogue := defense.epilogue())}
-    check(len(epilogues) <= 1, "defense", "at most one that acts after training", list(epilogues))
-    return next(iter(epilogues.values()), Epilogue(rounds=0, images_per_class=0))
-
-
-def build_federation(
-    cfg: DictConfig,
-    splits: Splits,
-    population: Population,
-    attack: Attack,
-    defenses: Mapping[str, Defense],
-    server_images: ImageSet | None = None,
-) -> Federation:
-    """The clients, all equal at first (as in the first code), and the federation of them.
-
-    With ``server_images`` the server has a client of its own, which fine-tunes the generator after training.
+    Raises:
+        ValueError: in one line.
     """
-    from fedgan.client import GANClient
-    from fedgan.federation import Federation, FineTuning
+    from fedgan.checkpoint import rounds_done
 
-    def transform_batch(images: Tensor, rng: Any) -> Tensor:
-        for defense in defenses.values():
-            images = defense.transform_batch(images, rng)
-        return images
-
-    generator = build_module(cfg.model.generator, splits, cfg.seed, "generator")
-    recipe = build_recipe(cfg, splits, defenses)
-
-    def client() -> GANClient:
-        own = replace(recipe, discriminator=copy.deepcopy(recipe.discriminator))
-        return GANClient(generator=copy.deepcopy(generator), recipe=own, transform_batch=transform_batch)
-
-    return Federation(
-        clients=[client() for _ in range(cfg.fl.num_clients)],
-        generator=generator,
-        data=population.data,
-        server_optimizer=instantiate(cfg.fl.server_optimizer),
-        attack=attack,
-        malicious=population.malicious,
-        local_epochs=cfg.fl.local_epochs,
-        batch_size=cfg.fl.batch_size,
-        clients_per_round=cfg.fl.clients_per_round,
-        fine_tuning=None if server_images is None else FineTuning(client(), server_images, start=cfg.fl.rounds),
-        ema=cfg.model.ema,
-        seed=cfg.seed,
-    )
-
-
-def build_recipe(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense]) -> Recipe:
-    """What clients train with: the model's, as the defences change it, one after the other."""
-    from fedgan.recipe import Recipe
-
-    recipe = Recipe(
-        discriminator=build_module(cfg.model.discriminator, splits, cfg.seed, "discriminator"),
-        loss=instantiate(cfg.model.loss),
-        optimizer_g=instantiate(cfg.model.optimizer_g),
-        optimizer_d=instantiate(cfg.model.optimizer_d),
-    )
-    for defense in defenses.values():
-        recipe = defense.adapt(recipe)
-    return recipe
-
-
-def build_module(part: DictConfig, splits: Splits, seed: int, purpose: str) -> Any:
-    """A generator or discriminator for this data set, its weights drawn from the seed and nothing else."""
-    import torch
-
-    from fedgan.rng import derive_seed
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "init", purpose))
-        module = instantiate(part, **image_shape(splits))
-    return module.to(memory_format=torch.channels_last)
-
-
-def instantiate_logger(cfg: DictConfig, folder: Path) -> Any:
-    """The logger that the configuration names, at work in the run's folder."""
-    return instantiate(cfg.logger, save_dir=folder)
-
-
-def build_logger(cfg: DictConfig, folder: Path, splits: Splits) -> Any:
-    """The logger, told the whole configuration and the data set; False for none."""
-    if not cfg.logger:
-        return False
-    logger = instantiate_logger(cfg, folder)
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    logger.log_hyperparams({**settings, "data": describe(splits)})  # type: ignore[dict-item]
-    return logger
-
-
-def close_loggers(trainer: Trainer, *, exit_code: int) -> None:
-    """End a logger's run, or the next run of a sweep would write into it."""
-    for logger in trainer.loggers:
-        run = getattr(logger, "experiment", None)
-        if run is not None and hasattr(run, "finish"):
-            run.finish(exit_code=exit_code)
-
-
-def build_blueprint(cfg: DictConfig, splits: Splits) -> Any:
-    """What it takes to build the generator again."""
-    from fedgan.release import Blueprint
-
-    arguments: dict[str, Any] = OmegaConf.to_container(cfg.model.generator, resolve=True)  # type: ignore[assignment]
-    target = arguments.pop("_target_")
-    return Blueprint(target, arguments | image_shape(splits), splits.classes, splits.name, cfg.fl.rounds)
-
-
-def image_shape(splits: Splits) -> dict[str, int]:
-    """What a model has to know of the data."""
-    return {
-        "num_classes": len(splits.classes),
-        "channels": splits.channels,
-        "image_size": splits.image_size,
-    }
-
-
-def describe(splits: Splits) -> dict[str, Any]:
-    """The data set for run.json and the logger: name, sizes, and fingerprints of both splits."""
-    return {
-        "name": splits.name,
-        **image_shape(splits),
-        "train": {"counts": splits.train.counts, "sha256": splits.train.fingerprint},
-        "test": {"counts": splits.test.counts, "sha256": splits.test.fingerprint},
-    }
+    record, done = record_of(folder), rounds_done(checkpoint)
+    check(record.get("dataset") == data, "resume: the data set", "the one that the run was trained on", data["name"])
+    planned = record.get("rounds", cfg.fl.rounds)
+    if fine_tuning and done > planned:
+        allowed = f"{planned}: the server has begun to fine-tune, and what came before is not kept"
+        check(cfg.fl.rounds == planned, "fl.rounds", allowed, cfg.fl.rounds)
+    allowed = f"at least {done}, the rounds that {folder} has"
+    check(cfg.fl.rounds + fine_tuning >= done, "fl.rounds", allowed, cfg.fl.rounds)
+    return record
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from fedgan.federation import Federation, draw_participants
 from fedgan.population import populate
 from fedgan.rng import keyed_generator
 from fedgan.server import Server
-from fedgan.train import build_federation
+from fedgan.build import build_federation
 from fedgan.update import ClientUpdate, State, state_hash, weighted_mean
 
 Configure = Callable[..., DictConfig]
@@ -237,6 +237,7 @@ def test_checkpoint_holds_what_clients_keep(configure: Configure, tmp_path: Path
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
     other.load_state_dict(checkpoint["state_dict"])
     other.on_load_checkpoint(checkpoint)
+    other.on_train_start()
     for mine, theirs in zip(federation.clients, other.clients, strict=True):
         assert state_hash(mine.discriminator.state_dict()) == state_hash(theirs.discriminator.state_dict())
         for kind in ("optimizer_g", "optimizer_d"):

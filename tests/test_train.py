@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from pytorch_lightning.loggers import Logger
 
-from fedgan import sample, train
+from fedgan import build, sample, train
 from fedgan.data import ImageSet
 from fedgan.grid import save_grid
 from fedgan.release import load_generator
@@ -48,7 +49,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_folder_is_whole(run_folder: Path) -> None:
     names = {str(path.relative_to(run_folder)) for path in run_folder.rglob("*") if path.is_file()}
     expected = {"config.yaml", "run.json", "summary.json", "rounds.csv", "clients.csv", "generator.safetensors"}
-    assert expected | {"samples/round_0001.png", "samples/round_0002.png", "checkpoints/last.ckpt"} <= names
+    assert expected | {"samples/round_0001.png", "samples/round_0002.png", "checkpoints/round_0002.ckpt"} <= names
     assert not [name for name in names if Path(name).name.startswith(".")], "no temporary files are left"
 
 
@@ -235,7 +236,7 @@ def test_the_grids_and_scores_are_the_released_generators(run_folder: Path, tmp_
     save_grid(ImageSet(images, request.labels, release.blueprint.classes), tmp_path / "again.png", per_class=8)
     again, grid = (np.asarray(Image.open(p)).astype(int) for p in (tmp_path / "again.png", last_grid(run_folder)))
     assert np.abs(again - grid).max() <= 1
-    checkpoint = torch.load(run_folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    checkpoint = torch.load(run_folder / "checkpoints/round_0002.ckpt", weights_only=True)["state_dict"]
     server = {name[10:]: tensor for name, tensor in checkpoint.items() if name.startswith("generator.")}
     assert state_hash(server) != release.sha256, "the average differs from G_server"
 
@@ -265,7 +266,7 @@ def test_loggers_get_curves_settings_and_fingerprint(
             self.images += images
 
     memory = Memory()
-    monkeypatch.setattr(train, "instantiate_logger", lambda cfg, folder: memory)
+    monkeypatch.setattr(build, "instantiate_logger", lambda *arguments: memory)
     summary = train.train(configure("logger=wandb", "metrics=[emission]"), tmp_path / "run")
     assert memory.params["attack"]["size"] == 8
     assert len(memory.params["data"]["train"]["sha256"]) == 64
@@ -294,6 +295,9 @@ def test_a_finished_run_is_not_written_over_and_leftovers_are_cleared(configure:
         train.train(configure("attack.size=4"), folder)
     assert (folder / "config.yaml").read_text() == before
     (folder / "run.json").write_text('{"status": "failed"}')
+    with pytest.raises(ValueError, match=r"a folder without a run \(resume=PATH goes on with one\)"):
+        train.train(configure("attack.size=4"), folder)
+    shutil.rmtree(folder / "checkpoints")  # as if it had not survived its first round
     (folder / "samples/round_0099.png").write_bytes(b"")
     train.train(configure("attack.size=4"), folder)
     assert not (folder / "samples/round_0099.png").exists()

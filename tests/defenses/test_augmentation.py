@@ -10,10 +10,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 
+from fedgan.build import build_defenses
 from fedgan.defenses.base import Defense
 from fedgan.defenses.horizontal_flip import HorizontalFlip
 from fedgan.defenses.rotation import Rotation, rotate
-from fedgan.train import build_defenses
 from fedgan.update import state_hash
 from tests.test_federation import build
 

@@ -7,10 +7,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from fedgan.build import build_defenses
 from fedgan.defenses.gradient_penalty import GradientPenalty, with_instance_norm
 from fedgan.losses import NonSaturating, Wasserstein, gradient_penalty
 from fedgan.models.dcgan import DCGANDiscriminator
-from fedgan.train import build_defenses
 from fedgan.update import state_hash
 from tests.test_federation import build
 

@@ -11,10 +11,10 @@ import torch
 from omegaconf import DictConfig
 
 from fedgan import train
-from fedgan.data import ImageSet, Splits
+from fedgan.build import build_defenses
+from fedgan.data import ImageSet, Splits, digests
 from fedgan.population import set_apart
 from fedgan.rng import keyed_generator
-from fedgan.train import build_defenses
 from fedgan.update import state_hash
 from tests.conftest import random_images
 from tests.test_federation import build, fit
@@ -56,9 +56,9 @@ def test_the_servers_images_are_nobody_elses() -> None:
     splits = Splits("noise", twice, train_images.subset(torch.tensor([2, 5])))
     own, rest = set_apart(splits, 20, seed=0)
     assert own.counts == {"a": 20, "b": 20}
-    assert not set(own.digests) & set(rest.digests)
-    assert not set(own.digests) & set(splits.test.digests)
-    assert set(own.digests) | set(rest.digests) == set(twice.digests)
+    assert not set(digests(own.images)) & set(digests(rest.images))
+    assert not set(digests(own.images)) & set(digests(splits.test.images))
+    assert set(digests(own.images)) | set(digests(rest.images)) == set(digests(twice.images))
     again, _ = set_apart(splits, 20, seed=0)
     other, _ = set_apart(splits, 20, seed=1)
     assert own.fingerprint == again.fingerprint != other.fingerprint
@@ -90,7 +90,7 @@ def test_the_record_goes_on_like_a_rounds(run_of: Callable[..., Path]) -> None:
     assert (summary["rounds"], summary["fine_tuning_rounds"]) == (2, 3)
     assert summary["weight_of_malicious"] == 0.25  # in the federation, where there was somebody to weigh
     assert sorted(file.name for file in (run / "samples").iterdir()) == ["round_0001.png", "round_0004.png"]
-    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint = torch.load(run / "checkpoints" / "round_0004.ckpt", weights_only=True)
     assert (checkpoint["epoch"], checkpoint["global_step"]) == (4, 5)
     assert len(checkpoint["client_optimizers"]) == 5
 

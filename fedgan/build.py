@@ -1,0 +1,167 @@
+"""From the configuration to the parts of a run."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from fedgan.checks import check
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytorch_lightning import Trainer
+    from torch import Tensor
+
+    from fedgan.attacks.base import Attack
+    from fedgan.data import ImageSet, Splits
+    from fedgan.defenses.base import Defense, Epilogue
+    from fedgan.federation import Federation
+    from fedgan.population import Population
+    from fedgan.recipe import Recipe
+
+
+def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
+    """The defences by name, ready for this federation."""
+    defenses: dict[str, Defense] = {name: instantiate(part) for name, part in cfg.defense.items()}
+    for defense in defenses.values():
+        defense.setup(num_clients=cfg.fl.num_clients, rounds=cfg.fl.rounds)
+    return defenses
+
+
+def single_epilogue(defenses: Mapping[str, Defense]) -> Epilogue:
+    """What comes after training; at most one of the defences may ask for something."""
+    from fedgan.defenses.base import Epilogue
+
+    epilogues = {name: epilogue for name, defense in defenses.items() if (epilogue := defense.epilogue())}
+    check(len(epilogues) <= 1, "defense", "at most one that acts after training", list(epilogues))
+    return next(iter(epilogues.values()), Epilogue(rounds=0, images_per_class=0))
+
+
+def build_federation(
+    cfg: DictConfig,
+    splits: Splits,
+    population: Population,
+    attack: Attack,
+    defenses: Mapping[str, Defense],
+    server_images: ImageSet | None = None,
+) -> Federation:
+    """The clients, all equal at first (as in the first code), and the federation of them.
+
+    With ``server_images`` the server has a client of its own, which fine-tunes the generator after training.
+    """
+    from fedgan.client import GANClient
+    from fedgan.federation import Federation, FineTuning
+
+    def transform_batch(images: Tensor, rng: Any) -> Tensor:
+        for defense in defenses.values():
+            images = defense.transform_batch(images, rng)
+        return images
+
+    generator = build_module(cfg.model.generator, splits, cfg.seed, "generator")
+    recipe = build_recipe(cfg, splits, defenses)
+
+    def client() -> GANClient:
+        own = replace(recipe, discriminator=copy.deepcopy(recipe.discriminator))
+        return GANClient(generator=copy.deepcopy(generator), recipe=own, transform_batch=transform_batch)
+
+    return Federation(
+        clients=[client() for _ in range(cfg.fl.num_clients)],
+        generator=generator,
+        data=population.data,
+        server_optimizer=instantiate(cfg.fl.server_optimizer),
+        attack=attack,
+        malicious=population.malicious,
+        local_epochs=cfg.fl.local_epochs,
+        batch_size=cfg.fl.batch_size,
+        clients_per_round=cfg.fl.clients_per_round,
+        fine_tuning=None if server_images is None else FineTuning(client(), server_images, start=cfg.fl.rounds),
+        ema=cfg.model.ema,
+        seed=cfg.seed,
+    )
+
+
+def build_recipe(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense]) -> Recipe:
+    """What clients train with: the model's, as the defences change it, one after the other."""
+    from fedgan.recipe import Recipe
+
+    recipe = Recipe(
+        discriminator=build_module(cfg.model.discriminator, splits, cfg.seed, "discriminator"),
+        loss=instantiate(cfg.model.loss),
+        optimizer_g=instantiate(cfg.model.optimizer_g),
+        optimizer_d=instantiate(cfg.model.optimizer_d),
+    )
+    for defense in defenses.values():
+        recipe = defense.adapt(recipe)
+    return recipe
+
+
+def build_module(part: DictConfig, splits: Splits, seed: int, purpose: str) -> Any:
+    """A generator or discriminator for this data set, its weights drawn from the seed and nothing else."""
+    import torch
+
+    from fedgan.rng import derive_seed
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "init", purpose))
+        module = instantiate(part, **image_shape(splits))
+    return module.to(memory_format=torch.channels_last)
+
+
+def instantiate_logger(cfg: DictConfig, folder: Path, version: str | None) -> Any:
+    """The logger that the configuration names, at work in the run's folder; ``version`` is its name for the run."""
+    return instantiate(cfg.logger, save_dir=folder, **({} if version is None else {"version": version}))
+
+
+def build_logger(cfg: DictConfig, folder: Path, splits: Splits, version: str | None = None) -> Any:
+    """The logger, told the whole configuration and the data set; False for none.
+
+    With the ``version`` of a run that is resumed, the logger goes on with its curves.
+    """
+    if not cfg.logger:
+        return False
+    logger = instantiate_logger(cfg, folder, version)
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    logger.log_hyperparams({**settings, "data": describe(splits)})  # type: ignore[dict-item]
+    return logger
+
+
+def close_loggers(trainer: Trainer, *, exit_code: int) -> None:
+    """End a logger's run, or the next run of a sweep would write into it."""
+    for logger in trainer.loggers:
+        run = getattr(logger, "experiment", None)
+        if run is not None and hasattr(run, "finish"):
+            run.finish(exit_code=exit_code)
+
+
+def build_blueprint(cfg: DictConfig, splits: Splits) -> Any:
+    """What it takes to build the generator again."""
+    from fedgan.release import Blueprint
+
+    arguments: dict[str, Any] = OmegaConf.to_container(cfg.model.generator, resolve=True)  # type: ignore[assignment]
+    target = arguments.pop("_target_")
+    return Blueprint(target, arguments | image_shape(splits), splits.classes, splits.name, cfg.fl.rounds)
+
+
+def image_shape(splits: Splits) -> dict[str, int]:
+    """What a model has to know of the data."""
+    return {
+        "num_classes": len(splits.classes),
+        "channels": splits.channels,
+        "image_size": splits.image_size,
+    }
+
+
+def describe(splits: Splits) -> dict[str, Any]:
+    """The data set for run.json and the logger: name, sizes, and fingerprints of both splits."""
+    return {
+        "name": splits.name,
+        **image_shape(splits),
+        "train": {"counts": splits.train.counts, "sha256": splits.train.fingerprint},
+        "test": {"counts": splits.test.counts, "sha256": splits.test.fingerprint},
+    }

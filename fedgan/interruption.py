@@ -1,0 +1,35 @@
+"""SIGTERM and Ctrl-C: the round in progress is finished and kept; a second signal stops at once."""
+
+import signal
+import sys
+from types import FrameType
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption(Callback):
+    """Has the Trainer stop after the round in which a signal came.
+
+    Lightning puts the handlers back that were there before the run.
+
+    Attributes:
+        received: the signal's name; None while there was none.
+    """
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals over; later than Lightning, which would give up the round."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.received is not None:
+                raise KeyboardInterrupt
+            self.received = signal.Signals(number).name
+            trainer.should_stop = True
+            print(f"{self.received}: stopping after this round; once more stops at once", file=sys.stderr)
+
+        for number in SIGNALS:
+            signal.signal(number, handle)

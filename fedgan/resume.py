@@ -1,0 +1,93 @@
+"""Going on from a run's folder: with its settings and no others, but for the number of rounds."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from fedgan.checks import check, check_int
+from fedgan.files import atomic_write
+
+OWN = ("resume", "fl.rounds", "trainer.max_epochs")  # what may be said beside resume=
+# Whose classes a run's settings may name: a folder may come from others, and building is executing.
+TRUSTED = re.compile(r"fedgan\.|torch\.optim\.|pytorch_lightning\.|wandb\.Settings$")
+
+
+def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The settings of the run to go on with, extended to ``fl.rounds`` if that was asked for.
+
+    Args:
+        cfg: what was composed from the command line.
+        overrides: what was typed.
+
+    Raises:
+        ValueError: in one line, if the folder is no run's, if a setting was changed, or if the run is longer already.
+    """
+    folder = Path(str(cfg.resume)).expanduser()
+    file = folder / "config.yaml"
+    check(file.is_file(), "resume", "a run's folder, with config.yaml in it", str(cfg.resume))
+    recorded = OmegaConf.load(file)
+    check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(cfg.resume))
+    assert isinstance(recorded, DictConfig)
+    refuse_foreign(recorded)
+    typed = [OverridesParser.create().parse_override(text).key_or_group for text in overrides]
+    refuse_changes(recorded, cfg, typed)
+    if "fl.rounds" in typed:
+        check_int("fl.rounds", cfg.fl.rounds, low=1)
+        recorded.fl.rounds = recorded.trainer.max_epochs = cfg.fl.rounds
+    recorded.resume = str(folder)
+    return recorded
+
+
+def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Refuse settings that were typed and differ from the run's."""
+    # A choice like experiment=demo may change anything.
+    parts = [key for key in typed if key not in OWN]
+    everything = any(key not in cfg for key in (part.partition(".")[0] for part in parts))
+    now, then = leaves(cfg), leaves(recorded)
+    for key in sorted(now.keys() | then.keys()):
+        touched = everything or any(key == part or key.startswith(f"{part}.") for part in parts)
+        if touched and key not in OWN and now.get(key) != then.get(key):
+            allowed = f"{then.get(key)!r}, as in the run that is resumed (only fl.rounds may change)"
+            check(False, key, allowed, now.get(key))
+
+
+def refuse_foreign(recorded: DictConfig) -> None:
+    """Refuse settings that would build something else than parts of fedgan, Lightning and torch's optimizers."""
+    for key, value in leaves(recorded).items():
+        if key.endswith("_target_"):
+            check(
+                bool(TRUSTED.match(str(value))), f"resume: {key}", "a class of fedgan, Lightning or torch.optim", value
+            )
+
+
+def leaves(cfg: DictConfig) -> dict[str, Any]:
+    """Every setting by its full name, resolved; lists are one setting."""
+
+    def walk(prefix: str, node: Any) -> dict[str, Any]:
+        if not isinstance(node, dict):
+            return {prefix: node}
+        found: dict[str, Any] = {}
+        for key, value in node.items():
+            found |= walk(f"{prefix}.{key}" if prefix else str(key), value)
+        return found
+
+    return walk("", OmegaConf.to_container(cfg, resolve=True))
+
+
+def keep_settings(cfg: DictConfig, folder: Path) -> None:
+    """Write config.yaml, resolved, whole or not at all; whether the run was resumed is no setting of it."""
+    own = OmegaConf.merge(cfg, {"resume": None})
+    atomic_write(folder / "config.yaml", lambda file: OmegaConf.save(own, file, resolve=True))
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """What run.json says; empty where it is missing or not whole."""
+    try:
+        return dict(json.loads((folder / "run.json").read_text()))
+    except (OSError, ValueError):
+        return {}

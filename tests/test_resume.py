@@ -1,0 +1,330 @@
+"""The exactness contract: a run that was stopped, killed or extended ends as the one that never was."""
+
+import csv
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from fedgan import train
+from fedgan.checkpoint import latest_checkpoint, read_checkpoint, rounds_done
+from fedgan.cli import Interrupted
+from fedgan.client import GANClient
+from fedgan.resume import resumed_config
+from tests.conftest import TINY
+
+Call = Callable[..., Any]
+Configure = Callable[..., DictConfig]
+ROUNDS = 5
+TIMES = {"seconds", "images_per_second"}
+BASE = ("evaluation.every=2", "metrics=[emission]", "dataset.train_per_class=40")
+SETTINGS = {
+    "feddetect": ("defense=feddetect", "defense.feddetect.warmup=0"),
+    "feddetect and gradient penalty": ("defense=[gradient_penalty,feddetect]", "defense.feddetect.warmup=0"),
+    "random patch, some clients, Adam, averaging": (
+        *("dataset=lesion_phantom", "attack=random_patch", "fl.clients_per_round=3", "model.ema=0.5"),
+        *("fl.server_optimizer._target_=torch.optim.Adam", "fl.server_optimizer.lr=0.01", "model.generator.norm=pixel"),
+    ),
+    "augmentation": ("defense=[horizontal_flip,rotation]", "fl.local_epochs=2"),
+    "noise inputs": ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2"),
+}
+
+
+def settings_of(name: str) -> list[str]:
+    own = SETTINGS[name]
+    replaced = {override.partition("=")[0] for override in own}
+    tiny = [o for o in TINY if o.partition("=")[0] not in replaced]
+    if "model=stylegan2" in own:
+        tiny = [o for o in tiny if o != "model=dcgan" and not o.startswith("model.generator")]
+    return [*tiny, *BASE, *own]
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open() as stream:
+        return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(stream)]
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """Everything that the contract is about."""
+    summary = json.loads((folder / "summary.json").read_text())
+    grids = {file.name: file.read_bytes() for file in (folder / "samples").iterdir()}
+    return {
+        "summary": summary,
+        "rounds": rows(folder / "rounds.csv"),
+        "clients": rows(folder / "clients.csv"),
+        "grids": grids,
+        "config": (folder / "config.yaml").read_text(),
+    }
+
+
+def resume(configure: Configure, folder: Path, *overrides: str) -> dict[str, Any]:
+    cfg = configure(f"resume={folder}", *overrides, tiny=False)
+    return train.train(resumed_config(cfg, [f"resume={folder}", *overrides]), folder)
+
+
+@pytest.fixture(scope="module")
+def straight_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("straight")
+
+
+@pytest.fixture
+def straight(straight_runs: Path, configure: Configure) -> Callable[[str], dict[str, Any]]:
+    def once(name: str) -> dict[str, Any]:
+        folder = straight_runs / name.replace(" ", "_").replace(",", "")
+        if not folder.exists():
+            train.train(configure(*settings_of(name), f"fl.rounds={ROUNDS}", tiny=False), folder)
+        return outcome(folder)
+
+    return once
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_run_that_ended_and_was_extended(
+    name: str, k: int, configure: Configure, straight: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    train.train(configure(*settings_of(name), f"fl.rounds={k}", tiny=False), tmp_path / "run")
+    resume(configure, tmp_path / "run", f"fl.rounds={ROUNDS}")
+    assert outcome(tmp_path / "run") == straight(name)
+
+
+@pytest.mark.parametrize("stop_at", [0, 9, 14])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_stopped_by_a_signal(
+    stop_at: int,
+    number: signal.Signals,
+    configure: Configure,
+    straight: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The signal comes in the middle of a client's training: its round is finished and kept."""
+    trained: list[int] = []
+    original = GANClient.train_locally
+
+    def train_locally(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
+        trained.append(1)
+        if len(trained) == stop_at + 1:
+            os.kill(os.getpid(), number)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(GANClient, "train_locally", train_locally)
+    cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
+    with pytest.raises(Interrupted, match=f"stopped after {stop_at // 4 + 1} rounds"):
+        train.train(cfg, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], record["reason"]) == ("interrupted", number.name)
+    assert len(trained) == 4 * (stop_at // 4 + 1)
+    assert not (tmp_path / "run" / "generator.safetensors").exists()
+    resume(configure, tmp_path / "run")
+    assert outcome(tmp_path / "run") == straight("feddetect")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["resumed"][0]["status"] == "interrupted"
+
+
+# The process kills itself at the n-th call of some function, halfway through where that can be told.
+DRIVER = """
+import os, sys
+from pathlib import Path
+import torch
+from fedgan import checkpoint, client, files, record, server, train
+
+def die(): os.kill(os.getpid(), 9)
+
+def at(owner, name, n, halfway=lambda *arguments: None):
+    original, calls = getattr(owner, name), []
+    def counted(*arguments, **keywords):
+        calls.append(1)
+        if len(calls) == n:
+            halfway(*arguments)
+            die()
+        return original(*arguments, **keywords)
+    setattr(owner, name, counted)
+
+def half_a_file(content, path): Path(path).write_bytes(b"PK" * 5000)
+def half_a_row(self, name, rows): (self.folder / name).open("a").write("3,0.5")
+
+place, n = sys.argv[1], int(sys.argv[2])
+at(*{
+    "training": (client.GANClient, "step", n),
+    "aggregation": (server.Server, "aggregate", n),
+    "checkpoint": (torch, "save", n, half_a_file),
+    "rename": (files.os, "replace", n),
+    "record": (record.Recorder, "_append", n, half_a_row),
+}[place])
+sys.argv = ["train", *sys.argv[3:]]
+train.main()
+"""
+PLACES = {"training": 40, "aggregation": 5, "checkpoint": 5, "rename": 9, "record": 10}
+
+
+def killed_run(folder: Path, place: str, n: int, arguments: list[str]) -> int:
+    command = [sys.executable, "-c", DRIVER, place, str(n), *arguments]
+    return subprocess.run(command, cwd=folder.parent, check=False, capture_output=True).returncode
+
+
+def survives(kills: list[tuple[str, int]], configure: Configure, expected: dict[str, Any], folder: Path) -> None:
+    """Start, be killed, resume, be killed, ...: each kill loses at most the round in progress."""
+    start = [*settings_of("feddetect"), f"fl.rounds={ROUNDS}", f"hydra.run.dir={folder}"]
+    arguments, done = start, 0
+    for place, n in kills:
+        if killed_run(folder, place, n, arguments) == 0:
+            break
+        complete = {row["round"] for row in rows(folder / "rounds.csv")} if (folder / "rounds.csv").exists() else set()
+        newest = latest_checkpoint(folder)
+        now = 0 if newest is None else rounds_done(newest)
+        assert now >= max(done, len(complete) - 1)
+        done = now
+        arguments = [f"resume={folder}"] if (folder / "config.yaml").exists() else start
+    if not (folder / "generator.safetensors").exists():
+        resume(configure, folder)
+    assert outcome(folder) == expected
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_killed_run(
+    place: str, configure: Configure, straight: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    n = {"training": 17, "aggregation": 3, "checkpoint": 3, "rename": 6, "record": 5}[place]
+    expected = straight("feddetect")
+    folder = tmp_path / "run"
+    start = [*settings_of("feddetect"), f"fl.rounds={ROUNDS}", f"hydra.run.dir={folder}"]
+    assert killed_run(folder, place, n, start) == -signal.SIGKILL
+    assert json.loads((folder / "run.json").read_text())["status"] == "running"
+    resume(configure, folder)
+    assert outcome(folder) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_twenty_random_kills(
+    seed: int, configure: Configure, straight: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    draw = random.Random(seed)
+    places = [draw.choice(sorted(PLACES)) for _ in range(4)]
+    kills = [(place, draw.randint(1, max(1, PLACES[place] // 2))) for place in places]
+    survives(kills, configure, straight("feddetect"), tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("finished") / "run"
+
+
+@pytest.fixture
+def finished(finished_once: Path, configure: Configure) -> Path:
+    if not finished_once.exists():
+        train.train(configure("fl.rounds=3"), finished_once)
+    return finished_once
+
+
+def test_a_finished_run_with_nothing_to_do_says_so(
+    call: Call, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {file: file.stat().st_mtime_ns for file in finished.rglob("*")}
+    call(train.main, f"resume={finished}")
+    assert "nothing to do: the run has its 3 rounds" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in finished.rglob("*") if file in before} == before
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed=1", "seed must be 0, as in the run that is resumed"),
+        ("attack.size=4", "attack.size must be 8"),
+        ("defense=feddetect", "defense.feddetect"),
+        ("model=dcgan_small", "model"),
+        ("experiment=demo", ".* must be .*, as in the run that is resumed"),
+        ("fl.rounds=2", "fl.rounds must be at least 3, the rounds that"),
+        ("fl.rounds=none", "fl.rounds must be a whole number"),
+    ],
+)
+def test_any_other_setting_is_refused_by_name(call: Call, finished: Path, override: str, words: str) -> None:
+    with pytest.raises(SystemExit, match=f"error: {words}"):
+        call(train.main, f"resume={finished}", override)
+
+
+def test_settings_that_say_the_same_are_no_change(call: Call, finished: Path) -> None:
+    call(train.main, f"resume={finished}", *[o for o in TINY if not o.startswith("fl.rounds")], "fl.rounds=3")
+
+
+def test_no_run_to_resume(call: Call, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="error: resume must be a run's folder, with config.yaml in it"):
+        call(train.main, f"resume={tmp_path / 'typo'}")
+    assert not (tmp_path / "typo").exists()
+
+
+def copy_of(finished: Path, target: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(finished, target, symlinks=True))
+
+
+def test_another_data_set_is_refused(configure: Configure, finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("train_per_class: 32", "train_per_class: 33"))
+    with pytest.raises(ValueError, match="resume: the data set must be the one that the run was trained on"):
+        resume(configure, run, "fl.rounds=4")
+
+
+class Malicious:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return (open, (str(self.file), "w"))
+
+
+def test_a_checkpoint_is_never_executed(configure: Configure, finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    newest = latest_checkpoint(run)
+    assert newest is not None
+    torch.save({"epoch": 2, "payload": Malicious(tmp_path / "touched")}, newest)
+    with pytest.raises(ValueError, match=r"resume: .*round_0002.ckpt is damaged or no checkpoint of fedgan"):
+        resume(configure, run, "fl.rounds=4")
+    newest.write_bytes(pickle.dumps(Malicious(tmp_path / "touched")))
+    with pytest.raises(ValueError, match="damaged"):
+        read_checkpoint(newest)
+    assert not (tmp_path / "touched").exists()
+
+
+def test_settings_of_a_foreign_run_build_nothing_else(configure: Configure, finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("fedgan.losses.NonSaturating", "os.system"))
+    with pytest.raises(ValueError, match=r"resume: model.loss._target_ must be a class of fedgan, .*; got 'os.system'"):
+        resume(configure, run, "fl.rounds=4")
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(
+    configure: Configure, straight: Callable[[str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full when the third checkpoint is half written; there is room again later."""
+    written: list[str] = []
+    original = torch.save
+
+    def save(content: Any, path: Any) -> None:
+        written.append(str(path))
+        if len(written) == 3:
+            Path(path).write_bytes(b"PK")
+            raise OSError(28, "No space left on device")
+        original(content, path)
+
+    monkeypatch.setattr(torch, "save", save)
+    cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
+    with pytest.raises(OSError, match="No space left"):
+        train.train(cfg, tmp_path / "run")
+    checkpoints = list((tmp_path / "run" / "checkpoints").iterdir())
+    assert [file.name for file in checkpoints] == ["round_0001.ckpt"]
+    resume(configure, tmp_path / "run")
+    assert outcome(tmp_path / "run") == straight("feddetect")
