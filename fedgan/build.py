@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ def build_federation(
     With ``server_images`` the server has a client of its own, which fine-tunes the generator after training.
     """
     from fedgan.client import GANClient
+    from fedgan.faults import Tolerance
     from fedgan.federation import Federation, FineTuning
 
     def transform_batch(images: Tensor, rng: Any) -> Tensor:
@@ -80,6 +81,7 @@ def build_federation(
         local_epochs=cfg.fl.local_epochs,
         batch_size=cfg.fl.batch_size,
         clients_per_round=cfg.fl.clients_per_round,
+        tolerance=Tolerance(**{field.name: cfg.fl[field.name] for field in fields(Tolerance)}),
         fine_tuning=None if server_images is None else FineTuning(client(), server_images, start=cfg.fl.rounds),
         ema=cfg.model.ema,
         seed=cfg.seed,

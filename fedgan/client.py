@@ -1,8 +1,9 @@
 """One client: a generator, a discriminator that never leaves it, and the local step."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from pytorch_lightning import LightningModule
@@ -113,6 +114,18 @@ class GANClient(LightningModule):
                 tally.add(self.step(data.images[indices], data.labels[indices], rng))
                 on_step()
         return tally.metrics()
+
+    def snapshot(self) -> dict[str, Any]:
+        """A copy of what lives on from round to round: the discriminator and both optimizers' moments."""
+        parts = (self.discriminator, self.optimizer_g, self.optimizer_d)
+        discriminator, optimizer_g, optimizer_d = (copy.deepcopy(part.state_dict()) for part in parts)
+        return {"discriminator": discriminator, "optimizer_g": optimizer_g, "optimizer_d": optimizer_d}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go back to a snapshot."""
+        for name, state in snapshot.items():
+            getattr(self, name).load_state_dict(state)
+        self.discriminator.requires_grad_(True)  # a step that broke off may have left it frozen
 
     def step(
         self,

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from fedgan.checks import check_int
 from fedgan.data import ImageSet, Splits
+from fedgan.faults import CONSTANT, Event
+from fedgan.federation import Federation
 from fedgan.grid import save_grid
 from fedgan.metrics.base import Metric, Reference
 from fedgan.scoring import Scorer
@@ -59,6 +61,7 @@ class Evaluator(Callback):
         self.grid_per_class, self.folder, self.always = grid_per_class, folder, always
         self.latest: dict[str, float] = {}
         self.round_evaluated = -1
+        self.varied: set[str] = set()  # classes whose images have once differed
         self._drawn: list[Tensor] = []
 
     def loader(self, z_dim: int, batch_size: int = 64) -> DataLoader[tuple[Tensor, ...]]:
@@ -72,11 +75,12 @@ class Evaluator(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last evaluation: a run that stopped before its summary still has its figures."""
-        return {"latest": self.latest, "round_evaluated": self.round_evaluated}
+        return {"latest": self.latest, "round_evaluated": self.round_evaluated, "varied": sorted(self.varied)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the last evaluation up."""
         self.latest, self.round_evaluated = dict(state_dict["latest"]), state_dict["round_evaluated"]
+        self.varied = set(state_dict["varied"])
 
     def is_due(self, round_: int) -> bool:
         """Whether a round is evaluated even if the run does not end there."""
@@ -103,6 +107,7 @@ class Evaluator(Callback):
         images = torch.cat(self._drawn).contiguous()
         synthetic = ImageSet(images, self.request.labels, self.splits.classes)
         self._drawn = []
+        self._watch_collapse(synthetic, pl_module)
         self.latest = self.scorer.score(synthetic)
         self.round_evaluated = trainer.current_epoch
         pl_module.log_dict(self.latest)
@@ -112,3 +117,15 @@ class Evaluator(Callback):
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("samples", [str(path)])
+
+    def _watch_collapse(self, synthetic: ImageSet, pl_module: LightningModule) -> None:
+        """Images that are all one are told, unless the generator has only just begun."""
+        assert isinstance(pl_module, Federation)
+        last = pl_module.trainer.current_epoch + 1 == pl_module.trainer.max_epochs
+        for label, name in enumerate(synthetic.classes):
+            spread = float(synthetic.of_class(label).float().std(dim=0).mean())
+            if spread >= CONSTANT:
+                self.varied.add(name)
+            elif name in self.varied or last:
+                found = f"images of {name} differ by {spread:.2g} grey levels"
+                pl_module.events.append(Event(pl_module.round, None, "collapsed", found, "none"))

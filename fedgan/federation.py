@@ -1,7 +1,6 @@
 """The round: one Trainer, an epoch is a round, its batch is the ids of the clients that take part."""
 
 import copy
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from fedgan.attacks.base import Attack
 from fedgan.checks import check, check_int, check_number
 from fedgan.client import GANClient
 from fedgan.data import ImageSet, to_uint8
+from fedgan.faults import DIVERGING, Event, Tolerance, fault_of
 from fedgan.models.base import Generator
 from fedgan.recipe import OptimizerFactory
 from fedgan.rng import keyed_generator
@@ -77,6 +77,7 @@ class Federation(LightningModule):
         local_epochs: local epochs a round.
         batch_size: images a local step; no client may have fewer.
         clients_per_round: how many take part in a round; None for all.
+        tolerance: how many clients a round may lose.
         fine_tuning: what comes after the federation's rounds; None for nothing.
         ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
             [0, 1); 0 releases G_server.
@@ -95,6 +96,7 @@ class Federation(LightningModule):
         local_epochs: int = 1,
         batch_size: int = 32,
         clients_per_round: int | None = None,
+        tolerance: Tolerance | None = None,
         fine_tuning: FineTuning | None = None,
         ema: float = 0.0,
         seed: int = 0,
@@ -112,8 +114,10 @@ class Federation(LightningModule):
             self.clients.append(fine_tuning.client)
             self.data.append(fine_tuning.data)
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
+        self.tolerance = tolerance or Tolerance()
         self._check()
         self.updates: list[ClientUpdate] = []
+        self.events: list[Event] = []  # of this round
         self._optimizer_states: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self.on_local_step: Callable[[int], None] = lambda client_id: None
         self.profiler: Profiler = PassThroughProfiler()
@@ -122,6 +126,7 @@ class Federation(LightningModule):
     def _check(self) -> None:
         check_int("fl.local_epochs", self.local_epochs, low=1)
         check_int("fl.clients_per_round", self.clients_per_round, low=1, high=self.num_clients)
+        check_int("fl.min_clients", self.tolerance.min_clients, low=1, high=self.clients_per_round)
         check_number("model.ema", self.ema, low=0.0, high=1.0, high_allowed=False)
         fewest = min(len(images) for images in self.data)
         check_int("fl.batch_size", self.batch_size, low=1)
@@ -182,7 +187,9 @@ class Federation(LightningModule):
         start = time.perf_counter()
         if self.fine_tuning is not None and self.round == self.fine_tuning.start:
             self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is mended
-        self.updates = [self.train_client(client_id) for client_id in batch]
+        self.events = []
+        self.updates = self.collect(batch)
+        self._watch_losses()
         with self.profiler.profile("server"):
             self.optimizers().step()  # type: ignore[union-attr]
             self._release()
@@ -193,25 +200,77 @@ class Federation(LightningModule):
         z, labels = batch
         return to_uint8(self.released(z, labels))
 
-    def train_client(self, client_id: int) -> ClientUpdate:
-        """Send G_server to a client, have it train, and take its update (as its attacker sends it).
+    def collect(self, ids: Sequence[int]) -> list[ClientUpdate]:
+        """The updates of this round that can be aggregated; a round that loses too many is repeated.
 
         Raises:
-            ValueError: if a loss is not finite; a diverged run must not end as a finished one.
+            ValueError: if it does so too often; the run stops, its last checkpoint is the round before.
         """
+        needed = 1 if self.fine_tunes else self.tolerance.min_clients
+        for attempt in range(self.tolerance.max_retries + 1):
+            before = {i: self._client(i).snapshot() for i in ids}
+            updates = [u for i in ids if (u := self._try_client(i, attempt, before[i])) is not None]
+            if len(updates) >= needed:
+                return updates
+            for i, snapshot in before.items():
+                self._client(i).restore(snapshot)
+            found = f"{len(updates)} of {len(ids)} updates can be used, fl.min_clients={needed}"
+            self._tell(None, "too_few_clients", found, "the round is repeated")
+        told = "; ".join(str(event) for event in self.events[-len(ids) - 1 : -1])
+        raise ValueError(f"round {self.round} was tried {attempt + 1} times and given up: {found} ({told})")
+
+    def _try_client(self, client_id: int, attempt: int, before: dict[str, Any]) -> ClientUpdate | None:
+        if not self.fine_tunes and self._drops_out(client_id, attempt):
+            self._tell(client_id, "dropped_out", f"fl.dropout={self.tolerance.dropout}", "left out of this round")
+            return None
+        start = time.perf_counter()
+        try:
+            update = self.train_client(client_id, attempt)
+        except torch.OutOfMemoryError as error:
+            lower = "fl.batch_size, dataset.image_size or the widths in model.*"
+            raise ValueError(f"the device is out of memory: lower {lower} ({error})") from error
+        except Exception as error:  # whatever goes wrong with one client is no reason to lose the others' round
+            self._client(client_id).restore(before)
+            self._tell(client_id, "raised", f"{type(error).__name__}: {error}", "left out; its state is put back")
+            return None
+        seconds, timeout = time.perf_counter() - start, self.tolerance.straggler_timeout
+        if timeout is not None and seconds > timeout:
+            self._tell(client_id, "late", f"{seconds:.1f} s, fl.straggler_timeout={timeout}", "left out of this round")
+            return None
+        if fault := fault_of(update, self.generator.state_dict()):
+            self._client(client_id).restore(before)
+            self._tell(client_id, "bad_update", fault, "left out; its state is put back")
+            return None
+        return update
+
+    def _drops_out(self, client_id: int, attempt: int) -> bool:
+        draw = torch.rand(1, generator=keyed_generator(self.seed, "dropout", client_id, self.round, attempt))
+        return float(draw) < self.tolerance.dropout
+
+    def _watch_losses(self) -> None:
+        for update in self.updates:
+            for name in ("loss_g", "loss_d"):
+                if abs(update.metrics[name]) > DIVERGING:
+                    self._tell(update.client_id, "diverging", f"{name} is {update.metrics[name]:.4g}", "none")
+
+    def _tell(self, client_id: int | None, kind: str, detail: str, action: str) -> None:
+        self.events.append(Event(self.round, client_id, kind, " ".join(detail.split()), action))
+
+    def train_client(self, client_id: int, attempt: int = 0) -> ClientUpdate:
+        """Send G_server to a client, have it train, and take its update (as its attacker sends it).
+
+        A round that is repeated has other random streams: the same would end the same.
+        """
+        again = ("attempt", attempt) if attempt else ()
         client = self._client(client_id)
         client.generator.load_state_dict(self.generator.state_dict())
         metrics = client.train_locally(
             self.data[client_id],
             epochs=self.epochs_of(client_id),
             batch_size=self.batch_size,
-            rng=keyed_generator(self.seed, "client", client_id, "round", self.round, device=self.device),
+            rng=keyed_generator(self.seed, "client", client_id, "round", self.round, *again, device=self.device),
             on_step=partial(self.on_local_step, client_id),
         )
-        for name, value in metrics.items():
-            if not math.isfinite(value):
-                where = f"client {client_id} diverged in round {self.round}"
-                raise ValueError(f"{where}: {name} is {value}; lower model.optimizer_g.lr or model.optimizer_d.lr")
         state = {name: tensor.detach() for name, tensor in client.generator.state_dict().items()}
         update = ClientUpdate(client_id, len(self.data[client_id]), state, metrics)
         if client_id in self.malicious:

@@ -62,6 +62,8 @@ class RoundProgress(ProgressBar):
         assert isinstance(pl_module, Federation)
         self.progress.advance(self.rounds)
         self.progress.update(self.clients, completed=len(self.order), note="")
+        for event in pl_module.events:
+            self.console.print(f"warning: {event}", highlight=False, soft_wrap=True)
         if not self.console.is_terminal:
             shown = ("loss_g", "loss_d")
             means = {n: sum(u.metrics[n] for u in pl_module.updates) / len(pl_module.updates) for n in shown}

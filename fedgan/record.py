@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from fedgan.evaluation import Evaluator
+from fedgan.faults import Event
 from fedgan.federation import Federation
 from fedgan.files import atomic_write
 from fedgan.population import Population
@@ -45,6 +46,7 @@ CLIENT_COLUMNS = (
     "poisoned_images",
     "num_examples",
 )
+EVENT_COLUMNS = tuple(field.name for field in fields(Event))
 Row = dict[str, Any]
 
 
@@ -64,6 +66,7 @@ class Recorder(Callback):
         self.run: dict[str, Any] = {"status": "running", "git": git_state(), "versions": versions()}
         self.note(receipts=[asdict(receipt) for receipt in population.receipts])
         self.start = time.perf_counter()
+        self.recorded = -1  # the last round whose rows are written
         self.training_seconds, self.images = 0.0, 0
         self.spent: dict[str, Any] = {"seconds": 0.0}  # before this process took the run up
 
@@ -97,10 +100,12 @@ class Recorder(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A round's rows."""
         assert isinstance(pl_module, Federation)
+        self.recorded = pl_module.round
         with pl_module.profiler.profile("record"):
             round_row, client_rows = self.round_row(pl_module), self.client_rows(pl_module)
             self._append("rounds.csv", [round_row])
             self._append("clients.csv", client_rows)
+            self._append("events.csv", [asdict(event) for event in pl_module.events])
             for logger in trainer.loggers:
                 logger.log_metrics(curves(round_row, client_rows), step=trainer.global_step)
 
@@ -110,6 +115,9 @@ class Recorder(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """A run that broke off says so."""
+        assert isinstance(pl_module, Federation)
+        if self.recorded < pl_module.round and (self.folder / "events.csv").exists():
+            self._append("events.csv", [asdict(event) for event in pl_module.events])
         self.close("failed", f"{type(exception).__name__}: {exception}")
 
     def close(self, status: str, reason: str | None) -> None:
@@ -192,7 +200,11 @@ class Recorder(Callback):
         return {"seconds": seconds, "training_seconds": self.training_seconds, "images": self.images}
 
     def _tables(self) -> dict[str, Sequence[str]]:
-        return {"rounds.csv": (*ROUND_COLUMNS, *self.evaluator.scorer.columns), "clients.csv": CLIENT_COLUMNS}
+        return {
+            "rounds.csv": (*ROUND_COLUMNS, *self.evaluator.scorer.columns),
+            "clients.csv": CLIENT_COLUMNS,
+            "events.csv": EVENT_COLUMNS,
+        }
 
     def _append(self, name: str, rows: Sequence[Row]) -> None:
         with (self.folder / name).open("a", newline="") as file:
@@ -216,7 +228,7 @@ def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[
     """
     rows = list(csv.DictReader(file.read_text().splitlines())) if rounds and file.exists() else []
     kept = [row for row in rows if (row["round"] or "").isdigit() and int(row["round"]) < rounds]
-    metrics = set(columns) - {*ROUND_COLUMNS, *CLIENT_COLUMNS}
+    metrics = set(columns) - {*ROUND_COLUMNS, *CLIENT_COLUMNS, *EVENT_COLUMNS}
     for row in kept:
         if not is_due(int(row["round"])):
             row |= dict.fromkeys(metrics & row.keys(), "")

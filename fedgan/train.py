@@ -160,7 +160,7 @@ def open_folder(folder: Path) -> None:
     begun = latest_checkpoint(folder) is not None
     check(not begun, "hydra.run.dir", "a folder without a run (resume=PATH goes on with one)", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("run.json", "summary.json", "generator.safetensors", "rounds.csv", "clients.csv"):
+    for name in ("run.json", "summary.json", "generator.safetensors", "rounds.csv", "clients.csv", "events.csv"):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "samples", ignore_errors=True)
 
