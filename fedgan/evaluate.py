@@ -18,7 +18,6 @@ from fedgan.cli import command
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fedgan.data import ImageSet
     from fedgan.finished_run import FinishedRun
     from fedgan.metrics.base import Metric
 
@@ -106,6 +105,7 @@ def evaluate(
     from fedgan.metrics.base import Reference
     from fedgan.record import peak_memory, versions
     from fedgan.scoring import Scorer
+    from fedgan.synthesis import draw_set
 
     start = time.perf_counter()
     scorer = Scorer(metrics, run.splits.classes, watch=track)
@@ -116,7 +116,9 @@ def evaluate(
     for prefix, part in parts.items():
         scored[f"{prefix}run"] = str(part.folder)
         scored[f"{prefix}generator_sha256"] = part.release.sha256
-        scored[f"{prefix}metrics"] = scorer.score(draw(part, samples_per_class, latent_seed, batch_size, device))
+        generator, classes = part.release.generator.to(device), part.splits.classes
+        images = draw_set(generator, classes, samples_per_class, latent_seed, batch_size)
+        scored[f"{prefix}metrics"] = scorer.score(images)
         scored[f"{prefix}absent"] = dict(scorer.absent)
     return scored | {
         "samples_per_class": samples_per_class,
@@ -126,19 +128,6 @@ def evaluate(
         "seconds": round(time.perf_counter() - start, 2),
         "peak_memory_bytes": peak_memory(torch.device(device)),
     }
-
-
-def draw(run: FinishedRun, samples_per_class: int, latent_seed: int, batch_size: int, device: str) -> ImageSet:
-    """A run's synthetic images, in host memory."""
-    import torch
-
-    from fedgan.data import ImageSet
-    from fedgan.synthesis import balanced_request, synthesize
-
-    classes = run.release.blueprint.classes
-    request = balanced_request(len(classes), samples_per_class, latent_seed)
-    images = torch.cat(list(synthesize(run.release.generator.to(device), request, batch_size)))
-    return ImageSet(images, request.labels, tuple(classes))
 
 
 def show(evaluation: Mapping[str, Any], classes: Sequence[str]) -> None:

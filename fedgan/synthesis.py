@@ -1,13 +1,13 @@
 """Synthetic images: every one can be drawn again, alone, from its class and its latent seed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fedgan.data import to_uint8
+from fedgan.data import ImageSet, to_uint8
 from fedgan.models.base import Generator
 from fedgan.rng import derive_seed
 
@@ -52,3 +52,9 @@ def synthesize(generator: Generator, request: Request, batch_size: int = 64) -> 
     latents = request.latents(generator.z_dim)
     for z, labels in zip(torch.split(latents, batch_size), torch.split(request.labels, batch_size), strict=True):
         yield to_uint8(generator(z.to(device), labels.to(device))).cpu()
+
+
+def draw_set(generator: Generator, classes: Sequence[str], per_class: int, seed: int, batch_size: int = 64) -> ImageSet:
+    """``per_class`` synthetic images of every class as a labelled set in host memory; see ``balanced_request``."""
+    request = balanced_request(len(classes), per_class, seed)
+    return ImageSet(torch.cat(list(synthesize(generator, request, batch_size))), request.labels, tuple(classes))

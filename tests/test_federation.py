@@ -11,13 +11,13 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 
 from fedgan.attacks.base import Attack
+from fedgan.build import build_federation
 from fedgan.data import ImageSet
 from fedgan.defenses.base import Defense, Verdict
 from fedgan.federation import Federation, draw_participants
 from fedgan.population import populate
 from fedgan.rng import keyed_generator
 from fedgan.server import Server
-from fedgan.build import build_federation
 from fedgan.update import ClientUpdate, State, state_hash, weighted_mean
 
 Configure = Callable[..., DictConfig]
