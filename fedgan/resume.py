@@ -1,7 +1,6 @@
 """Going on from a run's folder: with its settings and no others, but for the number of rounds."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from fedgan.checks import check, check_int
 from fedgan.files import atomic_write
 
 OWN = ("resume", "fl.rounds", "trainer.max_epochs")  # what may be said beside resume=
-# Whose classes a run's settings may name: a folder may come from others, and building is executing.
-TRUSTED = re.compile(r"fedgan\.|torch\.optim\.|pytorch_lightning\.|wandb\.Settings$")
 
 
 def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -57,12 +54,13 @@ def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) 
 
 
 def refuse_foreign(recorded: DictConfig) -> None:
-    """Refuse settings that would build something else than parts of fedgan, Lightning and torch's optimizers."""
+    """Refuse settings that would build something else: a folder may come from others, and building is executing."""
+    from fedgan.trusted import is_trusted
+
     for key, value in leaves(recorded).items():
         if key.endswith("_target_"):
-            check(
-                bool(TRUSTED.match(str(value))), f"resume: {key}", "a class of fedgan, Lightning or torch.optim", value
-            )
+            allowed = "a class of fedgan, of torch.optim or of Lightning's that conf/ names"
+            check(is_trusted(str(value)), f"resume: {key}", allowed, value)
 
 
 def leaves(cfg: DictConfig) -> dict[str, Any]:

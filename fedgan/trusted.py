@@ -4,7 +4,16 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from fedgan.checks import check
+
+LIBRARY_CLASSES = {
+    "pytorch_lightning.Trainer",
+    "pytorch_lightning.callbacks.ModelCheckpoint",
+    *(f"pytorch_lightning.loggers.{kind}Logger" for kind in ("CSV", "MLFlow", "TensorBoard", "Wandb")),
+    "wandb.Settings",
+}
 
 
 def build_trusted(setting: str, target: str, arguments: Mapping[str, Any], package: str) -> Any:
@@ -29,7 +38,31 @@ def build_trusted(setting: str, target: str, arguments: Mapping[str, Any], packa
     module_name, _, class_name = target.rpartition(".")
     check(module_name.startswith(f"{package}."), setting, f"a class of {package}", target)
     cls = getattr(importlib.import_module(module_name), class_name)
-    # What a module has merely imported is not its own.
-    own = isinstance(cls, type) and cls.__module__ == module_name
-    check(own, setting, f"a class of {package}", target)
+    check(is_own(cls, module_name), setting, f"a class of {package}", target)
     return cls(**arguments)
+
+
+def is_trusted(target: str) -> bool:
+    """Whether a resumed run's settings may name ``target``: a class of fedgan, or one of those that conf/ names.
+
+    Example:
+        >>> [is_trusted(name) for name in ("torch.optim.Adam", "pytorch_lightning.trainer.trainer.os.system")]
+        [True, False]
+    """
+    module_name, _, class_name = target.rpartition(".")
+    if target in LIBRARY_CLASSES:
+        return True
+    if module_name == "torch.optim":
+        found = getattr(torch.optim, class_name, None)
+        return isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
+    if not module_name.startswith("fedgan."):
+        return False
+    try:
+        return is_own(getattr(importlib.import_module(module_name), class_name), module_name)
+    except (ImportError, AttributeError):
+        return False
+
+
+def is_own(found: object, module_name: str) -> bool:
+    """Whether ``found`` is a class written in that module: what it has merely imported is not its own."""
+    return isinstance(found, type) and found.__module__ == module_name

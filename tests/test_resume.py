@@ -301,9 +301,16 @@ def test_a_checkpoint_is_never_executed(configure: Configure, finished: Path, tm
 def test_settings_of_a_foreign_run_build_nothing_else(configure: Configure, finished: Path, tmp_path: Path) -> None:
     run = copy_of(finished, tmp_path / "run")
     text = (run / "config.yaml").read_text()
-    (run / "config.yaml").write_text(text.replace("fedgan.losses.NonSaturating", "os.system"))
-    with pytest.raises(ValueError, match=r"resume: model.loss._target_ must be a class of fedgan, .*; got 'os.system'"):
-        resume(configure, run, "fl.rounds=4")
+    for target in (
+        "os.system",
+        "fedgan.train.shutil.rmtree",
+        "pytorch_lightning.trainer.trainer.os.system",
+        "torch.load",
+    ):
+        (run / "config.yaml").write_text(text.replace("fedgan.losses.NonSaturating", target))
+        words = f"resume: model.loss._target_ must be a class of fedgan, .*; got '{target}'"
+        with pytest.raises(ValueError, match=words):
+            resume(configure, run, "fl.rounds=4")
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(
