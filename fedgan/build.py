@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,13 +124,28 @@ def instantiate_logger(cfg: DictConfig, folder: Path, version: str | None) -> An
 def build_logger(cfg: DictConfig, folder: Path, splits: Splits, version: str | None = None) -> Any:
     """The logger, told the whole configuration and the data set; False for none.
 
-    With the ``version`` of a run that is resumed, the logger goes on with its curves.
+    With the ``version`` of a run that is resumed, the logger goes on with its curves. One that cannot get online
+    (no key, no network) stays offline, and says so: a run of days is not lost to it.
     """
     if not cfg.logger:
         return False
-    logger = instantiate_logger(cfg, folder, version)
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    logger.log_hyperparams({**settings, "data": describe(splits)})  # type: ignore[dict-item]
+    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    facts = {**settings, "data": describe(splits)}
+    try:
+        return told(instantiate_logger(cfg, folder, version), facts)
+    except Exception as error:  # the logger's library has its own kinds
+        if cfg.logger.get("mode") != "online":
+            raise
+        reason = " ".join(str(error).split())[:200]
+        print(f"warning: the logger cannot get online ({reason}); it goes on offline", file=sys.stderr)
+    offline = OmegaConf.merge(cfg, {"logger": {"mode": "offline"}})
+    assert isinstance(offline, DictConfig)
+    return told(instantiate_logger(offline, folder, version), facts)
+
+
+def told(logger: Any, facts: Mapping[str, Any]) -> Any:
+    """The logger, once it has taken these facts; it connects when it is first told something."""
+    logger.log_hyperparams(facts)
     return logger
 
 

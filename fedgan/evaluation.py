@@ -128,4 +128,4 @@ class Evaluator(Callback):
                 self.varied.add(name)
             elif name in self.varied or last:
                 found = f"images of {name} differ by {spread:.2g} grey levels"
-                pl_module.events.append(Event(pl_module.round, None, "collapsed", found, "none"))
+                pl_module.events.append(Event(pl_module.round, None, "collapsed", found, "training goes on"))

@@ -251,7 +251,9 @@ class Federation(LightningModule):
         for update in self.updates:
             for name in ("loss_g", "loss_d"):
                 if abs(update.metrics[name]) > DIVERGING:
-                    self._tell(update.client_id, "diverging", f"{name} is {update.metrics[name]:.4g}", "none")
+                    self._tell(
+                        update.client_id, "diverging", f"{name} is {update.metrics[name]:.4g}", "training goes on"
+                    )
 
     def _tell(self, client_id: int | None, kind: str, detail: str, action: str) -> None:
         self.events.append(Event(self.round, client_id, kind, " ".join(detail.split()), action))

@@ -322,3 +322,29 @@ def test_a_sweep_goes_on_after_a_refusal_and_folders_differ(call: Call, tmp_path
     call(train.main, "-m", *TINY, "fl.rounds=1", long, "seed=0,1", "hydra.sweep.dir=second")
     seeds = sorted(json.loads(p.read_text())["seed"] for p in (tmp_path / "second").glob("*/run.json"))
     assert seeds == [0, 1]
+
+
+def test_a_logger_that_cannot_get_online_goes_on_offline_and_says_so(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Remote(Logger):
+        name, version = "remote", "0"
+
+        def __init__(self, mode: str) -> None:
+            super().__init__()
+            self.mode = mode
+
+        def log_metrics(self, *args: Any, **kwargs: Any) -> None:
+            assert self.mode == "offline"
+
+        def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+            asked.append(self.mode)
+            if self.mode == "online":
+                raise ConnectionError("no such\nhost")
+
+    asked: list[str] = []
+    monkeypatch.setattr(build, "instantiate_logger", lambda cfg, *_: Remote(cfg.logger.mode))
+    train.train(configure("logger=wandb", "logger.mode=online", "fl.rounds=1"), tmp_path / "run")
+    assert asked == ["online", "offline"]
+    assert capsys.readouterr().err.count("cannot get online (no such host); it goes on offline") == 1
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"
