@@ -16,7 +16,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -84,6 +84,7 @@ def quieten() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")  # a resumed run's
 
 
 def explain(error: BaseException) -> str:
@@ -93,10 +94,22 @@ def explain(error: BaseException) -> str:
         return _one_line(_unknown_choice(error) or str(error))
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return _one_line(f"{_unknown_key(cause) or f'{error}: {cause}'}")
-    # instantiate() wraps what a component's constructor raised.
-    if type(error).__name__ == "InstantiationException" and cause is not None:
-        return _one_line(str(cause))
+    if isinstance(error, InstantiationException):
+        return _one_line(_of_component(error))
     return _one_line(str(error))
+
+
+def _of_component(error: InstantiationException) -> str:
+    """What a component's constructor raised, under the name that the setting has in this configuration."""
+    said = str(error.__cause__ or error)
+    key = re.search(r"full_key: (\S+)", str(error))
+    if key is None:
+        return said
+    group, _, own = key[1].rpartition(".")
+    if said.startswith(f"{own}."):  # its own setting, by the component's name: classifier.steps
+        return f"{group}.{said}" if group else said
+    names_a_setting = re.match(r"\w+(\.\w+)+ ", said)  # such as dataset.image_size, of a model
+    return said if names_a_setting else f"{key[1]}: {said}"
 
 
 def _unknown_choice(error: MissingConfigException) -> str | None:
@@ -137,7 +150,7 @@ def folder_name(overrides: str) -> str:
 
 def run_folder(resume: str | None, new: str) -> str:
     """Where a run happens: the folder of the one that is resumed, if there is one to be found, or else a new one."""
-    return str(resume) if resume and (Path(resume) / "config.yaml").is_file() else new
+    return str(resume) if resume and (Path(str(resume)) / "config.yaml").is_file() else new
 
 
 def settings_folder(resume: str | None) -> str | None:

@@ -227,7 +227,8 @@ def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[
         is_due: whether a round is evaluated whatever the run's length.
     """
     rows = list(csv.DictReader(file.read_text().splitlines())) if rounds and file.exists() else []
-    kept = [row for row in rows if (row["round"] or "").isdigit() and int(row["round"]) < rounds]
+    whole = [row for row in rows if None not in row.values() and row["round"].isdigit()]  # not cut off by a kill
+    kept = [row for row in whole if int(row["round"]) < rounds]
     metrics = set(columns) - {*ROUND_COLUMNS, *CLIENT_COLUMNS, *EVENT_COLUMNS}
     for row in kept:
         if not is_due(int(row["round"])):
