@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> None:
     """Score, write the figures, and show them."""
     check_settings(cfg)
 
-    from fedgan.record import write_json
+    from fedgan.files import write_json
 
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
     run, control = open_runs(cfg)
@@ -102,8 +102,8 @@ def evaluate(
     import torch
     from rich.progress import track
 
+    from fedgan.environment import peak_memory, versions
     from fedgan.metrics.base import Reference
-    from fedgan.record import peak_memory, versions
     from fedgan.scoring import Scorer
     from fedgan.synthesis import draw_set
 

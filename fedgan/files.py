@@ -1,11 +1,13 @@
 """Files that outlive a run: where the cache lies, and how to write so that nobody ever reads half a file."""
 
+import json
 import logging
 import os
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -52,6 +54,16 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON for people (sorted as given, indented), whole or not at all."""
+    text = json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
+
+    def write(file: Path) -> None:
+        file.write_text(text)
+
+    atomic_write(path, write)
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -1,29 +1,23 @@
 """A run's folder: what was asked for, what happened in each round, what came out."""
 
 import csv
-import json
-import platform
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from fedgan.environment import device_name, git_state, peak_memory, versions
 from fedgan.evaluation import Evaluator
 from fedgan.faults import Event
 from fedgan.federation import Federation
-from fedgan.files import atomic_write
+from fedgan.files import atomic_write, write_json
 from fedgan.population import Population
 from fedgan.server import Server
 
-PACKAGES = ("fedgan", "torch", "torchvision", "pytorch-lightning", "hydra-core", "scikit-learn", "numpy")
 ROUND_COLUMNS = (
     "round",
     "loss_g",
@@ -250,47 +244,3 @@ def curves(round_row: Row, client_rows: Sequence[Row]) -> dict[str, float]:
         names = ("loss_g", "loss_d", "weight", "flagged")
         scalars |= {f"client_{row['client']}/{name}": row[name] for name in names}
     return {name: float(value) for name, value in scalars.items() if value is not None}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON for people (sorted as given, indented), whole or not at all."""
-    text = json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
-
-    def write(file: Path) -> None:
-        file.write_text(text)
-
-    atomic_write(path, write)
-
-
-def git_state() -> dict[str, Any]:
-    """Commit and dirty flag of the checkout that fedgan runs from; None where it is none."""
-    try:
-        commit, status = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": bool(status)}
-
-
-def versions() -> dict[str, str]:
-    """Python's and the libraries' versions."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-def device_name(device: torch.device) -> str:
-    """A GPU's model, or ``cpu``."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def peak_memory(device: torch.device) -> dict[str, int]:
-    """Bytes: the process's largest resident set, and what torch held at most on the GPU."""
-    unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
-    peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-    if device.type == "cuda":
-        peak["device"] = torch.cuda.max_memory_allocated(device)
-    return peak
-
-
-def _git(*arguments: str) -> str:
-    here = Path(__file__).parent
-    done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10)
-    return done.stdout.strip()

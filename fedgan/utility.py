@@ -97,7 +97,8 @@ def write_record(folder: Path, cfg: DictConfig, runs: Mapping[str, FinishedRun])
         ValueError: in one line, if the folder's fits were made otherwise. Seeds, numbers of real images and runs
             may come and go: they choose among fits.
     """
-    from fedgan.record import git_state, versions, write_json
+    from fedgan.environment import git_state, versions
+    from fedgan.files import write_json
 
     path = folder / "utility.json"
     now: dict[str, Any] = {
@@ -127,8 +128,8 @@ def carry_out(study: UtilityStudy, plan: Sequence[Key], folder: Path) -> list[Fi
     from rich.console import Console
     from rich.progress import track
 
+    from fedgan.files import write_json
     from fedgan.learning_curve import Fit
-    from fedgan.record import write_json
 
     files = {(arm, seed, n): folder / "fits" / arm / f"seed_{seed}_real_{n}.json" for arm, seed, n in plan}
     fits = {key: read_fit(files[key]) for key in plan if files[key].is_file()}

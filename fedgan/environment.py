@@ -1,0 +1,47 @@
+"""What a figure was made with: commit, versions, device, memory."""
+
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("fedgan", "torch", "torchvision", "pytorch-lightning", "hydra-core", "scikit-learn", "numpy")
+
+
+def git_state() -> dict[str, Any]:
+    """Commit and dirty flag of the checkout that fedgan runs from; None where it is none."""
+    try:
+        commit, status = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": bool(status)}
+
+
+def versions() -> dict[str, str]:
+    """Python's and the libraries' versions."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def device_name(device: torch.device) -> str:
+    """A GPU's model, or ``cpu``."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Bytes: the process's largest resident set, and what torch held at most on the GPU."""
+    unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
+    peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        peak["device"] = torch.cuda.max_memory_allocated(device)
+    return peak
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
