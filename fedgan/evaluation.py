@@ -53,7 +53,7 @@ class Evaluator(Callback):
         folder: Path,
         always: Collection[int] = (),
     ) -> None:
-        check_int("evaluation.samples_per_class", samples_per_class, low=2)
+        check_int("evaluation.samples_per_class", samples_per_class, low=2, high=1_000_000)
         check_int("evaluation.grid_per_class", grid_per_class, low=1, high=samples_per_class)
         self.scorer = Scorer(metrics, splits.classes)
         self.splits, self.trigger, self.seed = splits, trigger, seed

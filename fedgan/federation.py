@@ -19,7 +19,7 @@ from fedgan.client import GANClient
 from fedgan.data import ImageSet, to_uint8
 from fedgan.faults import DIVERGING, Event, Tolerance, fault_of
 from fedgan.models.base import Generator
-from fedgan.recipe import OptimizerFactory
+from fedgan.recipe import OptimizerFactory, check_optimizer
 from fedgan.rng import keyed_generator
 from fedgan.update import ClientUpdate, State
 
@@ -124,6 +124,7 @@ class Federation(LightningModule):
         self.seconds = 0.0
 
     def _check(self) -> None:
+        check_optimizer("fl.server_optimizer", self.server_optimizer)
         check_int("fl.local_epochs", self.local_epochs, low=1)
         check_int("fl.clients_per_round", self.clients_per_round, low=1, high=self.num_clients)
         check_int("fl.min_clients", self.tolerance.min_clients, low=1, high=self.clients_per_round)

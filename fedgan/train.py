@@ -27,6 +27,7 @@ from fedgan.build import (
 from fedgan.checks import check, check_choice, check_int
 from fedgan.cli import Interrupted, command
 from fedgan.resume import keep_settings, record_of, resumed_config
+from fedgan.settings import check_checkpoint, check_components, check_objective, check_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,8 @@ def main(cfg: DictConfig) -> float | None:
         print(f"nothing to do: the run has its {summary['rounds']} rounds; fl.rounds=M extends it", file=sys.stderr)
     print(folder)
     figure: float | None = summary["metrics"].get(cfg.objective)
+    if figure is None and cfg.objective is not None:
+        print(f"objective={cfg.objective} is no figure of this run: a sweeper gets nothing", file=sys.stderr)
     return figure
 
 
@@ -96,6 +99,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     attack: Attack = instantiate(cfg.attack)
     defenses = build_defenses(cfg)
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    check_objective(cfg.objective, [figure for metric in metrics.values() for figure in metric.names])
     splits: Splits = instantiate(cfg.dataset).load()
     epilogue = single_epilogue(defenses)
     server_images, images = set_apart(splits, epilogue.images_per_class, cfg.seed)
@@ -168,12 +172,16 @@ def open_folder(folder: Path) -> None:
 def check_settings(cfg: DictConfig) -> None:
     """Refuse what no component checks, before any data are read."""
     check_int("seed", cfg.seed, low=0)
-    check_int("fl.num_clients", cfg.fl.num_clients, low=1)
+    check_int("fl.num_clients", cfg.fl.num_clients, low=1, high=1_000_000)
     check_int("fl.rounds", cfg.fl.rounds, low=1)
     check_int("evaluation.every", cfg.evaluation.every, low=1)
     check_int("evaluation.latent_seed", cfg.evaluation.latent_seed, low=0)
     # Half precision would need its losses scaled, and the manual steps of two optimizers do not.
     check_choice("trainer.precision", str(cfg.trainer.precision), ("32-true", "bf16-mixed"))
+    check_trainer(cfg.trainer, cfg.fl.rounds)
+    check_checkpoint(cfg.checkpoint)
+    for group in ("defense", "metrics"):
+        check_components(group, cfg[group])
 
 
 def check_resumable(

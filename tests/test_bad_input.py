@@ -19,6 +19,102 @@ Call = Callable[..., Any]
 TINY_FOLDER = (*(o for o in TINY if "dataset.t" not in o), "dataset=image_folder")
 
 
+WHOLE = "must be a whole number of at least"
+FLAG = "must be true or false"
+LR = "must be a number in [0, inf)"
+# What is typed, and the whole line that comes back.
+REFUSED = {
+    "seed=1.5": f"seed {WHOLE} 0; got 1.5",
+    "seed=null": f"seed {WHOLE} 0; got None",
+    "seed=[1]": f"seed {WHOLE} 0; got [1]",
+    "objective=beauty": "objective must be null or a figure of the run's metrics (none); got 'beauty'",
+    "metrics=[frechet] objective=emission": "objective must be null or a figure of the run's metrics "
+    "(frechet_classifier); got 'emission'",
+    "resume=7": "resume must be a run's folder, with config.yaml in it; got '7'",
+    # data
+    "dataset.image_size=abc": f"dataset.image_size {WHOLE} 16; got 'abc'",
+    "dataset.train_per_class=0": f"dataset.train_per_class {WHOLE} 1; got 0",
+    "dataset.test_per_class=many": f"dataset.test_per_class {WHOLE} 1; got 'many'",
+    # attack
+    "attack.size=2.5": f"attack.size {WHOLE} 1; got 2.5",
+    "attack.margin=-1": f"attack.margin {WHOLE} 0; got -1",
+    "attack.margin=30": "attack.size must be at most 2, what dataset.image_size=32 leaves beside attack.margin=30; "
+    "got 8",
+    "attack.position=middle": "attack.position must be one of bottom_right, bottom_left, top_right, top_left, center; "
+    "got 'middle'",
+    "attack.poison_share=0": "attack.poison_share must be a number in (0, 1]; got 0",
+    "attack.poison_share=all": "attack.poison_share must be a number in (0, 1]; got 'all'",
+    "attack.malicious=-1": "attack.malicious must be fewer than half of fl.num_clients=4 (at most 1), as a number or "
+    "a list of ids; got -1",
+    "attack.malicious=[a]": "attack.malicious must be a number of clients or a list of their ids; got ['a']",
+    # federation
+    "fl.num_clients=2.5": "fl.num_clients must be a whole number from 1 to 1000000; got 2.5",
+    "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",
+    "fl.local_epochs=0": f"fl.local_epochs {WHOLE} 1; got 0",
+    "fl.batch_size=abc": f"fl.batch_size {WHOLE} 1; got 'abc'",
+    "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4; got 5",
+    "fl.dropout=1": "fl.dropout must be a number in [0, 1); got 1",
+    "fl.straggler_timeout=soon": "fl.straggler_timeout must be a number in (0, 1e+09]; got 'soon'",
+    "fl.min_clients=9": "fl.min_clients must be a whole number from 1 to 4; got 9",
+    "fl.max_retries=-1": f"fl.max_retries {WHOLE} 0; got -1",
+    "fl.server_optimizer.lr=abc": f"fl.server_optimizer.lr {LR}; got 'abc'",
+    # model
+    "model.generator.z_dim=0": f"model.generator.z_dim {WHOLE} 1; got 0",
+    "model.generator.base_channels=abc": f"model.generator.base_channels {WHOLE} 1; got 'abc'",
+    "model.generator.norm=layer": "model.generator.norm must be one of batch, instance, pixel; got 'layer'",
+    "model.discriminator.base_channels=0": f"model.discriminator.base_channels {WHOLE} 1; got 0",
+    "model.discriminator.norm=[batch]": "model.discriminator.norm must be one of batch, instance, pixel; got ['batch']",
+    "model.optimizer_g.lr=abc": f"model.optimizer_g.lr {LR}; got 'abc'",
+    "model.optimizer_d.lr=-1": f"model.optimizer_d.lr {LR}; got -1",
+    "model.optimizer_d.betas=[1,2]": "model.optimizer_d does not take its settings "
+    "{'lr': 0.0002, 'betas': [1, 2]}: Invalid beta parameter at index 0: 1",
+    "model.ema=1": "model.ema must be a number in [0, 1); got 1",
+    # defences
+    "fl.rounds=4 defense=feddetect defense.feddetect.warmup=soon": f"defense.feddetect.warmup {WHOLE} 0; got 'soon'",
+    "fl.rounds=4 defense=feddetect defense.feddetect.statistic=[mean]": "defense.feddetect.statistic must be one of "
+    "mean, last, saturating; got ['mean']",
+    "fl.rounds=4 defense=feddetect defense.feddetect.random_state=4294967296": "defense.feddetect.random_state must "
+    "be a whole number from 0 to 4294967295; got 4294967296",
+    "fl.num_clients=2 attack.malicious=0 fl.rounds=4 defense=feddetect": "fl.num_clients must be at least 3 for "
+    "defense=feddetect; got 2",
+    "defense=gradient_penalty defense.gradient_penalty.weight=0": "defense.gradient_penalty.weight must be a number "
+    "in (0, 1e+06]; got 0",
+    "defense=gradient_penalty defense.gradient_penalty.optimizer.lr=abc": "defense.gradient_penalty.optimizer.lr "
+    "must be a number in [0, inf); got 'abc'",
+    "defense=horizontal_flip defense.horizontal_flip.probability=2": "defense.horizontal_flip.probability must be a "
+    "number in (0, 1]; got 2",
+    "defense=rotation defense.rotation.degrees=181": "defense.rotation.degrees must be a number in (0, 180]; got 181",
+    "defense=reconstruction defense.reconstruction.epochs=-1": f"defense.reconstruction.epochs {WHOLE} 0; got -1",
+    "defense=reconstruction defense.reconstruction.images_per_class=33": "defense.reconstruction.images_per_class "
+    "must be at most 32, the training images of class normal that are no test images; got 33",
+    "+defense.none=7": "defense.none must be the settings of a component, with its _target_; got 7",
+    # metrics
+    "metrics=[emission] metrics.emission.false_alarm=2": "metrics.emission.false_alarm must be a number in [0, 1); "
+    "got 2",
+    "metrics=[frechet] metrics.frechet.classifier.steps=0": f"metrics.frechet.classifier.steps {WHOLE} 1; got 0",
+    "metrics=[lpips] metrics.lpips.weights=7": "metrics.lpips.weights must be a file; got 7",
+    # what Lightning is given
+    "trainer.devices=abc": "trainer.devices must be 1, or a list of one device's number; got 'abc'",
+    "trainer.devices=2": "trainer.devices must be 1, or a list of one device's number; got 2",
+    "trainer.devices=null": "trainer.devices must be 1, or a list of one device's number; got None",
+    "trainer.max_epochs=9": "trainer.max_epochs must be fl.rounds=2, which is what sets it; got 9",
+    "trainer.check_val_every_n_epoch=0": f"trainer.check_val_every_n_epoch {WHOLE} 1; got 0",
+    "trainer.log_every_n_steps=abc": f"trainer.log_every_n_steps {WHOLE} 0; got 'abc'",
+    "trainer.num_sanity_val_steps=2": "trainer.num_sanity_val_steps must be 0: nothing is evaluated before the first "
+    "round; got 2",
+    "trainer.enable_progress_bar=7": f"trainer.enable_progress_bar {FLAG}; got 7",
+    "trainer.deterministic=abc": "trainer.deterministic must be true, false or warn; got 'abc'",
+    "+trainer.typo=1": "trainer: Trainer.__init__() got an unexpected keyword argument 'typo'",
+    "checkpoint.every_n_epochs=0": f"checkpoint.every_n_epochs {WHOLE} 1; got 0",
+    "checkpoint.save_top_k=abc": "checkpoint.save_top_k must be 1 (the newest) or -1 (all); got 'abc'",
+    "checkpoint.filename=best": "checkpoint.filename must be text that begins with round_{epoch, by which resume= "
+    "finds it; got 'best'",
+    "checkpoint.auto_insert_metric_name=true": "checkpoint.auto_insert_metric_name must be false, or resume= finds "
+    "no checkpoint; got True",
+    "checkpoint.save_on_train_epoch_end=abc": f"checkpoint.save_on_train_epoch_end {FLAG}; got 'abc'",
+}
+
+
 def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], Any], *arguments: str) -> str:
     """The one line that the command leaves behind."""
     with pytest.raises(SystemExit) as exit_:
@@ -51,7 +147,7 @@ def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], A
         (("defense=feddetect", "defense.feddetect.decay=2"), ("defense.feddetect.decay", "(0, 1)", "2")),
         (("model.loss.gamma=1",), ("gamma", "no setting")),
         (("+attack.colour=red",), ("colour",)),
-        (("evaluation.samples_per_class=1",), ("evaluation.samples_per_class", "at least 2", "1")),
+        (("evaluation.samples_per_class=1",), ("evaluation.samples_per_class", "from 2", "1")),
         (("evaluation.every=0",), ("evaluation.every", "at least 1", "0")),
         (("evaluation.latent_seed=abc",), ("evaluation.latent_seed", "whole number", "abc")),
         (("trainer.precision=16-mixed",), ("trainer.precision", "32-true", "16-mixed")),
@@ -60,6 +156,15 @@ def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], A
         (("seed=one",), ("seed", "whole number", "one")),
         (("dataset.seed=-1",), ("dataset.seed", "at least 0", "-1")),
         (("attack.size=",), ("attack.size",)),
+        (("fl=7",), ("override", "int")),
+        (("evaluation=7",), ("evaluation", "container")),
+        (("dataset.image_size=${size}",), ("dataset.image_size", "'size' not found")),
+        (("trainer.accelerator=abacus",), ("trainer: ", "accelerator", "cpu", "abacus")),
+        (("trainer.profiler=abc",), ("trainer: ", "profiler", "simple")),
+        (("+model.optimizer_g.typo=1",), ("model.optimizer_g", "typo")),
+        (("model.loss._target_=fedgan.losses.Gone",), ("model.loss: ", "fedgan.losses.Gone")),
+        (("attack._target_=os.system",), ("attack", "os.system")),
+        (("logger=wandb", "logger.mode=abc"), ("mode", "offline", "abc")),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, tuple) else value,
 )
@@ -68,6 +173,18 @@ def test_settings(
 ) -> None:
     message = refusal(call, capsys, train.main, *TINY, *overrides)
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("typed", REFUSED)
+def test_the_whole_line(call: Call, capsys: pytest.CaptureFixture[str], typed: str) -> None:
+    assert refusal(call, capsys, train.main, *TINY, *typed.split()) == f"error: {REFUSED[typed]}"
+
+
+def test_an_objective_that_the_run_turns_out_to_lack_is_told(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    untriggered = [setting for setting in TINY if not setting.startswith("attack.")]
+    chosen = ("fl.rounds=1", "attack=none", "metrics=[emission]", "objective=emission")
+    assert call(train.main, *untriggered, *chosen) is None
+    assert "objective=emission is no figure of this run" in capsys.readouterr().err
 
 
 def damage(folder: Path, kind: str) -> None:

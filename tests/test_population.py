@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedgan.attacks.base import Attack
 from fedgan.attacks.white_square import WhiteSquare
@@ -17,6 +19,21 @@ def test_partition_is_disjoint_complete_even_and_reproducible(count: int, client
     assert all(torch.equal(a, b) for a, b in zip(parts, partition_iid(count, clients, seed=1), strict=True))
     if count > 100:
         assert not torch.equal(parts[0], partition_iid(count, clients, seed=2)[0])
+
+
+@settings(derandomize=True, database=None, deadline=None)
+@given(clients=st.integers(1, 40), more=st.integers(0, 500), seed=st.integers(0, 2**70))
+def test_every_partition_is_disjoint_complete_of_the_stated_sizes_and_reproducible(
+    clients: int, more: int, seed: int
+) -> None:
+    count = clients + more
+    parts = partition_iid(count, clients, seed)
+    assert sorted(torch.cat(parts).tolist()) == list(range(count))
+    sizes = [len(part) for part in parts]
+    assert set(sizes) <= {count // clients, count // clients + 1}
+    assert sizes[0] == count // clients  # the last ones take the remainder, as in the paper
+    assert all(bool((part.diff() > 0).all()) for part in parts)
+    assert all(torch.equal(a, b) for a, b in zip(parts, partition_iid(count, clients, seed), strict=True))
 
 
 def test_partition_of_the_papers_sizes() -> None:

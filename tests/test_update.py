@@ -1,10 +1,19 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytorch_lightning import LightningModule
 
-from fedgan.update import effective_clients, normalise, state_hash, weighted_mean
+from fedgan.defenses import feddetect
+from fedgan.defenses.feddetect import FedDetect
+from fedgan.federation import Federation
+from fedgan.server import Server
+from fedgan.update import ClientUpdate, State, effective_clients, normalise, state_hash, weighted_mean
+
+steady = settings(derandomize=True, database=None, deadline=None)
 
 
 def states(count: int, seed: int = 0) -> list[dict[str, torch.Tensor]]:
@@ -46,6 +55,96 @@ def test_order_does_not_matter(order: list[int]) -> None:
     straight = weighted_mean(given_states, weights)["weight"]
     shuffled = weighted_mean([given_states[i] for i in order], [weights[i] for i in order])["weight"]
     torch.testing.assert_close(straight, shuffled, rtol=1e-6, atol=1e-7)
+
+
+class Inbox(Federation):
+    """A federation that is nothing but the updates of one round, and keeps what the server makes of them."""
+
+    def __init__(self, updates: Sequence[ClientUpdate]) -> None:
+        LightningModule.__init__(self)
+        self.updates, self.fine_tuning = list(updates), None
+
+    def propose(self, aggregate: State) -> None:
+        self.aggregate = aggregate
+
+
+@steady
+@given(order=st.permutations(range(7)), seed=st.integers(0, 99))
+def test_to_the_server_the_order_of_arrival_does_not_matter_to_the_bit(order: list[int], seed: int) -> None:
+    arrived = [ClientUpdate(i, 10, state, {"loss_g": float(i)}) for i, state in enumerate(states(7, seed))]
+
+    def aggregate(updates: Sequence[ClientUpdate]) -> State:
+        inbox = Inbox(updates)
+        Server({}).on_before_optimizer_step(None, inbox, None)  # type: ignore[arg-type]  # neither is looked at
+        return inbox.aggregate
+
+    assert state_hash(aggregate(arrived)) == state_hash(aggregate([arrived[i] for i in order]))
+
+
+@steady
+@given(
+    dtype=st.sampled_from([torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8]),
+    count=st.integers(1, 9),
+    seed=st.integers(0, 99),
+)
+def test_equal_weights_give_the_mean_in_the_dtype_of_the_states(dtype: torch.dtype, count: int, seed: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    stacked = (100 * torch.rand(count, 2, 3, dtype=torch.float64, generator=rng)).to(dtype)
+    mean = weighted_mean([{"p": tensor} for tensor in stacked], [1.0] * count)["p"]
+    exact = stacked.double().mean(dim=0)
+    assert mean.dtype == dtype
+    if dtype.is_floating_point:
+        torch.testing.assert_close(mean, exact.to(dtype))
+    else:
+        assert (mean.double() - exact).abs().max() <= 0.5 + 1e-9
+
+
+rounds = st.lists(st.lists(st.floats(-1e3, 1e3), min_size=6, max_size=6), min_size=1, max_size=4)
+
+
+def assert_shares(weights: Sequence[float]) -> None:
+    assert sum(weights) == pytest.approx(1.0)
+    assert min(weights) >= 0.0
+
+
+@settings(steady, max_examples=12)
+@given(losses=rounds, decay=st.floats(0.01, 0.99))
+def test_feddetects_weights_are_shares_whatever_the_losses(losses: list[list[float]], decay: float) -> None:
+    defense = FedDetect(warmup=0, decay=decay)
+    defense.setup(num_clients=6, rounds=100)
+    for t, of_round in enumerate(losses, start=1):
+        updates = [ClientUpdate(i, 10, {}, {"loss_g": loss}) for i, loss in enumerate(of_round)]
+        verdict = defense.reweight(updates, dict.fromkeys(range(6), 1 / 6), t)
+        assert_shares(list(verdict.weights.values()))
+        assert len(verdict.flagged) < 3
+
+
+@settings(steady, max_examples=60)
+@given(
+    flagged=st.lists(st.sets(st.integers(0, 5), max_size=6), min_size=1, max_size=300),
+    decay=st.floats(0.01, 0.99),
+)
+def test_feddetects_weights_are_shares_whoever_is_flagged(flagged: list[set[int]], decay: float) -> None:
+    defense = FedDetect(warmup=0, decay=decay)
+    defense.setup(num_clients=6, rounds=1000)
+    updates = [ClientUpdate(i, 10, {}, {"loss_g": 1.0}) for i in range(6)]
+    with pytest.MonkeyPatch.context() as patch:
+        for t, outliers in enumerate(flagged, start=1):
+            verdicts = [i in outliers for i in range(6)]
+            patch.setattr(feddetect, "isolation_outliers", lambda losses, seed, verdicts=verdicts: verdicts)
+            assert_shares(list(defense.reweight(updates, dict.fromkeys(range(6), 1 / 6), t).weights.values()))
+
+
+def test_feddetect_leaves_a_weight_to_those_who_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Client 0 is flagged until 0.5^c is less than any float; then nobody else answers."""
+    monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [True] + [False] * (len(losses) - 1))
+    defense = FedDetect(warmup=0, decay=0.5)
+    defense.setup(num_clients=3, rounds=2000)
+    updates = [ClientUpdate(i, 10, {}, {"loss_g": 1.0}) for i in range(3)]
+    for t in range(1, 1200):
+        weights = defense.reweight(updates, dict.fromkeys(range(3), 1 / 3), t).weights
+    assert [weights[i] for i in range(3)] == pytest.approx([0.0, 0.5, 0.5])
+    assert defense.reweight(updates[:1], {0: 1.0}, 1200).weights == {0: 1.0}
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20).filter(lambda w: sum(w) > 1e-6))

@@ -7,6 +7,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 VERSION = "1"  # raise it whenever the same file would give other pixels: it is part of the cache's key
+# By content, not by suffix: Pillow has decoders for dozens of formats, and one of them starts Ghostscript.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _MAX_PIXELS = 89_478_485  # Pillow's own threshold for suspecting a decompression bomb
 
 
@@ -17,7 +19,7 @@ def decode_image(file: Path, image_size: int, channels: int) -> npt.NDArray[np.u
         ValueError: in one line that names the file, if it is damaged, no image, or suspiciously large.
     """
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than {_MAX_PIXELS:,}")
             image.draft(None, (2 * image_size, 2 * image_size))  # JPEG: skip detail that the resizing would drop

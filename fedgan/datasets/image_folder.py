@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from fedgan.checks import check, check_int, check_number
+from fedgan.checks import check, check_flag, check_int, check_number
 from fedgan.data import ImageSet, Splits
 from fedgan.datasets._classes import class_names
 from fedgan.datasets._decoding import VERSION as DECODER_VERSION
@@ -32,7 +32,8 @@ _Result = TypeVar("_Result")
 class ImageFolder:
     """Images in ``root/{train,test}/<class>/`` (``root/val/`` joins train), or in ``root/<class>/``.
 
-    Each image is decoded once, turned as its EXIF data say, converted to grey or RGB and squashed to a square.
+    Each image is decoded once: the first frame of an animation, turned as its EXIF data say, 16 bits scaled to 8, what
+    is transparent made black, converted to grey or RGB, and squashed to a square.
     The pixels are kept in a cache whose key is the files' content, so that a changed file is noticed. Hidden
     files, files that are no images by suffix, and symbolic links that lead outside ``root`` are left out.
 
@@ -69,8 +70,8 @@ class ImageFolder:
         cache_dir: str | None,
     ) -> None:
         check(root is not None, "dataset.root", "the folder that holds the images", root)
-        check(channels in (1, 3), "dataset.channels", "1 (grey) or 3 (RGB)", channels)
-        check(isinstance(pool_splits, bool), "dataset.pool_splits", "true or false", pool_splits)
+        check(type(channels) is int and channels in (1, 3), "dataset.channels", "1 (grey) or 3 (RGB)", channels)
+        check_flag("dataset.pool_splits", pool_splits)
         check_number("dataset.test_share", test_share, low=0, high=1, low_allowed=False, high_allowed=False)
         check_int("dataset.seed", seed, low=0)
         check_int("dataset.image_size", image_size, low=1)
@@ -80,7 +81,7 @@ class ImageFolder:
         self.root = Path(str(root)).expanduser()
         self.classes = None if classes is None else class_names(classes)
         self.pool_splits, self.test_share, self.test_per_class = pool_splits, test_share, test_per_class
-        self.cache_dir = cache_dir
+        self.cache_dir = None if cache_dir is None else str(cache_dir)  # YAML reads a folder named 2026 as a number
 
     def load(self) -> Splits:
         """Read the pixels, from the cache where it has them, and split them.

@@ -1,7 +1,6 @@
 """MedMNIST's .npz files, of any of its sizes."""
 
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +39,7 @@ class MedMNIST:
         if file is None:
             raise ValueError("dataset.file must be set to a MedMNIST .npz file; got None")
         self.name = name
-        self.file = Path(file).expanduser()
+        self.file = Path(str(file)).expanduser()
         check_int("dataset.image_size", image_size, low=1)
         self.image_size = image_size
         self.classes = None if classes is None else class_names(classes)
@@ -73,7 +72,7 @@ class MedMNIST:
             raise self._error("there is no such file")
         try:
             stored = np.load(self.file, allow_pickle=False)
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
+        except Exception as error:  # numpy, zipfile and tokenize each have their own for damaged bytes
             raise self._error(f"not an .npz file: {error}") from error
         if not isinstance(stored, NpzFile):
             raise self._error("not an .npz file but a single array")
@@ -90,6 +89,8 @@ class MedMNIST:
             pickled = "Object arrays" in str(error)
             reason = "holds pickled objects, which are refused" if pickled else f"cannot be read: {error}"
             raise self._error(f"{key} {reason}") from error
+        if not isinstance(array, np.ndarray):  # numpy hands out the bytes of a member that is no array
+            raise self._error(f"{key} is no array")
         return array
 
     def _labelled(self, arrays: dict[str, npt.NDArray[np.generic]], split: str) -> tuple[Tensor, Tensor]:

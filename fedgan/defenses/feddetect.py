@@ -12,6 +12,7 @@ from fedgan.update import ClientUpdate, normalise
 
 # The name of a setting's value, and the scalar of the client's update that it stands for.
 STATISTICS = {"mean": "loss_g", "last": "loss_g_last", "saturating": "loss_g_saturating"}
+_LEAST = 1e-200  # of a weight: d^c underflows to 0 in the end, and a round of none but zeros has no mean
 
 
 class FedDetect(Defense):
@@ -36,7 +37,7 @@ class FedDetect(Defense):
         check_int("defense.feddetect.warmup", warmup, low=0)
         check_number("defense.feddetect.decay", decay, low=0.0, high=1.0, low_allowed=False, high_allowed=False)
         check_choice("defense.feddetect.statistic", statistic, STATISTICS)
-        check_int("defense.feddetect.random_state", random_state, low=0)
+        check_int("defense.feddetect.random_state", random_state, low=0, high=2**32 - 1)
         self.warmup, self.decay, self.statistic, self.random_state = warmup, decay, statistic, random_state
         self.c: list[int] = []
         self.w: list[float] = []
@@ -58,7 +59,7 @@ class FedDetect(Defense):
             outliers = []
         for i in outliers:
             self.c[i] += 1
-            self.w[i] *= self.decay ** self.c[i]
+            self.w[i] = max(self.w[i] * self.decay ** self.c[i], _LEAST)
         self.w = normalise(self.w)
         shares = normalise([weights[i] * self.w[i] for i in ids])
         return Verdict(dict(zip(ids, shares, strict=True)), frozenset(outliers), {i: self.c[i] for i in ids})

@@ -9,7 +9,7 @@ from torch import nn
 from fedgan.checks import check_number
 from fedgan.defenses.base import Defense
 from fedgan.losses import Wasserstein
-from fedgan.recipe import OptimizerFactory, Recipe
+from fedgan.recipe import OptimizerFactory, Recipe, check_optimizer
 
 
 class GradientPenalty(Defense):
@@ -26,6 +26,8 @@ class GradientPenalty(Defense):
 
     def __init__(self, *, weight: float = 10.0, optimizer: OptimizerFactory | None = None) -> None:
         check_number("defense.gradient_penalty.weight", weight, low=0.0, high=1e6, low_allowed=False)
+        if optimizer is not None:
+            check_optimizer("defense.gradient_penalty.optimizer", optimizer)
         self.weight, self.optimizer = weight, optimizer
 
     def adapt(self, recipe: Recipe) -> Recipe:

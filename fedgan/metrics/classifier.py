@@ -108,7 +108,8 @@ class Classifier:
         check_number("classifier.lr", lr, low=0.0, high=1.0, low_allowed=False)
         check_int("classifier.seed", seed, low=0)
         self.width, self.feature_dim, self.steps = width, feature_dim, steps
-        self.batch_size, self.lr, self.seed, self.cache = batch_size, lr, seed, cache
+        self.batch_size, self.lr, self.seed = batch_size, lr, seed
+        self.cache = None if cache is None else str(cache)  # YAML reads a folder named 2026 as a number
 
     def fit(self, reference: Reference) -> "FittedClassifier":
         """The classifier of the real training images, trained now or read from the cache.

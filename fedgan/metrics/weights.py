@@ -46,7 +46,7 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
         except _UNUSABLE as error:
             reason = " ".join(str(error).split())[:200]
             raise Unavailable(f"{setting} is null and {url} is out of reach ({reason}): give a file") from error
-    path = Path(weights).expanduser()
+    path = Path(str(weights)).expanduser()
     check(path.is_file(), setting, "a file", weights)
     try:
         return build(_read(path))

@@ -8,7 +8,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from fedgan.checks import check_choice, check_int
 from fedgan.models.base import Generator, check_image_size
+
+NORMS = ("batch", "instance", "pixel")
 
 
 def _num_halvings(image_size: int) -> int:
@@ -49,9 +52,7 @@ def _norm(name: str, channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels)
     if name == "instance":
         return nn.InstanceNorm2d(channels, affine=True)
-    if name == "pixel":
-        return PixelNorm()
-    raise ValueError(f"model.*.norm must be batch, instance or pixel; got {name}")
+    return PixelNorm()
 
 
 class DCGANGenerator(Generator):
@@ -66,7 +67,7 @@ class DCGANGenerator(Generator):
         norm: batch (DCGAN's), instance or pixel.
 
     Raises:
-        ValueError: for another ``image_size`` or ``norm``.
+        ValueError: for another ``image_size`` or ``norm``, or a width below 1.
 
     Example:
         >>> generator = DCGANGenerator(num_classes=2, channels=1, image_size=32, z_dim=8, base_channels=4)
@@ -85,6 +86,9 @@ class DCGANGenerator(Generator):
         norm: str = "batch",
     ) -> None:
         super().__init__()
+        check_int("model.generator.z_dim", z_dim, low=1)
+        check_int("model.generator.base_channels", base_channels, low=1)
+        check_choice("model.generator.norm", norm, NORMS)
         self.z_dim = z_dim
         widths = [base_channels << i for i in reversed(range(_num_halvings(image_size)))]
         self.label = nn.Embedding(num_classes, z_dim)
@@ -140,6 +144,8 @@ class DCGANDiscriminator(nn.Module):
         norm: str = "batch",
     ) -> None:
         super().__init__()
+        check_int("model.discriminator.base_channels", base_channels, low=1)
+        check_choice("model.discriminator.norm", norm, NORMS)
         widths = [base_channels << i for i in range(_num_halvings(image_size))]
         offset = norm == "pixel"  # the other norms bring their own
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]

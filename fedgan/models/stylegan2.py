@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedgan.checks import check
+from fedgan.checks import check, check_int
 from fedgan.models.base import Generator, check_image_size
 
 LRELU_SLOPE = 0.2
@@ -208,7 +208,8 @@ class StyleGAN2Generator(Generator):
         channel_max: see `channel_base`.
 
     Raises:
-        ValueError: for another `image_size`, or a `channel_base` that leaves the last block without maps.
+        ValueError: for another `image_size`, a `channel_base` that leaves the last block without maps, or a
+            number below 1.
 
     Example:
         >>> generator = StyleGAN2Generator(num_classes=2, channels=3, image_size=32, channel_base=256)
@@ -231,6 +232,9 @@ class StyleGAN2Generator(Generator):
     ) -> None:
         super().__init__()
         check_image_size("stylegan2", image_size)
+        numbers = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers, "channel_max": channel_max}
+        for name, value in {**numbers, "channel_base": channel_base}.items():
+            check_int(f"model.generator.{name}", value, low=1)
         allowed = f"at least dataset.image_size={image_size}, or the last block would have no maps"
         check(channel_base >= image_size, "model.generator.channel_base", allowed, channel_base)
         self.z_dim = z_dim

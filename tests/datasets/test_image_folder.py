@@ -290,6 +290,7 @@ def test_the_cache_lies_where_the_platform_says(kaggle: Path, monkeypatch: pytes
         ({"root": None}, "dataset.root must be the folder"),
         ({"image_size": 0}, "dataset.image_size must be a whole number of at least 1; got 0"),
         ({"channels": 4}, "dataset.channels must be 1 (grey) or 3 (RGB); got 4"),
+        ({"channels": True}, "dataset.channels must be 1 (grey) or 3 (RGB); got True"),
         ({"test_share": 1.0}, "dataset.test_share must be a number in"),
         ({"test_per_class": 0}, "dataset.test_per_class must be a whole number of at least 1; got 0"),
         ({"pool_splits": "no"}, "dataset.pool_splits must be true or false; got 'no'"),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -112,6 +113,21 @@ def test_refuses_damaged_and_incomplete_files(save: Callable[[Arrays], str]) -> 
     content[1000] ^= 255  # within train_images
     Path(file).write_bytes(content)
     refused(file, "train_images cannot be read")
+
+
+def test_refuses_a_member_that_is_no_array(save: Callable[[Arrays], str]) -> None:
+    """numpy would hand out its bytes."""
+    file = save({key: value for key, value in arrays().items() if key != "test_labels"})
+    with ZipFile(file, "a") as archive:
+        archive.writestr("test_labels.npy", b"0, 1, 0, 1")
+    refused(file, "test_labels is no array")
+
+
+def test_a_file_may_have_a_number_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "2026.npz", **arrays())
+    (tmp_path / "2026.npz").rename(tmp_path / "2026")
+    monkeypatch.chdir(tmp_path)
+    assert len(MedMNIST(file=2026, image_size=28).load().test) == 4  # type: ignore[arg-type]  # as YAML reads it
 
 
 def test_refuses_wrong_class_names(save: Callable[[Arrays], str]) -> None:

@@ -1,0 +1,87 @@
+"""Settings that no component of ours checks: Lightning would take them unseen, or fail without naming them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from fedgan.checks import check, check_flag, check_int
+
+
+def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
+    """Refuse what a round cannot be run with; accelerator and profiler Lightning refuses itself.
+
+    Args:
+        settings: those of ``trainer``; one that is absent keeps Lightning's default.
+        rounds: ``fl.rounds``.
+
+    Raises:
+        ValueError: in one line.
+    """
+    devices = settings.get("devices", 1)
+    listed = isinstance(devices, Sequence) and not isinstance(devices, str) and len(devices) == 1
+    check(devices == 1 or listed, "trainer.devices", "1, or a list of one device's number", devices)
+    epochs = settings.get("max_epochs", rounds)
+    check(epochs == rounds, "trainer.max_epochs", f"fl.rounds={rounds}, which is what sets it", epochs)
+    check_int("trainer.check_val_every_n_epoch", settings.get("check_val_every_n_epoch", 1), low=1)
+    check_int("trainer.log_every_n_steps", settings.get("log_every_n_steps", 1), low=0)
+    before = settings.get("num_sanity_val_steps", 0)
+    check(before == 0, "trainer.num_sanity_val_steps", "0: nothing is evaluated before the first round", before)
+    for name in ("enable_progress_bar", "enable_model_summary"):
+        check_flag(f"trainer.{name}", settings.get(name, False))
+    deterministic = settings.get("deterministic", True)
+    check(deterministic in (True, False, "warn"), "trainer.deterministic", "true, false or warn", deterministic)
+
+
+def check_checkpoint(settings: Mapping[str, Any]) -> None:
+    """Refuse what would leave a run without the checkpoints that it is resumed from.
+
+    Args:
+        settings: those of ``checkpoint``.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check_int("checkpoint.every_n_epochs", settings.get("every_n_epochs", 1), low=1)
+    kept = settings.get("save_top_k", 1)
+    check(kept in (1, -1), "checkpoint.save_top_k", "1 (the newest) or -1 (all)", kept)
+    name = settings.get("filename")
+    known = isinstance(name, str) and name.startswith("round_{epoch")
+    check(known, "checkpoint.filename", "text that begins with round_{epoch, by which resume= finds it", name)
+    naming = settings.get("auto_insert_metric_name")
+    check(naming is False, "checkpoint.auto_insert_metric_name", "false, or resume= finds no checkpoint", naming)
+    check_flag("checkpoint.save_on_train_epoch_end", settings.get("save_on_train_epoch_end", True))
+
+
+def check_components(group: str, components: Mapping[str, Any]) -> None:
+    """Refuse what is no component in a group of several.
+
+    Args:
+        group: ``defense`` or ``metrics``.
+        components: their settings by name.
+
+    Raises:
+        ValueError: in one line.
+    """
+    for name, settings in components.items():
+        whole = isinstance(settings, Mapping) and "_target_" in settings
+        check(whole, f"{group}.{name}", "the settings of a component, with its _target_", settings)
+
+
+def check_objective(objective: object, figures: Collection[str]) -> None:
+    """Refuse an objective that no metric of the run can give.
+
+    Args:
+        objective: a figure's name, as it is or with a class (``emission/NORMAL``); None for none.
+        figures: the names that the run's metrics have (``Metric.names``).
+
+    Raises:
+        ValueError: in one line.
+
+    Example:
+        >>> check_objective("emission/NORMAL", ["emission", "trigger_strength"])
+        >>> check_objective("emision", ["emission", "trigger_strength"])
+        Traceback (most recent call last):
+        ...
+        ValueError: objective must be null or a figure of the run's metrics (emission, trigger_strength); got 'emision'
+    """
+    known = objective is None or str(objective).partition("/")[0] in figures
+    check(known, "objective", f"null or a figure of the run's metrics ({', '.join(figures) or 'none'})", objective)
