@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +12,105 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fedgan.checks import check
+from fedgan.settings import check_objective
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from pytorch_lightning import Trainer
+    from pytorch_lightning import Callback, Trainer
     from torch import Tensor
 
     from fedgan.attacks.base import Attack
     from fedgan.data import ImageSet, Splits
     from fedgan.defenses.base import Defense, Epilogue
+    from fedgan.evaluation import Evaluator
     from fedgan.federation import Federation
+    from fedgan.metrics.base import Metric
     from fedgan.population import Population
     from fedgan.recipe import Recipe
+    from fedgan.record import Recorder
+    from fedgan.server import Server
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A run, ready to be trained.
+
+    Attributes:
+        splits: the data set.
+        federation: the clients and the global generator.
+        server: aggregates.
+        evaluator: scores.
+        recorder: writes the run's folder.
+        epilogue: what comes after training.
+    """
+
+    splits: Splits
+    federation: Federation
+    server: Server
+    evaluator: Evaluator
+    recorder: Recorder
+    epilogue: Epilogue
+
+
+def build_parts(cfg: DictConfig, folder: Path) -> Parts:
+    """All that the configuration names but the Trainer and its loggers."""
+    from fedgan.population import populate, set_apart
+    from fedgan.record import Recorder
+    from fedgan.server import Server
+
+    attack: Attack = instantiate(cfg.attack)
+    defenses = build_defenses(cfg)
+    metrics: dict[str, Metric] = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    check_objective(cfg.objective, [figure for metric in metrics.values() for figure in metric.names])
+    splits: Splits = instantiate(cfg.dataset).load()
+    epilogue = single_epilogue(defenses)
+    server_images, images = set_apart(splits, epilogue.images_per_class, cfg.seed)
+    population = populate(images, attack, cfg.fl.num_clients, cfg.seed)
+    own_images = server_images if epilogue.rounds else None
+    federation = build_federation(cfg, splits, population, attack, defenses, own_images)
+    server = Server(defenses)
+    evaluator = build_evaluator(cfg, metrics, splits, population, folder)
+    recorder = Recorder(folder, server=server, evaluator=evaluator, population=population)
+    recorder.note(name=cfg.name, seed=cfg.seed, rounds=cfg.fl.rounds, dataset=describe(splits))
+    return Parts(splits, federation, server, evaluator, recorder, epilogue)
+
+
+def build_evaluator(
+    cfg: DictConfig, metrics: Mapping[str, Metric], splits: Splits, population: Population, folder: Path
+) -> Evaluator:
+    """What scores the released generator every few rounds."""
+    from fedgan.evaluation import Evaluator
+
+    return Evaluator(
+        metrics,
+        splits=splits,
+        trigger=population.trigger,
+        seed=cfg.seed,
+        samples_per_class=cfg.evaluation.samples_per_class,
+        grid_per_class=cfg.evaluation.grid_per_class,
+        latent_seed=cfg.evaluation.latent_seed,
+        folder=folder / "samples",
+        always=[cfg.fl.rounds - 1],  # the generator as it left the federation, also where it is fine-tuned later
+    )
+
+
+def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequence[Callback], logger: Any) -> Trainer:
+    """Lightning's Trainer at work on these parts; a round is its epoch."""
+    from fedgan.checkpoint import FOLDER, AtomicCheckpointIO
+    from fedgan.progress import RoundProgress
+
+    bars = [RoundProgress()] if cfg.trainer.get("enable_progress_bar", True) else []
+    keeper = instantiate(cfg.checkpoint, dirpath=folder / FOLDER)
+    trainer: Trainer = instantiate(
+        cfg.trainer,
+        logger=logger,
+        callbacks=[parts.server, parts.evaluator, parts.recorder, *callbacks, keeper, *bars],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder,
+        max_epochs=cfg.fl.rounds + parts.epilogue.rounds,
+    )
+    return trainer
 
 
 def build_defenses(cfg: DictConfig) -> dict[str, Defense]:

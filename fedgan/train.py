@@ -12,28 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from fedgan.build import (
-    build_blueprint,
-    build_defenses,
-    build_federation,
-    build_logger,
-    close_loggers,
-    describe,
-    single_epilogue,
-)
+from fedgan.build import build_blueprint, build_logger, build_parts, build_trainer, close_loggers, describe
 from fedgan.checks import check, check_choice, check_int
 from fedgan.cli import Interrupted, command
 from fedgan.resume import keep_settings, record_of, resumed_config
-from fedgan.settings import check_checkpoint, check_components, check_objective, check_trainer
+from fedgan.settings import check_checkpoint, check_components, check_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from fedgan.attacks.base import Attack
-    from fedgan.data import Splits
 
 # Heavy imports are inside the functions, so that --help and a misspelt setting do not wait for torch.
 
@@ -78,16 +66,10 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         ValueError: in one line, on settings that contradict each other or the data.
         Interrupted: if a signal stopped the run; it can be resumed.
     """
-    from fedgan.checkpoint import FOLDER as CHECKPOINTS
-    from fedgan.checkpoint import AtomicCheckpointIO, latest_checkpoint
-    from fedgan.evaluation import Evaluator
+    from fedgan.checkpoint import latest_checkpoint
     from fedgan.files import clear_leftovers
     from fedgan.interruption import Interruption
-    from fedgan.population import populate, set_apart
-    from fedgan.progress import RoundProgress
-    from fedgan.record import Recorder
     from fedgan.release import save_generator
-    from fedgan.server import Server
 
     checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
     if checkpoint is None:
@@ -96,58 +78,26 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     clear_leftovers(folder)
 
     check_settings(cfg)
-    attack: Attack = instantiate(cfg.attack)
-    defenses = build_defenses(cfg)
-    metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
-    check_objective(cfg.objective, [figure for metric in metrics.values() for figure in metric.names])
-    splits: Splits = instantiate(cfg.dataset).load()
-    epilogue = single_epilogue(defenses)
-    server_images, images = set_apart(splits, epilogue.images_per_class, cfg.seed)
-    population = populate(images, attack, cfg.fl.num_clients, cfg.seed)
-    federation = build_federation(cfg, splits, population, attack, defenses, server_images if epilogue.rounds else None)
-
-    server = Server(defenses)
-    evaluator = Evaluator(
-        metrics,
-        splits=splits,
-        trigger=population.trigger,
-        seed=cfg.seed,
-        samples_per_class=cfg.evaluation.samples_per_class,
-        grid_per_class=cfg.evaluation.grid_per_class,
-        latent_seed=cfg.evaluation.latent_seed,
-        folder=folder / "samples",
-        always=[cfg.fl.rounds - 1],  # the generator as it left the federation, also where it is fine-tuned later
-    )
-    recorder = Recorder(folder, server=server, evaluator=evaluator, population=population)
-    recorder.note(name=cfg.name, seed=cfg.seed, rounds=cfg.fl.rounds, dataset=describe(splits))
+    parts = build_parts(cfg, folder)
+    federation, recorder = parts.federation, parts.recorder
     if checkpoint is not None:
-        recorder.take_up(check_resumable(cfg, folder, checkpoint, epilogue.rounds, describe(splits)))
+        recorder.take_up(check_resumable(cfg, folder, checkpoint, parts.epilogue.rounds, describe(parts.splits)))
         keep_settings(cfg, folder)
-    logger = build_logger(cfg, folder, splits, record_of(folder).get("logger_version"))
+    logger = build_logger(cfg, folder, parts.splits, record_of(folder).get("logger_version"))
     recorder.note(logger_version=logger.version if logger else None)
     interruption = Interruption()
-    watched = cfg.trainer.get("enable_progress_bar", True)
-    keeper = instantiate(cfg.checkpoint, dirpath=folder / CHECKPOINTS)
-    bars = [RoundProgress()] if watched else []
-    trainer = instantiate(
-        cfg.trainer,
-        logger=logger,
-        callbacks=[server, evaluator, recorder, interruption, keeper, *bars],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=folder,
-        max_epochs=cfg.fl.rounds + epilogue.rounds,
-    )
+    trainer = build_trainer(cfg, folder, parts, [interruption], logger)
     try:
-        trainer.fit(federation, val_dataloaders=evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
+        trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
     except BaseException:
         close_loggers(trainer, exit_code=1)
         raise
     close_loggers(trainer, exit_code=0)
-    if trainer.current_epoch < trainer.max_epochs:
+    if federation.round < cfg.fl.rounds + parts.epilogue.rounds:
         recorder.close("interrupted", reason=interruption.received)
-        raise Interrupted(f"stopped after {trainer.current_epoch} rounds; go on with resume={folder}")
+        raise Interrupted(f"stopped after {federation.round} rounds; go on with resume={folder}")
 
-    digest = save_generator(folder, federation.released, build_blueprint(cfg, splits))
+    digest = save_generator(folder, federation.released, build_blueprint(cfg, parts.splits))
     return recorder.finish(federation, generator_sha256=digest)
 
 
