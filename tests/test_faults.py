@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fedgan import train
 from fedgan.client import GANClient
-from fedgan.faults import Tolerance, fault_of
+from fedgan.faults import DIVERGING, Tolerance, fault_of
 from fedgan.federation import Federation
 from fedgan.update import ClientUpdate, state_hash
 from tests.test_federation import build, fit
@@ -140,7 +140,10 @@ def test_a_run_whose_updates_are_all_bad_stops_with_its_last_checkpoint(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch, lambda federation, i: federation.round == 1, spoil)
-    with pytest.raises(ValueError, match=r"round 1 was tried 2 times and given up: 0 of 4 updates .* is not finite"):
+    told = "; ".join(
+        rf"round 1, client {i}: bad_update \([\w.]+ is not finite\); left out[^;]*; [^;]*" for i in range(4)
+    )
+    with pytest.raises(ValueError, match=rf"round 1 was tried 2 times and given up: 0 of 4 updates .* \({told}\)$"):
         train.train(configure("fl.rounds=3", "fl.max_retries=1"), tmp_path / "run")
     folder = tmp_path / "run"
     assert [file.name for file in (folder / "checkpoints").iterdir()] == ["round_0000.ckpt"]
@@ -188,7 +191,12 @@ def test_a_round_with_too_few_clients_is_repeated_from_where_it_began(
     train.train(configure("fl.rounds=1", "fl.min_clients=3"), tmp_path / "run")
     assert tries == [0, 1, 2, 3] * 2
     assert len(set(before)) == 1, "every discriminator was put back, also those of the good clients"
-    assert [event["kind"] for event in events(tmp_path / "run")] == ["bad_update", "bad_update", "too_few_clients"]
+    told = events(tmp_path / "run")
+    assert [event["kind"] for event in told] == ["bad_update", "bad_update", "too_few_clients"]
+    assert (told[-1]["detail"], told[-1]["action"]) == (
+        "2 of 4 updates can be used, fl.min_clients=3",
+        "the round is repeated",
+    )
 
 
 def test_a_late_update_is_left_out(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +217,7 @@ def test_a_late_update_is_left_out(configure: Configure, tmp_path: Path, monkeyp
     assert [u.client_id for u in federation.updates] == [0, 2, 3]
     assert [(event.client, event.kind) for event in federation.events] == [(1, "late")]
     assert federation.events[0].detail == "6.0 s, fl.straggler_timeout=3.0"
+    assert federation.events[0].action == "left out of this round"
 
 
 def test_a_generator_whose_output_is_constant_is_told(configure: Configure, tmp_path: Path) -> None:
@@ -223,13 +232,16 @@ def test_a_diverging_loss_is_told_and_not_hidden(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def grow(trained: ClientUpdate) -> ClientUpdate:
-        return ClientUpdate(trained.client_id, 8, trained.state, {**trained.metrics, "loss_g": 123.0})
+        """Beyond the bound for client 3, just at it for client 2."""
+        loss = 123.0 if trained.client_id == 3 else DIVERGING
+        return ClientUpdate(trained.client_id, 8, trained.state, {**trained.metrics, "loss_g": loss, "loss_d": -loss})
 
-    sabotage(monkeypatch, lambda federation, i: i == 3, grow)
+    sabotage(monkeypatch, lambda federation, i: i in (2, 3), grow)
     train.train(configure("fl.rounds=1"), tmp_path / "run")
     diverging = [event for event in events(tmp_path / "run") if event["kind"] == "diverging"]
     assert [(event["client"], event["detail"], event["action"]) for event in diverging] == [
-        ("3", "loss_g is 123", "training goes on")
+        ("3", "loss_g is 123", "training goes on"),
+        ("3", "loss_d is -123", "training goes on"),
     ]
     assert rows(tmp_path / "run" / "clients.csv")[3]["loss_g"] == "123.0"
 

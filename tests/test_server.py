@@ -1,4 +1,6 @@
+import io
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -68,6 +70,25 @@ def test_aggregate_follows_the_weights() -> None:
 def test_detection_rates(flagged: set[int], malicious: set[int], rates: tuple[float | None, float | None]) -> None:
     decision = Decision(dict.fromkeys(range(4), 0.25), frozenset(flagged), {})
     assert decision.detection_rates(frozenset(malicious)) == rates
+
+
+def test_a_decision_survives_a_checkpoint_whatever_mapping_the_defence_gave() -> None:
+    given = Decision(MappingProxyType({0: 0.25, 3: 0.75}), frozenset({0}), MappingProxyType({0: 2, 3: 1}))
+    buffer = io.BytesIO()
+    torch.save(given.to_plain(), buffer)
+    buffer.seek(0)
+    back = Decision.from_plain(torch.load(buffer, weights_only=True))
+    assert back == given
+    assert back.detection_rates(frozenset({0})) == (1.0, 0.0)
+
+
+def test_the_last_decision_about_clients_is_remembered() -> None:
+    server, other = Server({}), Server({})
+    other.load_state_dict(server.state_dict())
+    assert other.last_of_clients is None
+    server.last_of_clients = Decision({0: 1.0}, frozenset({0}), {0: 3})
+    other.load_state_dict(server.state_dict())
+    assert other.last_of_clients == server.last_of_clients
 
 
 def test_memory_of_every_defence_goes_into_the_checkpoint() -> None:

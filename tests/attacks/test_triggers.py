@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from fedgan.attacks.random_patch import RandomPatch
 from fedgan.attacks.trigger_attack import POSITIONS, TriggerAttack
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.data import to_float
+from fedgan.update import ClientUpdate
 from tests.conftest import random_images
 
 
@@ -28,9 +31,10 @@ def test_the_trigger_is_what_is_pasted_in_minus_one_to_one(attack: TriggerAttack
 def test_white_is_plus_one_and_random_colours_span_the_range() -> None:
     white = WhiteSquare(size=4).trigger(channels=1, image_size=32, seed=0)
     assert to_float(white.pattern).eq(1.0).all()
-    colours = to_float(RandomPatch(size=32).trigger(channels=3, image_size=64, seed=0).pattern)
-    assert colours.min() < -0.99
-    assert colours.max() > 0.99
+    patch = RandomPatch(size=32).trigger(channels=3, image_size=64, seed=0)
+    assert white.pattern.dtype == patch.pattern.dtype == torch.uint8
+    colours = to_float(patch.pattern)
+    assert (colours.min(), colours.max()) == (-1.0, 1.0)
     assert colours.mean().abs() < 0.05
 
 
@@ -91,11 +95,19 @@ def test_malicious_clients_by_id_and_none_for_the_control() -> None:
     assert Attack().choose_malicious(4, 0) == set()
 
 
+def test_the_ids_are_those_given_whatever_becomes_of_the_list() -> None:
+    ids = [2]
+    attack = WhiteSquare(size=4, malicious=ids)
+    ids.append(3)
+    assert attack.choose_malicious(8, 0) == {2}
+
+
 @pytest.mark.parametrize(
     ("malicious", "clients"), [(2, 4), (-1, 4), (1, 2), (1, 1), ([0, 1], 4), ([4], 4), ([1, 1], 8)]
 )
 def test_half_or_more_or_unknown_clients_are_refused(malicious: int | list[int], clients: int) -> None:
-    with pytest.raises(ValueError, match="attack.malicious must be fewer than half of fl.num_clients"):
+    words = f"attack.malicious must be fewer than half of fl.num_clients={clients} .*; got {re.escape(str(malicious))}"
+    with pytest.raises(ValueError, match=words):
         WhiteSquare(size=4, malicious=malicious).choose_malicious(clients, 0)
 
 
@@ -113,7 +125,9 @@ def test_a_trigger_that_does_not_fit_is_refused(size: int, margin: int, position
 
 
 def test_a_trigger_may_fill_the_image() -> None:
-    assert WhiteSquare(size=32).trigger(channels=1, image_size=32, seed=0).window == (slice(0, 32), slice(0, 32))
+    """In the centre whatever the margin, which counts from the border."""
+    for attack in (WhiteSquare(size=32), WhiteSquare(size=32, margin=3, position="center")):
+        assert attack.trigger(channels=1, image_size=32, seed=0).window == (slice(0, 32), slice(0, 32))
 
 
 @pytest.mark.parametrize(
@@ -121,11 +135,14 @@ def test_a_trigger_may_fill_the_image() -> None:
     [
         ({"size": 0}, "attack.size must be a whole number of at least 1; got 0"),
         ({"size": "big"}, "attack.size must be a whole number"),
-        ({"size": 4, "margin": -1}, "attack.margin"),
+        ({"size": 4, "margin": -1}, "attack.margin must be a whole number of at least 0; got -1"),
         ({"size": 4, "position": "middle"}, "attack.position must be one of bottom_right, .*; got 'middle'"),
         ({"size": 4, "poison_share": 0.0}, r"attack.poison_share must be a number in \(0, 1\]; got 0.0"),
         ({"size": 4, "poison_share": 1.1}, "attack.poison_share"),
-        ({"size": 4, "malicious": "one"}, "attack.malicious"),
+        (
+            {"size": 4, "malicious": "one"},
+            "^attack.malicious must be a number of clients or a list of their ids; got 'one'",
+        ),
         ({"size": 4, "malicious": 0.5}, "attack.malicious"),
         ({"size": 4, "malicious": True}, "attack.malicious"),
     ],
@@ -139,3 +156,5 @@ def test_no_attack_changes_nothing() -> None:
     images = random_images(4)
     assert Attack().poison(images, None, rng()) is images
     assert Attack().trigger(1, 32, 0) is None
+    update = ClientUpdate(0, 4, {}, {})
+    assert Attack().corrupt(update, rng()) is update

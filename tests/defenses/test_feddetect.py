@@ -1,5 +1,8 @@
 """Algorithm 1 against rounds computed by hand."""
 
+import copy
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest
@@ -85,9 +88,10 @@ def test_the_statistic_decides_which_loss_counts(statistic: str) -> None:
         assert (flagged == {1}) is (each == statistic)
 
 
-def test_the_forest_is_sklearns_on_the_losses_alone() -> None:
-    losses = [1.0, 1.1, 0.9, 1.05, 5.0]
-    forest = IsolationForest(max_samples=5, random_state=3).fit(np.array(losses)[:, None])
+@pytest.mark.parametrize("losses", [[1.0, 1.1, 0.9, 1.05, 5.0], np.random.default_rng(0).normal(size=400).tolist()])
+def test_the_forest_is_sklearns_on_all_losses_alone(losses: list[float]) -> None:
+    """On all of them, also where sklearn would take 256."""
+    forest = IsolationForest(max_samples=len(losses), random_state=3).fit(np.array(losses)[:, None])
     expected = forest.predict(np.array(losses)[:, None]) == -1
     assert isolation_outliers(losses, random_state=3) == expected.tolist()
 
@@ -116,14 +120,23 @@ def test_memory_survives() -> None:
     for t in range(1, 4):
         whole.reweight(updates(*OUTLYING), QUARTERS, t)
         first.reweight(updates(*OUTLYING), QUARTERS, t)
-    second = detector(warmup=0)
-    second.load_state_dict(first.state_dict())
+    second, state = detector(warmup=0), first.state_dict()
+    kept = copy.deepcopy(state)
+    second.load_state_dict(state)
     assert second.reweight(updates(*OUTLYING), QUARTERS, 4) == whole.reweight(updates(*OUTLYING), QUARTERS, 4)
+    first.reweight(updates(*OUTLYING), QUARTERS, 4)
+    assert state == kept, "rounds that follow do not change a state that was taken"
 
 
 def test_nothing_underflows_when_everybody_is_flagged_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    turn = iter(range(10_000))
-    monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [next(turn) % 4 == 0, *[False] * 3])
+    """One after the other, 500 times each: without the division by their sum all weights would be 0 in the end."""
+    turn = itertools.cycle(range(4))
+
+    def one(losses: object, seed: int) -> list[bool]:
+        flagged = next(turn)
+        return [i == flagged for i in range(4)]
+
+    monkeypatch.setattr(feddetect, "isolation_outliers", one)
     defense = detector(warmup=0, decay=0.5)
     for t in range(1, 2000):
         verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, t)
@@ -137,6 +150,7 @@ def test_nothing_underflows_when_everybody_is_flagged_for_long(monkeypatch: pyte
         ({"warmup": 1.5}, "warmup must be a whole number"),
         ({"decay": 0.0}, r"decay must be a number in \(0, 1\); got 0.0"),
         ({"decay": 1.0}, "decay must be"),
+        ({"random_state": -1}, "^defense.feddetect.random_state must be a whole number"),
         ({"statistic": "median"}, "statistic must be one of mean, last, saturating; got 'median'"),
     ],
 )
@@ -145,8 +159,20 @@ def test_bad_settings(settings: dict[str, object], words: str) -> None:
         FedDetect(**settings)  # type: ignore[arg-type]
 
 
-def test_refused_where_it_could_not_act() -> None:
-    with pytest.raises(ValueError, match="at most 8 so that a round t > warmup"):
-        detector(warmup=9, rounds=10)
-    with pytest.raises(ValueError, match="at least 3"):
-        detector(2)
+@pytest.mark.parametrize(
+    ("num_clients", "rounds", "words"),
+    [
+        (2, 10, "^fl.num_clients must be at least 3 for defense=feddetect; got 2"),
+        (4, 1, "^fl.rounds must be at least 2 for defense=feddetect; got 1"),
+        (4, 10, "^defense.feddetect.warmup must be at most 8 so that a round t > warmup comes in fl.rounds=10; got 9"),
+    ],
+)
+def test_refused_where_it_could_not_act(num_clients: int, rounds: int, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        detector(num_clients, rounds, warmup=9)
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    """A federation of three, whose last round is the first after the warm-up; every seed."""
+    assert detector(3, rounds=2, warmup=0, random_state=0).state_dict() == {"c": [0] * 3, "w": [1 / 3] * 3}
+    assert detector(3, rounds=11, warmup=9).warmup == 9

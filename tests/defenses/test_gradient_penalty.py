@@ -78,6 +78,10 @@ def test_wasserstein_losses_by_hand() -> None:
 
 def test_instance_norm_takes_the_place_of_batch_norm() -> None:
     discriminator = DCGANDiscriminator(num_classes=2, channels=1, image_size=32, base_channels=4)
+    for part in discriminator.modules():
+        if isinstance(part, nn.BatchNorm2d):  # as after some training
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias)
     changed = with_instance_norm(discriminator)
     counts = [sum(isinstance(part, kind) for part in changed.modules()) for kind in (nn.BatchNorm2d, nn.InstanceNorm2d)]
     assert counts == [0, 2]
@@ -88,6 +92,13 @@ def test_instance_norm_takes_the_place_of_batch_norm() -> None:
     pictures, labels = torch.rand(4, 1, 32, 32), torch.zeros(4, dtype=torch.int64)
     torch.testing.assert_close(changed(pictures, labels)[:1], changed(pictures[:1], labels[:1]))
     assert not torch.allclose(discriminator(pictures, labels)[:1], discriminator(pictures[:2], labels[:2])[:1])
+
+
+def test_a_batch_norm_without_gains_gets_none_to_speak_of() -> None:
+    """Ones and zeros in their place, and the same eps."""
+    (norm,) = with_instance_norm(nn.Sequential(nn.BatchNorm2d(3, eps=0.1, affine=False)))
+    pictures = torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(norm(pictures), nn.functional.instance_norm(pictures, eps=0.1))
 
 
 def test_every_client_trains_by_the_defences_recipe(configure: Configure) -> None:
@@ -129,7 +140,7 @@ def test_together_with_detection(configure: Configure) -> None:
     assert build(cfg, defenses=defenses).clients[0].loss == Wasserstein(10.0)
 
 
-@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), "ten"])
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), "ten", 1e6 + 1])
 def test_a_weight_that_is_none(weight: float) -> None:
     with pytest.raises(ValueError, match=r"defense\.gradient_penalty\.weight must be a number"):
         GradientPenalty(weight=weight)

@@ -1,0 +1,39 @@
+"""What holds for every defence: the base class does nothing, and a default is said once."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig
+
+from fedgan.cli import CONF
+from fedgan.defenses.base import Defense, Verdict
+from fedgan.losses import NonSaturating
+from fedgan.recipe import Recipe
+
+NAMES = sorted(path.stem for path in Path(CONF, "defense").glob("*.yaml") if path.stem != "none")
+
+
+def test_the_base_class_acts_nowhere() -> None:
+    defense, images, weights = Defense(), torch.zeros(2, 1, 4, 4), {0: 0.5, 1: 0.5}
+    recipe = Recipe(torch.nn.Identity(), NonSaturating(), torch.optim.Adam, torch.optim.Adam)
+    assert defense.adapt(recipe) is recipe
+    assert defense.transform_batch(images, torch.Generator()) is images
+    assert defense.reweight([], weights, 0) == Verdict(weights, frozenset(), {})
+    assert defense.aggregate([], weights) is None
+    assert defense.epilogue() is None
+    assert defense.state_dict() == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_defaults_are_those_of_the_configuration(name: str, configure: Callable[..., DictConfig]) -> None:
+    """But for parts such as an optimizer, which None leaves to the model."""
+    part = configure(f"defense={name}").defense[name]
+    defaults = {key: p.default for key, p in inspect.signature(get_class(part._target_)).parameters.items()}
+    assert {key: value for key, value in defaults.items() if value is not None} == {
+        key: part[key] for key in defaults if defaults[key] is not None
+    }
+    assert isinstance(instantiate(part), Defense)
