@@ -129,7 +129,7 @@ def test_memory_survives() -> None:
 
 
 def test_nothing_underflows_when_everybody_is_flagged_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after the other, 500 times each: without the division by their sum all weights would be 0 in the end."""
+    """Each in turn, 500 times: but for the division by their sum all weights would be 0 after some 200 rounds."""
     turn = itertools.cycle(range(4))
 
     def one(losses: object, seed: int) -> list[bool]:
