@@ -11,6 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from fedgan.data import ImageSet
+from fedgan.faults import Event
 from fedgan.grid import GAP, HEADLINE, draw_grid, headed, save_grid, stack
 from fedgan.progress import RoundProgress
 
@@ -50,6 +51,8 @@ class FakeFederation:
     batch_size, seconds, round = 8, 1.25, 3
     updates = (SimpleNamespace(metrics={"loss_g": 1.0, "loss_d": 2.0}),)
     on_local_step: Any = None
+    fine_tunes = True
+    events = (Event(3, 2, "late", "9.0 s", "left out of this round"),)
 
     def steps_of(self, client_id: int) -> int:
         return 2
@@ -86,6 +89,8 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tasks["steps"].completed, tasks["steps"].total) == (4, 4)
     assert (tasks["clients"].completed, tasks["clients"].total) == (2, 2)
     assert "images/s" in tasks["steps"].fields["note"]
+    assert tasks["rounds"].fields["note"] == "the server fine-tunes"
+    assert "late (9.0 s)" in console.export_text()
     assert notes == ["client 0", "client 0", "client 2", "client 2"]
 
 
@@ -93,4 +98,6 @@ def test_a_line_a_round_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drive(RoundProgress(), monkeypatch)
-    assert capsys.readouterr().err == "round 3 of 5  loss_g 1.000  loss_d 2.000  1.2 s\n"
+    warning, line = capsys.readouterr().err.splitlines()
+    assert warning == "warning: round 3, client 2: late (9.0 s); left out of this round"
+    assert line == "the server alone  round 3 of 5  loss_g 1.000  loss_d 2.000  1.2 s"
