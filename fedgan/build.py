@@ -177,7 +177,7 @@ def build_federation(
 
 def build_recipe(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense]) -> Recipe:
     """What clients train with: the model's, as the defences change it, one after the other."""
-    from fedgan.recipe import Recipe
+    from fedgan.recipe import Recipe, check_optimizer
 
     recipe = Recipe(
         discriminator=build_module(cfg.model.discriminator, splits, cfg.seed, "discriminator"),
@@ -185,6 +185,8 @@ def build_recipe(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense
         optimizer_g=instantiate(cfg.model.optimizer_g),
         optimizer_d=instantiate(cfg.model.optimizer_d),
     )
+    check_optimizer("model.optimizer_g", recipe.optimizer_g)
+    check_optimizer("model.optimizer_d", recipe.optimizer_d)
     for defense in defenses.values():
         recipe = defense.adapt(recipe)
     return recipe

@@ -11,7 +11,6 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import DenseNet121_Weights, densenet121
@@ -19,6 +18,7 @@ from torchvision.transforms.functional import normalize
 
 from fedgan.checks import check, check_choice, check_int, check_number
 from fedgan.data import ImageSet
+from fedgan.metrics.weights import read_weights
 from fedgan.recipe import OptimizerFactory
 from fedgan.rng import derive_seed, keyed_generator
 
@@ -88,8 +88,7 @@ def load_weights(body: nn.Module, weights: str) -> None:
 def _read_weights(weights: str) -> dict[str, Tensor]:
     if weights == "imagenet":
         return dict(DenseNet121_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True))
-    path = Path(weights).expanduser()
-    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    return dict(read_weights(Path(weights).expanduser()))
 
 
 def random_flips(images: Tensor, rng: torch.Generator) -> Tensor:

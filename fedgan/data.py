@@ -112,6 +112,12 @@ def digests(images: Tensor) -> list[bytes]:
     return [hashlib.blake2b(image, digest_size=16).digest() for image in images.cpu().contiguous().numpy()]
 
 
+def has_copy(images: ImageSet, others: ImageSet) -> Tensor:
+    """Which of ``images`` is, to the last pixel, one of ``others``: bool, (N,)."""
+    known = set(digests(others.images))
+    return torch.tensor([digest in known for digest in digests(images.images)], dtype=torch.bool)
+
+
 def partition_iid(num_images: int, num_clients: int, seed: int) -> list[Tensor]:
     """A random split into disjoint parts whose sizes differ by at most one (Section 4.1.3).
 

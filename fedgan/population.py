@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedgan.attacks.base import Attack, Receipt
 from fedgan.checks import check, check_int
-from fedgan.data import ImageSet, Splits, digests, partition_iid
+from fedgan.data import ImageSet, Splits, has_copy, partition_iid
 from fedgan.rng import keyed_generator
 from fedgan.trigger import Trigger
 
@@ -68,8 +68,7 @@ def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, Imag
     """
     if not per_class:
         return splits.train.subset(torch.empty(0, dtype=torch.int64)), splits.train
-    hashes, tested = digests(splits.train.images), set(digests(splits.test.images))
-    free = torch.tensor([digest not in tested for digest in hashes])
+    free = ~has_copy(splits.train, splits.test)
     taken: list[Tensor] = []
     for label, name in enumerate(splits.classes):
         candidates = (free & (splits.train.labels == label)).nonzero().flatten()
@@ -77,10 +76,9 @@ def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, Imag
         check(per_class <= len(candidates), "defense.reconstruction.images_per_class", allowed, per_class)
         order = torch.randperm(len(candidates), generator=keyed_generator(seed, "server images", label))
         taken.append(candidates[order[:per_class]].sort().values)
-    chosen = torch.cat(taken)
-    copies = {hashes[i] for i in chosen.tolist()}
-    left = torch.tensor([i for i, digest in enumerate(hashes) if digest not in copies], dtype=torch.int64)
-    return splits.train.subset(chosen), splits.train.subset(left)
+    own = splits.train.subset(torch.cat(taken))
+    left = ~has_copy(splits.train, own)
+    return own, splits.train.subset(left.nonzero().flatten())
 
 
 def _receipt(client: int, before: ImageSet, after: ImageSet, trigger: Trigger | None) -> Receipt:

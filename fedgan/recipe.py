@@ -22,19 +22,12 @@ class Recipe:
         loss: the adversarial objective.
         optimizer_g: makes the generator's optimizer from its parameters.
         optimizer_d: likewise for the discriminator.
-
-    Raises:
-        ValueError: in one line, if an optimizer does not take its settings.
     """
 
     discriminator: nn.Module
     loss: Objective
     optimizer_g: OptimizerFactory
     optimizer_d: OptimizerFactory
-
-    def __post_init__(self) -> None:
-        check_optimizer("model.optimizer_g", self.optimizer_g)
-        check_optimizer("model.optimizer_d", self.optimizer_d)
 
 
 def check_optimizer(setting: str, factory: OptimizerFactory) -> None:

@@ -62,7 +62,7 @@ class Recorder(Callback):
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
         self.training_seconds, self.images = 0.0, 0
-        self.spent: dict[str, Any] = {"seconds": 0.0}  # before this process took the run up
+        self.seconds_before = 0.0  # this process took the run up
 
     def note(self, **facts: Any) -> None:
         """Have run.json say more."""
@@ -79,7 +79,7 @@ class Recorder(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Count on from there."""
-        self.spent = dict(state_dict)
+        self.seconds_before = state_dict["seconds"]
         self.training_seconds, self.images = state_dict["training_seconds"], state_dict["images"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -190,7 +190,7 @@ class Recorder(Callback):
         return summary
 
     def _spent(self) -> dict[str, Any]:
-        seconds = self.spent["seconds"] + time.perf_counter() - self.start
+        seconds = self.seconds_before + time.perf_counter() - self.start
         return {"seconds": seconds, "training_seconds": self.training_seconds, "images": self.images}
 
     def _tables(self) -> dict[str, Sequence[str]]:

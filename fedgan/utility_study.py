@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedgan.checks import check, check_int
 from fedgan.classification import ClassifierRecipe, ImageClassifier
-from fedgan.data import ImageSet, digests
+from fedgan.data import ImageSet, has_copy
 from fedgan.finished_run import FinishedRun
 from fedgan.learning_curve import Fit
 from fedgan.rng import derive_seed, keyed_generator
@@ -50,7 +50,8 @@ class UtilityStudy:
         if test_per_class is not None:
             check_int("test_per_class", test_per_class, low=1, high=most)
         self.runs, self.recipe, self.synthetic_per_class = runs, recipe, synthetic_per_class
-        self.train, self.test = without(splits.train, splits.test), splits.test
+        free = ~has_copy(splits.train, splits.test)
+        self.train, self.test = splits.train.subset(free.nonzero()[:, 0]), splits.test
         self.asked = first_of_each(self.test, test_per_class or most, keyed_seed=0, purpose="test")
         self._drawn: tuple[tuple[str, int], ImageSet] | None = None
 
@@ -107,12 +108,6 @@ class UtilityStudy:
         """The arm's own; where it has none, the first that is known, so that arms can be compared."""
         own = self.runs[arm].trigger if arm in self.runs else None
         return own or next((run.trigger for run in self.runs.values() if run.trigger is not None), None)
-
-
-def without(images: ImageSet, others: ImageSet) -> ImageSet:
-    """Those of ``images`` that ``others`` has no copy of, to the last pixel."""
-    known = set(digests(others.images))
-    return images.subset(torch.tensor([digest not in known for digest in digests(images.images)]).nonzero()[:, 0])
 
 
 def first_of_each(images: ImageSet, count: int, *, keyed_seed: int, purpose: str) -> Tensor:

@@ -63,31 +63,27 @@ class LoadedInception:
         return torch.cat([chunk.double().cpu() for chunk in chunks])
 
 
-class FID(FeatureDistance):
-    """The Frechet Inception distance of each class (Heusel et al. 2017), at least 0.
+class InceptionDistance(FeatureDistance):
+    """A distance in Inception's features.
 
     Args:
         weights: of Inception: a file, or None for the download.
         seed: of the choice of real training images.
     """
+
+    def __init__(self, *, weights: str | None = None, seed: int = 0) -> None:
+        super().__init__(classifier=Inception(weights=weights, setting=f"metrics.{self.names[0]}.weights"), seed=seed)
+
+
+class FID(InceptionDistance):
+    """The Frechet Inception distance of each class (Heusel et al. 2017), at least 0."""
 
     names = ("fid",)
     distance = staticmethod(FrechetDistance.distance)
 
-    def __init__(self, *, weights: str | None = None, seed: int = 0) -> None:
-        super().__init__(classifier=Inception(weights=weights, setting="metrics.fid.weights"), seed=seed)
 
-
-class KID(FeatureDistance):
-    """The kernel Inception distance of each class (Binkowski et al. 2018), over all images at once; may be below 0.
-
-    Args:
-        weights: of Inception: a file, or None for the download.
-        seed: of the choice of real training images.
-    """
+class KID(InceptionDistance):
+    """The kernel Inception distance of each class (Binkowski et al. 2018), over all images at once; may be below 0."""
 
     names = ("kid",)
     distance = staticmethod(KernelDistance.distance)
-
-    def __init__(self, *, weights: str | None = None, seed: int = 0) -> None:
-        super().__init__(classifier=Inception(weights=weights, setting="metrics.kid.weights"), seed=seed)

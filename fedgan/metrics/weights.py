@@ -49,12 +49,13 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
     path = Path(str(weights)).expanduser()
     check(path.is_file(), setting, "a file", weights)
     try:
-        return build(_read(path))
+        return build(read_weights(path))
     except _UNUSABLE as error:
         raise ValueError(f"{setting} must hold a state dict like {url}; got {weights!r}") from error
 
 
-def _read(path: Path) -> State:
+def read_weights(path: Path) -> State:
+    """A .safetensors file's or a pickle's tensors; no code in it is run."""
     safe = path.suffix == ".safetensors"
     state: State = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     return state
