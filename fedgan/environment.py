@@ -1,5 +1,6 @@
 """What a figure was made with: commit, versions, device, memory."""
 
+import os
 import platform
 import resource
 import subprocess
@@ -30,6 +31,14 @@ def versions() -> dict[str, str]:
 def device_name(device: torch.device) -> str:
     """A GPU's model, or ``cpu``."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def cpu_name() -> str:
+    """The processor's model and how many cores there are to use."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:
