@@ -56,6 +56,7 @@ class Parts:
 def build_parts(cfg: DictConfig, folder: Path) -> Parts:
     """All that the configuration names but the Trainer and its loggers."""
     from fedgan.population import populate, set_apart
+    from fedgan.processes import count_processes, is_first
     from fedgan.record import Recorder
     from fedgan.server import Server
 
@@ -68,10 +69,11 @@ def build_parts(cfg: DictConfig, folder: Path) -> Parts:
     server_images, images = set_apart(splits, epilogue.images_per_class, cfg.seed)
     population = populate(images, attack, cfg.fl.num_clients, cfg.seed)
     own_images = server_images if epilogue.rounds else None
-    federation = build_federation(cfg, splits, population, attack, defenses, own_images)
+    federation = build_federation(cfg, splits, population, attack, defenses, own_images, folder)
     server = Server(defenses)
     evaluator = build_evaluator(cfg, metrics, splits, population, folder)
-    recorder = Recorder(folder, server=server, evaluator=evaluator, population=population)
+    writes = is_first(count_processes(cfg.trainer))
+    recorder = Recorder(folder, server=server, evaluator=evaluator, population=population, writes=writes)
     recorder.note(name=cfg.name, seed=cfg.seed, rounds=cfg.fl.rounds, dataset=describe(splits))
     return Parts(splits, federation, server, evaluator, recorder, epilogue)
 
@@ -98,15 +100,19 @@ def build_evaluator(
 def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequence[Callback], logger: Any) -> Trainer:
     """Lightning's Trainer at work on these parts; a round is its epoch."""
     from fedgan.checkpoint import FOLDER, AtomicCheckpointIO
+    from fedgan.processes import FederatedStrategy, count_processes
     from fedgan.progress import RoundProgress
 
-    bars = [RoundProgress()] if cfg.trainer.get("enable_progress_bar", True) else []
+    shown = cfg.trainer.get("enable_progress_bar", True) and parts.recorder.writes
+    bars = [RoundProgress()] if shown else []
     keeper = instantiate(cfg.checkpoint, dirpath=folder / FOLDER)
     trainer: Trainer = instantiate(
         cfg.trainer,
         logger=logger,
         callbacks=[parts.server, parts.evaluator, parts.recorder, *callbacks, keeper, *bars],
         plugins=[AtomicCheckpointIO()],
+        strategy=FederatedStrategy(folder) if count_processes(cfg.trainer) > 1 else "auto",
+        use_distributed_sampler=False,  # every process is told who takes part, and takes its own
         default_root_dir=folder,
         max_epochs=cfg.fl.rounds + parts.epilogue.rounds,
     )
@@ -137,12 +143,16 @@ def build_federation(
     attack: Attack,
     defenses: Mapping[str, Defense],
     server_images: ImageSet | None = None,
+    folder: Path | None = None,
 ) -> Federation:
     """The clients, all equal at first (as in the first code), and the federation of them.
 
-    With ``server_images`` the server has a client of its own, which fine-tunes the generator after training.
+    With ``server_images`` the server has a client of its own, which fine-tunes the generator after training. In a
+    run's ``folder`` only the clients that take part are in memory, without one all of them.
     """
+    from fedgan.checkpoint import CLIENTS, FOLDER, ClientFiles
     from fedgan.client import GANClient
+    from fedgan.clients import Clients
     from fedgan.faults import Tolerance
     from fedgan.federation import Federation, FineTuning
 
@@ -152,14 +162,17 @@ def build_federation(
         return images
 
     generator = build_module(cfg.model.generator, splits, cfg.seed, "generator")
-    recipe = build_recipe(cfg, splits, defenses)
+    untrained, recipe = copy.deepcopy(generator), build_recipe(cfg, splits, defenses)
 
     def client() -> GANClient:
         own = replace(recipe, discriminator=copy.deepcopy(recipe.discriminator))
-        return GANClient(generator=copy.deepcopy(generator), recipe=own, transform_batch=transform_batch)
+        return GANClient(generator=copy.deepcopy(untrained), recipe=own, transform_batch=transform_batch)
 
+    count = cfg.fl.num_clients + (server_images is not None)
+    places = count if folder is None else cfg.fl.clients_per_round or count
+    files = None if folder is None else ClientFiles(folder / FOLDER / CLIENTS)
     return Federation(
-        clients=[client() for _ in range(cfg.fl.num_clients)],
+        clients=Clients(client, count=count, places=places, files=files),
         generator=generator,
         data=population.data,
         server_optimizer=instantiate(cfg.fl.server_optimizer),
@@ -169,7 +182,7 @@ def build_federation(
         batch_size=cfg.fl.batch_size,
         clients_per_round=cfg.fl.clients_per_round,
         tolerance=Tolerance(**{field.name: cfg.fl[field.name] for field in fields(Tolerance)}),
-        fine_tuning=None if server_images is None else FineTuning(client(), server_images, start=cfg.fl.rounds),
+        fine_tuning=None if server_images is None else FineTuning(server_images, start=cfg.fl.rounds),
         ema=cfg.model.ema,
         seed=cfg.seed,
     )

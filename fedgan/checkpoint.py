@@ -1,6 +1,7 @@
 """Checkpoints that are whole or not there, and that execute nothing when they are read."""
 
 import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from fedgan.checks import check
 from fedgan.files import atomic_write
 
 FOLDER = "checkpoints"
+CLIENTS = "clients"  # within it
+PATTERN = "round_*.ckpt"
+_CLIENT = re.compile(r"client_(\d+)_round_(\d+)\.ckpt")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -22,12 +26,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             OSError: if the disk is full or cannot be written to.
         """
-        file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            atomic_write(file, lambda temporary: torch.save(checkpoint, temporary))
-        except RuntimeError as error:  # torch's way to say that a write fell short
-            raise OSError(f"cannot write {file}: {error}") from error
+        write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint, whatever it holds, without executing any of it.
@@ -36,6 +35,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ValueError: in one line, if it is damaged or wants to execute something.
         """
         return read_checkpoint(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint, and the clients' states that no other one refers to."""
+        super().remove_checkpoint(path)
+        folder = Path(path).parent
+        ClientFiles(folder / CLIENTS).prune([rounds_done(file) - 1 for file in folder.glob(PATTERN)])
+
+
+def write_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Write ``content`` whole, or leave what was there; the folder is made if absent.
+
+    Raises:
+        OSError: if the disk is full or cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        atomic_write(path, lambda temporary: torch.save(content, temporary))
+    except RuntimeError as error:  # torch's way to say that a write fell short
+        raise OSError(f"cannot write {path}: {error}") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -60,7 +78,7 @@ def latest_checkpoint(folder: Path) -> Path | None:
         >>> latest_checkpoint(Path("nowhere")) is None
         True
     """
-    return max((folder / FOLDER).glob("round_*.ckpt"), key=rounds_done, default=None)
+    return max((folder / FOLDER).glob(PATTERN), key=rounds_done, default=None)
 
 
 def rounds_done(checkpoint: Path) -> int:
@@ -72,3 +90,69 @@ def rounds_done(checkpoint: Path) -> int:
     """
     number = re.match(r"round_(\d+)", checkpoint.name)
     return int(number[1]) + 1 if number else 0
+
+
+class ClientFiles:
+    """The states of clients that have taken part, one file each time that one has changed.
+
+    A file is never written over, so that a checkpoint and the files that it refers to stay what they are.
+
+    Args:
+        folder: of these files alone; made when the first is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._newest: dict[int, int] = {}
+
+    def write(self, client_id: int, round_: int, snapshot: dict[str, Any]) -> None:
+        """Keep a client's state as it is after ``round_``.
+
+        Raises:
+            OSError: if the disk is full or cannot be written to.
+        """
+        write_checkpoint(snapshot, self._file(client_id, round_))
+        self._newest[client_id] = round_
+
+    def read(self, client_id: int) -> dict[str, Any] | None:
+        """A client's newest state, on the CPU; None before it has taken part.
+
+        Raises:
+            ValueError: in one line, if its file is damaged.
+        """
+        if client_id not in self._newest:
+            return None
+        return read_checkpoint(self._file(client_id, self._newest[client_id]))
+
+    def index(self, round_: int) -> dict[int, int]:
+        """By id, after which round each client's state of ``round_`` was written, whichever process wrote it."""
+        found: dict[int, int] = {}
+        for client_id, written in self._written():
+            if written <= round_:
+                found[client_id] = max(written, found.get(client_id, 0))
+        return found
+
+    def rewind(self, rounds: Mapping[int, int]) -> None:
+        """Take these states for the newest.
+
+        Raises:
+            ValueError: in one line, if one of their files is missing.
+        """
+        for client_id, round_ in rounds.items():
+            file = self._file(client_id, round_)
+            check(file.is_file(), f"resume: {file}", "there: the checkpoint refers to it", "no such file")
+        self._newest = dict(rounds)
+
+    def prune(self, checkpoints: Collection[int]) -> None:
+        """Remove the files that none of these checkpoints (by the rounds after which they were written) refers to."""
+        needed = {item for round_ in checkpoints for item in self.index(round_).items()}
+        for client_id, round_ in self._written():
+            if (client_id, round_) not in needed:
+                self._file(client_id, round_).unlink(missing_ok=True)
+
+    def _written(self) -> list[tuple[int, int]]:
+        names = (_CLIENT.fullmatch(file.name) for file in self.folder.glob("client_*"))
+        return [(int(name[1]), int(name[2])) for name in names if name]
+
+    def _file(self, client_id: int, round_: int) -> Path:
+        return self.folder / f"client_{client_id:04d}_round_{round_:04d}.ckpt"

@@ -71,7 +71,8 @@ class Evaluator(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before the first round, when the device is known."""
         self.every = trainer.check_val_every_n_epoch or 1
-        self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, pl_module.device))
+        if trainer.is_global_zero:
+            self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, pl_module.device))
 
     def state_dict(self) -> dict[str, Any]:
         """The last evaluation: a run that stopped before its summary still has its figures."""
@@ -88,7 +89,7 @@ class Evaluator(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the grids that a run which goes on would not have drawn, or has yet to draw."""
-        for file in self.folder.glob("round_*.png"):
+        for file in self.folder.glob("round_*.png") if trainer.is_global_zero else ():
             round_ = int(file.stem.removeprefix("round_"))
             if round_ >= trainer.current_epoch or not self.is_due(round_):
                 file.unlink()
@@ -100,10 +101,13 @@ class Evaluator(Callback):
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
         """Keep the drawn images: uint8, (B, C, H, W)."""
-        self._drawn.append(outputs.cpu())
+        if outputs is not None:
+            self._drawn.append(outputs.cpu())
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Score the images and draw the grid."""
+        """Score the images and draw the grid, where they were drawn."""
+        if not trainer.is_global_zero:
+            return
         images = torch.cat(self._drawn).contiguous()
         synthetic = ImageSet(images, self.request.labels, self.splits.classes)
         self._drawn = []

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from fedgan import exchange
 from fedgan.attacks.base import Attack
 from fedgan.checks import check, check_int, check_number
-from fedgan.client import GANClient
+from fedgan.clients import Clients
 from fedgan.data import ImageSet, to_uint8
 from fedgan.faults import DIVERGING, Event, Tolerance, fault_of
 from fedgan.models.base import Generator
@@ -53,12 +54,10 @@ class FineTuning:
     """Rounds after the federation's, in which the server trains the generator alone, as a client of its own would.
 
     Attributes:
-        client: the server's; its id is one past the last client's.
-        data: its images.
+        data: the server's images; its id as a client is one past the last client's.
         start: the first of these rounds.
     """
 
-    client: GANClient
     data: ImageSet
     start: int
 
@@ -67,7 +66,7 @@ class Federation(LightningModule):
     """Clients and the global generator; the server (a callback) turns their updates into its step.
 
     Args:
-        clients: the clients, by id; equal at first but for their data.
+        clients: by id, equal at first but for their data; with ``fine_tuning`` the last is the server's own.
         generator: G_server at round 0.
         data: each client's training images, as it trains on them (poisoned where it is malicious).
         server_optimizer: makes the optimizer that follows the pseudo-gradient G_server - sum_i w_i G_i;
@@ -87,7 +86,7 @@ class Federation(LightningModule):
     def __init__(
         self,
         *,
-        clients: Sequence[GANClient],
+        clients: Clients,
         generator: Generator,
         data: Sequence[ImageSet],
         server_optimizer: OptimizerFactory,
@@ -103,22 +102,21 @@ class Federation(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.clients = nn.ModuleList(clients)
+        self.clients = clients
         self.generator, self.z_dim = generator, generator.z_dim
         self.released = copy.deepcopy(generator) if ema else generator
         self.data, self.attack, self.malicious = list(data), attack, malicious
         self.server_optimizer = server_optimizer
         self.local_epochs, self.batch_size, self.ema, self.seed = local_epochs, batch_size, ema, seed
-        self.num_clients, self.fine_tuning = len(clients), fine_tuning
+        self.num_clients, self.fine_tuning = len(data), fine_tuning
         if fine_tuning is not None:
-            self.clients.append(fine_tuning.client)
             self.data.append(fine_tuning.data)
+        assert len(clients) == len(self.data), (len(clients), len(self.data))
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self.tolerance = tolerance or Tolerance()
         self._check()
         self.updates: list[ClientUpdate] = []
         self.events: list[Event] = []  # of this round
-        self._optimizer_states: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self.on_local_step: Callable[[int], None] = lambda client_id: None
         self.profiler: Profiler = PassThroughProfiler()
         self.seconds = 0.0
@@ -163,21 +161,12 @@ class Federation(LightningModule):
             return [self.num_clients]
         return draw_participants(self.num_clients, self.clients_per_round, self.seed, self.round)
 
-    def on_train_start(self) -> None:
-        """Give the clients' optimizers of a resumed run their moments, now that all is on its device."""
-        for i, states in enumerate(self._optimizer_states):
-            for optimizer, state in zip(
-                (self._client(i).optimizer_g, self._client(i).optimizer_d), states, strict=True
-            ):
-                optimizer.load_state_dict(state)
-        self._optimizer_states = []
-
     def on_fit_start(self) -> None:
         """Put the images on the device, as bytes, and let the clients' steps show up in the profile."""
-        self.data = [images.to(self.device) for images in self.data]
+        for i in exchange.own(range(len(self.data))):
+            self.data[i] = self.data[i].to(self.device)
         self.profiler = self.trainer.profiler  # type: ignore[attr-defined]
-        for i in range(len(self.clients)):
-            self._client(i).profiler = self.profiler
+        self.clients.settle(self.device, self.profiler)
 
     def training_step(self, batch: list[int], batch_idx: int) -> None:
         """One round: every participant trains from G_server, then the server steps.
@@ -193,31 +182,43 @@ class Federation(LightningModule):
         self._watch_losses()
         with self.profiler.profile("server"):
             self.optimizers().step()  # type: ignore[union-attr]
+            if exchange.size() > 1:
+                self.generator.load_state_dict(exchange.share_state(self.generator.state_dict()))
             self._release()
         self.seconds = time.perf_counter() - start
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The released generator's images for (latents, labels), as bytes."""
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | None:
+        """The released generator's images for (latents, labels), as bytes; in the server's process alone."""
+        if exchange.rank():
+            return None
         z, labels = batch
         return to_uint8(self.released(z, labels))
 
     def collect(self, ids: Sequence[int]) -> list[ClientUpdate]:
         """The updates of this round that can be aggregated; a round that loses too many is repeated.
 
+        Each process trains the clients that live in it; the updates come together in the server's.
+
         Raises:
             ValueError: if it does so too often; the run stops, its last checkpoint is the round before.
+            ConnectionError: if another process has ended.
         """
         needed = 1 if self.fine_tunes else self.tolerance.min_clients
         for attempt in range(self.tolerance.max_retries + 1):
-            before = {i: self._client(i).snapshot() for i in ids}
-            updates = [u for i in ids if (u := self._try_client(i, attempt, before[i])) is not None]
-            if len(updates) >= needed:
+            earlier, self.events = self.events, []
+            before = {i: self.clients[i].snapshot() for i in exchange.own(ids)}
+            trained = [u for i in before if (u := self._try_client(i, attempt, before[i])) is not None]
+            updates, events = exchange.gather_updates(trained, self.events)
+            self.events = [*earlier, *events]
+            count = exchange.share_fact(len(updates))
+            if count >= needed:
                 return updates
             for i, snapshot in before.items():
-                self._client(i).restore(snapshot)
-            found = f"{len(updates)} of {len(ids)} updates can be used, fl.min_clients={needed}"
-            self._tell(None, "too_few_clients", found, "the round is repeated")
-        told = "; ".join(str(event) for event in self.events[-len(ids) - 1 : -1])
+                self.clients[i].restore(snapshot)
+            found = f"{count} of {len(ids)} updates can be used, fl.min_clients={needed}"
+            again = attempt < self.tolerance.max_retries
+            self._tell(None, "too_few_clients", found, "the round is repeated" if again else "the run stops")
+        told = "; ".join(str(event) for event in events)
         raise ValueError(f"round {self.round} was tried {attempt + 1} times and given up: {found} ({told})")
 
     def _try_client(self, client_id: int, attempt: int, before: dict[str, Any]) -> ClientUpdate | None:
@@ -231,7 +232,7 @@ class Federation(LightningModule):
             lower = "fl.batch_size, dataset.image_size or the widths in model.*"
             raise ValueError(f"the device is out of memory: lower {lower} ({error})") from error
         except Exception as error:  # whatever goes wrong with one client is no reason to lose the others' round
-            self._client(client_id).restore(before)
+            self.clients[client_id].restore(before)
             self._tell(client_id, "raised", f"{type(error).__name__}: {error}", "left out; its state is put back")
             return None
         seconds, timeout = time.perf_counter() - start, self.tolerance.straggler_timeout
@@ -239,7 +240,7 @@ class Federation(LightningModule):
             self._tell(client_id, "late", f"{seconds:.1f} s, fl.straggler_timeout={timeout}", "left out of this round")
             return None
         if fault := fault_of(update, self.generator.state_dict()):
-            self._client(client_id).restore(before)
+            self.clients[client_id].restore(before)
             self._tell(client_id, "bad_update", fault, "left out; its state is put back")
             return None
         return update
@@ -265,7 +266,8 @@ class Federation(LightningModule):
         A round that is repeated has other random streams: the same would end the same.
         """
         again = ("attempt", attempt) if attempt else ()
-        client = self._client(client_id)
+        client = self.clients[client_id]
+        self.clients.changed(client_id, self.round)
         client.generator.load_state_dict(self.generator.state_dict())
         metrics = client.train_locally(
             self.data[client_id],
@@ -304,20 +306,14 @@ class Federation(LightningModule):
         return 1 if client_id == self.num_clients else self.local_epochs
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what the clients keep besides their modules: the moments of both optimizers."""
-        checkpoint["client_optimizers"] = [
-            (self._client(i).optimizer_g.state_dict(), self._client(i).optimizer_d.state_dict())
-            for i in range(len(self.clients))
-        ]
+        """Write the clients' states, those that have changed, and refer to them."""
+        self.clients.keep()
+        self.trainer.strategy.barrier()
+        checkpoint["clients"] = self.clients.index(self.round)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the clients' optimizers' moments until training starts."""
-        self._optimizer_states = list(checkpoint["client_optimizers"])
-
-    def _client(self, client_id: int) -> GANClient:
-        client = self.clients[client_id]
-        assert isinstance(client, GANClient)
-        return client
+        """Put the clients back to what they were then."""
+        self.clients.rewind(checkpoint["clients"])
 
     @torch.no_grad()
     def _release(self) -> None:

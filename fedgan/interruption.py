@@ -28,8 +28,14 @@ class Interruption(Callback):
             if self.received is not None:
                 raise KeyboardInterrupt
             self.received = signal.Signals(number).name
-            trainer.should_stop = True
-            print(f"{self.received}: stopping after this round; once more stops at once", file=sys.stderr)
+            if trainer.is_global_zero:  # Ctrl-C reaches every process of a run
+                print(f"{self.received}: stopping after this round; once more stops at once", file=sys.stderr)
 
         for number in SIGNALS:
             signal.signal(number, handle)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop, in all processes or none: a signal may have reached only one."""
+        if trainer.strategy.reduce_boolean_decision(self.received is not None, all=False):
+            self.received = self.received or "a signal to another process"
+            trainer.should_stop = True

@@ -52,10 +52,13 @@ class Recorder(Callback):
         server: whose decisions are recorded.
         evaluator: whose figures are recorded.
         population: whose receipts are recorded.
+        writes: False in all processes of a run but one.
     """
 
-    def __init__(self, folder: Path, *, server: Server, evaluator: Evaluator, population: Population) -> None:
-        self.folder, self.server, self.evaluator = folder, server, evaluator
+    def __init__(
+        self, folder: Path, *, server: Server, evaluator: Evaluator, population: Population, writes: bool = True
+    ) -> None:
+        self.folder, self.server, self.evaluator, self.writes = folder, server, evaluator, writes
         self.poisoned = {receipt.client: receipt.images_changed for receipt in population.receipts}
         self.run: dict[str, Any] = {"status": "running", "git": git_state(), "versions": versions()}
         self.note(receipts=[asdict(receipt) for receipt in population.receipts])
@@ -88,12 +91,14 @@ class Recorder(Callback):
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
         self._write_run()
-        for name, columns in self._tables().items():
+        for name, columns in self._tables().items() if self.writes else ():
             keep_rows(self.folder / name, columns, pl_module.current_epoch, self.evaluator.is_due)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A round's rows."""
         assert isinstance(pl_module, Federation)
+        if not self.writes:
+            return
         self.recorded = pl_module.round
         with pl_module.profiler.profile("record"):
             round_row, client_rows = self.round_row(pl_module), self.client_rows(pl_module)
@@ -110,7 +115,7 @@ class Recorder(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """A run that broke off says so."""
         assert isinstance(pl_module, Federation)
-        if self.recorded < pl_module.round and (self.folder / "events.csv").exists():
+        if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
             self._append("events.csv", [asdict(event) for event in pl_module.events])
         self.close("failed", f"{type(exception).__name__}: {exception}")
 
@@ -205,7 +210,8 @@ class Recorder(Callback):
             csv.DictWriter(file, self._tables()[name], lineterminator="\n").writerows(rows)
 
     def _write_run(self) -> None:
-        write_json(self.folder / "run.json", self.run)
+        if self.writes:
+            write_json(self.folder / "run.json", self.run)
 
 
 def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[[int], bool]) -> None:

@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from fedgan.checks import check, check_int
 from fedgan.files import atomic_write
 
-OWN = ("resume", "fl.rounds", "trainer.max_epochs")  # what may be said beside resume=
+WHERE = ("trainer.devices", "trainer.num_nodes")
+OWN = ("resume", "fl.rounds", "trainer.max_epochs", *WHERE)  # what may be said beside resume=
 
 
 def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -36,6 +37,9 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if "fl.rounds" in typed:
         check_int("fl.rounds", cfg.fl.rounds, low=1)
         recorded.fl.rounds = recorded.trainer.max_epochs = cfg.fl.rounds
+    for key in WHERE:
+        if key in typed:
+            OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
     recorded.resume = str(folder)
     return recorded
 

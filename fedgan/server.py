@@ -68,6 +68,8 @@ class Server(Callback):
     ) -> None:
         """The server's part of a round, just before its optimizer steps (Procedure B of Algorithm 1)."""
         assert isinstance(pl_module, Federation)
+        if not trainer.is_global_zero:  # there are no updates here; the new generator comes from where they are
+            return
         # In the order of ids, so that the result does not depend on who came first.
         updates = sorted(pl_module.updates, key=lambda update: update.client_id)
         if pl_module.fine_tunes:  # alone: nobody to weigh

@@ -16,9 +16,12 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     Raises:
         ValueError: in one line.
     """
-    devices = settings.get("devices", 1)
-    listed = isinstance(devices, Sequence) and not isinstance(devices, str) and len(devices) == 1
-    check(devices == 1 or listed, "trainer.devices", "1, or a list of one device's number", devices)
+    devices, allowed = settings.get("devices", 1), "a number of at least 1, or a list of devices' numbers"
+    listed = isinstance(devices, Sequence) and not isinstance(devices, str)
+    numbers = list(devices) if listed else [devices]
+    counted = all(type(number) is int and number >= (0 if listed else 1) for number in numbers)
+    check(bool(numbers) and counted, "trainer.devices", allowed, devices)
+    check_int("trainer.num_nodes", settings.get("num_nodes", 1), low=1)
     epochs = settings.get("max_epochs", rounds)
     check(epochs == rounds, "trainer.max_epochs", f"fl.rounds={rounds}, which is what sets it", epochs)
     check_int("trainer.check_val_every_n_epoch", settings.get("check_val_every_n_epoch", 1), low=1)

@@ -21,7 +21,7 @@ from fedgan.resume import keep_settings, record_of, resumed_config
 from fedgan.settings import check_checkpoint, check_components, check_trainer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # Heavy imports are inside the functions, so that --help and a misspelt setting do not wait for torch.
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> float | None:
     """Train in Hydra's output folder; hand a sweeper the figure that ``objective`` names."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    check_same_folder(cfg, HydraConfig.get().overrides.hydra)
     if cfg.resume is not None:
         cfg, folder = resumed_config(cfg, HydraConfig.get().overrides.task), Path(str(cfg.resume)).expanduser()
     summary = finished_summary(cfg, folder)
@@ -37,6 +38,8 @@ def main(cfg: DictConfig) -> float | None:
         summary = train(cfg, folder)
     else:
         print(f"nothing to do: the run has its {summary['rounds']} rounds; fl.rounds=M extends it", file=sys.stderr)
+    if not summary:  # one of the processes that leave the record to the first
+        return None
     print(folder)
     figure: float | None = summary["metrics"].get(cfg.objective)
     if figure is None and cfg.objective is not None:
@@ -60,35 +63,42 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         folder: the run's folder; made if absent. With ``cfg.resume`` the run goes on from its newest checkpoint.
 
     Returns:
-        The summary, as it is written to ``folder/summary.json``.
+        The summary, as it is written to ``folder/summary.json``; empty in all processes of the run but the first.
 
     Raises:
         ValueError: in one line, on settings that contradict each other or the data.
         Interrupted: if a signal stopped the run; it can be resumed.
+        ConnectionError: if another process of the run has ended; it can be resumed.
     """
     from fedgan.checkpoint import latest_checkpoint
+    from fedgan.exchange import peers
     from fedgan.files import clear_leftovers
     from fedgan.interruption import Interruption
+    from fedgan.processes import count_processes, is_first
     from fedgan.release import save_generator
 
-    checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
-    if checkpoint is None:
-        open_folder(folder)
-        keep_settings(cfg, folder)
-    clear_leftovers(folder)
-
     check_settings(cfg)
+    first = is_first(count_processes(cfg.trainer))
+    checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
+    if first:
+        if checkpoint is None:
+            open_folder(folder)
+            keep_settings(cfg, folder)
+        clear_leftovers(folder)
+
     parts = build_parts(cfg, folder)
     federation, recorder = parts.federation, parts.recorder
     if checkpoint is not None:
         recorder.take_up(check_resumable(cfg, folder, checkpoint, parts.epilogue.rounds, describe(parts.splits)))
-        keep_settings(cfg, folder)
-    logger = build_logger(cfg, folder, parts.splits, record_of(folder).get("logger_version"))
-    recorder.note(logger_version=logger.version if logger else None)
+        if first:
+            keep_settings(cfg, folder)
+    logger = build_logger(cfg, folder, parts.splits, record_of(folder).get("logger_version")) if first else False
+    recorder.note(logger_version=logger.version if logger else None)  # type: ignore[union-attr]
     interruption = Interruption()
     trainer = build_trainer(cfg, folder, parts, [interruption], logger)
     try:
-        trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
+        with peers():
+            trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
     except BaseException:
         close_loggers(trainer, exit_code=1)
         raise
@@ -96,9 +106,23 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if federation.round < cfg.fl.rounds + parts.epilogue.rounds:
         recorder.close("interrupted", reason=interruption.received)
         raise Interrupted(f"stopped after {federation.round} rounds; go on with resume={folder}")
+    if not first:
+        return {}
 
     digest = save_generator(folder, federation.released, build_blueprint(cfg, parts.splits))
     return recorder.finish(federation, generator_sha256=digest)
+
+
+def check_same_folder(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a run over several machines whose processes would each name a folder of their own, by the time."""
+    from fedgan.processes import count_processes, launched_elsewhere
+
+    check_trainer(cfg.trainer, cfg.fl.rounds)
+    if count_processes(cfg.trainer) > 1 and launched_elsewhere() and cfg.resume is None:
+        named = any(override.startswith("hydra.run.dir=") for override in overrides)
+        check(
+            named, "hydra.run.dir", "given where several processes are started: one folder that all of them see", None
+        )
 
 
 def open_folder(folder: Path) -> None:

@@ -94,9 +94,10 @@ REFUSED = {
     "metrics=[frechet] metrics.frechet.classifier.steps=0": f"metrics.frechet.classifier.steps {WHOLE} 1; got 0",
     "metrics=[lpips] metrics.lpips.weights=7": "metrics.lpips.weights must be a file; got 7",
     # what Lightning is given
-    "trainer.devices=abc": "trainer.devices must be 1, or a list of one device's number; got 'abc'",
-    "trainer.devices=2": "trainer.devices must be 1, or a list of one device's number; got 2",
-    "trainer.devices=null": "trainer.devices must be 1, or a list of one device's number; got None",
+    "trainer.devices=abc": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 'abc'",
+    "trainer.devices=0": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 0",
+    "trainer.num_nodes=0": "trainer.num_nodes must be a whole number of at least 1; got 0",
+    "trainer.devices=null": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got None",
     "trainer.max_epochs=9": "trainer.max_epochs must be fl.rounds=2, which is what sets it; got 9",
     "trainer.check_val_every_n_epoch=0": f"trainer.check_val_every_n_epoch {WHOLE} 1; got 0",
     "trainer.log_every_n_steps=abc": f"trainer.log_every_n_steps {WHOLE} 0; got 'abc'",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from fedgan.build import build_defenses
 from fedgan.update import weighted_mean
@@ -31,6 +32,7 @@ def test_nothing_of_a_round_lies_on_the_host(model: tuple[str, ...], defense: st
     data = ("dataset.image_size=32", "dataset.train_per_class=16", "dataset.test_per_class=4", "fl.batch_size=8")
     cfg = configure(*data, *model, f"defense={defense}", "model.ema=0.5", tiny=False)
     federation = build(cfg, defenses=build_defenses(cfg)).to(META)
+    federation.clients.settle(META, PassThroughProfiler())
     client = federation.clients[0]
     images, labels = (part.to(META) for part in (federation.data[0].images, federation.data[0].labels))
     before = client.snapshot()

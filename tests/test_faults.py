@@ -146,7 +146,7 @@ def test_a_run_whose_updates_are_all_bad_stops_with_its_last_checkpoint(
     with pytest.raises(ValueError, match=rf"round 1 was tried 2 times and given up: 0 of 4 updates .* \({told}\)$"):
         train.train(configure("fl.rounds=3", "fl.max_retries=1"), tmp_path / "run")
     folder = tmp_path / "run"
-    assert [file.name for file in (folder / "checkpoints").iterdir()] == ["round_0000.ckpt"]
+    assert [file.name for file in (folder / "checkpoints").glob("*.ckpt")] == ["round_0000.ckpt"]
     assert json.loads((folder / "run.json").read_text())["status"] == "failed"
     assert not (folder / "generator.safetensors").exists()
     kinds = [event["kind"] for event in events(folder)]

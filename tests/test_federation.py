@@ -31,13 +31,14 @@ def build(
     attack: Attack | None = None,
     defenses: dict[str, Defense] | None = None,
     server_images: ImageSet | None = None,
+    folder: Path | None = None,
 ) -> Federation:
     from hydra.utils import instantiate
 
     splits = instantiate(cfg.dataset).load()
     attack = attack or instantiate(cfg.attack)
     population = populate(splits.train, attack, cfg.fl.num_clients, cfg.seed)
-    return build_federation(cfg, splits, population, attack, defenses or {}, server_images)
+    return build_federation(cfg, splits, population, attack, defenses or {}, server_images, folder)
 
 
 def fit(
@@ -284,21 +285,19 @@ def test_released_generator_is_an_average_that_keeps_less_at_first(configure: Co
 
 
 def test_checkpoint_holds_what_clients_keep(configure: Configure, tmp_path: Path) -> None:
-    federation = build(configure())
+    federation = build(configure(), folder=tmp_path)
     trainer = fit(federation, tmp_path)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
-    other = build(configure("seed=9"))
+    other = build(configure("seed=9"), folder=tmp_path)
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
     other.load_state_dict(checkpoint["state_dict"])
     other.on_load_checkpoint(checkpoint)
-    other.on_train_start()
     for mine, theirs in zip(federation.clients, other.clients, strict=True):
         assert state_hash(mine.discriminator.state_dict()) == state_hash(theirs.discriminator.state_dict())
         for kind in ("optimizer_g", "optimizer_d"):
             mine_state, their_state = (getattr(c, kind).state_dict()["state"] for c in (mine, theirs))
             assert all(torch.equal(mine_state[k]["exp_avg"], their_state[k]["exp_avg"]) for k in mine_state)
-    other.train_client(0)
-    other.on_train_start()  # of a second fit: what was resumed is resumed once
+    other.clients[0].train_locally(other.data[0], epochs=1, batch_size=8, rng=torch.Generator())
     steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in other.clients]
     assert steps == [6, 4, 4, 4]
 

@@ -24,7 +24,7 @@ def run_one(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     benchmark: Benchmark = instantiate(cfg.benchmark)
     rows = benchmark.measure(folder)
-    name = HydraConfig.get().runtime.choices.benchmark
+    name = HydraConfig.get().runtime.choices["benchmark"]
     report(benchmark, rows, folder / f"{name}.csv")
     threads = torch.get_num_threads()
     machine = {"cpu": cpu_name(), "threads": threads, "gpu": torch.cuda.is_available() and torch.cuda.get_device_name()}

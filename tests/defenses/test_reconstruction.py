@@ -92,7 +92,7 @@ def test_the_record_goes_on_like_a_rounds(run_of: Callable[..., Path]) -> None:
     assert sorted(file.name for file in (run / "samples").iterdir()) == ["round_0001.png", "round_0004.png"]
     checkpoint = torch.load(run / "checkpoints" / "round_0004.ckpt", weights_only=True)
     assert (checkpoint["epoch"], checkpoint["global_step"]) == (4, 5)
-    assert len(checkpoint["client_optimizers"]) == 5
+    assert checkpoint["clients"] == {0: 1, 1: 1, 2: 1, 3: 1, 4: 4}  # the server's own has gone on alone
 
 
 def test_it_changes_the_generator_that_is_released_and_nothing_before(run_of: Callable[..., Path]) -> None:

@@ -1,0 +1,165 @@
+"""One federation over several processes: the same bits, and nothing lost when one of them ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from fedgan import exchange, train
+from fedgan.exchange import _pack_updates, _unpack_updates
+from fedgan.faults import Event
+from fedgan.federation import Federation
+from fedgan.processes import FolderLauncher, count_processes
+from fedgan.update import ClientUpdate
+from tests.conftest import TINY
+from tests.test_resume import outcome
+
+Configure = Callable[..., DictConfig]
+FIVE = ("fl.num_clients=5", "fl.rounds=3", "fl.batch_size=4", "defense=feddetect", "defense.feddetect.warmup=0")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_each(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sums are split over threads: the same bits need the same number of them."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Those that a run starts beside this one."""
+    started: list[subprocess.Popen[bytes]] = []
+    original = FolderLauncher._call_children_scripts
+
+    def call(self: FolderLauncher) -> None:
+        original(self)
+        started.extend(self.procs)
+
+    monkeypatch.setattr(FolderLauncher, "_call_children_scripts", call)
+    return started
+
+
+def test_the_same_bits_with_one_process_two_and_three(
+    configure: Configure, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    """Three rounds at once in one; two in two and, resumed, the last in three."""
+    train.train(configure(*FIVE), tmp_path / "one")
+    run = tmp_path / "several"
+    environment = dict(os.environ)
+    train.train(configure(*FIVE, "fl.rounds=2", "trainer.devices=2"), run)
+    assert [process.wait(60) for process in processes] == [0]
+    assert not torch.distributed.is_initialized()
+    added = os.environ.keys() - environment.keys()
+    assert not added & {"LOCAL_RANK", "WORLD_SIZE", "NODE_RANK"}, "the next run of a sweep would take them for its own"
+    cfg = configure(*FIVE, "trainer.devices=3", f"resume={run}")
+    train.train(cfg, run)
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert results(run) == results(tmp_path / "one")
+
+
+def test_one_process_is_killed(
+    configure: Configure,
+    tmp_path: Path,
+    processes: list[subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train.train(configure(*FIVE), tmp_path / "one")
+    original = Federation.training_step
+
+    def training_step(self: Federation, batch: list[int], batch_idx: int) -> None:
+        if self.round == 1:
+            processes[0].kill()
+        original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Federation, "training_step", training_step)
+    run = tmp_path / "run"
+    with pytest.raises(ConnectionError, match="another process of this run has ended"):
+        train.train(configure(*FIVE, "trainer.devices=2"), run)
+    assert json.loads((run / "run.json").read_text())["status"] == "failed"
+    assert not torch.distributed.is_initialized()
+    monkeypatch.undo()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    train.train(configure(*FIVE, "trainer.devices=1", f"resume={run}"), run)
+    assert results(run) == results(tmp_path / "one")
+
+
+def test_a_signal_to_the_first_process_stops_them_all_after_the_round(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = [*TINY, *FIVE, "fl.rounds=500", "trainer.devices=2", f"hydra.run.dir={run}"]
+    process = subprocess.Popen([sys.executable, "-m", "fedgan.train", *settings], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: (run / "checkpoints" / "clients").exists() and any((run / "checkpoints").glob("round_*")))
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert said.count("stopping after this round") == 1
+    assert json.loads((run / "run.json").read_text())["reason"] == "SIGTERM"
+
+
+def test_two_machines(tmp_path: Path) -> None:
+    """As a user starts it on each of them, with Lightning's own variables; here both are this one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    run = tmp_path / "run"
+    settings = [*TINY, *FIVE, "trainer.num_nodes=2"]
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-m", "fedgan.train", *settings]
+    refused = subprocess.run(
+        command, env={**environment, "NODE_RANK": "1"}, capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert refused.returncode == 1
+    assert "hydra.run.dir must be given where several processes are started" in refused.stderr
+    both = [
+        subprocess.Popen([*command, f"hydra.run.dir={run}"], env={**environment, "NODE_RANK": rank}, cwd=tmp_path)
+        for rank in ("0", "1")
+    ]
+    assert [process.wait(240) for process in both] == [0, 0]
+    alone = tmp_path / "alone"
+    subprocess.run([sys.executable, "-m", "fedgan.train", *TINY, *FIVE, f"hydra.run.dir={alone}"], check=True)
+    assert results(run) == results(alone)
+
+
+def test_updates_and_events_arrive_as_they_were_sent() -> None:
+    state = {"w": torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last), "n": torch.tensor(7)}
+    update = ClientUpdate(12, 40, state, {"loss_g": 0.1, "loss_d": 1e-300})
+    event = Event(3, 2, "late", "5.0 s", "left out of this round")
+    (arrived,), events = _unpack_updates(_pack_updates([update], [event]))
+    assert (arrived.client_id, arrived.num_examples, arrived.metrics) == (12, 40, update.metrics)
+    assert arrived.state.keys() == state.keys()
+    assert all(torch.equal(arrived.state[name], state[name]) for name in state)
+    assert events == [event]
+    assert _unpack_updates(_pack_updates([], [])) == ([], [])
+
+
+def test_an_error_that_is_no_disconnection_keeps_its_name() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), exchange.peers():
+        raise RuntimeError("shapes differ")
+
+
+@pytest.mark.parametrize(("settings", "count"), [({}, 1), ({"devices": 3}, 3), ({"devices": [1], "num_nodes": 4}, 4)])
+def test_processes_are_counted(settings: dict[str, object], count: int) -> None:
+    assert count_processes(settings) == count
+
+
+def results(run: Path) -> dict[str, object]:
+    """All that the exactness contract is about; how many processes there were is no part of it."""
+    return {name: part for name, part in outcome(run).items() if name != "config"}
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
