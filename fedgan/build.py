@@ -181,6 +181,7 @@ def build_federation(
         local_epochs=cfg.fl.local_epochs,
         batch_size=cfg.fl.batch_size,
         clients_per_round=cfg.fl.clients_per_round,
+        engine=cfg.fl.engine,
         tolerance=Tolerance(**{field.name: cfg.fl[field.name] for field in fields(Tolerance)}),
         fine_tuning=None if server_images is None else FineTuning(server_images, start=cfg.fl.rounds),
         ema=cfg.model.ema,

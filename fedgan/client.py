@@ -11,10 +11,13 @@ from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from torch import Tensor
 from torch.nn import functional as F
 
+from fedgan.checks import check_choice
 from fedgan.data import ImageSet, to_float
 from fedgan.models.base import Generator
 from fedgan.recipe import Recipe
 from fedgan.rng import keyed_generator
+
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -59,10 +62,15 @@ class GANClient(LightningModule):
     baseline: ``Trainer.fit(client, loader)`` with batches of (uint8 images, labels).
 
     Args:
-        generator: (z, labels, noise generator) to images in [-1, 1].
+        generator: (z, labels, noise) to images in [-1, 1].
         recipe: its discriminator, (images, labels) to logits, which becomes the client's own; loss and optimizers.
         transform_batch: what the real images go through before the step (a defence may set it).
+        compile_mode: of ``torch.compile`` for both networks, one of COMPILE_MODES (``reduce-overhead`` is CUDA
+            graphs); None for none.
         seed: of the latents when the module trains alone.
+
+    Raises:
+        ValueError: for another ``compile_mode``.
     """
 
     def __init__(
@@ -71,16 +79,21 @@ class GANClient(LightningModule):
         generator: Generator,
         recipe: Recipe,
         transform_batch: Transform = keep,
+        compile_mode: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.generator, self.discriminator, self.loss = generator, recipe.discriminator, recipe.loss
-        self.transform_batch = transform_batch
+        self.transform_batch, self.compiled = transform_batch, compile_mode is not None
         self.seed = seed
         self.profiler: Profiler = PassThroughProfiler()
         self.optimizer_g = recipe.optimizer_g(generator.parameters())
         self.optimizer_d = recipe.optimizer_d(recipe.discriminator.parameters())
+        if compile_mode is not None:
+            check_choice("model.compile", compile_mode, COMPILE_MODES)
+            for network in (self.generator, self.discriminator):
+                network.compile(mode=compile_mode)  # in place: the names of the weights stay
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The client's own optimizers: their moments live as long as the run."""
@@ -146,6 +159,8 @@ class GANClient(LightningModule):
             Detached scalars: loss_d, loss_g and loss_g_saturating (Eq. 6).
         """
         optimizer_g, optimizer_d = optimizers or (self.optimizer_g, self.optimizer_d)
+        if self.compiled:
+            torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs hold may be overwritten
         with self.profiler.profile("data"):
             real = self.transform_batch(to_float(images), rng).contiguous(memory_format=torch.channels_last)
         with self.profiler.profile("D step"):
@@ -167,7 +182,8 @@ class GANClient(LightningModule):
         real_logits = self.discriminator(real, labels)
         fake_logits = self.discriminator(fake, labels)
         loss = self.loss.discriminator(real_logits, fake_logits)
-        penalty = self.loss.penalty(lambda images: self.discriminator(images, labels), real, fake, rng)
+        # By forward, which is never compiled: a penalty differentiates twice, and compiled code cannot be.
+        penalty = self.loss.penalty(lambda images: self.discriminator.forward(images, labels), real, fake, rng)
         if penalty is not None:
             loss = loss + penalty
         descend(loss, optimizer)
@@ -183,7 +199,7 @@ class GANClient(LightningModule):
 
     def _generate(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         z = torch.randn(len(labels), self.generator.z_dim, generator=rng, device=labels.device)
-        fake: Tensor = self.generator(z, labels, noise=rng)
+        fake: Tensor = self.generator(z, labels, self.generator.draw_noise(len(labels), rng))
         return fake
 
 

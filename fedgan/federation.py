@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from fedgan import exchange
 from fedgan.attacks.base import Attack
-from fedgan.checks import check, check_int, check_number
+from fedgan.checks import check, check_choice, check_int, check_number
+from fedgan.client import GANClient
 from fedgan.clients import Clients
 from fedgan.data import ImageSet, to_uint8
 from fedgan.faults import DIVERGING, Event, Tolerance, fault_of
@@ -23,6 +24,7 @@ from fedgan.models.base import Generator
 from fedgan.recipe import OptimizerFactory, check_optimizer
 from fedgan.rng import keyed_generator
 from fedgan.update import ClientUpdate, State
+from fedgan.vectorised import train_together
 
 
 class Participants(Dataset[list[int]]):
@@ -76,6 +78,7 @@ class Federation(LightningModule):
         local_epochs: local epochs a round.
         batch_size: images a local step; no client may have fewer.
         clients_per_round: how many take part in a round; None for all.
+        engine: serial trains one client after the other; vectorized all of a round at once, equal but for rounding.
         tolerance: how many clients a round may lose.
         fine_tuning: what comes after the federation's rounds; None for nothing.
         ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
@@ -95,6 +98,7 @@ class Federation(LightningModule):
         local_epochs: int = 1,
         batch_size: int = 32,
         clients_per_round: int | None = None,
+        engine: str = "serial",
         tolerance: Tolerance | None = None,
         fine_tuning: FineTuning | None = None,
         ema: float = 0.0,
@@ -113,7 +117,7 @@ class Federation(LightningModule):
             self.data.append(fine_tuning.data)
         assert len(clients) == len(self.data), (len(clients), len(self.data))
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
-        self.tolerance = tolerance or Tolerance()
+        self.engine, self.tolerance = engine, tolerance or Tolerance()
         self._check()
         self.updates: list[ClientUpdate] = []
         self.events: list[Event] = []  # of this round
@@ -125,6 +129,10 @@ class Federation(LightningModule):
         check_optimizer("fl.server_optimizer", self.server_optimizer)
         check_int("fl.local_epochs", self.local_epochs, low=1)
         check_int("fl.clients_per_round", self.clients_per_round, low=1, high=self.num_clients)
+        check_choice("fl.engine", self.engine, ("serial", "vectorized"))
+        timed = self.engine == "serial" or self.tolerance.straggler_timeout is None
+        allowed = "null with fl.engine=vectorized, where no client has a time of its own"
+        check(timed, "fl.straggler_timeout", allowed, self.tolerance.straggler_timeout)
         check_int("fl.min_clients", self.tolerance.min_clients, low=1, high=self.clients_per_round)
         check_number("model.ema", self.ema, low=0.0, high=1.0, high_allowed=False)
         fewest = min(len(images) for images in self.data)
@@ -207,7 +215,8 @@ class Federation(LightningModule):
         for attempt in range(self.tolerance.max_retries + 1):
             earlier, self.events = self.events, []
             before = {i: self.clients[i].snapshot() for i in exchange.own(ids)}
-            trained = [u for i in before if (u := self._try_client(i, attempt, before[i])) is not None]
+            groups = [[i] for i in before] if self.engine == "serial" else [list(before)]
+            trained = [update for group in groups for update in self._try(group, attempt, before)]
             updates, events = exchange.gather_updates(trained, self.events)
             self.events = [*earlier, *events]
             count = exchange.share_fact(len(updates))
@@ -221,33 +230,43 @@ class Federation(LightningModule):
         told = "; ".join(str(event) for event in events)
         raise ValueError(f"round {self.round} was tried {attempt + 1} times and given up: {found} ({told})")
 
-    def _try_client(self, client_id: int, attempt: int, before: dict[str, Any]) -> ClientUpdate | None:
-        if not self.fine_tunes and self._drops_out(client_id, attempt):
-            self._tell(client_id, "dropped_out", f"fl.dropout={self.tolerance.dropout}", "left out of this round")
-            return None
+    def _try(self, ids: Sequence[int], attempt: int, before: Mapping[int, dict[str, Any]]) -> list[ClientUpdate]:
+        """The updates of clients that are trained together; what goes wrong with one is told, and it is left out."""
+        answering = [i for i in ids if not self._drops_out(i, attempt)]
         start = time.perf_counter()
         try:
-            update = self.train_client(client_id, attempt)
+            updates = self.train_clients(answering, attempt)
         except torch.OutOfMemoryError as error:
             lower = "fl.batch_size, dataset.image_size or the widths in model.*"
             raise ValueError(f"the device is out of memory: lower {lower} ({error})") from error
         except Exception as error:  # whatever goes wrong with one client is no reason to lose the others' round
-            self.clients[client_id].restore(before)
-            self._tell(client_id, "raised", f"{type(error).__name__}: {error}", "left out; its state is put back")
-            return None
-        seconds, timeout = time.perf_counter() - start, self.tolerance.straggler_timeout
+            for i in answering:
+                self.clients[i].restore(before[i])
+                self._tell(i, "raised", f"{type(error).__name__}: {error}", "left out; its state is put back")
+            return []
+        seconds = time.perf_counter() - start
+        return [update for update in updates if self._is_good(update, seconds, before[update.client_id])]
+
+    def _is_good(self, update: ClientUpdate, seconds: float, before: dict[str, Any]) -> bool:
+        timeout = self.tolerance.straggler_timeout
         if timeout is not None and seconds > timeout:
-            self._tell(client_id, "late", f"{seconds:.1f} s, fl.straggler_timeout={timeout}", "left out of this round")
-            return None
+            late = f"{seconds:.1f} s, fl.straggler_timeout={timeout}"
+            self._tell(update.client_id, "late", late, "left out of this round")
+            return False
         if fault := fault_of(update, self.generator.state_dict()):
-            self.clients[client_id].restore(before)
-            self._tell(client_id, "bad_update", fault, "left out; its state is put back")
-            return None
-        return update
+            self.clients[update.client_id].restore(before)
+            self._tell(update.client_id, "bad_update", fault, "left out; its state is put back")
+            return False
+        return True
 
     def _drops_out(self, client_id: int, attempt: int) -> bool:
+        if self.fine_tunes:  # nobody to be lost
+            return False
         draw = torch.rand(1, generator=keyed_generator(self.seed, "dropout", client_id, self.round, attempt))
-        return float(draw) < self.tolerance.dropout
+        if float(draw) >= self.tolerance.dropout:
+            return False
+        self._tell(client_id, "dropped_out", f"fl.dropout={self.tolerance.dropout}", "left out of this round")
+        return True
 
     def _watch_losses(self) -> None:
         for update in self.updates:
@@ -260,28 +279,49 @@ class Federation(LightningModule):
     def _tell(self, client_id: int | None, kind: str, detail: str, action: str) -> None:
         self.events.append(Event(self.round, client_id, kind, " ".join(detail.split()), action))
 
-    def train_client(self, client_id: int, attempt: int = 0) -> ClientUpdate:
-        """Send G_server to a client, have it train, and take its update (as its attacker sends it).
+    def train_clients(self, ids: Sequence[int], attempt: int = 0) -> list[ClientUpdate]:
+        """``train_client`` for each of them; several are trained together."""
+        if len(ids) < 2:
+            return [self.train_client(i, attempt) for i in ids]
+        metrics = train_together(
+            [self._sent_out(i) for i in ids],
+            [self.data[i] for i in ids],
+            epochs=self.local_epochs,
+            batch_size=self.batch_size,
+            rngs=[self._stream(i, attempt) for i in ids],
+            on_step=lambda place: self.on_local_step(ids[place]),
+        )
+        return [self._sent_back(i, own) for i, own in zip(ids, metrics, strict=True)]
 
-        A round that is repeated has other random streams: the same would end the same.
-        """
-        again = ("attempt", attempt) if attempt else ()
-        client = self.clients[client_id]
-        self.clients.changed(client_id, self.round)
-        client.generator.load_state_dict(self.generator.state_dict())
-        metrics = client.train_locally(
+    def train_client(self, client_id: int, attempt: int = 0) -> ClientUpdate:
+        """Send G_server to a client, have it train, and take its update (as its attacker sends it)."""
+        metrics = self._sent_out(client_id).train_locally(
             self.data[client_id],
             epochs=self.epochs_of(client_id),
             batch_size=self.batch_size,
-            rng=keyed_generator(self.seed, "client", client_id, "round", self.round, *again, device=self.device),
+            rng=self._stream(client_id, attempt),
             on_step=partial(self.on_local_step, client_id),
         )
-        state = {name: tensor.detach() for name, tensor in client.generator.state_dict().items()}
+        return self._sent_back(client_id, metrics)
+
+    def _sent_out(self, client_id: int) -> GANClient:
+        client = self.clients[client_id]
+        self.clients.changed(client_id, self.round)
+        client.generator.load_state_dict(self.generator.state_dict())
+        return client
+
+    def _sent_back(self, client_id: int, metrics: dict[str, float]) -> ClientUpdate:
+        state = {name: tensor.detach() for name, tensor in self.clients[client_id].generator.state_dict().items()}
         update = ClientUpdate(client_id, len(self.data[client_id]), state, metrics)
-        if client_id in self.malicious:
-            rng = keyed_generator(self.seed, "corrupt", client_id, "round", self.round, device=self.device)
-            update = self.attack.corrupt(update, rng)
-        return update
+        if client_id not in self.malicious:
+            return update
+        rng = keyed_generator(self.seed, "corrupt", client_id, "round", self.round, device=self.device)
+        return self.attack.corrupt(update, rng)
+
+    def _stream(self, client_id: int, attempt: int) -> torch.Generator:
+        """A round that is repeated has other random streams: the same would end the same."""
+        again = ("attempt", attempt) if attempt else ()
+        return keyed_generator(self.seed, "client", client_id, "round", self.round, *again, device=self.device)
 
     def replace(self, state: State) -> None:
         """Take ``state`` over as it is, and leave the server's optimizer nothing to do."""

@@ -53,6 +53,8 @@ REFUSED = {
     "fl.local_epochs=0": f"fl.local_epochs {WHOLE} 1; got 0",
     "fl.batch_size=abc": f"fl.batch_size {WHOLE} 1; got 'abc'",
     "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4; got 5",
+    "fl.engine=parallel": "fl.engine must be one of serial, vectorized; got 'parallel'",
+    "fl.engine=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with fl.engine=vectorized",
     "fl.dropout=1": "fl.dropout must be a number in [0, 1); got 1",
     "fl.straggler_timeout=soon": "fl.straggler_timeout must be a number in (0, 1e+09]; got 'soon'",
     "fl.min_clients=9": "fl.min_clients must be a whole number from 1 to 4; got 9",

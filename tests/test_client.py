@@ -1,7 +1,7 @@
 """The local step, by hand and under a Trainer of its own."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Scalar(Generator):
         self.z_dim = 1
         self.theta = nn.Parameter(torch.tensor(0.5))
 
-    def forward(self, z: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         return self.theta.expand(len(z), 1, 1, 1)
 
 

@@ -107,28 +107,83 @@ def test_a_signal_to_the_first_process_stops_them_all_after_the_round(tmp_path: 
     assert json.loads((run / "run.json").read_text())["reason"] == "SIGTERM"
 
 
+def command(*settings: str) -> list[str]:
+    return [sys.executable, "-m", "fedgan.train", *TINY, *FIVE, *settings]
+
+
 def test_two_machines(tmp_path: Path) -> None:
     """As a user starts it on each of them, with Lightning's own variables; here both are this one."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     run = tmp_path / "run"
-    settings = [*TINY, *FIVE, "trainer.num_nodes=2"]
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, "-m", "fedgan.train", *settings]
-    refused = subprocess.run(
-        command, env={**environment, "NODE_RANK": "1"}, capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    second = {**environment, "NODE_RANK": "1"}
+    alone = command("trainer.num_nodes=2")
+    refused = subprocess.run(alone, env=second, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert refused.returncode == 1
     assert "hydra.run.dir must be given where several processes are started" in refused.stderr
     both = [
-        subprocess.Popen([*command, f"hydra.run.dir={run}"], env={**environment, "NODE_RANK": rank}, cwd=tmp_path)
+        subprocess.Popen(command("trainer.num_nodes=2", f"hydra.run.dir={run}"), env={**environment, "NODE_RANK": rank})
         for rank in ("0", "1")
     ]
     assert [process.wait(240) for process in both] == [0, 0]
-    alone = tmp_path / "alone"
-    subprocess.run([sys.executable, "-m", "fedgan.train", *TINY, *FIVE, f"hydra.run.dir={alone}"], check=True)
-    assert results(run) == results(alone)
+    subprocess.run(command(f"hydra.run.dir={tmp_path / 'alone'}"), check=True)
+    assert results(run) == results(tmp_path / "alone")
+
+
+@pytest.fixture
+def networks() -> Iterator[tuple[str, str]]:
+    """Two network namespaces joined by a cable: as near to two machines as one machine comes."""
+    names = tuple(f"fedgan{os.getpid()}{end}" for end in "ab")
+    cables = tuple(f"fg{os.getpid() % 10**6}{end}" for end in "ab")
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        try:
+            for name in names:
+                ip("netns", "add", name)
+            ip("link", "add", cables[0], "type", "veth", "peer", "name", cables[1])
+            for number, (name, cable) in enumerate(zip(names, cables, strict=True), start=1):
+                ip("link", "set", cable, "netns", name, "name", "cable0")
+                ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "cable0")
+                for device in ("cable0", "lo"):
+                    ip("-n", name, "link", "set", device, "up")
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no network namespaces here: {error}")
+        yield names  # type: ignore[misc]
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+@pytest.mark.slow
+def test_two_machines_that_share_a_cable_and_a_folder(tmp_path: Path, networks: tuple[str, str]) -> None:
+    """One of them is cut off in the middle; the other stops, and the run goes on alone, to the same bits."""
+    run = tmp_path / "run"
+    environment = {**os.environ, "MASTER_ADDR": "10.77.0.1", "MASTER_PORT": "29533", "GLOO_SOCKET_IFNAME": "cable0"}
+    both = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", name, *command("fl.rounds=40", "trainer.num_nodes=2", f"hydra.run.dir={run}")],
+            env={**environment, "NODE_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank, name in enumerate(networks)
+    ]
+    wait_for(lambda: any((run / "checkpoints").glob("round_*")))
+    both[1].kill()
+    _, said = both[0].communicate(timeout=120)
+    assert both[0].returncode == 1
+    assert "another process of this run has ended" in said
+    ended = json.loads((run / "run.json").read_text())
+    assert ended["status"] == "failed"
+    resumed = [sys.executable, "-m", "fedgan.train", f"resume={run}", "trainer.num_nodes=1"]
+    subprocess.run(resumed, check=True)
+    subprocess.run(command("fl.rounds=40", f"hydra.run.dir={tmp_path / 'alone'}"), check=True)
+    assert results(run) == results(tmp_path / "alone")
 
 
 def test_updates_and_events_arrive_as_they_were_sent() -> None:

@@ -1,6 +1,7 @@
 """What the federation expects of a generator, and the sizes that generators and discriminators are made for."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +31,19 @@ class Generator(nn.Module, ABC):
     z_dim: int
 
     @abstractmethod
-    def forward(self, z: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Images, (B, C, H, W), nominally in [-1, 1].
 
         Args:
             z: standard normal, (B, z_dim).
             labels: int64, (B,).
-            noise: what noise inputs are drawn from in training; None for sampling, where an image must depend on
-                its z and label alone.
+            noise: what ``draw_noise`` drew, in training; None for sampling, where an image must depend on its z
+                and label alone.
         """
+
+    def draw_noise(self, batch_size: int, rng: torch.Generator) -> Sequence[Tensor]:
+        """The noise inputs of one training batch, on the generator's device; none in most generators.
+
+        They are an input, as z is, so that ``forward`` draws nothing and can be compiled or mapped over clients.
+        """
+        return ()

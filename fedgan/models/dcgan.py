@@ -3,6 +3,7 @@
 Radford et al. 2016 (DCGAN), Mirza & Osindero 2014 (conditional GAN), Miyato & Koyama 2018 (projection).
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -102,10 +103,10 @@ class DCGANGenerator(Generator):
         self.layers = nn.Sequential(*layers)
         self.apply(_init_dcgan)
 
-    def forward(self, z: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Images in [-1, 1], (B, C, H, W), from ``z``, (B, z_dim), and ``labels``, (B,).
 
-        ``noise`` is for generators that draw noise in their layers; this one draws none.
+        ``noise`` is for generators that have noise inputs; this one has none.
         """
         code = torch.cat([z, self.label(labels)], dim=1)  # (B, 2 z_dim)
         images: Tensor = self.layers(code[:, :, None, None])

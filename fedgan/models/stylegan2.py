@@ -8,6 +8,7 @@ Left out on purpose: truncation, and with it the moving average of w, a buffer t
 clients; style mixing and path length regularisation, which belong to NVlabs' training recipe; half precision.
 """
 
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import sqrt
 
@@ -119,7 +120,8 @@ class Mapping(nn.Module):
 class StyledConv(nn.Module):
     """Modulated 3 x 3 convolution, demodulation, noise, bias and leaky ReLU ([A], figure 2d).
 
-    Maps (B, I, H, W) and w (B, w_dim) to (B, O, size, size), where `size` is H, or 2H with `up`.
+    Maps (B, I, H, W), w (B, w_dim) and a noise image that all maps share, (B, 1, size, size) or (size, size), to
+    (B, O, size, size), where `size` is H, or 2H with `up`.
     """
 
     noise_const: Tensor
@@ -133,20 +135,14 @@ class StyledConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.randn(size, size))
 
-    def forward(self, x: Tensor, w: Tensor, noise: torch.Generator | None) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
         style = self.affine(w)
         x = modulated_conv(x, self.weight, style, up=self.up)
         # A leaky ReLU commutes with a positive factor: its gain goes on small tensors, not on the maps.
         gain = demodulation(self.weight, style) * LRELU_GAIN
         x = torch.addcmul((self.bias * LRELU_GAIN)[:, None, None], x, gain[:, :, None, None])
-        x = x + self._noise(x, noise) * (self.noise_strength * LRELU_GAIN)
+        x = x + noise * (self.noise_strength * LRELU_GAIN)
         return F.leaky_relu(x, LRELU_SLOPE, inplace=True)
-
-    def _noise(self, x: Tensor, noise: torch.Generator | None) -> Tensor:
-        """The noise image all maps share: fresh per sample (B, 1, H, W), or the stored one (H, W)."""
-        if noise is None:
-            return self.noise_const
-        return torch.randn(x.shape[0], 1, *x.shape[2:], generator=noise, device=x.device, dtype=x.dtype)
 
 
 class ToImage(nn.Module):
@@ -184,12 +180,10 @@ class Block(nn.Module):
         self.conv1 = StyledConv(in_channels=out_channels, out_channels=out_channels, w_dim=w_dim, size=size, up=False)
         self.to_image = ToImage(in_channels=out_channels, channels=channels, w_dim=w_dim)
 
-    def forward(
-        self, x: Tensor, image: Tensor | None, w: Tensor, noise: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, image: Tensor | None, w: Tensor, noise: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
         if self.conv0 is not None:
-            x = self.conv0(x, w, noise)
-        x = self.conv1(x, w, noise)
+            x = self.conv0(x, w, next(noise))
+        x = self.conv1(x, w, next(noise))
         y = self.to_image(x, w)
         return x, y if image is None else upsample(image) + y
 
@@ -214,7 +208,7 @@ class StyleGAN2Generator(Generator):
     Example:
         >>> generator = StyleGAN2Generator(num_classes=2, channels=3, image_size=32, channel_base=256)
         >>> z, labels = torch.randn(4, generator.z_dim), torch.tensor([0, 1, 0, 1])
-        >>> generator(z, labels, noise=torch.Generator().manual_seed(0)).shape
+        >>> generator(z, labels, generator.draw_noise(4, torch.Generator().manual_seed(0))).shape
         torch.Size([4, 3, 32, 32])
     """
 
@@ -247,18 +241,28 @@ class StyleGAN2Generator(Generator):
             for i, o, size in zip([None, *widths[:-1]], widths, sizes, strict=True)
         )
 
-    def forward(self, z: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
+    def draw_noise(self, batch_size: int, rng: torch.Generator) -> list[Tensor]:
+        """One noise image per sample and styled convolution: (B, 1, size, size), in the order of the layers."""
+        about = [(image.shape, image.device) for image in self._stored_noise()]
+        return [torch.randn(batch_size, 1, *shape, generator=rng, device=device) for shape, device in about]
+
+    def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Images (B, C, H, W) for latents `z` (B, z_dim) and int64 `labels` (B,) in [0, num_classes).
 
-        The output is unbounded, as in StyleGAN2; nominally it lies in [-1, 1]. `noise`, a generator on the
-        device of `z`, draws every noise input (training). Without it the stored noise is used
-        (sampling), and an image depends on its z and label alone.
+        The output is unbounded, as in StyleGAN2; nominally it lies in [-1, 1]. Without the `noise` of
+        `draw_noise` (training) the stored noise is used (sampling), and an image depends on its z and label alone.
         """
         w = self.mapping(z, labels)
         # Channels last carries through all blocks; it makes the FIR filter several times as fast on a CPU.
-        x = self.const.expand(z.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        # Permuted, because vmap knows no memory formats.
+        x = self.const.permute(1, 2, 0).expand(z.shape[0], -1, -1, -1).contiguous().permute(0, 3, 1, 2)
         image: Tensor | None = None
+        images = iter(self._stored_noise() if noise is None else noise)
         for block in self.blocks:
-            x, image = block(x, image, w, noise)
+            x, image = block(x, image, w, images)
         assert image is not None
         return image.contiguous()
+
+    def _stored_noise(self) -> list[Tensor]:
+        convs = [conv for block in self.blocks for conv in (block.conv0, block.conv1) if conv is not None]
+        return [conv.noise_const for conv in convs]

@@ -118,15 +118,21 @@ def test_paper_configuration_has_nvlabs_parameter_count() -> None:
 
 def test_noise_follows_its_generator() -> None:
     generator, (z, labels) = small(), inputs()
-    first, again, other = (generator(z, labels, seeded(seed)) for seed in (0, 0, 1))
+    first, again, other = (generator(z, labels, generator.draw_noise(4, seeded(seed))) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert (first - other).abs().max() > 1e-2
     assert (first - generator(z, labels)).abs().max() > 1e-2
 
 
+def test_every_styled_convolution_has_its_noise() -> None:
+    sizes = [(3, 1, size, size) for size in (4, 8, 8, 16, 16, 32, 32)]
+    assert [noise.shape for noise in small().draw_noise(3, seeded(0))] == sizes
+
+
 def test_noise_differs_between_samples_and_layers() -> None:
     generator, (z, labels) = small(), inputs(1)
-    images = generator(z.expand(2, -1), labels.expand(2), seeded(0))
+    noise = generator.draw_noise(2, seeded(0))
+    images = generator(z.expand(2, -1), labels.expand(2), noise)
     assert (images[0] - images[1]).abs().max() > 1e-2
 
 
@@ -134,7 +140,7 @@ def test_noise_differs_between_samples_and_layers() -> None:
 def test_forward_leaves_ambient_randomness_alone(seed: int | None) -> None:
     generator = small()
     before = torch.get_rng_state()
-    generator(*inputs(), None if seed is None else seeded(seed))
+    generator(*inputs(), None if seed is None else generator.draw_noise(4, seeded(seed)))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -156,7 +162,8 @@ def test_label_matters() -> None:
 @pytest.mark.parametrize("seed", [None, 0])
 def test_gradients_reach_every_parameter(seed: int | None) -> None:
     generator = small()
-    generator(*inputs(), None if seed is None else seeded(seed)).square().mean().backward()
+    noise = None if seed is None else generator.draw_noise(4, seeded(seed))
+    generator(*inputs(), noise).square().mean().backward()
     dead = [n for n, p in generator.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert dead == []
 

@@ -1,0 +1,137 @@
+"""Clients trained together against clients trained one after the other, which is the oracle."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from fedgan import train
+from fedgan.build import build_defenses
+from fedgan.data import to_float
+from fedgan.federation import Federation
+from fedgan.vectorised import Stack, stacked
+from tests.test_faults import events, sabotage, spoil
+from tests.test_federation import build, fit
+from tests.test_resume import outcome
+
+Configure = Callable[..., DictConfig]
+STYLEGAN2 = ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2")
+SMALL = ("model=dcgan_small", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
+DCGAN = ("model=dcgan", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
+DATA = ("dataset.image_size=32", "dataset.train_per_class=34", "dataset.test_per_class=4", "fl.batch_size=8")
+
+
+def pair(configure: Configure, *overrides: str) -> tuple[Federation, Federation]:
+    """The same federation with either engine."""
+    made = []
+    for engine in ("serial", "vectorized"):
+        cfg = configure(*DATA, *overrides, f"fl.engine={engine}", tiny=False)
+        made.append(build(cfg, defenses=build_defenses(cfg)))
+    return made[0], made[1]
+
+
+@pytest.mark.parametrize("defense", ["none", "[horizontal_flip,rotation]", "gradient_penalty"])
+@pytest.mark.parametrize("model", [DCGAN, SMALL, STYLEGAN2], ids=lambda model: model[0])
+def test_as_one_after_the_other(
+    model: tuple[str, ...], defense: str, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In double precision, where rounding does not hide anything: every weight, moment, buffer and loss."""
+    serial, vectorised = pair(configure, *model, f"defense={defense}", "fl.local_epochs=2")
+    for federation in (serial, vectorised):
+        federation.double()
+        for client in federation.clients:
+            client.double()
+    for module in ("client", "vectorised"):
+        monkeypatch.setattr(f"fedgan.{module}.to_float", lambda images: to_float(images).double())
+    torch.set_default_dtype(torch.float64)
+    try:
+        one = [serial.train_client(i) for i in range(4)]
+        other = vectorised.train_clients(range(4))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for mine, theirs in zip(one, other, strict=True):
+        assert mine.metrics == pytest.approx(theirs.metrics, rel=1e-6)
+        for name in mine.state:
+            torch.testing.assert_close(mine.state[name], theirs.state[name], rtol=1e-5, atol=1e-8)
+    for mine, theirs in zip(serial.clients, vectorised.clients, strict=True):
+        states = [client.discriminator.state_dict() for client in (mine, theirs)]
+        for name in states[0]:
+            torch.testing.assert_close(states[0][name], states[1][name], rtol=1e-5, atol=1e-8)
+        for kind in ("optimizer_g", "optimizer_d"):
+            moments = [getattr(client, kind).state_dict()["state"] for client in (mine, theirs)]
+            assert moments[0].keys() == moments[1].keys()
+            for key in moments[0]:
+                assert moments[0][key]["step"] == moments[1][key]["step"]
+                for name, moment in moments[0][key].items():
+                    torch.testing.assert_close(moment, moments[1][key][name], rtol=1e-4, atol=1e-8)
+
+
+def test_who_has_more_images_takes_its_last_steps_alone(configure: Configure) -> None:
+    more = ("fl.num_clients=3", "dataset.train_per_class=37")  # 24, 25 and 25 images
+    serial, vectorised = pair(configure, *DCGAN, *more, "fl.batch_size=5")
+    assert {serial.steps_of(i) for i in range(3)} == {4, 5}
+    one, other = [serial.train_client(i) for i in range(3)], vectorised.train_clients(range(3))
+    for mine, theirs in zip(one, other, strict=True):
+        assert mine.metrics == pytest.approx(theirs.metrics, rel=1e-3)
+
+
+def test_modules_get_memory_of_their_own_back(configure: Configure) -> None:
+    _, federation = pair(configure, *DCGAN)
+    before = [[p.data_ptr() for p in client.generator.parameters()] for client in federation.clients]
+    strides = [p.stride() for p in federation.clients[0].generator.parameters()]
+    federation.train_clients(range(4))
+    assert [[p.data_ptr() for p in client.generator.parameters()] for client in federation.clients] == before
+    assert [p.stride() for p in federation.clients[0].generator.parameters()] == strides
+
+
+def test_a_stack_is_its_modules() -> None:
+    modules = [torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)]
+    x = torch.randn(2, 5, 3)
+    expected = torch.stack([module(part) for module, part in zip(modules, x, strict=True)])
+    with stacked(modules) as stack:
+        assert isinstance(stack, Stack)
+        torch.testing.assert_close(stack(x, learns=True), expected)
+        stack(x, learns=True).sum().backward()
+        stack.hand_out_gradients()
+        modules[1].weight.data.zero_()  # as an optimizer of its own would
+        torch.testing.assert_close(stack(x, learns=False)[1], modules[1].bias.expand(5, 2))
+    torch.testing.assert_close(modules[0].weight.grad, x[0].sum(0).expand(2, 3))
+    assert not modules[1].weight.any()
+
+
+def test_a_run_repeats_itself_and_goes_on_to_the_bit(configure: Configure, tmp_path: Path) -> None:
+    settings = ("fl.engine=vectorized", "defense=feddetect", "defense.feddetect.warmup=0", "fl.rounds=4")
+    train.train(configure(*settings), tmp_path / "straight")
+    run = tmp_path / "run"
+    train.train(configure(*settings, "fl.rounds=2"), run)
+    train.train(configure(*settings, f"resume={run}"), run)
+    assert outcome(run) == outcome(tmp_path / "straight")
+
+
+def test_what_goes_wrong_with_one_is_left_out_alone(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Federation._sent_back
+
+    def sent_back(self: Federation, client_id: int, metrics: dict[str, float]) -> object:
+        update = original(self, client_id, metrics)
+        return spoil(update) if client_id == 2 and self.round == 1 else update
+
+    monkeypatch.setattr(Federation, "_sent_back", sent_back)
+    train.train(configure("fl.engine=vectorized", "fl.rounds=3"), tmp_path / "run")
+    (event,) = events(tmp_path / "run")
+    assert (event["round"], event["client"], event["kind"]) == ("1", "2", "bad_update")
+
+
+def test_clients_that_fail_together_are_told_one_by_one(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, federation = pair(configure, *DCGAN, "fl.dropout=0.4", "fl.max_retries=0")
+    sabotage(monkeypatch, lambda federation, i: True, spoil)
+    monkeypatch.setattr("fedgan.federation.train_together", lambda *_, **__: 1 / 0)
+    with pytest.raises(ValueError, match="ZeroDivisionError"):
+        fit(federation, tmp_path, rounds=1)
+    kinds = [(event.client, event.kind) for event in federation.events]
+    assert {client for client, kind in kinds if kind in ("raised", "dropped_out")} == {0, 1, 2, 3}
