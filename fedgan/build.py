@@ -153,8 +153,9 @@ def build_federation(
     from fedgan.checkpoint import CLIENTS, FOLDER, ClientFiles
     from fedgan.client import GANClient
     from fedgan.clients import Clients
+    from fedgan.cohort import Cohort, LocalTraining
     from fedgan.faults import Tolerance
-    from fedgan.federation import Federation, FineTuning
+    from fedgan.federation import Federation
 
     def transform_batch(images: Tensor, rng: Any) -> Tensor:
         for defense in defenses.values():
@@ -168,22 +169,26 @@ def build_federation(
         own = replace(recipe, discriminator=copy.deepcopy(recipe.discriminator))
         return GANClient(generator=copy.deepcopy(untrained), recipe=own, transform_batch=transform_batch)
 
-    count = cfg.fl.num_clients + (server_images is not None)
-    places = count if folder is None else cfg.fl.clients_per_round or count
+    data = [*population.data, *([] if server_images is None else [server_images])]
+    places = len(data) if folder is None else cfg.fl.clients_per_round or len(data)
     files = None if folder is None else ClientFiles(folder / FOLDER / CLIENTS)
-    return Federation(
-        clients=Clients(client, count=count, places=places, files=files),
+    cohort = Cohort(
+        clients=Clients(client, count=len(data), places=places, files=files),
+        data=data,
         generator=generator,
-        data=population.data,
-        server_optimizer=instantiate(cfg.fl.server_optimizer),
         attack=attack,
         malicious=population.malicious,
-        local_epochs=cfg.fl.local_epochs,
-        batch_size=cfg.fl.batch_size,
-        clients_per_round=cfg.fl.clients_per_round,
-        engine=cfg.fl.engine,
+        local=LocalTraining(cfg.fl.local_epochs, cfg.fl.batch_size, cfg.fl.engine),
         tolerance=Tolerance(**{field.name: cfg.fl[field.name] for field in fields(Tolerance)}),
-        fine_tuning=None if server_images is None else FineTuning(server_images, start=cfg.fl.rounds),
+        own_client=None if server_images is None else cfg.fl.num_clients,
+        seed=cfg.seed,
+    )
+    return Federation(
+        cohort=cohort,
+        generator=generator,
+        server_optimizer=instantiate(cfg.fl.server_optimizer),
+        clients_per_round=cfg.fl.clients_per_round,
+        fine_tuning_start=None if server_images is None else cfg.fl.rounds,
         ema=cfg.model.ema,
         seed=cfg.seed,
     )

@@ -132,4 +132,4 @@ class Evaluator(Callback):
                 self.varied.add(name)
             elif name in self.varied or last:
                 found = f"images of {name} differ by {spread:.2g} grey levels"
-                pl_module.events.append(Event(pl_module.round, None, "collapsed", found, "training goes on"))
+                pl_module.cohort.events.append(Event(pl_module.round, None, "collapsed", found, "training goes on"))

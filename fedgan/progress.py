@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from fedgan import exchange
 from fedgan.federation import Federation
 
 
@@ -45,13 +46,13 @@ class RoundProgress(ProgressBar):
         self.clients = self.progress.add_task("clients", note="")
         self.steps = self.progress.add_task("steps", note="")
         self.progress.start()
-        pl_module.on_local_step = lambda client_id: self._advance(pl_module, client_id)
+        pl_module.cohort.on_local_step = lambda client_id: self._advance(pl_module, client_id)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """A new round."""
         assert isinstance(pl_module, Federation)
-        self.order: list[int] = list(batch)
-        steps = sum(pl_module.steps_of(i) for i in self.order)
+        self.order: list[int] = exchange.own(batch)
+        steps = sum(pl_module.cohort.steps_of(i) for i in self.order)
         self.progress.reset(self.clients, total=len(self.order))
         self.progress.reset(self.steps, total=steps)
         self.progress.update(self.rounds, note="the server fine-tunes" if pl_module.fine_tunes else "")
@@ -62,7 +63,7 @@ class RoundProgress(ProgressBar):
         assert isinstance(pl_module, Federation)
         self.progress.advance(self.rounds)
         self.progress.update(self.clients, completed=len(self.order), note="")
-        for event in pl_module.events:
+        for event in pl_module.cohort.events:
             self.console.print(f"warning: {event}", highlight=False, soft_wrap=True)
         if not self.console.is_terminal:
             shown = ("loss_g", "loss_d")
@@ -85,7 +86,7 @@ class RoundProgress(ProgressBar):
     def _advance(self, federation: Federation, client_id: int) -> None:
         if self.progress.disable:
             return
-        self.images += federation.batch_size
+        self.images += federation.cohort.local.batch_size
         rate = self.images / (time.perf_counter() - self.start)
         self.progress.advance(self.steps)
         self.progress.update(self.steps, note=f"{rate:.0f} images/s")

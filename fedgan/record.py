@@ -104,7 +104,7 @@ class Recorder(Callback):
             round_row, client_rows = self.round_row(pl_module), self.client_rows(pl_module)
             self._append("rounds.csv", [round_row])
             self._append("clients.csv", client_rows)
-            self._append("events.csv", [asdict(event) for event in pl_module.events])
+            self._append("events.csv", [asdict(event) for event in pl_module.cohort.events])
             for logger in trainer.loggers:
                 logger.log_metrics(curves(round_row, client_rows), step=trainer.global_step)
 
@@ -116,7 +116,7 @@ class Recorder(Callback):
         """A run that broke off says so."""
         assert isinstance(pl_module, Federation)
         if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
-            self._append("events.csv", [asdict(event) for event in pl_module.events])
+            self._append("events.csv", [asdict(event) for event in pl_module.cohort.events])
         self.close("failed", f"{type(exception).__name__}: {exception}")
 
     def close(self, status: str, reason: str | None) -> None:
@@ -128,12 +128,12 @@ class Recorder(Callback):
         """One row of rounds.csv; losses are means over the clients that took part."""
         decision, updates = self.server.decision, federation.updates
         assert decision is not None
-        images = sum(federation.steps_of(u.client_id) for u in updates) * federation.batch_size
+        images = sum(federation.cohort.steps_of(u.client_id) for u in updates) * federation.cohort.local.batch_size
         self.training_seconds, self.images = (
             self.training_seconds + federation.seconds,
             self.images + images,
         )
-        found, falsely = decision.detection_rates(federation.malicious)
+        found, falsely = decision.detection_rates(federation.cohort.malicious)
         row: Row = {
             "round": federation.round,
             "loss_g": sum(u.metrics["loss_g"] for u in updates) / len(updates),
@@ -155,7 +155,7 @@ class Recorder(Callback):
             {
                 "round": federation.round,
                 "client": u.client_id,
-                "malicious": int(u.client_id in federation.malicious),
+                "malicious": int(u.client_id in federation.cohort.malicious),
                 "loss_g": u.metrics["loss_g"],
                 "loss_d": u.metrics["loss_d"],
                 "flagged": int(u.client_id in decision.flagged),
@@ -171,14 +171,16 @@ class Recorder(Callback):
         """Write summary.json, and run.json with the status that makes the run a finished one."""
         decision = self.server.last_of_clients
         assert decision is not None
-        guilty = federation.malicious & decision.weights.keys()  # None of them: nobody to weigh in the last round
+        guilty = (
+            federation.cohort.malicious & decision.weights.keys()
+        )  # None of them: nobody to weigh in the last round
         summary = {
             "rounds": federation.trainer.current_epoch - federation.fine_tuning_rounds,
             "fine_tuning_rounds": federation.fine_tuning_rounds,
             "metrics": self.evaluator.latest,
             "absent": self.evaluator.scorer.absent,
             "facts": self.evaluator.scorer.facts(),
-            "malicious": sorted(federation.malicious),
+            "malicious": sorted(federation.cohort.malicious),
             "weights": {str(i): weight for i, weight in decision.weights.items()},
             "weight_of_malicious": sum(decision.weights[i] for i in guilty) if guilty else None,
             "flag_counts": {str(i): count for i, count in decision.flag_counts.items()},

@@ -9,11 +9,12 @@ import pytest
 import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
+from torch._dynamo.backends.debugging import aot_eager
 from torch.utils.data import DataLoader, TensorDataset
 
 from fedgan.client import GANClient, shuffled_batches
 from fedgan.data import to_float
-from fedgan.losses import NonSaturating
+from fedgan.losses import NonSaturating, Objective, Wasserstein
 from fedgan.models.base import Generator
 from fedgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from fedgan.recipe import Recipe
@@ -21,7 +22,7 @@ from fedgan.update import state_hash
 from tests.conftest import random_images
 
 
-def client(**settings: Any) -> GANClient:
+def client(*, loss: Objective | None = None, **settings: Any) -> GANClient:
     shape = {"num_classes": 2, "channels": 1, "image_size": 32, "base_channels": 4}
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -30,7 +31,7 @@ def client(**settings: Any) -> GANClient:
         "optimizer_g": lambda p: torch.optim.Adam(p, lr=1e-3),
         "optimizer_d": lambda p: torch.optim.Adam(p, lr=1e-3),
     }
-    recipe = Recipe(discriminator=discriminator, loss=NonSaturating(), **optimizers)
+    recipe = Recipe(discriminator=discriminator, loss=loss or NonSaturating(), **optimizers)
     return GANClient(generator=generator, recipe=recipe, **settings)
 
 
@@ -125,6 +126,35 @@ def test_the_generators_step_leaves_the_discriminator_alone() -> None:
     parameters = dict(one.discriminator.named_parameters())
     assert all(torch.equal(parameters[name], before[name]) for name in parameters)
     assert all(p.grad is None and p.requires_grad for p in parameters.values())
+
+
+def test_an_unknown_compile_mode_is_refused() -> None:
+    allowed = "one of default, reduce-overhead, max-autotune"
+    with pytest.raises(ValueError, match=f"^model.compile must be {allowed}; got 'fast'$"):
+        client(compile_mode="fast")
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), Wasserstein()])
+def test_compiled_networks_take_the_same_step(loss: Objective, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced and differentiated as torch.compile does it, but run by torch: a C++ compiler is no requirement."""
+    traced: list[int] = []
+
+    def backend(module: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
+        traced.append(1)
+        made: Callable[..., Any] = aot_eager(module, inputs)
+        return made
+
+    torch.compiler.reset()
+    compile_module = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda part, mode: compile_module(part, backend=backend))
+    plain, compiled = client(loss=loss), client(loss=loss, compile_mode="default")
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    data = random_images(8)
+    for one in (plain, compiled):
+        one.train_locally(data, epochs=2, batch_size=4, rng=torch.Generator().manual_seed(0))
+    assert traced
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_every_image_is_used_once_an_epoch() -> None:

@@ -32,10 +32,10 @@ def test_few_places_change_nothing(configure: Configure, tmp_path: Path) -> None
     crowded, roomy = build(configure(*FEW), folder=tmp_path), build(configure(*FEW))
     for federation in (crowded, roomy):
         fit(federation, tmp_path, rounds=6)
-    assert len(crowded.clients.present) == 2 < len(roomy.clients.present)
-    assert set(crowded.clients.present) == set(draw_participants(6, 2, 0, 5))
+    assert len(crowded.cohort.clients.present) == 2 < len(roomy.cohort.clients.present)
+    assert set(crowded.cohort.clients.present) == set(draw_participants(6, 2, 0, 5))
     assert state_hash(crowded.generator.state_dict()) == state_hash(roomy.generator.state_dict())
-    for mine, theirs in zip(crowded.clients, roomy.clients, strict=True):
+    for mine, theirs in zip(crowded.cohort.clients, roomy.cohort.clients, strict=True):
         assert state_hash(mine.discriminator.state_dict()) == state_hash(theirs.discriminator.state_dict())
         states = [c.optimizer_g.state_dict()["state"] for c in (mine, theirs)]
         assert states[0].keys() == states[1].keys()
@@ -44,13 +44,13 @@ def test_few_places_change_nothing(configure: Configure, tmp_path: Path) -> None
 
 def test_a_client_that_was_never_asked_is_as_at_first(configure: Configure, tmp_path: Path) -> None:
     federation = build(configure(*FEW), folder=tmp_path)
-    start = state_hash(federation.clients[0].discriminator.state_dict())
+    start = state_hash(federation.cohort.clients[0].discriminator.state_dict())
     fit(federation, tmp_path, rounds=1)
     idle = next(i for i in range(6) if i not in draw_participants(6, 2, 0, 0))
-    assert state_hash(federation.clients[idle].discriminator.state_dict()) == start
-    assert federation.clients[idle].optimizer_d.state_dict()["state"] == {}
+    assert state_hash(federation.cohort.clients[idle].discriminator.state_dict()) == start
+    assert federation.cohort.clients[idle].optimizer_d.state_dict()["state"] == {}
     with pytest.raises(IndexError):
-        federation.clients[6]
+        federation.cohort.clients[6]
 
 
 def test_checkpoints_write_what_has_changed_and_no_more(configure: Configure, tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from fedgan import train
 from fedgan.cli import CONF
 from fedgan.resume import leaves
 
-OTHER_COMMANDS = {"benchmark", "classifier"}  # groups that a training run has not: tested with the commands that have them
+OTHER_COMMANDS = {
+    "benchmark",
+    "classifier",
+}  # groups that a training run has not: tested with the commands that have them
 OPTIONS = sorted(
     (file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name not in OTHER_COMMANDS
 )

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from fedgan import train
 from fedgan.client import GANClient
+from fedgan.cohort import Cohort
 from fedgan.faults import DIVERGING, Tolerance, fault_of
-from fedgan.federation import Federation
 from fedgan.update import ClientUpdate, state_hash
 from tests.test_federation import build, fit
 
@@ -57,15 +57,15 @@ def events(folder: Path) -> list[dict[str, str]]:
     return [event for event in rows(folder / "events.csv") if event["kind"] != "collapsed"]
 
 
-def sabotage(monkeypatch: pytest.MonkeyPatch, when: Callable[[Federation, int], bool], how: Callable[..., Any]) -> None:
+def sabotage(monkeypatch: pytest.MonkeyPatch, when: Callable[[Cohort, int], bool], how: Callable[..., Any]) -> None:
     """Have ``how`` change what a client trained, in the rounds and for the clients that ``when`` says."""
-    original = Federation.train_client
+    original = Cohort.train_client
 
-    def train_client(self: Federation, client_id: int, attempt: int = 0) -> ClientUpdate:
+    def train_client(self: Cohort, client_id: int, attempt: int = 0) -> ClientUpdate:
         trained = original(self, client_id, attempt)
         return how(trained) if when(self, client_id) else trained  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(Federation, "train_client", train_client)
+    monkeypatch.setattr(Cohort, "train_client", train_client)
 
 
 def spoil(trained: ClientUpdate) -> ClientUpdate:
@@ -109,16 +109,16 @@ def test_its_discriminator_and_moments_are_put_back(
     federation = build(configure())
     seen: dict[int, list[str]] = {}
 
-    def remember(one: Federation, i: int) -> bool:
+    def remember(one: Cohort, i: int) -> bool:
         seen.setdefault(i, []).append(state_hash(one.clients[i].discriminator.state_dict()))
         return one.round == 1 and i == 2
 
     sabotage(monkeypatch, remember, spoil)
     fit(federation, tmp_path, rounds=2)
-    after = [state_hash(client.discriminator.state_dict()) for client in federation.clients]
+    after = [state_hash(client.discriminator.state_dict()) for client in federation.cohort.clients]
     assert after[2] == seen[2][0] != seen[2][1]  # as it was after round 0, and not as round 1 had left it
     assert after[0] == seen[0][1]
-    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.clients]
+    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.cohort.clients]
     assert steps == [4, 4, 2, 4]
 
 
@@ -129,7 +129,7 @@ def test_the_aggregate_is_that_of_the_rest(
     federation, plain = build(configure()), build(configure())
     fit(federation, tmp_path, rounds=1)
     monkeypatch.undo()
-    states = [{name: tensor.clone() for name, tensor in plain.train_client(i).state.items()} for i in (0, 1, 3)]
+    states = [{name: tensor.clone() for name, tensor in plain.cohort.train_client(i).state.items()} for i in (0, 1, 3)]
     for name, tensor in federation.generator.state_dict().items():
         if tensor.is_floating_point():
             mean = torch.stack([state[name].double() for state in states]).mean(0).float()
@@ -176,7 +176,7 @@ def test_a_round_with_too_few_clients_is_repeated_from_where_it_began(
     tries: list[int] = []
     before: list[str] = []
 
-    def fails(federation: Federation, i: int) -> bool:
+    def fails(federation: Cohort, i: int) -> bool:
         tries.append(i)
         return len(tries) <= 4 and i in (1, 2)
 
@@ -201,7 +201,7 @@ def test_a_round_with_too_few_clients_is_repeated_from_where_it_began(
 
 def test_a_late_update_is_left_out(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10_000))
-    monkeypatch.setattr("fedgan.federation.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("fedgan.cohort.time.perf_counter", lambda: float(next(clock)))
     original = GANClient.train_locally
 
     def slow(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -211,13 +211,13 @@ def test_a_late_update_is_left_out(configure: Configure, tmp_path: Path, monkeyp
         return original(self, *args, **kwargs)
 
     federation = build(configure("fl.straggler_timeout=3.0"))
-    slow_one = federation.clients[1]
+    slow_one = federation.cohort.clients[1]
     monkeypatch.setattr(GANClient, "train_locally", slow)
     fit(federation, tmp_path, rounds=1)
     assert [u.client_id for u in federation.updates] == [0, 2, 3]
-    assert [(event.client, event.kind) for event in federation.events] == [(1, "late")]
-    assert federation.events[0].detail == "6.0 s, fl.straggler_timeout=3.0"
-    assert federation.events[0].action == "left out of this round"
+    assert [(event.client, event.kind) for event in federation.cohort.events] == [(1, "late")]
+    assert federation.cohort.events[0].detail == "6.0 s, fl.straggler_timeout=3.0"
+    assert federation.cohort.events[0].action == "left out of this round"
 
 
 def test_a_generator_whose_output_is_constant_is_told(configure: Configure, tmp_path: Path) -> None:

@@ -72,10 +72,10 @@ def test_two_rounds_equal_a_plain_loop(configure: Configure, tmp_path: Path) -> 
     state: State = plain.generator.state_dict()
     for t in range(2):
         states = []
-        for i, client in enumerate(plain.clients):
+        for i, client in enumerate(plain.cohort.clients):
             client.generator.load_state_dict(state)
             rng = keyed_generator(cfg.seed, "client", i, "round", t)
-            client.train_locally(plain.data[i], epochs=1, batch_size=8, rng=rng)
+            client.train_locally(plain.cohort.data[i], epochs=1, batch_size=8, rng=rng)
             states.append(copy.deepcopy(client.generator.state_dict()))
         state = weighted_mean(states, [0.25] * 4)
     for name, tensor in federation.generator.state_dict().items():
@@ -97,12 +97,12 @@ def test_every_round_moves_the_global_generator(configure: Configure, tmp_path: 
 def test_discriminators_stay_and_live_on(configure: Configure, tmp_path: Path) -> None:
     """They start equal, drift apart, and nothing of them is in an update."""
     federation = build(configure())
-    hashes = [state_hash(client.discriminator.state_dict()) for client in federation.clients]
+    hashes = [state_hash(client.discriminator.state_dict()) for client in federation.cohort.clients]
     assert len(set(hashes)) == 1
     fit(federation, tmp_path, rounds=1)
-    after = [state_hash(client.discriminator.state_dict()) for client in federation.clients]
+    after = [state_hash(client.discriminator.state_dict()) for client in federation.cohort.clients]
     assert len({*hashes, *after}) == 5
-    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.clients]
+    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.cohort.clients]
     assert steps == [2] * 4
     names = set(federation.generator.state_dict())
     assert all(set(update.state) == names for update in federation.updates)
@@ -112,17 +112,17 @@ def test_clients_may_be_trained_in_any_order(configure: Configure) -> None:
     """The same rounds' updates, whoever comes first."""
     straight, backward = build(configure()), build(configure())
     ids = range(4)
-    first = {i: straight.train_client(i) for i in ids}
-    second = {i: backward.train_client(i) for i in reversed(ids)}
+    first = {i: straight.cohort.train_client(i) for i in ids}
+    second = {i: backward.cohort.train_client(i) for i in reversed(ids)}
     assert all(state_hash(first[i].state) == state_hash(second[i].state) for i in ids)
     assert all(first[i].metrics == second[i].metrics for i in ids)
 
 
 def test_benign_updates_of_the_first_round_are_the_same_with_and_without_an_attack(configure: Configure) -> None:
     attacked, control = build(configure()), build(configure("attack.malicious=0"))
-    (malicious,) = attacked.malicious
+    (malicious,) = attacked.cohort.malicious
     for i in range(4):
-        same = state_hash(attacked.train_client(i).state) == state_hash(control.train_client(i).state)
+        same = state_hash(attacked.cohort.train_client(i).state) == state_hash(control.cohort.train_client(i).state)
         assert same is (i != malicious)
 
 
@@ -154,10 +154,10 @@ def test_participants_are_drawn_anew_each_round(configure: Configure, tmp_path: 
 
 def test_local_epochs_and_odd_rests(configure: Configure) -> None:
     federation = build(configure("fl.local_epochs=3", "fl.batch_size=5"))
-    assert federation.steps_of(0) == 3 * (16 // 5)
+    assert federation.cohort.steps_of(0) == 3 * (16 // 5)
     steps = []
-    federation.on_local_step = steps.append
-    federation.train_client(2)
+    federation.cohort.on_local_step = steps.append
+    federation.cohort.train_client(2)
     assert steps == [2] * 9
 
 
@@ -191,7 +191,7 @@ def test_a_defence_changes_batches_and_weights(configure: Configure, tmp_path: P
     for name, tensor in federation.generator.state_dict().items():
         torch.testing.assert_close(tensor, sole.state[name], rtol=1e-6, atol=1e-7)
     undefended = build(configure())
-    assert state_hash(undefended.train_client(1).state) != state_hash(sole.state)
+    assert state_hash(undefended.cohort.train_client(1).state) != state_hash(sole.state)
     assert server.decision is not None
     assert server.decision.flagged == {0}
     assert server.decision.effective_clients == 1.0
@@ -238,8 +238,8 @@ def test_what_is_asked_of_clients_is_not_asked_of_the_server(configure: Configur
     """Fine-tuning, it neither drops out nor has to be several."""
     cfg = configure("fl.rounds=0", "fl.dropout=0.999", "fl.min_clients=3")
     federation = build(cfg, server_images=random_images(16))
-    assert [update.client_id for update in federation.collect([4])] == [4]
-    assert not federation.events
+    assert [update.client_id for update in federation.cohort.collect([4], 0)] == [4]
+    assert not federation.cohort.events
 
 
 def test_no_round_is_the_servers_own_unless_it_was_asked_for(configure: Configure) -> None:
@@ -292,13 +292,13 @@ def test_checkpoint_holds_what_clients_keep(configure: Configure, tmp_path: Path
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
     other.load_state_dict(checkpoint["state_dict"])
     other.on_load_checkpoint(checkpoint)
-    for mine, theirs in zip(federation.clients, other.clients, strict=True):
+    for mine, theirs in zip(federation.cohort.clients, other.cohort.clients, strict=True):
         assert state_hash(mine.discriminator.state_dict()) == state_hash(theirs.discriminator.state_dict())
         for kind in ("optimizer_g", "optimizer_d"):
             mine_state, their_state = (getattr(c, kind).state_dict()["state"] for c in (mine, theirs))
             assert all(torch.equal(mine_state[k]["exp_avg"], their_state[k]["exp_avg"]) for k in mine_state)
-    other.clients[0].train_locally(other.data[0], epochs=1, batch_size=8, rng=torch.Generator())
-    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in other.clients]
+    other.cohort.clients[0].train_locally(other.cohort.data[0], epochs=1, batch_size=8, rng=torch.Generator())
+    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in other.cohort.clients]
     assert steps == [6, 4, 4, 4]
 
 
@@ -328,4 +328,4 @@ def test_the_bounds_themselves_are_allowed(configure: Configure, overrides: tupl
 
 def test_images_travel_as_bytes(configure: Configure) -> None:
     federation = build(configure())
-    assert all(isinstance(images, ImageSet) and images.images.dtype == torch.uint8 for images in federation.data)
+    assert all(isinstance(images, ImageSet) and images.images.dtype == torch.uint8 for images in federation.cohort.data)

@@ -45,17 +45,23 @@ def test_pictures_side_by_side_and_under_a_title() -> None:
     assert draw_grid(plain_images(1, 32), per_class=1).mode == "RGB"
 
 
-class FakeFederation:
-    """What the bars ask of a federation."""
+class FakeCohort:
+    """What the bars ask of the clients."""
 
-    batch_size, seconds, round = 8, 1.25, 3
-    updates = (SimpleNamespace(metrics={"loss_g": 1.0, "loss_d": 2.0}),)
+    local = SimpleNamespace(batch_size=8)
     on_local_step: Any = None
-    fine_tunes = True
     events = (Event(3, 2, "late", "9.0 s", "left out of this round"),)
 
     def steps_of(self, client_id: int) -> int:
         return 2
+
+
+class FakeFederation:
+    """What the bars ask of a federation."""
+
+    seconds, round, fine_tunes = 1.25, 3, True
+    updates = (SimpleNamespace(metrics={"loss_g": 1.0, "loss_d": 2.0}),)
+    cohort = FakeCohort()
 
 
 def drive(progress: RoundProgress, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +71,7 @@ def drive(progress: RoundProgress, monkeypatch: pytest.MonkeyPatch) -> None:
     progress.on_train_start(trainer, federation)
     progress.on_train_batch_start(trainer, federation, [0, 2], 0)
     for client_id in (0, 0, 2, 2):
-        federation.on_local_step(client_id)
+        federation.cohort.on_local_step(client_id)
     progress.on_train_epoch_end(trainer, federation)
     progress.on_train_end(trainer, federation)
 

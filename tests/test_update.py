@@ -1,4 +1,6 @@
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +64,7 @@ class Inbox(Federation):
 
     def __init__(self, updates: Sequence[ClientUpdate]) -> None:
         LightningModule.__init__(self)
-        self.updates, self.fine_tuning = list(updates), None
+        self.updates, self.fine_tuning_start = list(updates), None
 
     def propose(self, aggregate: State) -> None:
         self.aggregate = aggregate
@@ -75,7 +77,8 @@ def test_to_the_server_the_order_of_arrival_does_not_matter_to_the_bit(order: li
 
     def aggregate(updates: Sequence[ClientUpdate]) -> State:
         inbox = Inbox(updates)
-        Server({}).on_before_optimizer_step(None, inbox, None)  # type: ignore[arg-type]  # neither is looked at
+        trainer: Any = SimpleNamespace(is_global_zero=True)
+        Server({}).on_before_optimizer_step(trainer, inbox, None)  # type: ignore[arg-type]  # not looked at
         return inbox.aggregate
 
     assert state_hash(aggregate(arrived)) == state_hash(aggregate([arrived[i] for i in order]))

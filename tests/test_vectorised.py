@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from fedgan import train
 from fedgan.build import build_defenses
+from fedgan.cohort import Cohort
 from fedgan.data import to_float
 from fedgan.federation import Federation
 from fedgan.vectorised import Stack, stacked
@@ -41,21 +42,21 @@ def test_as_one_after_the_other(
     serial, vectorised = pair(configure, *model, f"defense={defense}", "fl.local_epochs=2")
     for federation in (serial, vectorised):
         federation.double()
-        for client in federation.clients:
+        for client in federation.cohort.clients:
             client.double()
     for module in ("client", "vectorised"):
         monkeypatch.setattr(f"fedgan.{module}.to_float", lambda images: to_float(images).double())
     torch.set_default_dtype(torch.float64)
     try:
-        one = [serial.train_client(i) for i in range(4)]
-        other = vectorised.train_clients(range(4))
+        one = [serial.cohort.train_client(i) for i in range(4)]
+        other = vectorised.cohort.train_clients(range(4))
     finally:
         torch.set_default_dtype(torch.float32)
     for mine, theirs in zip(one, other, strict=True):
         assert mine.metrics == pytest.approx(theirs.metrics, rel=1e-6)
         for name in mine.state:
             torch.testing.assert_close(mine.state[name], theirs.state[name], rtol=1e-5, atol=1e-8)
-    for mine, theirs in zip(serial.clients, vectorised.clients, strict=True):
+    for mine, theirs in zip(serial.cohort.clients, vectorised.cohort.clients, strict=True):
         states = [client.discriminator.state_dict() for client in (mine, theirs)]
         for name in states[0]:
             torch.testing.assert_close(states[0][name], states[1][name], rtol=1e-5, atol=1e-8)
@@ -71,19 +72,19 @@ def test_as_one_after_the_other(
 def test_who_has_more_images_takes_its_last_steps_alone(configure: Configure) -> None:
     more = ("fl.num_clients=3", "dataset.train_per_class=37")  # 24, 25 and 25 images
     serial, vectorised = pair(configure, *DCGAN, *more, "fl.batch_size=5")
-    assert {serial.steps_of(i) for i in range(3)} == {4, 5}
-    one, other = [serial.train_client(i) for i in range(3)], vectorised.train_clients(range(3))
+    assert {serial.cohort.steps_of(i) for i in range(3)} == {4, 5}
+    one, other = [serial.cohort.train_client(i) for i in range(3)], vectorised.cohort.train_clients(range(3))
     for mine, theirs in zip(one, other, strict=True):
         assert mine.metrics == pytest.approx(theirs.metrics, rel=1e-3)
 
 
 def test_modules_get_memory_of_their_own_back(configure: Configure) -> None:
     _, federation = pair(configure, *DCGAN)
-    before = [[p.data_ptr() for p in client.generator.parameters()] for client in federation.clients]
-    strides = [p.stride() for p in federation.clients[0].generator.parameters()]
-    federation.train_clients(range(4))
-    assert [[p.data_ptr() for p in client.generator.parameters()] for client in federation.clients] == before
-    assert [p.stride() for p in federation.clients[0].generator.parameters()] == strides
+    before = [[p.data_ptr() for p in client.generator.parameters()] for client in federation.cohort.clients]
+    strides = [p.stride() for p in federation.cohort.clients[0].generator.parameters()]
+    federation.cohort.train_clients(range(4))
+    assert [[p.data_ptr() for p in client.generator.parameters()] for client in federation.cohort.clients] == before
+    assert [p.stride() for p in federation.cohort.clients[0].generator.parameters()] == strides
 
 
 def test_a_stack_is_its_modules() -> None:
@@ -113,13 +114,13 @@ def test_a_run_repeats_itself_and_goes_on_to_the_bit(configure: Configure, tmp_p
 def test_what_goes_wrong_with_one_is_left_out_alone(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Federation._sent_back
+    original = Cohort._sent_back
 
-    def sent_back(self: Federation, client_id: int, metrics: dict[str, float]) -> object:
+    def sent_back(self: Cohort, client_id: int, metrics: dict[str, float]) -> object:
         update = original(self, client_id, metrics)
         return spoil(update) if client_id == 2 and self.round == 1 else update
 
-    monkeypatch.setattr(Federation, "_sent_back", sent_back)
+    monkeypatch.setattr(Cohort, "_sent_back", sent_back)
     train.train(configure("fl.engine=vectorized", "fl.rounds=3"), tmp_path / "run")
     (event,) = events(tmp_path / "run")
     assert (event["round"], event["client"], event["kind"]) == ("1", "2", "bad_update")
@@ -130,8 +131,8 @@ def test_clients_that_fail_together_are_told_one_by_one(
 ) -> None:
     _, federation = pair(configure, *DCGAN, "fl.dropout=0.4", "fl.max_retries=0")
     sabotage(monkeypatch, lambda federation, i: True, spoil)
-    monkeypatch.setattr("fedgan.federation.train_together", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("fedgan.cohort.train_together", lambda *_, **__: 1 / 0)
     with pytest.raises(ValueError, match="ZeroDivisionError"):
         fit(federation, tmp_path, rounds=1)
-    kinds = [(event.client, event.kind) for event in federation.events]
+    kinds = [(event.client, event.kind) for event in federation.cohort.events]
     assert {client for client, kind in kinds if kind in ("raised", "dropped_out")} == {0, 1, 2, 3}

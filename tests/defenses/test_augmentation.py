@@ -81,19 +81,19 @@ def test_every_clients_batches_are_changed_and_never_its_stored_images(name: str
     cfg = configure(f"defense={name}")
     defended = build(cfg, defenses=build_defenses(cfg))
     for i in range(4):
-        before = defended.data[i].fingerprint
+        before = defended.cohort.data[i].fingerprint
         batch = torch.rand(8, 1, 32, 32) * 2 - 1
-        assert not torch.equal(defended.clients[i].transform_batch(batch, torch.Generator()), batch)
-        assert torch.equal(plain.clients[i].transform_batch(batch, torch.Generator()), batch)
-        assert state_hash(defended.train_client(i).state) != state_hash(plain.train_client(i).state)
-        assert before == plain.data[i].fingerprint
-        images = defended.data[i]
+        assert not torch.equal(defended.cohort.clients[i].transform_batch(batch, torch.Generator()), batch)
+        assert torch.equal(plain.cohort.clients[i].transform_batch(batch, torch.Generator()), batch)
+        assert state_hash(defended.cohort.train_client(i).state) != state_hash(plain.cohort.train_client(i).state)
+        assert before == plain.cohort.data[i].fingerprint
+        images = defended.cohort.data[i]
         assert type(images)(images.images, images.labels, images.classes).fingerprint == before  # hashed anew
 
 
 def test_both_at_once_each_does_its_part(configure: Configure) -> None:
     cfg = configure("defense=[horizontal_flip,rotation]", "defense.horizontal_flip.probability=1.0")
-    client = build(cfg, defenses=build_defenses(cfg)).clients[0]
+    client = build(cfg, defenses=build_defenses(cfg)).cohort.clients[0]
     batch = pictures(4)
     rng = torch.Generator().manual_seed(5)
     expected = Rotation().transform_batch(HorizontalFlip(probability=1.0).transform_batch(batch, rng), rng)

@@ -104,14 +104,14 @@ def test_a_batch_norm_without_gains_gets_none_to_speak_of() -> None:
 def test_every_client_trains_by_the_defences_recipe(configure: Configure) -> None:
     cfg = configure("defense=gradient_penalty")
     federation = build(cfg, defenses=build_defenses(cfg))
-    for client in federation.clients:
+    for client in federation.cohort.clients:
         assert client.loss == Wasserstein(10.0)
         for optimizer in (client.optimizer_g, client.optimizer_d):
             assert isinstance(optimizer, torch.optim.RMSprop)
             assert optimizer.param_groups[0]["lr"] == 2e-4
         assert not any(isinstance(part, nn.BatchNorm2d) for part in client.discriminator.modules())
-    owned = {id(p) for client in federation.clients for p in client.discriminator.parameters()}
-    assert len(owned) == sum(len(list(client.discriminator.parameters())) for client in federation.clients)
+    owned = {id(p) for client in federation.cohort.clients for p in client.discriminator.parameters()}
+    assert len(owned) == sum(len(list(client.discriminator.parameters())) for client in federation.cohort.clients)
 
 
 def test_the_penalty_changes_what_discriminators_learn(configure: Configure) -> None:
@@ -120,8 +120,8 @@ def test_the_penalty_changes_what_discriminators_learn(configure: Configure) -> 
     def discriminator_after_a_round(*overrides: str) -> str:
         cfg = configure("defense=gradient_penalty", *overrides)
         federation = build(cfg, defenses=build_defenses(cfg))
-        federation.train_client(0)
-        return state_hash(federation.clients[0].discriminator.state_dict())
+        federation.cohort.train_client(0)
+        return state_hash(federation.cohort.clients[0].discriminator.state_dict())
 
     assert discriminator_after_a_round() == discriminator_after_a_round()
     assert discriminator_after_a_round() != discriminator_after_a_round("defense.gradient_penalty.weight=1e-9")
@@ -130,14 +130,14 @@ def test_the_penalty_changes_what_discriminators_learn(configure: Configure) -> 
 def test_the_models_own_optimizer_is_kept_on_request(configure: Configure) -> None:
     cfg = configure("defense=gradient_penalty", "defense.gradient_penalty.optimizer=null")
     federation = build(cfg, defenses=build_defenses(cfg))
-    assert isinstance(federation.clients[0].optimizer_d, torch.optim.Adam)
+    assert isinstance(federation.cohort.clients[0].optimizer_d, torch.optim.Adam)
 
 
 def test_together_with_detection(configure: Configure) -> None:
     cfg = configure("defense=[feddetect,gradient_penalty]", "defense.feddetect.warmup=0")
     defenses = build_defenses(cfg)
     assert list(defenses) == ["feddetect", "gradient_penalty"]
-    assert build(cfg, defenses=defenses).clients[0].loss == Wasserstein(10.0)
+    assert build(cfg, defenses=defenses).cohort.clients[0].loss == Wasserstein(10.0)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), "ten", 1e6 + 1])

@@ -119,7 +119,7 @@ def test_the_server_trains_as_a_lone_client_would(configure: Configure, tmp_path
     federation, images = reconstructing(configure, *overrides)
     fit(federation, tmp_path, rounds=2)
     plain, _ = reconstructing(configure, *overrides)
-    lone = plain.clients[4]
+    lone = plain.cohort.clients[4]
     lone.generator.load_state_dict(federation.released.state_dict())
 
     whole, _ = reconstructing(configure, *overrides)
@@ -128,13 +128,13 @@ def test_the_server_trains_as_a_lone_client_would(configure: Configure, tmp_path
         rng = keyed_generator(0, "client", 4, "round", t)
         lone.train_locally(images, epochs=1, batch_size=8, rng=rng)
     assert state_hash(lone.generator.state_dict()) == state_hash(whole.generator.state_dict())
-    assert state_hash(lone.discriminator.state_dict()) == state_hash(whole.clients[4].discriminator.state_dict())
+    assert state_hash(lone.discriminator.state_dict()) == state_hash(whole.cohort.clients[4].discriminator.state_dict())
 
 
 def test_clients_rest_while_the_server_fine_tunes(configure: Configure, tmp_path: Path) -> None:
     federation, _ = reconstructing(configure)
     fit(federation, tmp_path, rounds=4)
-    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.clients]
+    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.cohort.clients]
     assert steps == [4, 4, 4, 4, 4]  # two rounds of two steps; the server two rounds of two steps of its own
 
 
