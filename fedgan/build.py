@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.checks import check
+from fedgan.checks import check, check_choice
 from fedgan.settings import check_objective
 
 if TYPE_CHECKING:
@@ -151,11 +151,14 @@ def build_federation(
     run's ``folder`` only the clients that take part are in memory, without one all of them.
     """
     from fedgan.checkpoint import CLIENTS, FOLDER, ClientFiles
-    from fedgan.client import GANClient
+    from fedgan.client import COMPILE_MODES, GANClient
     from fedgan.clients import Clients
     from fedgan.cohort import Cohort, LocalTraining
     from fedgan.faults import Tolerance
     from fedgan.federation import Federation
+
+    if cfg.model.compile is not None:
+        check_choice("model.compile", cfg.model.compile, COMPILE_MODES)
 
     def transform_batch(images: Tensor, rng: Any) -> Tensor:
         for defense in defenses.values():
@@ -167,7 +170,12 @@ def build_federation(
 
     def client() -> GANClient:
         own = replace(recipe, discriminator=copy.deepcopy(recipe.discriminator))
-        return GANClient(generator=copy.deepcopy(untrained), recipe=own, transform_batch=transform_batch)
+        return GANClient(
+            generator=copy.deepcopy(untrained),
+            recipe=own,
+            transform_batch=transform_batch,
+            compile_mode=cfg.model.compile,
+        )
 
     data = [*population.data, *([] if server_images is None else [server_images])]
     places = len(data) if folder is None else cfg.fl.clients_per_round or len(data)

@@ -160,7 +160,8 @@ class GANClient(LightningModule):
         """
         optimizer_g, optimizer_d = optimizers or (self.optimizer_g, self.optimizer_d)
         if self.compiled:
-            torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs hold may be overwritten
+            # What the last step's CUDA graphs hold may be overwritten.
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with self.profiler.profile("data"):
             real = self.transform_batch(to_float(images), rng).contiguous(memory_format=torch.channels_last)
         with self.profiler.profile("D step"):

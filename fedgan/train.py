@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fedgan.build import build_blueprint, build_logger, build_parts, build_trainer, close_loggers, describe
 from fedgan.checks import check, check_choice, check_int
@@ -70,6 +70,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         Interrupted: if a signal stopped the run; it can be resumed.
         ConnectionError: if another process of the run has ended; it can be resumed.
     """
+    from fedgan.allocator import keep_memory
     from fedgan.checkpoint import latest_checkpoint
     from fedgan.exchange import peers
     from fedgan.files import clear_leftovers
@@ -86,6 +87,7 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
             keep_settings(cfg, folder)
         clear_leftovers(folder)
 
+    keep_memory()
     parts = build_parts(cfg, folder)
     federation, recorder = parts.federation, parts.recorder
     if checkpoint is not None:
@@ -117,8 +119,10 @@ def check_same_folder(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Refuse a run over several machines whose processes would each name a folder of their own, by the time."""
     from fedgan.processes import count_processes, launched_elsewhere
 
+    if cfg.resume is not None or not launched_elsewhere():
+        return
     check_trainer(cfg.trainer, cfg.fl.rounds)
-    if count_processes(cfg.trainer) > 1 and launched_elsewhere() and cfg.resume is None:
+    if count_processes(cfg.trainer) > 1:
         named = any(override.startswith("hydra.run.dir=") for override in overrides)
         check(
             named, "hydra.run.dir", "given where several processes are started: one folder that all of them see", None
@@ -145,6 +149,7 @@ def open_folder(folder: Path) -> None:
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse what no component checks, before any data are read."""
+    OmegaConf.to_container(cfg, resolve=True)  # refuses what points at nothing
     check_int("seed", cfg.seed, low=0)
     check_int("fl.num_clients", cfg.fl.num_clients, low=1, high=1_000_000)
     check_int("fl.rounds", cfg.fl.rounds, low=1)
@@ -152,6 +157,9 @@ def check_settings(cfg: DictConfig) -> None:
     check_int("evaluation.latent_seed", cfg.evaluation.latent_seed, low=0)
     # Half precision would need its losses scaled, and the manual steps of two optimizers do not.
     check_choice("trainer.precision", str(cfg.trainer.precision), ("32-true", "bf16-mixed"))
+    alone = cfg.model.compile is None or cfg.fl.engine == "serial"
+    allowed = "null with fl.engine=vectorized: torch.func maps what is not compiled"
+    check(alone, "model.compile", allowed, cfg.model.compile)
     check_trainer(cfg.trainer, cfg.fl.rounds)
     check_checkpoint(cfg.checkpoint)
     for group in ("defense", "metrics"):

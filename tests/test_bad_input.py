@@ -53,8 +53,12 @@ REFUSED = {
     "fl.local_epochs=0": f"fl.local_epochs {WHOLE} 1; got 0",
     "fl.batch_size=abc": f"fl.batch_size {WHOLE} 1; got 'abc'",
     "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4; got 5",
+    "model.compile=fast": "model.compile must be one of default, reduce-overhead, max-autotune; got 'fast'",
+    "model.compile=default fl.engine=vectorized": "model.compile must be null with fl.engine=vectorized: torch.func "
+    "maps what is not compiled; got 'default'",
     "fl.engine=parallel": "fl.engine must be one of serial, vectorized; got 'parallel'",
-    "fl.engine=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with fl.engine=vectorized",
+    "fl.engine=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
+    "fl.engine=vectorized, where no client has a time of its own; got 9",
     "fl.dropout=1": "fl.dropout must be a number in [0, 1); got 1",
     "fl.straggler_timeout=soon": "fl.straggler_timeout must be a number in (0, 1e+09]; got 'soon'",
     "fl.min_clients=9": "fl.min_clients must be a whole number from 1 to 4; got 9",
@@ -69,7 +73,7 @@ REFUSED = {
     "model.optimizer_g.lr=abc": f"model.optimizer_g.lr {LR}; got 'abc'",
     "model.optimizer_d.lr=-1": f"model.optimizer_d.lr {LR}; got -1",
     "model.optimizer_d.betas=[1,2]": "model.optimizer_d does not take its settings "
-    "{'lr': 0.0002, 'betas': [1, 2]}: Invalid beta parameter at index 0: 1",
+    "{'lr': 0.0002, 'betas': [1, 2], 'fused': True}: Invalid beta parameter at index 0: 1",
     "model.ema=1": "model.ema must be a number in [0, 1); got 1",
     # defences
     "fl.rounds=4 defense=feddetect defense.feddetect.warmup=soon": f"defense.feddetect.warmup {WHOLE} 0; got 'soon'",

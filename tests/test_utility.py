@@ -54,7 +54,7 @@ class Copies(Generator):
         self.z_dim, self.real = 4, images
         self.unused = nn.Parameter(torch.zeros(1))  # tells the device
 
-    def forward(self, z: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         chosen = [int(abs(row[0]) * 1e6) for row in z]
         pools = [self.real.of_class(int(label)) for label in labels]
         return torch.stack([to_float(pool[i % len(pool)]) for i, pool in zip(chosen, pools, strict=True)])

@@ -141,7 +141,7 @@ class StyledConv(nn.Module):
         # A leaky ReLU commutes with a positive factor: its gain goes on small tensors, not on the maps.
         gain = demodulation(self.weight, style) * LRELU_GAIN
         x = torch.addcmul((self.bias * LRELU_GAIN)[:, None, None], x, gain[:, :, None, None])
-        x = x + noise * (self.noise_strength * LRELU_GAIN)
+        x = x.add_(noise * (self.noise_strength * LRELU_GAIN))
         return F.leaky_relu(x, LRELU_SLOPE, inplace=True)
 
 
@@ -264,5 +264,4 @@ class StyleGAN2Generator(Generator):
         return image.contiguous()
 
     def _stored_noise(self) -> list[Tensor]:
-        convs = [conv for block in self.blocks for conv in (block.conv0, block.conv1) if conv is not None]
-        return [conv.noise_const for conv in convs]
+        return list(self.buffers())  # in the order of the layers; there are no others
