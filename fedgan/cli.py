@@ -11,6 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ INTERRUPTED = 130  # the exit code of a command that a signal stopped
 LONGEST_NAME = 160  # of a folder; file systems stop at 255
 # What a user can mend; anything else is a defect of ours and keeps its traceback.
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
+REFUSED: set[int] = set()  # the numbers of a sweep's refused runs
 
 
 class Interrupted(Exception):
@@ -42,12 +44,12 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def main() -> Any:
             wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
             refused = REFUSALS if wanted in ("", "0") else ()
-            failures: list[str] = []
-            quieten()
+            REFUSED.clear()
 
             @functools.wraps(task)
-            def guarded(cfg: DictConfig) -> Any:
+            def guarded(cfg: DictConfig) -> Any:  # in a sweep perhaps by a worker, which knows nothing of this process
                 os.environ["HYDRA_FULL_ERROR"] = wanted  # for what the task itself starts
+                quieten()
                 try:
                     return task(cfg)
                 except (Interrupted, KeyboardInterrupt) as stop:
@@ -56,8 +58,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 except refused as error:  # caught here, before Hydra prints the overrides in front of it
                     if HydraConfig.get().mode != RunMode.MULTIRUN:
                         sys.exit(f"error: {explain(error)}")
-                    failures.append(explain(error))  # the rest of a sweep goes on
-                    print(f"error: {failures[-1]}", file=sys.stderr)
+                    print(f"error: {explain(error)}", file=sys.stderr)
+                    return Refusal(HydraConfig.get().job.num)  # the rest of a sweep goes on
 
             # So that Hydra hands its errors on to the one place that words them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -69,8 +71,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 sys.exit(INTERRUPTED)
             finally:
                 os.environ["HYDRA_FULL_ERROR"] = wanted
-            if failures:
-                sys.exit(f"error: {len(failures)} run(s) of this sweep refused")
+            if REFUSED:
+                which = ", ".join(f"#{number}" for number in sorted(REFUSED))  # as Hydra counts them
+                sys.exit(f"error: {len(REFUSED)} run(s) of this sweep refused: {which}")
             return result
 
         return main
@@ -78,8 +81,24 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     return decorate
 
 
+class Refusal:
+    """What a refused run of a sweep returns: it is noted here, and wherever it is sent to.
+
+    Hydra's launchers hand their workers' results back to the process that counts, and nothing else.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        REFUSED.add(number)
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        return Refusal, (self.number,)
+
+
 def quieten() -> None:
-    """Keep Lightning's notes to its own developers off the screen; its warnings stay."""
+    """Keep Lightning's notes to its own developers off the screen (its warnings stay), and workers' bars."""
+    if current_process().name != "MainProcess":
+        os.environ["TTY_COMPATIBLE"] = "0"  # several runs share the terminal: each says a line a round
     # The child logger: Lightning sets its own level when it is imported, later than this.
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")

@@ -124,7 +124,7 @@ class GANClient(LightningModule):
         tally = LossTally()
         for _ in range(epochs):
             for indices in shuffled_batches(len(data), batch_size, rng):
-                tally.add(self.step(data.images[indices], data.labels[indices], rng))
+                tally.add(self.step(data.images.index_select(0, indices), data.labels.index_select(0, indices), rng))
                 on_step()
         return tally.metrics()
 

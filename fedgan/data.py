@@ -35,7 +35,7 @@ class ImageSet:
 
     def subset(self, indices: Tensor) -> "ImageSet":
         """The images at ``indices`` (int64, (M,)), in that order."""
-        return ImageSet(self.images[indices], self.labels[indices], self.classes)
+        return ImageSet(self.images.index_select(0, indices), self.labels.index_select(0, indices), self.classes)
 
     def to(self, device: torch.device) -> "ImageSet":
         """The same on ``device``, still as bytes."""

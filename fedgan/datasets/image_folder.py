@@ -1,32 +1,22 @@
 """A folder of images, one sub-folder per class: ISIC, the chest X-rays, or one's own."""
 
-import hashlib
 import os
-import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from fedgan.checks import check, check_flag, check_int, check_number
 from fedgan.data import ImageSet, Splits
 from fedgan.datasets._classes import class_names
 from fedgan.datasets._decoding import VERSION as DECODER_VERSION
-from fedgan.datasets._decoding import decode_image
-from fedgan.datasets._pixel_cache import keep_pixels, read_pixels
+from fedgan.datasets._decoding import decode_all
+from fedgan.datasets._pixel_cache import content_key, keep_pixels, read_pixels
 from fedgan.files import cache_dir as cache_folder
 from fedgan.rng import keyed_generator
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-_Result = TypeVar("_Result")
 
 
 class ImageFolder:
@@ -102,33 +92,19 @@ class ImageFolder:
         labels = torch.tensor([label for _, label, _ in listing])
         everything = ImageSet(images, labels, classes)
         train, test = self._indices([split for split, _, _ in listing], everything)
-        return Splits(self.name, everything.subset(train), everything.subset(test))
+        return Splits(self.name, _part(everything, train), _part(everything, test))
 
     def _pixels(self, root: Path, classes: tuple[str, ...], files: list[Path]) -> Tensor:
         """The files' pixels, (N, C, S, S), decoded or from the cache."""
-        key = self._key(root, classes, files)
-        path = cache_folder(self.cache_dir) / f"images-{key[:32]}.safetensors"
-        shape = (len(files), self.channels, self.image_size, self.image_size)
-        images = read_pixels(path, key, shape)
+        folder = cache_folder(self.cache_dir)
+        settings = (DECODER_VERSION, self.image_size, self.channels, classes)
+        key = content_key(settings, root, files, folder)
+        path = folder / f"images-{key[:32]}.safetensors"
+        images = read_pixels(path, key, (len(files), self.channels, self.image_size, self.image_size))
         if images is None:
-            images = torch.from_numpy(np.stack(self._decode_all(files)))
+            images = decode_all(files, self.image_size, self.channels, f"decoding {self.name}")
             keep_pixels(path, key, images)
         return images
-
-    def _key(self, root: Path, classes: tuple[str, ...], files: list[Path]) -> str:
-        """SHA-256 over decode settings, class names, relative paths and the files' bytes."""
-        digest = hashlib.sha256(repr((DECODER_VERSION, self.image_size, self.channels, classes)).encode())
-        for file, content in zip(files, _in_threads(_file_digest, files), strict=True):
-            digest.update(hashlib.sha256(os.fsencode(file.relative_to(root))).digest() + content)
-        return digest.hexdigest()
-
-    def _decode_all(self, files: list[Path]) -> list[npt.NDArray[np.uint8]]:
-        def decode(file: Path) -> npt.NDArray[np.uint8]:
-            return decode_image(file, self.image_size, self.channels)
-
-        with warnings.catch_warnings():  # decode_image refuses what Pillow only warns of
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return _in_threads(decode, files, f"decoding {self.name}")
 
     def _indices(self, splits: list[str], images: ImageSet) -> tuple[Tensor, Tensor]:
         """Which images train and which test: two ascending index tensors."""
@@ -156,18 +132,6 @@ class ImageFolder:
             order = torch.randperm(len(members), generator=keyed_generator(self.seed, "test images", name))
             mask[members[order[:wanted]]] = True
         return mask
-
-
-def _in_threads(function: Callable[[Path], _Result], files: list[Path], title: str = "") -> list[_Result]:
-    """``function`` of each file, on all cores; a ``title`` brings a progress bar."""
-    console = Console(stderr=True)
-    silent = not (title and console.is_terminal)  # no bar in a log file
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        results = pool.map(function, files)
-        return list(track(results, title, len(files), console=console, transient=True, disable=silent))
-    finally:
-        pool.shutdown(cancel_futures=True)  # after an error or Ctrl-C, do not read the rest first
 
 
 def _existing_folder(root: Path) -> Path:
@@ -202,19 +166,27 @@ def _classes(folders: dict[str, Path], wanted: tuple[str, ...] | None) -> tuple[
 
 def _images(folder: Path, root: Path, required: bool) -> list[Path]:
     """The image files below a class folder, sorted; ``required``: there must be some."""
-
-    def is_image(file: Path) -> bool:
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        known = file.suffix.lower() in _SUFFIXES and not hidden and file.is_file()
-        return known and file.resolve().is_relative_to(root)
-
-    files = sorted(file for file in folder.rglob("*") if is_image(file))
+    files = sorted(_image_files(folder, root), key=lambda file: file.parts)
     if required and not files:
         raise ValueError(
             f"dataset.root: the class folder {str(folder)!r} holds no images ({' '.join(sorted(_SUFFIXES))}; "
             f"links that lead outside dataset.root are not followed)"
         )
     return files
+
+
+def _image_files(folder: Path, root: Path) -> Iterator[Path]:
+    inside = folder.resolve().is_relative_to(root)
+    for entry in os.scandir(folder) if folder.is_dir() else ():  # a class may be missing from a split
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _image_files(path, root)
+        elif path.suffix.lower() in _SUFFIXES:
+            linked = entry.is_symlink() and path.is_file() and path.resolve().is_relative_to(root)
+            if linked or (inside and entry.is_file(follow_symlinks=False)):
+                yield path
 
 
 def _share(share: float, count: int) -> int:
@@ -224,6 +196,9 @@ def _share(share: float, count: int) -> int:
     return min(max(round(share * count), 1), count - 1)
 
 
-def _file_digest(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()
+def _part(images: ImageSet, indices: Tensor) -> ImageSet:
+    """``images.subset(indices)`` of ascending indices; without a gap they are a view, and nothing is copied."""
+    start, stop = int(indices[0]), int(indices[-1]) + 1
+    if stop - start > len(indices):
+        return images.subset(indices)
+    return ImageSet(images.images[start:stop], images.labels[start:stop], images.classes)

@@ -1,6 +1,7 @@
 """Folders of images: layouts, decoding, the cache, and bad input."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from fedgan.data import ImageSet, Splits
-from fedgan.datasets import _decoding, image_folder
-from fedgan.datasets.image_folder import ImageFolder, decode_image
+from fedgan.datasets import _decoding, _pixel_cache
+from fedgan.datasets._decoding import decode_image
+from fedgan.datasets.image_folder import ImageFolder
 
 XRAYS = Path(__file__).parents[3] / "shared" / "data" / "chest_xray"
 
@@ -162,6 +164,13 @@ def test_cmyk_jpeg_and_bilevel(tmp_path: Path) -> None:
     assert (decode_image(saved(tmp_path / "b.png", Image.new("1", (8, 8), 1)), 4, 1) == 255).all()
 
 
+def test_grey_is_resized_before_it_becomes_rgb_and_gives_the_same_bytes(tmp_path: Path) -> None:
+    noise = Image.effect_noise((50, 41), 60)
+    decoded = decode_image(saved(tmp_path / "a.png", noise), 8, 3)
+    resized = np.asarray(noise.convert("RGB").resize((8, 8), Image.Resampling.BICUBIC))
+    assert (decoded == resized.transpose(2, 0, 1)).all()
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 def test_exif_orientation_is_applied(tmp_path: Path, suffix: str) -> None:
     image = Image.new("L", (32, 32), 0)
@@ -187,7 +196,7 @@ def test_scaled_jpeg_decoding_stays_close_to_the_full_one(tmp_path: Path) -> Non
 
 def test_second_load_decodes_nothing(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = reader(kaggle).load()
-    monkeypatch.setattr(image_folder, "decode_image", no_decoding)
+    monkeypatch.setattr(_decoding, "decode_image", no_decoding)
     again = reader(kaggle).load()
     assert again.train.fingerprint == first.train.fingerprint
     assert again.test.fingerprint == first.test.fingerprint
@@ -203,7 +212,7 @@ def test_no_image_is_decoded_twice(kaggle: Path, monkeypatch: pytest.MonkeyPatch
         seen.append(file)
         return decode_image(file, image_size, channels)
 
-    monkeypatch.setattr(image_folder, "decode_image", counted)
+    monkeypatch.setattr(_decoding, "decode_image", counted)
     reader(kaggle, pool_splits=True).load()
     assert len(seen) == len(set(seen)) == 16
 
@@ -222,7 +231,7 @@ def test_what_changes_the_pixels_changes_the_key(kaggle: Path, change: str) -> N
         others: dict[str, Any] = {"size": 9, "channels": 3, "classes": ["PNEUMONIA", "NORMAL"]}
         changes = {"image_size" if change == "size" else change: others[change]}
     splits = reader(kaggle, **changes).load()
-    assert len(list((kaggle.parent / "cache").iterdir())) == 2
+    assert len(list((kaggle.parent / "cache").glob("images-*"))) == 2
     assert (99 in greys(splits.train)) == (change in {"pixels", "more"})
 
 
@@ -253,12 +262,70 @@ def test_a_damaged_cache_is_rebuilt(
     kaggle: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = reader(kaggle).load()
-    (file,) = (kaggle.parent / "cache").iterdir()
+    (file,) = (kaggle.parent / "cache").glob("images-*")
     damage(file)
     assert reader(kaggle).load().train.fingerprint == good.train.fingerprint
-    monkeypatch.setattr(image_folder, "decode_image", no_decoding)
+    monkeypatch.setattr(_decoding, "decode_image", no_decoding)
     reader(kaggle).load()  # whole again
-    assert [entry.name for entry in file.parent.iterdir()] == [file.name]  # no temporary files left
+    assert not list(file.parent.glob(".*"))  # no temporary files left
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files whose bytes were read for the cache's key; every change counts as long past."""
+    files: list[Path] = []
+    digest = _pixel_cache._file_digest
+    monkeypatch.setattr(_pixel_cache, "_file_digest", lambda file: files.append(file) or digest(file))
+    monkeypatch.setattr(_pixel_cache, "_SETTLED", -60.0)
+    return files
+
+
+def test_sources_that_nobody_touched_are_not_read_again(kaggle: Path, read: list[Path]) -> None:
+    first = reader(kaggle).load()
+    assert len(read) == 16
+    kaggle.rename(kaggle.with_name("moved"))
+    again = reader(kaggle.with_name("moved")).load()
+    assert len(read) == 16
+    assert again.train.fingerprint == first.train.fingerprint
+
+
+def test_an_edit_that_keeps_size_and_date_is_noticed(kaggle: Path, read: list[Path]) -> None:
+    reader(kaggle).load()
+    file = kaggle / "train" / "NORMAL" / "0.png"
+    other = (kaggle / "train" / "NORMAL" / "1.png").read_bytes()
+    before = file.stat()
+    assert len(other) == before.st_size
+    file.write_bytes(other)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert greys(reader(kaggle).load().train)[:2] == [20, 20]
+
+
+def test_sources_changed_just_now_are_read_again(
+    kaggle: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pixel_cache, "_SETTLED", 60.0)  # the next change could fall on the same tick of the clock
+    reader(kaggle).load()
+    reader(kaggle).load()
+    assert len(read) == 32
+
+
+@pytest.mark.parametrize("damage", [empty, text])
+def test_a_damaged_note_of_the_key_is_not_believed(
+    kaggle: Path, read: list[Path], damage: Callable[[Path], None]
+) -> None:
+    good = reader(kaggle).load()
+    (note,) = (kaggle.parent / "cache").glob("files-*")
+    damage(note)
+    assert reader(kaggle).load().train.fingerprint == good.train.fingerprint
+    assert len(read) == 32
+
+
+def test_splits_without_gaps_are_views_of_the_mapped_file_and_never_change_it(kaggle: Path) -> None:
+    reader(kaggle).load()
+    splits = reader(kaggle).load()
+    assert splits.train.images.data_ptr() + splits.train.images.numel() == splits.test.images.data_ptr()
+    splits.train.images.zero_()
+    assert greys(reader(kaggle).load().train) == list(range(10, 110, 10))
 
 
 def test_an_unwritable_cache_is_one_warning(kaggle: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -274,11 +341,11 @@ def test_an_unwritable_cache_is_one_warning(kaggle: Path, caplog: pytest.LogCapt
 def test_the_cache_lies_where_the_platform_says(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(kaggle.parent / "xdg"))
     reader(kaggle, cache_dir=None).load()
-    assert len(list((kaggle.parent / "xdg" / "fedgan").iterdir())) == 1
+    assert len(list((kaggle.parent / "xdg" / "fedgan").glob("images-*"))) == 1
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(kaggle.parent))
     reader(kaggle, cache_dir=None).load()
-    assert len(list((kaggle.parent / ".cache" / "fedgan").iterdir())) == 1
+    assert len(list((kaggle.parent / ".cache" / "fedgan").glob("images-*"))) == 1
 
 
 # Bad input

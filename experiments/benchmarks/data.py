@@ -1,0 +1,126 @@
+"""From JPEGs on disk to batches on the device: the first decoding, reading again, an epoch of batches."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from PIL import Image
+
+from experiments.benchmarks.base import Benchmark, Row, in_turn, spread
+from fedgan.checks import check_int
+from fedgan.client import shuffled_batches
+from fedgan.data import ImageSet, Splits, to_float
+from fedgan.datasets._decoding import available_cores, decode_all, in_threads
+from fedgan.datasets.image_folder import ImageFolder
+
+GREY, COLOUR = (500, 600), (450, 600, 3)  # a radiograph's size, and that of ISIC's smaller photographs
+
+
+class Data(Benchmark):
+    """A folder of JPEGs, half of them grey and half in colour, made for the occasion and removed afterwards.
+
+    Args:
+        images: how many.
+        image_size: height and width of the decoded images.
+        channels: 1 (grey) or 3 (RGB).
+        batch_size: of the epoch.
+        repeats: how often each side is measured.
+    """
+
+    title = "images from the disk to the device"
+    goal = "5,000 JPEGs at 224 px decoded and kept in under 20 s on 2 cores; read again in under 1 s"
+
+    def __init__(
+        self, *, images: int = 5000, image_size: int = 224, channels: int = 1, batch_size: int = 32, repeats: int = 5
+    ) -> None:
+        super().__init__(repeats=repeats)
+        check_int("benchmark.images", images, low=8)
+        check_int("benchmark.image_size", image_size, low=1)
+        check_int("benchmark.batch_size", batch_size, low=1, high=images // 2)
+        self.images, self.image_size, self.channels, self.batch_size = images, image_size, channels, batch_size
+
+    def measure(self, folder: Path) -> Sequence[Row]:
+        """A row a side: median seconds and images per second."""
+        with TemporaryDirectory(dir=folder) as scratch:
+            files = draw_jpegs(Path(scratch) / "images", self.images)
+            sides = self._sides(Path(scratch), files)
+            seconds = in_turn({name: side for name, (_, side) in sides.items()}, self.repeats)
+        return [
+            {
+                "part": name,
+                "images": count,
+                "seconds": median(seconds[name]),
+                "range": spread(seconds[name]),
+                "images_per_second": count / median(seconds[name]),
+            }
+            for name, (count, _) in sides.items()
+        ]
+
+    def _sides(self, scratch: Path, files: Sequence[Path]) -> dict[str, tuple[int, Callable[[], object]]]:
+        """How many images, and what is done with them, by the side's name."""
+        train = self._load(scratch).train
+        sample = files[:: max(1, len(files) // 500)]  # enough of them to tell one worker from all
+
+        def first() -> None:
+            shutil.rmtree(scratch / "cache")
+            self._load(scratch)
+
+        def decode(workers: int) -> None:
+            decode_all(sample, self.image_size, self.channels, "decoding", workers)
+
+        return {
+            "decoded by 1 worker": (len(sample), lambda: decode(1)),
+            f"decoded by all, {available_cores()}": (len(sample), lambda: decode(available_cores())),
+            "decoded and kept": (len(files), first),
+            "read again": (len(files), lambda: self._load(scratch)),
+            "fingerprint": (len(train), lambda: replace(train).fingerprint),
+            "an epoch of batches": (len(train), lambda: epoch(train, self.batch_size)),
+        }
+
+    def _load(self, scratch: Path) -> Splits:
+        return ImageFolder(
+            root=str(scratch / "images"),
+            image_size=self.image_size,
+            channels=self.channels,
+            seed=0,
+            cache_dir=str(scratch / "cache"),
+        ).load()
+
+
+def epoch(images: ImageSet, batch_size: int) -> None:
+    """Every image once, in shuffled batches on the device, as the local step takes them."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    here = images.to(device)
+    for indices in shuffled_batches(len(here), batch_size, torch.Generator(device).manual_seed(0)):
+        to_float(here.images[indices]).contiguous(memory_format=torch.channels_last)
+
+
+def draw_jpegs(root: Path, count: int) -> list[Path]:
+    """``count`` JPEGs of about 90 kB each, smooth shapes under noise, in train/ and test/ (a fifth) of two classes.
+
+    Returns:
+        The files, grey and in colour by turns.
+    """
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 8, (700, 800, 1)).astype(np.float32)
+    folders = [root / split / name for split in ("train",) * 4 + ("test",) for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def draw(index: int) -> Path:
+        height, width, *colours = COLOUR if index // 2 % 2 else GREY
+        y, x = np.mgrid[:height, :width, :1][:2] / np.float32(100)
+        pace = np.random.default_rng(index).uniform(0.5, 2, (2, *(colours or [1]))).astype(np.float32)
+        top, left = index % 200, index // 200 % 200
+        shapes = 127 + 60 * np.sin(pace[0] * x) + 50 * np.cos(pace[1] * y)
+        pixels = (shapes + noise[top : top + height, left : left + width]).clip(0, 255).astype(np.uint8)
+        file = folders[index % len(folders)] / f"{index:06d}.jpg"
+        Image.fromarray(pixels if colours else pixels[..., 0]).save(file, quality=90)
+        return file
+
+    return list(in_threads(draw, range(count)))
