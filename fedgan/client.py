@@ -128,11 +128,13 @@ class GANClient(LightningModule):
                 on_step()
         return tally.metrics()
 
+    def lasting_state(self) -> dict[str, Any]:
+        """What lives on from round to round: the discriminator and both optimizers' moments; no copy."""
+        return {name: getattr(self, name).state_dict() for name in ("discriminator", "optimizer_g", "optimizer_d")}
+
     def snapshot(self) -> dict[str, Any]:
-        """A copy of what lives on from round to round: the discriminator and both optimizers' moments."""
-        parts = (self.discriminator, self.optimizer_g, self.optimizer_d)
-        discriminator, optimizer_g, optimizer_d = (copy.deepcopy(part.state_dict()) for part in parts)
-        return {"discriminator": discriminator, "optimizer_g": optimizer_g, "optimizer_d": optimizer_d}
+        """A copy of ``lasting_state``."""
+        return copy.deepcopy(self.lasting_state())
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go back to a snapshot."""

@@ -1,5 +1,6 @@
 """The clients by id: as many as take part at once are modules on the device, the others wait as files."""
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -36,6 +37,7 @@ class Clients:
         self._make, self._count, self._places, self._files = make, count, places, files
         self._present: OrderedDict[int, GANClient] = OrderedDict()
         self._start: Snapshot | None = None  # of every client
+        self._held: dict[int, Snapshot | None] = {}
         self._changed: dict[int, int] = {}  # by id, in which round: not yet in a file
         self._device = torch.device("cpu")
         self._profiler: Profiler = PassThroughProfiler()
@@ -55,6 +57,16 @@ class Clients:
     def present(self) -> Collection[int]:
         """The ids of those that are modules now."""
         return self._present.keys()
+
+    def hold(self, client_id: int) -> None:
+        """Make sure that a client's state of now can be put back; most often its file has it."""
+        client = self[client_id]
+        self._held[client_id] = client.snapshot() if client_id in self._changed else None
+
+    def put_back(self, client_id: int) -> None:
+        """Give a client the state back in which it was held."""
+        held = self._held[client_id]
+        self[client_id].restore(self._stored(client_id) if held is None else copy.deepcopy(held))
 
     def changed(self, client_id: int, round_: int) -> None:
         """Note that a client has trained in this round: its file is out of date."""
@@ -91,9 +103,14 @@ class Clients:
         client = self._free_place()
         if self._start is None:
             self._start = client.snapshot()
-        stored = self._files.read(client_id) if self._files is not None else None
-        client.restore(self._start if stored is None else stored)
+        client.restore(self._stored(client_id))
         return client
+
+    def _stored(self, client_id: int) -> Snapshot:
+        """A client's state as its file has it, or as every client's is before its first round."""
+        stored = self._files.read(client_id) if self._files is not None else None
+        assert self._start is not None
+        return self._start if stored is None else stored
 
     def _free_place(self) -> GANClient:
         if len(self._present) < self._places:
@@ -109,4 +126,4 @@ class Clients:
 
     def _write(self, client_id: int) -> None:
         assert self._files is not None
-        self._files.write(client_id, self._changed.pop(client_id), self._present[client_id].snapshot())
+        self._files.write(client_id, self._changed.pop(client_id), self._present[client_id].lasting_state())

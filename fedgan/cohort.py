@@ -1,7 +1,7 @@
 """The clients at work: G_server goes out, they train, and their updates are collected, whatever goes wrong."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -114,24 +114,26 @@ class Cohort:
         needed = 1 if self.own_client in ids else self.tolerance.min_clients
         for attempt in range(self.tolerance.max_retries + 1):
             earlier, self.events = self.events, []
-            before = {i: self.clients[i].snapshot() for i in exchange.own(ids)}
-            groups = [[i] for i in before] if self.local.engine == "serial" else [list(before)]
-            trained = [update for group in groups for update in self._try(group, attempt, before)]
+            own = exchange.own(ids)
+            for i in own:
+                self.clients.hold(i)
+            groups = [[i] for i in own] if self.local.engine == "serial" else [own]
+            trained = [update for group in groups for update in self._try(group, attempt)]
             updates, events = exchange.gather_updates(trained, self.events)
             self.events = [*earlier, *events]
             count = exchange.share_fact(len(updates))
             if count >= needed:
                 self._watch_losses(updates)
                 return updates
-            for i, snapshot in before.items():
-                self.clients[i].restore(snapshot)
+            for i in own:
+                self.clients.put_back(i)
             found = f"{count} of {len(ids)} updates can be used, fl.min_clients={needed}"
             again = attempt < self.tolerance.max_retries
             self._tell(None, "too_few_clients", found, "the round is repeated" if again else "the run stops")
         told = "; ".join(str(event) for event in events)
         raise ValueError(f"round {self.round} was tried {attempt + 1} times and given up: {found} ({told})")
 
-    def _try(self, ids: Sequence[int], attempt: int, before: Mapping[int, dict[str, Any]]) -> list[ClientUpdate]:
+    def _try(self, ids: Sequence[int], attempt: int) -> list[ClientUpdate]:
         """The updates of clients that are trained together; what goes wrong with one is told, and it is left out."""
         answering = [i for i in ids if not self._drops_out(i, attempt)]
         start = time.perf_counter()
@@ -142,20 +144,20 @@ class Cohort:
             raise ValueError(f"the device is out of memory: lower {lower} ({error})") from error
         except Exception as error:  # whatever goes wrong with one client is no reason to lose the others' round
             for i in answering:
-                self.clients[i].restore(before[i])
+                self.clients.put_back(i)
                 self._tell(i, "raised", f"{type(error).__name__}: {error}", "left out; its state is put back")
             return []
         seconds = time.perf_counter() - start
-        return [update for update in updates if self._is_good(update, seconds, before[update.client_id])]
+        return [update for update in updates if self._is_good(update, seconds)]
 
-    def _is_good(self, update: ClientUpdate, seconds: float, before: dict[str, Any]) -> bool:
+    def _is_good(self, update: ClientUpdate, seconds: float) -> bool:
         timeout = self.tolerance.straggler_timeout
         if timeout is not None and seconds > timeout:
             late = f"{seconds:.1f} s, fl.straggler_timeout={timeout}"
             self._tell(update.client_id, "late", late, "left out of this round")
             return False
         if fault := fault_of(update, self.generator.state_dict()):
-            self.clients[update.client_id].restore(before)
+            self.clients.put_back(update.client_id)
             self._tell(update.client_id, "bad_update", fault, "left out; its state is put back")
             return False
         return True

@@ -115,3 +115,23 @@ def test_pruning_leaves_what_a_checkpoint_needs(tmp_path: Path) -> None:
     ]
     assert kept.read(0) == {"round": 2}
     assert kept.read(7) is None
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["held in memory", "held by its file"])
+def test_a_held_state_can_be_put_back(written: bool, configure: Configure, tmp_path: Path) -> None:
+    cohort = build(configure(), folder=tmp_path).cohort
+    first = state_hash(cohort.clients[0].discriminator.state_dict())
+    for expected_steps in (0, 2):
+        cohort.clients.hold(0)
+        held = state_hash(cohort.clients[0].discriminator.state_dict())
+        cohort.train_client(0)
+        assert state_hash(cohort.clients[0].discriminator.state_dict()) != held
+        for _ in range(2):  # what is put back can be put back again
+            cohort.clients.put_back(0)
+            assert state_hash(cohort.clients[0].discriminator.state_dict()) == held
+            moments = cohort.clients[0].optimizer_d.state_dict()["state"]
+            assert [moment["step"].item() for moment in moments.values()][:1] == ([2] if expected_steps else [])
+            cohort.train_client(0)
+        if written:
+            cohort.clients.keep()
+    assert first != held
