@@ -66,7 +66,9 @@ def shares(durations: dict[str, list[float]], rounds: int) -> dict[str, float]:
         "checkpoint": "ModelCheckpoint",
     }
     seconds = {title: mean(_per_round(durations, name, rounds)) for title, name in parts.items()}
-    whole = mean(durations["run_training_epoch"][1 : rounds - 1])
+    # Lightning's epoch ends before its last hooks, which write the records and the checkpoint.
+    ends = [times for action, times in durations.items() if action.endswith(".on_train_epoch_end")]
+    whole = mean(durations["run_training_epoch"][1 : rounds - 1]) + sum(mean(times[1 : rounds - 1]) for times in ends)
     return {**seconds, "rest": whole - sum(seconds.values()), "round": whole}
 
 

@@ -1,0 +1,211 @@
+"""The paper's preset on one GPU: training images per second by arithmetic, layout and compilation.
+
+python -m experiments.benchmarks gpu
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.profilers import PassThroughProfiler
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
+from experiments.benchmarks.overhead import configured
+from fedgan.attacks.base import Attack
+from fedgan.build import build_federation
+from fedgan.checks import check_int
+from fedgan.cohort import Cohort
+from fedgan.data import ImageSet, Splits
+from fedgan.population import populate
+from fedgan.update import ClientUpdate
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to do the same training.
+
+    Attributes:
+        name: what the table calls it.
+        overrides: of conf/config.yaml.
+        tf32: float32 products and convolutions in TensorFloat-32, a GPU's.
+        channels_last: False undoes the memory format that fedgan asks for.
+        gpu_only: whether it makes no sense on a CPU.
+    """
+
+    name: str
+    overrides: Sequence[str] = ()
+    tf32: bool = False
+    channels_last: bool = True
+    gpu_only: bool = False
+
+
+class Contiguous(TorchFunctionMode):
+    """Takes every request for channels_last as one for the contiguous format.
+
+    Example:
+        >>> with Contiguous():
+        ...     images = torch.zeros(1, 3, 2, 2).to(memory_format=torch.channels_last)
+        >>> images.is_contiguous()
+        True
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if kwargs.get("memory_format") is torch.channels_last:
+            kwargs["memory_format"] = torch.contiguous_format
+        return func(*args, **kwargs)
+
+
+class GPU(Benchmark):
+    """What a round's local training costs, in every variant; images are noise, for their content costs nothing.
+
+    Args:
+        variants: by name, what a ``Variant`` takes; measured one after the other, for together they might not fit.
+        overrides: of conf/config.yaml, for all variants.
+        without_gpu: further overrides where there is none: a toy, which shows that it runs.
+        steps: local steps of each client that one measurement takes.
+        images_per_client: of the run that is extrapolated to.
+        product_size: side of the square bf16 matrices whose product is the measure of the device.
+        repeats: measurements of each variant.
+    """
+
+    title = "training images per second, real ones that a discriminator sees"
+    goal = "over 1,000 images per second on one H100"
+
+    def __init__(
+        self,
+        *,
+        variants: Mapping[str, Mapping[str, Any]],
+        overrides: Sequence[str],
+        without_gpu: Sequence[str],
+        steps: int,
+        images_per_client: int,
+        product_size: int,
+        repeats: int = 5,
+    ) -> None:
+        super().__init__(repeats=repeats)
+        check_int("benchmark.steps", steps, low=1)
+        check_int("benchmark.product_size", product_size, low=1)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        on_gpu = self.device.type == "cuda"
+        self.overrides = [*overrides, *(() if on_gpu else without_gpu)]
+        known = [Variant(str(name), **settings) for name, settings in variants.items()]
+        self.variants = [variant for variant in known if on_gpu or not variant.gpu_only]
+        self.left_out = [variant.name for variant in known if variant not in self.variants]
+        self.steps, self.images_per_client, self.product_size = steps, images_per_client, product_size
+
+    def measure(self, folder: Path) -> list[Row]:
+        """A row a variant; one that fails says why."""
+        if self.left_out:
+            print(f"no GPU, so left out: {'; '.join(self.left_out)}", file=sys.stderr)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does; read when CUDA starts
+        flops = self._flops_per_image()
+        return [self._row(variant, flops) for variant in self.variants]
+
+    def _flops_per_image(self) -> float:
+        """Of one local step, D's and G's, by torch's counter."""
+        cohort = cohort_of(configured(*self.overrides), steps=1, device=self.device)
+        rng, images = torch.Generator(self.device).manual_seed(0), cohort.data[0]
+        with FlopCounterMode(display=False) as counter:
+            cohort.clients[0].step(images.images, images.labels, rng)
+        return float(counter.get_total_flops()) / len(images)
+
+    def _row(self, variant: Variant, flops: float) -> Row:
+        try:
+            rate, share, memory = self._rate(variant, flops)
+            note = ""
+        except Exception as error:  # whatever a compiler or a full device leads to: the others are still measured
+            rate = share = memory = float("nan")
+            note = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        finally:
+            gc.collect()
+            torch.cuda.empty_cache()
+        fl = configured(*self.overrides).fl
+        images = fl.rounds * fl.num_clients * (self.images_per_client // fl.batch_size) * fl.batch_size
+        return {
+            "variant": variant.name,
+            "images/s": rate,
+            "share of bf16 products": share,
+            "memory (GB)": memory,
+            f"hours for {fl.rounds} rounds": images / rate / 3600,
+            "note": note,
+        }
+
+    def _rate(self, variant: Variant, flops: float) -> tuple[float, float, float]:
+        """Images per second, the share of the device's rate that they take, and the peak of its memory in GB."""
+        cfg = configured(*self.overrides, *variant.overrides)
+        on_gpu = self.device.type == "cuda"
+        with arithmetic(variant, cfg, self.device):
+            cohort = cohort_of(cfg, self.steps, self.device)
+            images = sum(len(own) for own in cohort.data)
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats()
+            seconds = in_turn({"round": partial(train, cohort), "product": self._product()}, self.repeats)
+        share = paired_ratio(seconds["product"], seconds["round"]) * images * flops / (2 * self.product_size**3)
+        memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else float("nan")
+        return images / median(seconds["round"]), share, memory
+
+    def _product(self) -> partial[Tensor]:
+        one, other = torch.randn(2, self.product_size, self.product_size, device=self.device).bfloat16()
+        return partial(torch.mm, one, other)
+
+
+def cohort_of(cfg: DictConfig, steps: int, device: torch.device) -> Cohort:
+    """A federation's clients without an attacker, on noise: ``steps`` batches a client, everything on ``device``."""
+    splits = noise(cfg, cfg.fl.num_clients * steps * cfg.fl.batch_size)
+    population = populate(splits.train, Attack(), cfg.fl.num_clients, cfg.seed)
+    cohort = build_federation(cfg, splits, population, Attack(), {}).to(device).cohort
+    cohort.settle(device, PassThroughProfiler())
+    return cohort
+
+
+def train(cohort: Cohort) -> list[ClientUpdate]:
+    """The clients' part of a round.
+
+    Raises:
+        ValueError: if one has failed; a federation would go on without it.
+    """
+    updates = cohort.collect(range(len(cohort.clients)), round_=0)
+    if len(updates) < len(cohort.clients):
+        raise ValueError(str(cohort.events[0]))
+    return updates
+
+
+@contextmanager
+def arithmetic(variant: Variant, cfg: DictConfig, device: torch.device) -> Iterator[None]:
+    """What a Trainer with these settings, and the variant beyond them, has torch do."""
+    deterministic, precision = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
+    benchmark = bool(cfg.trainer.get("benchmark", False))
+    with ExitStack() as stack:
+        stack.callback(torch.use_deterministic_algorithms, deterministic)
+        stack.callback(torch.set_float32_matmul_precision, precision)
+        torch.use_deterministic_algorithms(bool(cfg.trainer.deterministic))
+        torch.set_float32_matmul_precision("high" if variant.tf32 else "highest")
+        stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, allow_tf32=variant.tf32))
+        if cfg.trainer.precision == "bf16-mixed":
+            # Without the cache, as in Lightning: the weights change while this context lasts.
+            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False))
+        if not variant.channels_last:
+            stack.enter_context(Contiguous())
+        yield
+
+
+def noise(cfg: DictConfig, count: int) -> Splits:
+    """Images of the data set's shape, drawn at random; both classes in turn."""
+    rng = torch.Generator().manual_seed(0)
+    shape = (count, cfg.dataset.get("channels", 1), cfg.dataset.image_size, cfg.dataset.image_size)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)
+    drawn = ImageSet(images, torch.arange(count) % 2, ("NORMAL", "PNEUMONIA"))
+    return Splits("noise", drawn, drawn)
