@@ -307,25 +307,31 @@ def test_settings_of_a_foreign_run_build_nothing_else(configure: Configure, fini
             resume(configure, run, "fl.rounds=4")
 
 
+@pytest.mark.parametrize("file", [".round_0002.", ".client_0001_round_0002."])
 def test_a_full_disk_leaves_the_last_good_checkpoint(
-    configure: Configure, straight: Callable[[str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: str,
+    configure: Configure,
+    straight: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The disk is full when the third checkpoint is half written; there is room again later."""
-    written: list[str] = []
+    """The disk is full when the third checkpoint, or a client's part, is half written; there is room again later."""
     original = torch.save
 
     def save(content: Any, path: Any) -> None:
-        written.append(str(path))
-        if len(written) == 3:
+        if file in str(path) and not full:
+            full.append(str(path))
             Path(path).write_bytes(b"PK")
             raise OSError(28, "No space left on device")
         original(content, path)
+
+    full: list[str] = []
 
     monkeypatch.setattr(torch, "save", save)
     cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
     with pytest.raises(OSError, match="No space left"):
         train.train(cfg, tmp_path / "run")
-    checkpoints = list((tmp_path / "run" / "checkpoints").iterdir())
-    assert [file.name for file in checkpoints] == ["round_0001.ckpt"]
+    checkpoints = (tmp_path / "run" / "checkpoints").glob("*.ckpt")
+    assert [checkpoint.name for checkpoint in checkpoints] == ["round_0001.ckpt"]
     resume(configure, tmp_path / "run")
     assert outcome(tmp_path / "run") == straight("feddetect")

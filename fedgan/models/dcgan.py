@@ -48,15 +48,6 @@ class PixelNorm(nn.Module):
         return x * x.square().mean(dim=1, keepdim=True).add(1e-8).rsqrt()
 
 
-class FromPixel(nn.ConvTranspose2d):
-    """The transposed convolution of a 1 x 1 map, (B, C, 1, 1) to (B, C', k, k): a matrix product, computed as one."""
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """The maps, without offset; ``output_size`` is torch's, and has no meaning here."""
-        # In the order of channels_last, so that neither weights nor maps are copied.
-        return torch.einsum("bi,ihwo->bhwo", x.flatten(1), self.weight.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 def _norm(name: str, channels: int) -> nn.Module:
     if name == "batch":
         return nn.BatchNorm2d(channels)
@@ -103,7 +94,7 @@ class DCGANGenerator(Generator):
         widths = [base_channels << i for i in reversed(range(_num_halvings(image_size)))]
         self.label = nn.Embedding(num_classes, z_dim)
         offset = norm == "pixel"  # the other norms bring their own
-        layers: list[nn.Module] = [FromPixel(2 * z_dim, widths[0], 4, bias=False)]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(2 * z_dim, widths[0], 4, bias=False)]
         for before, after in pairwise(widths):
             layers += [_norm(norm, before), nn.ReLU()]
             layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=offset)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fedgan.models.dcgan import DCGANDiscriminator, DCGANGenerator, FromPixel, PixelNorm
+from fedgan.models.dcgan import DCGANDiscriminator, DCGANGenerator, PixelNorm
 
 LABELS = torch.tensor([0, 1, 1])
 
@@ -98,14 +98,6 @@ def test_pixel_norm_against_its_formula() -> None:
     x = torch.randn(2, 5, 3, 3, generator=torch.Generator().manual_seed(0))
     expected = x / x.pow(2).sum(1, keepdim=True).div(5).sqrt()
     torch.testing.assert_close(PixelNorm()(x), expected)
-
-
-def test_the_first_layer_is_torchs_transposed_convolution() -> None:
-    layer = FromPixel(6, 5, 4, bias=False).to(memory_format=torch.channels_last)
-    x = torch.randn(3, 6, 1, 1, generator=torch.Generator().manual_seed(0))
-    maps = layer(x)
-    torch.testing.assert_close(maps, nn.functional.conv_transpose2d(x, layer.weight))
-    assert maps.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_pixel_norm_generator_draws_each_image_by_itself() -> None:
