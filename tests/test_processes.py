@@ -111,6 +111,7 @@ def command(*settings: str) -> list[str]:
     return [sys.executable, "-m", "fedgan.train", *TINY, *FIVE, *settings]
 
 
+@pytest.mark.slow
 def test_two_machines(tmp_path: Path) -> None:
     """As a user starts it on each of them, with Lightning's own variables; here both are this one."""
     with socket.socket() as free:

@@ -16,6 +16,7 @@ def test_copies_that_run_at_once_count_together(tmp_path: Path) -> None:
     assert rounds_per_second(runs) == pytest.approx(1 / 2 + 1 / 4)
 
 
+@pytest.mark.slow
 def test_one_run_over_two_processes_ends_with_the_generator_of_runs_in_one(tmp_path: Path) -> None:
     sides = {"alone": {"copies": 2}, "together": {"processes": 2}}
     rows = Workers(sides=sides, rounds=2, overrides=TINY, repeats=1).measure(tmp_path)
