@@ -134,7 +134,7 @@ class ClientFiles:
         return found
 
     def rewind(self, rounds: Mapping[int, int]) -> None:
-        """Take these states for the newest.
+        """Take these states for the newest; the files of what came later are removed, or they would be taken for it.
 
         Raises:
             ValueError: in one line, if one of their files is missing.
@@ -142,6 +142,9 @@ class ClientFiles:
         for client_id, round_ in rounds.items():
             file = self._file(client_id, round_)
             check(file.is_file(), f"resume: {file}", "there: the checkpoint refers to it", "no such file")
+        for client_id, round_ in self._written():
+            if round_ > rounds.get(client_id, -1):
+                self._file(client_id, round_).unlink(missing_ok=True)
         self._newest = dict(rounds)
 
     def prune(self, checkpoints: Collection[int]) -> None:

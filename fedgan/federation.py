@@ -49,7 +49,7 @@ class Federation(LightningModule):
     """Clients and the global generator; the server (a callback) turns their updates into its step.
 
     Args:
-        cohort: the clients, and with ``fine_tuning`` the server's own behind them.
+        cohort: the clients, and with ``fine_tuning_start`` the server's own behind them.
         generator: G_server at round 0.
         server_optimizer: makes the optimizer that follows the pseudo-gradient G_server - sum_i w_i G_i;
             SGD with learning rate 1 is FedAvg (Reddi et al. 2021).

@@ -135,7 +135,7 @@ def open_folder(folder: Path) -> None:
     Raises:
         ValueError: if it holds a run.
     """
-    from fedgan.checkpoint import latest_checkpoint
+    from fedgan.checkpoint import CLIENTS, FOLDER, latest_checkpoint
 
     finished = record_of(folder).get("status") == "finished"
     check(not finished, "hydra.run.dir", "a folder without a finished run", str(folder))
@@ -144,7 +144,8 @@ def open_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("run.json", "summary.json", "generator.safetensors", "rounds.csv", "clients.csv", "events.csv"):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "samples", ignore_errors=True)
+    for part in ("samples", f"{FOLDER}/{CLIENTS}"):
+        shutil.rmtree(folder / part, ignore_errors=True)
 
 
 def check_settings(cfg: DictConfig) -> None:

@@ -103,6 +103,23 @@ def test_a_clients_file_that_is_gone_or_not_whole(
     assert "client_0002_round_0000.ckpt" in str(refused.value)
 
 
+def test_what_a_killed_run_left_behind_is_not_taken_for_a_checkpoints(configure: Configure, tmp_path: Path) -> None:
+    """A client's file of a round that no checkpoint has seen, and one of a run that never had a checkpoint."""
+    run = tmp_path / "run"
+    idle = next(i for i in range(6) if i not in draw_participants(6, 2, 0, 0))
+    stale = run / FOLDER / CLIENTS / f"client_{idle:04d}_round_0000.ckpt"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of another run")
+    train.train(configure(*FEW, "fl.rounds=1"), run)
+    assert files(run) == expected(1)
+    later = run / FOLDER / CLIENTS / f"client_{idle:04d}_round_0001.ckpt"
+    later.write_bytes(b"of a round that was lost")
+    train.train(configure(*FEW, "fl.rounds=2", f"resume={run}"), run)
+    index = torch.load(run / FOLDER / "round_0001.ckpt", weights_only=True)["clients"]
+    assert index == {i: t for t in range(2) for i in draw_participants(6, 2, 0, t)}
+    assert later.name not in files(run) or idle in draw_participants(6, 2, 0, 1)
+
+
 def test_pruning_leaves_what_a_checkpoint_needs(tmp_path: Path) -> None:
     kept = ClientFiles(tmp_path)
     for client_id, round_ in ((0, 0), (0, 2), (1, 1), (1, 3), (2, 3)):
