@@ -19,7 +19,7 @@ demo: setup
 	$(RUN) -m experiments.three_arms
 
 test: setup
-	$(RUN) -m pytest -m 'not slow'
+	$(RUN) -m pytest -m 'not slow' -n auto --dist loadfile
 
 check: setup
 	$(VENV)/bin/ruff check .

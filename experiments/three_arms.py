@@ -9,19 +9,19 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, stdev
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from experiments.measures import attackers_loss
+from experiments.running import is_finished, training
 from fedgan.checks import check
 from fedgan.cli import command
-from fedgan.resume import record_of
 
 # A figure's name, and where it stands in summary.json.
 FIGURES = {
@@ -53,9 +53,9 @@ def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:
     if is_finished(target, arguments):
         print(f"finished before: {target}")
         return target
-    settings = [f"resume={target}"] if is_begun(target, arguments) else [*arguments, f"hydra.run.dir={target}"]
-    print("python -m fedgan.train", *settings, flush=True)
-    done = subprocess.run([sys.executable, "-m", "fedgan.train", *settings], check=False)
+    job = training(arm, arguments, target)
+    print("python -m", *job.command, flush=True)
+    done = subprocess.run([sys.executable, "-m", *job.command], check=False)
     if done.returncode:
         sys.exit(done.returncode)
     return target
@@ -64,18 +64,6 @@ def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:
 def slug(arm: str) -> str:
     """The arm's name as part of a folder's."""
     return re.sub(r"[^a-z0-9]+", "_", arm.lower())
-
-
-def is_finished(target: Path, arguments: Sequence[str]) -> bool:
-    """Whether ``target`` holds a finished run of these very overrides."""
-    return is_begun(target, arguments) and record_of(target).get("status") == "finished"
-
-
-def is_begun(target: Path, arguments: Sequence[str]) -> bool:
-    """Whether ``target`` holds a run of these very overrides, finished or not."""
-    overrides = target / ".hydra" / "overrides.yaml"
-    whole = overrides.is_file() and (target / "config.yaml").is_file()
-    return whole and sorted(OmegaConf.load(overrides)) == sorted(arguments)
 
 
 def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
@@ -98,7 +86,7 @@ def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
 def measure(run: Path) -> dict[str, float | None]:
     """A run's figures by the name that the table gives them."""
     summary = json.loads((run / "summary.json").read_text())
-    first, second = attackers_loss(run)
+    first, second = halves(attackers_loss(run))
     return {
         **{name: figure(summary, path) for name, path in FIGURES.items()},
         "attacker's loss / others' median, rounds' 1st half": first,
@@ -123,22 +111,10 @@ def figure(summary: dict[str, Any], path: Sequence[str]) -> float | None:
     return None if value is None else float(value)
 
 
-def attackers_loss(run: Path) -> tuple[float | None, float | None]:
-    """Generator loss of the malicious clients over the benign clients' median of the round, mean over each half.
-
-    FedDetect acts on this difference, whichever its sign; the paper expects it above 1.
-    """
-    with (run / "clients.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    ratios = []
-    for _, group in groupby(rows, key=lambda row: row["round"]):
-        losses: dict[str, list[float]] = {"0": [], "1": []}
-        for row in group:
-            losses[row["malicious"]].append(float(row["loss_g"]))
-        if losses["0"] and losses["1"]:
-            ratios.append(mean(losses["1"]) / median(losses["0"]))
-    half = len(ratios) // 2
-    return (mean(ratios[:half]), mean(ratios[half:])) if half else (None, None)
+def halves(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """The mean of each half; none of fewer than two."""
+    half = len(values) // 2
+    return (mean(values[:half]), mean(values[half:])) if half else (None, None)
 
 
 def cell(figures: Sequence[float | None]) -> str:

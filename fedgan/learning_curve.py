@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
@@ -128,7 +129,12 @@ def bootstrap_interval(values: Array, seed: int) -> tuple[float, float]:
 def draw_curve(points: Sequence[Point], path: Path, *, title: str) -> None:
     """Write the picture: a line an arm, its shadow one standard deviation to either side (Figure 7)."""
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
-    axes = figure.subplots()
+    plot_curve(figure.subplots(), points, title=title)
+    atomic_write(path, figure.savefig)
+
+
+def plot_curve(axes: Axes, points: Sequence[Point], *, title: str) -> None:
+    """Draw the curve."""
     for arm in dict.fromkeys(point.arm for point in points):
         own = sorted((point.real_per_class, point.mean, point.std or 0.0) for point in points if point.arm == arm)
         x, y, std = np.array(own).T
@@ -141,4 +147,3 @@ def draw_curve(points: Sequence[Point], path: Path, *, title: str) -> None:
     axes.set(xlabel="real training images per class", ylabel="accuracy on real test images", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
-    atomic_write(path, figure.savefig)

@@ -1,9 +1,14 @@
 """What most tests start from: a federation small enough to run in seconds."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+# Tests side by side get a thread each; with more they wait for each other. Before torch is imported, which reads it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -16,6 +16,7 @@ from fedgan.resume import leaves
 OTHER_COMMANDS = {
     "benchmark",
     "classifier",
+    "scale",
 }  # groups that a training run has not: tested with the commands that have them
 OPTIONS = sorted(
     (file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name not in OTHER_COMMANDS
@@ -171,6 +172,14 @@ def test_paper_presets_hold_the_papers_settings(
         "evaluation.samples_per_class": 1000,
     }
     assert {key: OmegaConf.select(cfg, key) for key in same | facts} == same | facts
+
+
+@pytest.mark.parametrize("experiment", ["paper_isic", "paper_chestx"])
+@pytest.mark.parametrize("defense", ["none", "rotation", "[feddetect,gradient_penalty]"])
+def test_paper_presets_take_other_defences(experiment: str, defense: str, configure: Callable[..., DictConfig]) -> None:
+    cfg = configure(f"experiment={experiment}", f"defense={defense}", "dataset.root=somewhere", tiny=False)
+    train.check_settings(cfg)
+    assert set(cfg.defense) == set(defense.strip("[]").replace("none", "").split(",")) - {""}
 
 
 def test_several_defences_at_once_and_their_settings(configure: Callable[..., DictConfig]) -> None:

@@ -1,0 +1,11 @@
+"""Figure 3: images of the attacked generators, ISIC.
+
+python -m experiments.figure3 scale=small chestx=PATH
+"""
+
+from experiments.reproduction.command import command_of
+
+main = command_of("figure3")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Figures 3 to 6: sample grids; real images, vanilla, attacked by trigger size, each defence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torchvision.utils import make_grid
+
+from experiments.reproduction.artefact import Artefact
+from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
+from experiments.reproduction.study import gather, provenance
+from experiments.reproduction.verdicts import RULE, Values
+from experiments.reproduction.writing import markdown, verdict_rows, write_picture, write_text
+from experiments.running import Job
+from fedgan.data import ImageSet
+from fedgan.finished_run import open_run
+from fedgan.release import load_generator
+from fedgan.synthesis import draw_set
+
+PER_CLASS = 6  # images of each class in a cell
+
+
+class Grid(Artefact):
+    """One of the paper's pictures: a row an arm or a defence, the images of the first seed's run.
+
+    Args:
+        name: see ``Artefact``.
+        title: see ``Artefact``.
+        data: the data set.
+        defenses: whose images are shown; ``none`` for real, vanilla and attacked ones.
+    """
+
+    def __init__(self, name: str, title: str, *, data: str, defenses: Sequence[str]) -> None:
+        super().__init__(name, title, (data,))
+        self.defenses = tuple(defenses)
+
+    def arms(self, plan: Plan) -> list[Arm]:
+        """Those shown, and vanilla and the attacks, which claims compare them with."""
+        (data,) = self.data
+        shown = [arm for defense in self.defenses for arm in plan.arms(data, defense)]
+        return list(dict.fromkeys([vanilla(data), *plan.arms(data, NONE), *shown]))
+
+    def followups(self, plan: Plan) -> list[Job]:
+        """The null of every attack."""
+        return plan.nulls(self.data[0])
+
+    def values(self, plan: Plan) -> Values:
+        """Every figure of every arm."""
+        return gather(plan, self.arms(plan))
+
+    def write(self, plan: Plan) -> list[Path]:
+        """The picture, and what the claims about it come to."""
+        arms, (data,) = self.arms(plan), self.data
+        caption = provenance(plan, [plan.folder(arm, seed) for arm in arms for seed in plan.seeds])
+        shown = f"Images of seed {plan.seeds[0]}, {PER_CLASS} a class, all from the same latents."
+        said = write_text(
+            plan.results / f"{self.name}.md",
+            *(f"# {self.title}", f"![{self.title}]({self.name}.png)", f"{caption} {shown}"),
+            *(markdown(verdict_rows(self.verdicts(plan))), RULE),
+        )
+        picture = self._attacks(plan, data) if self.defenses == (NONE,) else self._defenses(plan, data)
+        return [*write_picture(plan.results / self.name, picture), said]
+
+    def _attacks(self, plan: Plan, data: str) -> Figure:
+        """Rows (a) to (e) of Figures 3 and 4."""
+        arms = [vanilla(data), *plan.arms(data, NONE)]
+        figure = Figure(figsize=(9, 1.6 * (len(arms) + 1)), dpi=150, layout="constrained")
+        axes = figure.subplots(len(arms) + 1, 1)
+        figure.suptitle(self.title)
+        real = open_run(plan.folder(arms[0], plan.seeds[0]), plan.data[data].root).splits.test
+        show(axes[0], real, "real")
+        for row, arm in zip(axes[1:], arms, strict=True):
+            show(row, draw(plan, arm), str(arm))
+        return figure
+
+    def _defenses(self, plan: Plan, data: str) -> Figure:
+        """Rows (a) to (d) of Figures 5 and 6, a column a trigger size."""
+        sizes = list(plan.sizes)
+        figure = Figure(figsize=(4.5 * len(sizes), 1.2 * len(self.defenses) + 0.5), dpi=150, layout="constrained")
+        axes = figure.subplots(len(self.defenses), len(sizes), squeeze=False)
+        figure.suptitle(self.title)
+        for row, defense in zip(axes, self.defenses, strict=True):
+            for cell, arm in zip(row, plan.arms(data, defense), strict=True):
+                show(cell, draw(plan, arm), str(arm))
+        return figure
+
+
+def draw(plan: Plan, arm: Arm) -> ImageSet:
+    """The first images of the arm's first run: the latents of every run's evaluation."""
+    release = load_generator(plan.folder(arm, plan.seeds[0]))
+    return draw_set(release.generator, release.blueprint.classes, PER_CLASS, 0, batch_size=PER_CLASS)
+
+
+def show(axes: Axes, images: ImageSet, title: str) -> None:
+    """A line of images of each class in turn."""
+    rows = [images.of_class(label)[:PER_CLASS] for label in range(len(images.classes))]
+    strip = make_grid(torch.cat(rows), nrow=sum(map(len, rows)), padding=1, pad_value=255)  # (3, h, w)
+    axes.imshow(strip.permute(1, 2, 0).numpy(), interpolation="nearest")
+    axes.set_title(f"{title}   ({', '.join(images.classes)})", fontsize=8, loc="left")
+    axes.set_axis_off()
