@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -73,9 +74,9 @@ def carry_out(jobs: Sequence[Job], *, at_once: int, threads: int) -> None:
     with _sigterm_as_ctrl_c(), ThreadPoolExecutor(at_once) as pool:
         waiting = [pool.submit(workers.call, job) for job in missing]
         try:
-            bar = track(as_completed(waiting), f"{len(missing)} to do", len(missing), console=Console(stderr=True))
-            for done in bar:
-                done.result()
+            console = Console(stderr=True)
+            for done in track(as_completed(waiting), f"{len(missing)} to do", len(missing), console=console):
+                console.print(done.result(), highlight=False)
         except BaseException:
             workers.stop()
             raise
@@ -89,10 +90,11 @@ class _Workers:
         self.running: set[subprocess.Popen[bytes]] = set()
         self.stopped = Event()
 
-    def call(self, job: Job) -> None:
-        """Do it, and wait for its end."""
+    def call(self, job: Job) -> str:
+        """Do it, wait for its end, and say how long it took."""
         if self.stopped.is_set():
-            return
+            return f"{job.name}: not begun"
+        start = time.perf_counter()
         job.folder.parent.mkdir(parents=True, exist_ok=True)
         log = job.folder.with_name(f"{job.folder.name}.log")
         with log.open("a") as stream, self._start(job.command, stream) as process:
@@ -102,6 +104,7 @@ class _Workers:
         if code:
             self.stopped.set()
             raise ValueError(f"{job.name} ended with exit code {code}; its last words: {_last_line(log)} ({log})")
+        return f"{job.name}: {time.perf_counter() - start:.0f} s"
 
     def stop(self) -> None:
         """A run finishes its round and writes its checkpoint."""
