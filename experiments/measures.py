@@ -4,10 +4,14 @@ import csv
 import json
 from itertools import groupby
 from pathlib import Path
-from statistics import mean, median
+from statistics import geometric_mean, mean, median
 from typing import Any
 
+import yaml
+
 Row = dict[str, str]
+NULL = "null.json"  # in a run's folder: an evaluation beside a control
+OF_A_TRIGGER = ("emission", "trigger_strength", "transfer_attack_rate")
 
 
 def client_rows(run: Path) -> list[Row]:
@@ -31,35 +35,58 @@ def attackers_loss(run: Path) -> list[float]:
     return ratios
 
 
-def flags(run: Path, rounds: int, *, malicious: bool) -> tuple[float, float]:
-    """Benign (or malicious) clients flagged in a round, on average over all rounds, and the share of them that is.
+def flags(run: Path, rounds: range, *, malicious: bool) -> tuple[float, float]:
+    """Benign (or malicious) clients flagged in a round, on average, and the share of them that is.
 
     Args:
         run: the run's folder.
-        rounds: of its federation; what is recorded later is the server's own.
+        rounds: that are looked at.
         malicious: which clients.
     """
-    rows = [row for row in client_rows(run) if row["malicious"] == str(int(malicious)) and int(row["round"]) < rounds]
+    rows = [row for row in client_rows(run) if row["malicious"] == str(int(malicious)) and int(row["round"]) in rounds]
     flagged = sum(row["flagged"] == "1" for row in rows)
-    return flagged / rounds, flagged / len(rows) if rows else 0.0
+    return flagged / max(1, len(rounds)), flagged / max(1, len(rows))
 
 
 def figures(run: Path) -> dict[str, float]:
-    """All figures of a finished run by name: its metrics, the defence's record, and the null (``control_...``).
+    """All figures of a finished run by name: its metrics, and what the server saw and did.
 
-    The null is there where ``fedgan.evaluate`` has looked at a run without attack in the same way.
+    Where nobody attacks, nothing is said of a trigger: the size looked for is only one of several. Where somebody does,
+    ``null.json`` has its figures beside those of the same federation without attack (``control_...``).
     """
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
     found: dict[str, float] = dict(summary["metrics"])
     found["effective_clients"] = summary["effective_clients"]
-    rounds = summary["rounds"]  # of the federation
-    found["benign_flags"], found["benign_flag_rate"] = flags(run, rounds, malicious=False)
-    if summary["malicious"]:
-        found["malicious_flags"], found["malicious_flag_rate"] = flags(run, rounds, malicious=True)
+    settings: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text())
+    detection = settings["defense"].get("feddetect")
+    detected = None if detection is None else range(detection["warmup"] + 1, summary["rounds"])
+    if detected is not None:
+        found["benign_flags"], found["benign_flag_rate"] = flags(run, detected, malicious=False)
+    if not summary["malicious"]:
+        return {name: value for name, value in found.items() if not name.startswith(OF_A_TRIGGER)}
+    if detected is not None:
+        found["malicious_flag_rate"] = flags(run, detected, malicious=True)[1]
+    if summary["weight_of_malicious"] is not None:
         found["weight_of_malicious"] = summary["weight_of_malicious"]
-        found["loss_ratio"] = mean(attackers_loss(run))
-    evaluation = run / "evaluation.json"
-    if evaluation.is_file():
-        null = json.loads(evaluation.read_text()).get("control_metrics", {})
-        found |= {f"control_{name}": value for name, value in null.items()}
-    return found
+    return found | loss_ratios(run) | null(run)
+
+
+def loss_ratios(run: Path) -> dict[str, float]:
+    """The attacker's loss over the others' median, geometric mean over all rounds and over each half of them.
+
+    Geometric, so that twice as high and half as high cancel out.
+    """
+    ratios = attackers_loss(run)
+    half = len(ratios) // 2
+    parts = {"loss_ratio": ratios, "loss_ratio_first_half": ratios[:half], "loss_ratio_second_half": ratios[half:]}
+    return {name: geometric_mean(part) for name, part in parts.items() if part and min(part) > 0}
+
+
+def null(run: Path) -> dict[str, float]:
+    """The trigger looked for in the run's images and in its control's, by one detector; nothing where it was not."""
+    if not (run / NULL).is_file():
+        return {}
+    scored = json.loads((run / NULL).read_text())
+    control: dict[str, float] = {f"control_{name}": value for name, value in scored["control_metrics"].items()}
+    own: dict[str, float] = scored["metrics"]
+    return control | own

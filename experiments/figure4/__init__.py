@@ -6,4 +6,4 @@ python -m experiments.figure4 scale=small chestx=PATH
 from experiments.reproduction.grids import Grid
 from experiments.reproduction.plan import NONE
 
-ARTEFACT = Grid("figure4", "Figure 4: the attack by trigger size, ChestX", data="chestx", defenses=(NONE,))
+ARTEFACT = Grid("figure4", "the attack by trigger size", data="chestx", defenses=(NONE,))

@@ -1,9 +1,9 @@
 """Figure 5: images of the defended generators, ISIC.
 
-python -m experiments.figure5 scale=small chestx=PATH
+python -m experiments.figure5 scale=paper isic=PATH
 """
 
 from experiments.reproduction.grids import Grid
 from experiments.reproduction.plan import DEFENSES
 
-ARTEFACT = Grid("figure5", "Figure 5: the defences by trigger size, ISIC", data="isic", defenses=DEFENSES)
+ARTEFACT = Grid("figure5", "the defences by trigger size", data="isic", defenses=DEFENSES)

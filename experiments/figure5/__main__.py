@@ -1,6 +1,6 @@
 """Figure 5: images of the defended generators, ISIC.
 
-python -m experiments.figure5 scale=small chestx=PATH
+python -m experiments.figure5 scale=paper isic=PATH
 """
 
 from experiments.reproduction.command import command_of

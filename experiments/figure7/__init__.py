@@ -7,7 +7,7 @@ from experiments.reproduction.curves import Curve
 
 ARTEFACT = Curve(
     "figure7",
-    "Figure 7: accuracy by number of real training images, ISIC and ChestX",
+    "accuracy by number of real training images",
     data=("isic", "chestx"),
     size=32,
 )

@@ -17,7 +17,7 @@ class Artefact(ABC):
 
     Args:
         name: of its folder in experiments/, which holds what the paper published and claims, and of its results.
-        title: what stands above it.
+        title: what it is about, the data aside.
         data: the data sets that it is about.
     """
 
@@ -29,22 +29,26 @@ class Artefact(ABC):
     def arms(self, plan: Plan) -> list[Arm]:
         """The runs that it needs, one for each seed."""
 
+    @abstractmethod
     def followups(self, plan: Plan) -> list[Job]:
         """What is to be done once the runs are finished, besides writing it all down."""
-        return []
 
     @abstractmethod
     def values(self, plan: Plan) -> Values:
         """What the claims are judged by."""
 
     @abstractmethod
-    def write(self, plan: Plan) -> list[Path]:
+    def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """Write all files of results; returns their paths."""
 
-    def verdicts(self, plan: Plan) -> list[Verdict]:
+    def heading(self, plan: Plan) -> str:
+        """What stands above the results: the paper's number, and the data that these runs really had."""
+        number = f"{self.name.rstrip('0123456789').capitalize()} {self.name[-1]}"
+        return f"{number}: {self.title}, {' and '.join(plan.data[data].title for data in self.data)}"
+
+    def verdicts(self, plan: Plan, values: Values) -> list[Verdict]:
         """A verdict for each claim, by the figure that this scale has in a figure's stead."""
-        values, instead = self.values(plan), plan.instead_of
-        return [judge(replaced(claim, instead), values) for claim in read_claims(self.folder / "claims.yaml")]
+        return [judge(replaced(claim, plan.instead_of), values) for claim in read_claims(self.folder / "claims.yaml")]
 
 
 def replaced(claim: Claim, instead: Mapping[str, str]) -> Claim:

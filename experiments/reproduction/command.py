@@ -2,43 +2,58 @@
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
 
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import Plan
 from experiments.reproduction.writing import verdict_rows
 from experiments.running import carry_out
+from fedgan.checks import check
 from fedgan.cli import command
 
 NAMES = ("table1", "table2", "table3", "table4", "figure3", "figure4", "figure5", "figure6", "figure7")
 
 
 def reproduce(artefacts: Sequence[Artefact], plan: Plan) -> None:
-    """Carry out what is missing, then write and show what came out."""
-    for data in dict.fromkeys(data for artefact in artefacts for data in artefact.data):
+    """Carry out what is missing, then write and show what came out.
+
+    Raises:
+        ValueError: in one line, if something failed; what does not need it is written all the same.
+    """
+    arms = list(dict.fromkeys(arm for artefact in artefacts for arm in artefact.arms(plan)))
+    for data in dict.fromkeys(arm.data for arm in arms):
         plan.check_data(data)
-    arms = [arm for artefact in artefacts for arm in artefact.arms(plan)]
-    carry_out(plan.trainings(arms), at_once=plan.jobs, threads=plan.threads)
-    # The nulls of one attack are wanted by several tables, and looked at once.
-    followups = {job.command: job for artefact in artefacts for job in artefact.followups(plan)}
-    carry_out(list(followups.values()), at_once=plan.jobs, threads=plan.threads)
-    for artefact in artefacts:
-        files = artefact.write(plan)
-        show(artefact, plan)
-        print(*files, sep="\n")
+    plan.check_weights()
+    failures = carry_out(plan.trainings(arms), at_once=plan.jobs, threads=plan.threads)
+    trained = [each for each in artefacts if not failures.keys() & runs_of(each, plan)]
+    # The null of an attack is wanted by several tables, and looked at once.
+    followups = {job.command: job for artefact in trained for job in artefact.followups(plan)}
+    failures |= carry_out(list(followups.values()), at_once=plan.jobs, threads=plan.threads)
+    for artefact in trained:
+        if not failures.keys() & {job.folder for job in artefact.followups(plan)}:
+            tell(artefact, plan)
+    check(not failures, "every run", "finished", "; ".join(failures.values()))
 
 
-def show(artefact: Artefact, plan: Plan) -> None:
-    """The verdicts as a table on the screen."""
-    from rich.console import Console
-    from rich.table import Table
+def runs_of(artefact: Artefact, plan: Plan) -> set[Path]:
+    """The folders of all runs that it needs."""
+    return {plan.folder(arm, seed) for arm in artefact.arms(plan) for seed in plan.seeds}
 
-    rows = verdict_rows(artefact.verdicts(plan))
-    table = Table(*rows[0], title=artefact.title)
-    for row in rows:
-        table.add_row(*row.values())
+
+def tell(artefact: Artefact, plan: Plan) -> None:
+    """Write the results; show the verdicts and where the files are."""
+    values = artefact.values(plan)
+    verdicts = artefact.verdicts(plan, values)
+    files = artefact.write(plan, values, verdicts)
+    table = Table("claim", "verdict", "difference", "95 % interval", title=artefact.heading(plan))
+    for row in verdict_rows(verdicts):
+        table.add_row(*(row[column.header] for column in table.columns))  # type: ignore[index]
     Console().print(table)
+    print(*files, sep="\n")
 
 
 def command_of(*names: str) -> Callable[[], None]:

@@ -9,13 +9,14 @@ from statistics import mean, stdev
 from matplotlib.figure import Figure
 
 from experiments.reproduction.artefact import Artefact
-from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, vanilla
+from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, quoted, vanilla
 from experiments.reproduction.study import provenance
-from experiments.reproduction.verdicts import RULE, Values
+from experiments.reproduction.verdicts import RULE, Values, Verdict
 from experiments.reproduction.writing import Row, markdown, verdict_rows, write_csv, write_picture, write_text
 from experiments.running import Job
+from fedgan.checks import check
 from fedgan.learning_curve import Point, plot_curve
-from fedgan.utility import REAL_ONLY
+from fedgan.utility import cell as describe
 
 ACCURACY, TRANSFER = "accuracy", "transfer_attack_rate"
 Fits = Mapping[
@@ -40,7 +41,12 @@ class Curve(Artefact):
         self.size = size
 
     def arms(self, plan: Plan) -> list[Arm]:
-        """Vanilla, attacked, and attacked but defended by FedDetect."""
+        """Vanilla, attacked, and attacked but defended by FedDetect.
+
+        Raises:
+            ValueError: in one line, if this size is not among the plan's.
+        """
+        check(self.size in plan.sizes, "scale.sizes", f"with {self.size} in it, for {self.name}", list(plan.sizes))
         return [arm for data in self.data for arm in self._named(data).values()]
 
     def _named(self, data: str) -> dict[str, Arm]:
@@ -56,30 +62,14 @@ class Curve(Artefact):
 
     def _study(self, plan: Plan, data: str, seed: int) -> Job:
         folder = study_folder(plan, data, seed)
-        runs = ",".join(f"{name}: {plan.folder(arm, seed)}" for name, arm in self._named(data).items())
-        place = [] if plan.data[data].root is None else [f"root={plan.data[data].root}"]
+        runs = ",".join(f"{name}: {quoted(str(plan.folder(arm, seed)))}" for name, arm in self._named(data).items())
         # No two generators share a classifier's seed, nor the real images that hang on it.
         seeds = [plan.classifiers * seed + i for i in range(plan.classifiers)]
-        settings = [
-            *plan.utility_settings,
-            *plan.data[data].utility,
-            *place,
-            f"seeds={seeds}",
-            f"hydra.run.dir={folder}",
-        ]
-        command = ("fedgan.utility", f"runs={{{runs}}}", *settings)
+        settings = [*plan.utility_settings, *plan.data[data].utility, *plan.data[data].place("root")]
+        where = f"hydra.run.dir={quoted(str(folder))}"
+        command = ("fedgan.utility", f"runs={{{runs}}}", *settings, f"seeds={seeds}", where)
         # Asked every time: the study itself knows which classifiers it has.
         return Job(f"{data}: utility, seed {seed}", folder, command, lambda: False)
-
-    def fits(self, plan: Plan, data: str) -> Fits:
-        """All classifiers that were trained."""
-        found: dict[tuple[str, int], dict[int, list[Mapping[str, str]]]] = {}
-        for seed in plan.seeds:
-            with (study_folder(plan, data, seed) / "results.csv").open() as file:
-                for row in csv.DictReader(file):
-                    key = row["arm"], int(row["real_per_class"])
-                    found.setdefault(key, {}).setdefault(seed, []).append(row)
-        return found
 
     def values(self, plan: Plan) -> Values:
         """Accuracy of ``<data>: <arm> @ <real images>`` by the generator's seed, its classifiers averaged."""
@@ -90,30 +80,27 @@ class Curve(Artefact):
                 if all(row[figure] for rows in by_seed.values() for row in rows)
             }
             for data in self.data
-            for (arm, n), by_seed in self.fits(plan, data).items()
+            for (arm, n), by_seed in read_fits(plan, data).items()
         }
 
-    def write(self, plan: Plan) -> list[Path]:
+    def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The curve as CSV and picture, and what the claims about it come to."""
-        points = {data: points_of(self.fits(plan, data)) for data in self.data}
-        arms = self.arms(plan)
-        caption = provenance(plan, [plan.folder(arm, seed) for arm in arms for seed in plan.seeds])
+        points = {data: points_of(data, values) for data in self.data}
+        heading, published = self.heading(plan), read_rows(self.folder / "published.csv")
+        caption = (
+            f"{provenance(plan, self.arms(plan))} Accuracy of an arm's generators, one a seed; each is the mean of "
+        )
+        caption += f"{plan.classifiers} classifier(s)."
         said = write_text(
             plan.results / f"{self.name}.md",
-            *(f"# {self.title}", f"![{self.title}]({self.name}.png)", caption),
-            *(
-                f"{plan.data[data].title}, {self._tried(plan, data)}:\n\n{markdown(table(points[data]))}"
-                for data in self.data
-            ),
-            *(markdown(verdict_rows(self.verdicts(plan))), RULE),
+            *(f"# {heading}", f"![{heading}]({self.name}.png)", caption),
+            *(f"{plan.data[data].title}:\n\n{markdown(table(points[data]))}" for data in self.data),
+            f"The numbers that the paper's text gives (Section 4.4.4):\n\n{markdown(published)}",
+            *(markdown(verdict_rows(verdicts)), RULE),
         )
-        rows = [{"data": data} | asdict(point) for data in self.data for point in points[data]]
+        rows: list[Row] = [{"data": data, **asdict(point)} for data in self.data for point in points[data]]
+        rows = [{**row, "made with": caption if i == 0 else ""} for i, row in enumerate(rows)]
         return [write_csv(plan.results / f"{self.name}.csv", rows), *self._picture(plan, points), said]
-
-    def _tried(self, plan: Plan, data: str) -> str:
-        fits = self.fits(plan, data)
-        each = {len(rows) for (arm, _), by_seed in fits.items() if arm != REAL_ONLY for rows in by_seed.values()}
-        return f"accuracy of {max(each)} classifier(s) for each of {len(plan.seeds)} generators an arm"
 
     def _picture(self, plan: Plan, points: Mapping[str, Sequence[Point]]) -> list[Path]:
         figure = Figure(figsize=(6 * len(points), 4.5), dpi=150, layout="constrained")
@@ -127,27 +114,38 @@ def study_folder(plan: Plan, data: str, seed: int) -> Path:
     return plan.runs / data / f"utility-seed_{seed}"
 
 
-def points_of(fits: Fits) -> list[Point]:
-    """Mean and standard deviation over all classifiers of all generators."""
+def read_rows(file: Path) -> list[Row]:
+    """A CSV file's rows."""
+    with file.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def read_fits(plan: Plan, data: str) -> Fits:
+    """All classifiers that were trained."""
+    found: dict[tuple[str, int], dict[int, list[Row]]] = {}
+    for seed in plan.seeds:
+        for row in read_rows(study_folder(plan, data, seed) / "results.csv"):
+            found.setdefault((row["arm"], int(row["real_per_class"])), {}).setdefault(seed, []).append(row)
+    return found
+
+
+def points_of(data: str, values: Values) -> list[Point]:
+    """Mean and standard deviation over the generators."""
     points = []
-    for (arm, n), by_seed in fits.items():
-        values = [float(row[ACCURACY]) for rows in by_seed.values() for row in rows]
-        points.append(Point(arm, n, mean(values), stdev(values) if len(values) > 1 else None, len(by_seed)))
+    for name, figures in values.items():
+        own, _, place = name.partition(": ")
+        arm, _, n = place.partition(" @ ")
+        if own == data:
+            each = list(figures[ACCURACY].values())
+            points.append(Point(arm, int(n), mean(each), stdev(each) if len(each) > 1 else None, len(each)))
     return points
 
 
 def table(points: Sequence[Point]) -> list[Row]:
     """A line a number of real images, a column an arm."""
     arms = dict.fromkeys(point.arm for point in points)
-    cells = {(point.arm, point.real_per_class): point for point in points}
+    cells = {(point.arm, point.real_per_class): describe(point) for point in points}
     return [
-        {"real images per class": str(n), **{arm: entry(cells.get((arm, n))) for arm in arms}}
+        {"real images per class": str(n), **{arm: cells.get((arm, n), "-") for arm in arms}}
         for n in sorted({point.real_per_class for point in points})
     ]
-
-
-def entry(point: Point | None) -> str:
-    """Mean and standard deviation for people."""
-    if point is None:
-        return "-"
-    return f"{point.mean:.3f}" + ("" if point.std is None else f" ± {point.std:.3f}")

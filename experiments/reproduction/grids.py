@@ -10,9 +10,10 @@ from torchvision.utils import make_grid
 
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
-from experiments.reproduction.study import gather, provenance
-from experiments.reproduction.verdicts import RULE, Values
-from experiments.reproduction.writing import markdown, verdict_rows, write_picture, write_text
+from experiments.reproduction.study import detectors, gather, provenance
+from experiments.reproduction.tables import long_rows
+from experiments.reproduction.verdicts import RULE, Values, Verdict
+from experiments.reproduction.writing import markdown, verdict_rows, write_csv, write_picture, write_text
 from experiments.running import Job
 from fedgan.data import ImageSet
 from fedgan.finished_run import open_run
@@ -37,39 +38,43 @@ class Grid(Artefact):
         self.defenses = tuple(defenses)
 
     def arms(self, plan: Plan) -> list[Arm]:
-        """Those shown, and vanilla and the attacks, which claims compare them with."""
+        """Those shown, and vanilla and the attacks, which claims compare them with; each defence's null."""
         (data,) = self.data
-        shown = [arm for defense in self.defenses for arm in plan.arms(data, defense)]
+        shown = [arm for d in self.defenses for arm in (*plan.arms(data, d), Arm(data, d, 0))]
         return list(dict.fromkeys([vanilla(data), *plan.arms(data, NONE), *shown]))
 
     def followups(self, plan: Plan) -> list[Job]:
         """The null of every attack."""
-        return plan.nulls(self.data[0])
+        return plan.nulls(self.arms(plan))
 
     def values(self, plan: Plan) -> Values:
         """Every figure of every arm."""
         return gather(plan, self.arms(plan))
 
-    def write(self, plan: Plan) -> list[Path]:
-        """The picture, and what the claims about it come to."""
-        arms, (data,) = self.arms(plan), self.data
-        caption = provenance(plan, [plan.folder(arm, seed) for arm in arms for seed in plan.seeds])
+    def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
+        """The picture, the figures behind it, and what the claims about it come to."""
+        arms, (data,), heading = self.arms(plan), self.data, self.heading(plan)
+        caption = f"{provenance(plan, arms)} {detectors(plan, data)}"
         shown = f"Images of seed {plan.seeds[0]}, {PER_CLASS} a class, all from the same latents."
         said = write_text(
             plan.results / f"{self.name}.md",
-            *(f"# {self.title}", f"![{self.title}]({self.name}.png)", f"{caption} {shown}"),
-            *(markdown(verdict_rows(self.verdicts(plan))), RULE),
+            *(f"# {heading}", f"![{heading}]({self.name}.png)", f"{caption} {shown}"),
+            *(markdown(verdict_rows(verdicts)), RULE),
+        )
+        figures = write_csv(
+            plan.results / f"{self.name}.csv", long_rows([str(arm) for arm in arms], values, {}, caption)
         )
         picture = self._attacks(plan, data) if self.defenses == (NONE,) else self._defenses(plan, data)
-        return [*write_picture(plan.results / self.name, picture), said]
+        return [*write_picture(plan.results / self.name, picture), figures, said]
 
     def _attacks(self, plan: Plan, data: str) -> Figure:
         """Rows (a) to (e) of Figures 3 and 4."""
         arms = [vanilla(data), *plan.arms(data, NONE)]
-        figure = Figure(figsize=(9, 1.6 * (len(arms) + 1)), dpi=150, layout="constrained")
+        figure = Figure(figsize=(9, 1.1 * (len(arms) + 1) + 0.4), dpi=150, layout="constrained")
         axes = figure.subplots(len(arms) + 1, 1)
-        figure.suptitle(self.title)
-        real = open_run(plan.folder(arms[0], plan.seeds[0]), plan.data[data].root).splits.test
+        figure.suptitle(self.heading(plan), fontsize=10)
+        place = plan.data[data].root if plan.data[data].needs_root else None
+        real = open_run(plan.folder(arms[0], plan.seeds[0]), place).splits.test
         show(axes[0], real, "real")
         for row, arm in zip(axes[1:], arms, strict=True):
             show(row, draw(plan, arm), str(arm))
@@ -78,9 +83,9 @@ class Grid(Artefact):
     def _defenses(self, plan: Plan, data: str) -> Figure:
         """Rows (a) to (d) of Figures 5 and 6, a column a trigger size."""
         sizes = list(plan.sizes)
-        figure = Figure(figsize=(4.5 * len(sizes), 1.2 * len(self.defenses) + 0.5), dpi=150, layout="constrained")
+        figure = Figure(figsize=(5.5 * len(sizes), 0.8 * len(self.defenses) + 0.6), dpi=150, layout="constrained")
         axes = figure.subplots(len(self.defenses), len(sizes), squeeze=False)
-        figure.suptitle(self.title)
+        figure.suptitle(self.heading(plan), fontsize=10)
         for row, defense in zip(axes, self.defenses, strict=True):
             for cell, arm in zip(row, plan.arms(data, defense), strict=True):
                 show(cell, draw(plan, arm), str(arm))
@@ -97,6 +102,6 @@ def show(axes: Axes, images: ImageSet, title: str) -> None:
     """A line of images of each class in turn."""
     rows = [images.of_class(label)[:PER_CLASS] for label in range(len(images.classes))]
     strip = make_grid(torch.cat(rows), nrow=sum(map(len, rows)), padding=1, pad_value=255)  # (3, h, w)
-    axes.imshow(strip.permute(1, 2, 0).numpy(), interpolation="nearest")
+    axes.imshow(strip.permute(1, 2, 0).numpy())
     axes.set_title(f"{title}   ({', '.join(images.classes)})", fontsize=8, loc="left")
     axes.set_axis_off()

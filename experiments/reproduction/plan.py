@@ -3,15 +3,24 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+from torchvision.models import AlexNet_Weights
 
+from experiments.measures import NULL
 from experiments.running import Job, training
 from fedgan.checks import check, check_int
-from fedgan.evaluate import FILE_NAME as EVALUATION
+from fedgan.cli import CONF
+from fedgan.metrics.base import Unavailable
+from fedgan.metrics.lpips import build_lpips
+from fedgan.metrics.weights import pretrained
 
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
+PAPERS_DATA = {"isic": "ISIC", "chestx": "ChestX"}
 NONE, FEDDETECT = "none", "feddetect"
 BASELINES = ("reconstruction", "horizontal_flip", "rotation")  # of Tables 3 and 4, in their order
 DEFENSES = (FEDDETECT, *BASELINES)
@@ -58,7 +67,8 @@ class DataSet:
     """How a data set is trained on at a scale.
 
     Attributes:
-        title: what people call it.
+        name: ``isic`` or ``chestx``.
+        title: what it is at this scale.
         settings: overrides of every run.
         defenses: further overrides, by defence.
         utility: overrides of the utility study.
@@ -66,12 +76,17 @@ class DataSet:
         root: that folder.
     """
 
+    name: str
     title: str
     settings: Sequence[str]
     defenses: Mapping[str, Sequence[str]]
     utility: Sequence[str]
     needs_root: bool
     root: str | None
+
+    def place(self, key: str) -> list[str]:
+        """The override ``key`` that says where the data are; none for drawn data, wherever the user has others."""
+        return [f"{key}={quoted(str(self.root))}"] if self.needs_root else []
 
 
 class Plan:
@@ -95,10 +110,25 @@ class Plan:
         self.runs, self.results = (Path(str(folder)).expanduser() for folder in (cfg.runs, cfg.results))
         scale = cfg.scale
         self.scale, self.overrides = str(scale.name), [*scale.settings, *cfg.overrides]
+        self.alexnet = None if cfg.alexnet is None else str(cfg.alexnet)
         self.sizes = pixels_of(list(scale.sizes), int(scale.image_size))
+        self.smallest = pixels_of(SIZES[:1], int(scale.image_size))[SIZES[0]]
         self.null_settings, self.instead_of = tuple(scale["null"]), dict(scale.instead_of)
         self.utility_settings, self.classifiers = tuple(scale.utility), int(scale.classifiers)
-        self.data = {name: DataSet(**scale.data[name], root=cfg[name]) for name in scale.data}
+        self.data = {name: DataSet(name=name, **part, root=cfg[name]) for name, part in scale.data.items()}
+
+    def check_weights(self) -> None:
+        """Refuse to begin where LPIPS is wanted and AlexNet is neither at hand nor to be downloaded.
+
+        Raises:
+            ValueError: in one line.
+        """
+        if "lpips" in self.instead_of:
+            return
+        try:
+            pretrained(build_lpips, setting="alexnet", weights=self.alexnet, url=AlexNet_Weights.IMAGENET1K_V1.url)
+        except Unavailable as reason:
+            raise ValueError(str(reason)) from reason
 
     def check_data(self, data: str) -> None:
         """Refuse to begin where a data set is wanted and not at hand."""
@@ -117,11 +147,13 @@ class Plan:
     def settings(self, arm: Arm, seed: int) -> list[str]:
         """The overrides of ``python -m fedgan.train``."""
         data = self.data[arm.data]
-        pixels = self.sizes[arm.size] if arm.size else next(iter(self.sizes.values()))
-        root = [f"dataset.root={data.root}"] if data.needs_root else []
+        # Where nobody attacks the smallest trigger is looked for, whichever sizes are wanted: one run for all of them.
+        pixels = self.sizes[arm.size] if arm.size else self.smallest
         attack = [f"attack.size={pixels}", *([] if arm.size else ["attack.malicious=0"])]
         defense = [f"defense={arm.defense}", *data.defenses.get(arm.defense, ())]
-        return [*data.settings, *root, *attack, *defense, f"seed={seed}", *self.overrides]
+        place = data.place("dataset.root")
+        weights = [] if self.alexnet is None else [f"metrics.lpips.weights={quoted(self.alexnet)}"]
+        return [*data.settings, *place, *attack, *defense, f"seed={seed}", *self.overrides, *weights]
 
     def trainings(self, arms: Sequence[Arm]) -> list[Job]:
         """A run for each arm and seed, seed by seed: what is there after a stop can be compared."""
@@ -131,15 +163,27 @@ class Plan:
             for arm in dict.fromkeys(arms)
         ]
 
-    def nulls(self, data: str) -> list[Job]:
-        """For each attack, its trigger looked for in the run without attack."""
-        return [self._null(arm, seed) for seed in self.seeds for arm in self.arms(data, NONE)]
+    def nulls(self, arms: Sequence[Arm]) -> list[Job]:
+        """For each attack, its trigger looked for in its own images and in those of the same defence without attack."""
+        return [self._null(arm, seed) for seed in self.seeds for arm in arms if arm.size]
 
     def _null(self, arm: Arm, seed: int) -> Job:
-        run, control = self.folder(arm, seed), self.folder(vanilla(arm.data), seed)
-        place = [] if self.data[arm.data].root is None else [f"root={self.data[arm.data].root}"]
-        command = ("fedgan.evaluate", f"run={run}", f"control={control}", *place, *self.null_settings)
-        return Job(f"{arm.data}: the null of {arm}, seed {seed}", run, command, lambda: is_scored(run, control))
+        run, control = self.folder(arm, seed), self.folder(Arm(arm.data, arm.defense, 0), seed)
+        settings = [*self.data[arm.data].place("root"), *self.null_settings]
+        sides = [f"run={quoted(str(run))}", f"control={quoted(str(control))}", f"out={quoted(str(run / NULL))}"]
+        name = f"{arm.data}: the null of {arm}, seed {seed}"
+        command = ("fedgan.evaluate", *sides, *settings)
+        return Job(name, run, command, lambda: is_scored(run, control, self.null_settings))
+
+
+def quoted(text: str) -> str:
+    """A text as one value on Hydra's command line, whatever is in it.
+
+    Example:
+        >>> print(quoted("/data/chest x-rays (1)"), quoted("it's"))
+        '/data/chest x-rays (1)' 'it\\'s'
+    """
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def pixels_of(sizes: Sequence[int], image_size: int) -> dict[int, int]:
@@ -155,14 +199,27 @@ def pixels_of(sizes: Sequence[int], image_size: int) -> dict[int, int]:
     return {size: size * image_size // 256 for size in sizes}
 
 
-def is_scored(run: Path, control: Path) -> bool:
-    """Whether the run's evaluation.json is about these two generators."""
-    file = run / EVALUATION
+def is_scored(run: Path, control: Path, settings: Sequence[str]) -> bool:
+    """Whether the run's null is about these two generators, looked at in this way."""
+    file = run / NULL
     if not file.is_file():
         return False
     scored = json.loads(file.read_text())
-    sides = (("generator_sha256", run), ("control_generator_sha256", control))
-    return all(
-        scored.get(key) == json.loads((folder / "summary.json").read_text())["generator_sha256"]
-        for key, folder in sides
-    )
+    sides = {"generator_sha256": run, "control_generator_sha256": control}
+    same = all(scored.get(key) == _summary(folder).get("generator_sha256") for key, folder in sides.items())
+    wanted = _evaluation(tuple(settings))
+    return same and all(scored.get(key) == wanted[key] for key in ("settings", "samples_per_class", "latent_seed"))
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    file = run / "summary.json"
+    return dict(json.loads(file.read_text())) if file.is_file() else {}
+
+
+@cache
+def _evaluation(settings: tuple[str, ...]) -> dict[str, Any]:
+    """What evaluation.json says of how it was asked for."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("evaluate", overrides=list(settings))
+    asked = {"samples_per_class": cfg.samples_per_class, "latent_seed": cfg.latent_seed}
+    return asked | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)}

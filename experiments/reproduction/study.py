@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from experiments.measures import figures
-from experiments.reproduction.plan import Arm, Plan
+from experiments.measures import NULL, OF_A_TRIGGER, figures
+from experiments.reproduction.plan import NONE, PAPERS_DATA, Arm, Plan
 from experiments.reproduction.verdicts import Values
 
 
@@ -33,39 +33,94 @@ def classes_of(run: Path) -> list[str]:
     return list(_read(run)[0]["dataset"]["test"]["counts"])
 
 
-def provenance(plan: Plan, runs: Sequence[Path]) -> str:
+def real_images(run: Path) -> dict[str, float]:
+    """What real images score, by figure and class, and what the figures' detectors and classifiers are worth."""
+    facts: dict[str, dict[str, Any]] = json.loads((run / "summary.json").read_text())["facts"]
+    flat = {name: value for part in facts.values() for name, value in part.items() if not isinstance(value, str)}
+    renamed = {"frechet_classifier_floor": "frechet_classifier", "classifier_recall": "label_consistency"}
+    found = {}
+    for name, value in flat.items():
+        kind, slash, of_class = name.partition("/")
+        if kind.startswith(OF_A_TRIGGER):  # of one size of several
+            continue
+        found[f"{renamed.get(kind, kind.removesuffix('_real'))}{slash}{of_class}"] = float(value)
+    return found
+
+
+def provenance(plan: Plan, arms: Sequence[Arm]) -> str:
     """Data, image size, clients, rounds, seeds, commit: what a table cannot be read without."""
-    told = [_facts(run) for run in runs]
-    facts = {key: ", ".join(dict.fromkeys(str(part[key]) for part in told)) for key in told[0]}
-    triggers = ", ".join(f"{pixels} px ({size} at 256)" for size, pixels in plan.sizes.items())
-    return " ".join(
-        (
-            f"Scale `{plan.scale}`. Data: {facts['data']}, {facts['image']} pixels, {facts['train']} training images.",
-            f"Model: {facts['model']}. {facts['clients']} clients, {facts['rounds']} rounds of {facts['epochs']} local",
-            f"epoch(s), batch {facts['batch']}. Triggers of {triggers}. Seeds {', '.join(map(str, plan.seeds))}:",
-            f"mean ± standard deviation. Runs of commit {facts['commit']}, torch {facts['torch']}, {facts['device']}.",
-        )
+    triggers = ", ".join(f"{pixels} px ({size} at 256 x 256)" for size, pixels in plan.sizes.items())
+    parts = [
+        _about(plan, data, [arm for arm in arms if arm.data == data]) for data in dict.fromkeys(a.data for a in arms)
+    ]
+    seeds = f"Triggers of {triggers}. Seeds {', '.join(map(str, plan.seeds))}: mean ± standard deviation."
+    return " ".join((f"Scale `{plan.scale}`.", *parts, seeds, *_stand_ins(plan)))
+
+
+def detectors(plan: Plan, data: str) -> str:
+    """What the trigger detector does on real test images, by the trigger's size."""
+    told = []
+    for arm in plan.arms(data, NONE):
+        facts = json.loads((plan.folder(arm, plan.seeds[0]) / NULL).read_text())["facts"]["emission"]
+        rate, power = facts["emission_false_alarm"], facts["emission_power"]
+        told.append(f"{plan.sizes[arm.size]} px: {rate:.1%} false alarms, {power:.1%} of pasted triggers found")
+    return f"The trigger detector, which looks at the trigger's own place, on real test images: {'; '.join(told)}."
+
+
+def _about(plan: Plan, data: str, arms: Sequence[Arm]) -> str:
+    """A data set and the runs on it."""
+    told = [_facts(plan.folder(arm, seed)) for arm in arms for seed in plan.seeds]
+    facts = {key: ", ".join(dict.fromkeys(str(part[key]) for part in told if part[key])) for key in told[0]}
+    title, papers = plan.data[data].title, PAPERS_DATA[data]
+    defenses = f" {facts['defenses']}." if facts["defenses"] else ""
+    return (
+        f"{title if title == papers else f'{title} in place of {papers}'} ({facts['data']}), {facts['image']} pixels, "
+        f"{facts['train']} training and {facts['test']} test images; {facts['model']}; {facts['clients']} clients, "
+        f"{facts['rounds']} rounds of {facts['epochs']} local epoch(s), batch {facts['batch']}.{defenses} "
+        f"Runs of commit {facts['commit']}, torch {facts['torch']}, {facts['device']}."
     )
+
+
+def _stand_ins(plan: Plan) -> list[str]:
+    return [
+        f"{figure.upper()} itself is not computed at this scale; claims about it are judged by {other}, "
+        "whose numbers cannot be compared with the published ones."
+        for figure, other in plan.instead_of.items()
+    ]
 
 
 def _facts(run: Path) -> dict[str, Any]:
     """What a run's own files say about it."""
     record, settings = _read(run)
-    data, fl, git = record["dataset"], settings["fl"], record["git"]
+    data, fl = record["dataset"], settings["fl"]
     parts = [str(settings["model"][part]["_target_"]).rpartition(".")[2] for part in ("generator", "discriminator")]
+    average = settings["model"]["ema"]
+    commits = dict.fromkeys(_commit(part["git"]) for part in (*record.get("resumed", ()), record))
     return {
         "data": data["name"],
         "image": f"{data['image_size']} x {data['image_size']}",
         "train": " + ".join(f"{count:,}" for count in data["train"]["counts"].values()),
-        "model": " and ".join(parts),
+        "test": " + ".join(f"{count:,}" for count in data["test"]["counts"].values()),
+        "model": " and ".join(parts) + (f", average over rounds {average:g}" if average else ""),
         "clients": fl["num_clients"],
         "rounds": fl["rounds"],
         "epochs": fl["local_epochs"],
         "batch": fl["batch_size"],
-        "commit": f"{str(git['commit'])[:9]}{' (changed)' if git['dirty'] else ''}",
+        "defenses": _defense(settings["defense"]),
+        "commit": ", ".join(commits),
         "torch": record["versions"]["torch"],
         "device": record["device"],
     }
+
+
+def _defense(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """A defence and its settings, of which the trigger's size is none."""
+    told = {name: {k: v for k, v in own.items() if k != "_target_"} for name, own in settings.items()}
+    return "; ".join(f"{name}: {', '.join(f'{k} {v}' for k, v in own.items())}" for name, own in told.items() if own)
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    return f"{str(git['commit'])[:9]}{' (changed)' if git['dirty'] else ''}"
 
 
 def _read(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,17 +7,9 @@ from statistics import mean, stdev
 
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
-from experiments.reproduction.study import classes_of, gather, provenance
-from experiments.reproduction.verdicts import RULE, Values
-from experiments.reproduction.writing import (
-    Row,
-    cell,
-    latex,
-    markdown,
-    verdict_rows,
-    write_csv,
-    write_text,
-)
+from experiments.reproduction.study import classes_of, detectors, gather, provenance, real_images
+from experiments.reproduction.verdicts import RULE, Values, Verdict
+from experiments.reproduction.writing import Row, cell, latex, markdown, verdict_rows, write_csv, write_text
 from experiments.running import Job
 
 # Figures that each class has, and those of a run, under the names that tables give them.
@@ -25,19 +17,22 @@ BY_CLASS = {
     "lpips": "LPIPS",
     "lpips_classifier": "perceptual distance",
     "frechet_classifier": "Frechet distance",
-    "emission": "trigger emission",
-    "control_emission": "the same without attack",
-    "transfer_attack_rate": "transfer attack rate",
     "diversity": "diversity",
     "label_consistency": "label consistency",
+    "emission": "trigger emission",
+    "control_emission": "trigger emission, no attack",
+    "transfer_attack_rate": "transfer attack rate",
+    "control_transfer_attack_rate": "transfer attack rate, no attack",
 }
 BY_RUN = {
-    "loss_ratio": "attacker's generator loss / others' median",
-    "malicious_flag_rate": "attacker flagged, share of rounds",
-    "benign_flags": "benign clients flagged a round",
+    "loss_ratio_first_half": "attacker's generator loss / others' median, rounds' 1st half",
+    "loss_ratio_second_half": "2nd half",
+    "malicious_flag_rate": "attacker flagged, share of rounds after the warm-up",
+    "benign_flags": "benign clients flagged in such a round",
     "weight_of_malicious": "attacker's weight at the end",
     "effective_clients": "effective clients at the end",
 }
+REAL = "real images"
 Published = Mapping[tuple[str, str], float]
 
 
@@ -65,27 +60,30 @@ class Table(Artefact):
         return arms
 
     def followups(self, plan: Plan) -> list[Job]:
-        """The null of every attack: the same trigger looked for in the images of nobody's attack."""
-        return plan.nulls(self.data[0])
+        """The null of every attack."""
+        return plan.nulls(self.arms(plan))
 
     def values(self, plan: Plan) -> Values:
         """Every figure of every arm."""
         return gather(plan, self.arms(plan))
 
-    def write(self, plan: Plan) -> list[Path]:
+    def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """CSV with all there is, Markdown and LaTeX to read."""
-        values, published = self.values(plan), read_published(self.folder / "published.csv")
-        arms, classes = self.arms(plan), classes_of(plan.folder(self.arms(plan)[0], plan.seeds[0]))
-        caption = provenance(plan, [plan.folder(arm, seed) for arm in arms for seed in plan.seeds])
-        names = [str(arm) for arm in arms]
-        by_class, by_run = class_rows(names, classes, values, published), run_rows(names, values)
-        verdicts = verdict_rows(self.verdicts(plan))
-        parts = (by_class, by_run, verdicts)
-        folder, said = plan.results, (self.title, caption, RULE)
+        published = read_published(self.folder / "published.csv")
+        arms, (data,) = self.arms(plan), self.data
+        run = plan.folder(vanilla(data), plan.seeds[0])
+        heading, caption = self.heading(plan), f"{provenance(plan, arms)} {detectors(plan, data)}"
+        names, judged = [str(arm) for arm in arms], verdict_rows(verdicts)
+        by_class = class_rows(names, classes_of(run), values, published, real_images(run))
+        folder, by_run = plan.results, run_rows(names, values)
+        captions = (f"{heading}. {caption}", f"{heading}: what the server saw and did.", f"{heading}: verdicts. {RULE}")
+        tables = zip((by_class, by_run, judged), captions, strict=True)
         return [
-            write_csv(folder / f"{self.name}.csv", long_rows(names, values, published)),
-            write_text(folder / f"{self.name}.md", f"# {self.title}", caption, *map(markdown, parts), RULE),
-            write_text(folder / f"{self.name}.tex", *(f"% {line}" for line in said), *map(latex, parts)),
+            write_csv(folder / f"{self.name}.csv", long_rows(names, values, published, caption)),
+            write_text(
+                folder / f"{self.name}.md", f"# {heading}", caption, *map(markdown, (by_class, by_run, judged)), RULE
+            ),
+            write_text(folder / f"{self.name}.tex", *(latex(rows, text) for rows, text in tables)),
         ]
 
 
@@ -95,23 +93,26 @@ def read_published(file: Path) -> Published:
         return {(row["arm"], row["class"]): float(row["lpips"]) for row in csv.DictReader(stream)}
 
 
-def class_rows(names: Sequence[str], classes: Sequence[str], values: Values, published: Published) -> list[Row]:
-    """A line an arm and class; figures that no arm has are left out."""
+def class_rows(
+    names: Sequence[str], classes: Sequence[str], values: Values, published: Published, real: Mapping[str, float]
+) -> list[Row]:
+    """A line an arm and class, real images first; figures that no arm has are left out."""
     shown = [figure for figure in BY_CLASS if any(f"{figure}/{classes[0]}" in values[name] for name in names)]
-    return [
-        {
-            "arm": name,
-            "class": each,
-            "LPIPS, published": f"{published[name, each]:.4f}" if (name, each) in published else "-",
-            **{BY_CLASS[figure]: cell(list(values[name].get(f"{figure}/{each}", {}).values())) for figure in shown},
-        }
-        for name in names
-        for each in classes
-    ]
+    rows: list[Row] = []
+    for each in classes:
+        known = {figure: f"{figure}/{each}" for figure in shown}
+        cells = {BY_CLASS[f]: cell([real[key]]) if key in real else "-" for f, key in known.items()}
+        rows.append({"arm": REAL, "class": each, "LPIPS, published": "-", **cells})
+    for name in names:
+        for each in classes:
+            cells = {BY_CLASS[f]: cell(list(values[name].get(f"{f}/{each}", {}).values())) for f in shown}
+            theirs = f"{published[name, each]:.4f}" if (name, each) in published else "-"
+            rows.append({"arm": name, "class": each, "LPIPS, published": theirs, **cells})
+    return rows
 
 
 def run_rows(names: Sequence[str], values: Values) -> list[Row]:
-    """A line an arm: what the defence did, and its price."""
+    """A line an arm: what the server saw and did, and its price."""
     return [
         {
             "arm": name,
@@ -121,24 +122,26 @@ def run_rows(names: Sequence[str], values: Values) -> list[Row]:
     ]
 
 
-def long_rows(names: Sequence[str], values: Values, published: Published) -> list[Row]:
+def long_rows(names: Sequence[str], values: Values, published: Published, caption: str) -> list[Row]:
     """A line an arm, class and figure, with everything that the views round off or leave out."""
     rows: list[Row] = []
     for name in names:
-        theirs = {f"lpips_published/{each}": (value,) for (arm, each), value in published.items() if arm == name}
-        ours = {figure: tuple(by_seed.values()) for figure, by_seed in sorted(values[name].items())}
-        rows += [long_row(name, figure, measured) for figure, measured in (theirs | ours).items()]
-    return rows
+        theirs = [(f"lpips_published/{each}", {"": value}) for (arm, each), value in published.items() if arm == name]
+        ours = [(figure, {str(s): v for s, v in by_seed.items()}) for figure, by_seed in sorted(values[name].items())]
+        rows += [long_row(name, figure, by_seed) for figure, by_seed in (*theirs, *ours)]
+    return [{**row, "made with": caption if i == 0 else ""} for i, row in enumerate(rows)]
 
 
-def long_row(name: str, figure: str, measured: Sequence[float]) -> Row:
+def long_row(name: str, figure: str, by_seed: Mapping[str, float]) -> Row:
     """One figure of one arm: mean, standard deviation, and the value of each seed."""
     kind, _, of_class = figure.partition("/")
+    measured = list(by_seed.values())
     return {
         "arm": name,
         "class": of_class,
         "figure": kind,
         "mean": mean(measured),
         "std": stdev(measured) if len(measured) > 1 else "",
+        "seeds": " ".join(by_seed),
         "values": " ".join(map(repr, measured)),
     }

@@ -1,16 +1,14 @@
-"""Whether a claim of the paper shows in our runs, by a rule that was written down before they were made.
+"""Whether a claim of the paper shows in our runs: one rule for all claims, in version control beside them.
 
-The rule: a claim compares two sets of arms in one figure. For each seed take the difference of their means (arms of
-one seed share the clients' images, the first weights and the evaluation's latents), and of these differences the
-mean and the 95 % t interval over seeds.
-
-- ``higher``, ``lower``: shown if the whole interval lies on the claimed side of 0, reversed if it lies on the other.
-- ``equal``: shown if it lies within plus or minus ``margin``, reversed if it lies wholly outside.
-- Anything else, and a figure that is absent or has fewer than two seeds: not shown.
+A claim compares arms in one figure. For each seed take the difference between the arms that it names and those that
+it compares them with (arms of one seed share the partition, the first weights and the evaluation's latents; only
+reconstruction, which takes images from the clients, has clients of its own), and of these differences the mean and the
+95 % t interval over seeds. The rest is ``RULE``.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -21,13 +19,15 @@ from scipy.stats import t as student
 from fedgan.checks import check_choice
 
 RULE = (
-    "Rule of the verdicts, stated before the runs: for each seed, the difference between the arms that a claim names "
-    "and those it compares them with, averaged over classes and over the arms named; its mean over seeds and the 95 % "
-    "t interval. Higher or lower: shown if the whole interval lies on the claimed side of 0, reversed if on the other. "
-    "Equal: shown if it lies within the margin, reversed if wholly outside. Anything else: not shown."
+    "A verdict is about the difference, seed by seed, between the arms of a claim and those that they are compared "
+    "with (each side the mean of its arms): its mean over seeds and the 95 % t interval. *Higher* or *lower*: shown "
+    "if the whole interval lies on the claimed side of 0, reversed if on the other. *At most* or *at least*, give or "
+    "take a margin: shown if the whole interval lies within the margin's end, reversed if beyond. *Each* arm is "
+    "compared alone, and all of them have to show it. Anything else is not shown; without the figure, or with fewer "
+    "than two seeds, not judged."
 )
-SHOWN, REVERSED, NOT_SHOWN = "shown", "reversed", "not shown"
-KINDS = ("higher", "lower", "equal")
+SHOWN, REVERSED, NOT_SHOWN, NOT_JUDGED = "shown", "reversed", "not shown", "not judged"
+KINDS = ("higher", "lower", "at_most", "at_least")
 # By the name of an arm, by figure, a value a seed.
 Values = Mapping[str, Mapping[str, Mapping[int, float]]]
 
@@ -39,13 +39,15 @@ class Claim:
     Attributes:
         says: the claim in a sentence, and where the paper makes it.
         figure: what it is judged by.
-        arms: the arms that it speaks of, by name.
-        kind: ``higher``, ``lower`` or ``equal``.
-        than: the arms that they are compared with; empty for the number ``value``.
+        arms: the arms that it speaks of, by name or by a pattern (fnmatch).
+        kind: ``higher``, ``lower``, ``at_most`` or ``at_least``.
+        than: the arms that they are compared with; empty for the number ``value``. One that is named twice counts
+            twice.
         than_figure: the figure looked at there, if it is another (``control_emission``: the null).
         value: see ``than``.
-        margin: of ``equal``: how far apart is still equal, as a share of the other side if ``relative``.
-        relative: whether ``margin`` is a share or in the figure's own units.
+        margin: of ``at_most`` and ``at_least``, in the figure's units.
+        each: whether every arm is compared alone, with the arm that stands in its place in ``than``, or with the only
+            one there; or the only arm with each there.
     """
 
     says: str
@@ -56,30 +58,42 @@ class Claim:
     than_figure: str | None = None
     value: float = 0.0
     margin: float = 0.0
-    relative: bool = False
+    each: bool = False
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, KINDS)
 
+    @property
+    def compared_with(self) -> str:
+        """The other side in words."""
+        other = f"{', '.join(dict.fromkeys(self.than))}" if self.than else f"{self.value:g}"
+        return f"{self.than_figure} of {other}" if self.than_figure else other
+
+    @property
+    def how(self) -> str:
+        """The kind in words."""
+        margin = f" + {self.margin:g}" if self.kind == "at_most" else f" - {self.margin:g}"
+        words = self.kind.replace("_", " ") + (margin if self.margin else "")
+        return f"each {words}" if self.each else words
+
 
 @dataclass(frozen=True)
-class Verdict:
-    """What came of a claim.
+class Comparison:
+    """The difference between two sides: mean over seeds, the ends of its 95 % interval (None with one seed)."""
 
-    Attributes:
-        claim: it.
-        verdict: ``shown``, ``not shown`` or ``reversed``.
-        difference: mean over seeds; None where there is nothing to compare.
-        low, high: the ends of its 95 % interval; None with fewer than two seeds.
-        seeds: how many there are.
-    """
-
-    claim: Claim
-    verdict: str
-    difference: float | None
+    difference: float
     low: float | None
     high: float | None
     seeds: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a claim: ``shown``, ``not shown``, ``reversed`` or ``not judged``, and what it rests on."""
+
+    claim: Claim
+    verdict: str
+    comparisons: tuple[Comparison, ...]
 
 
 def read_claims(file: Path) -> list[Claim]:
@@ -101,14 +115,50 @@ def judge(claim: Claim, values: Values) -> Verdict:
         >>> judge(claim, values).verdict
         'shown'
     """
-    ours, theirs = _by_seed(claim, values)
-    seeds = sorted(set(ours) & set(theirs))
-    differences = [ours[seed] - theirs[seed] for seed in seeds]
-    if len(differences) < 2:
-        return Verdict(claim, NOT_SHOWN, differences[0] if differences else None, None, None, len(seeds))
-    low, high = interval(differences)
-    margin = claim.margin * (abs(mean(theirs[seed] for seed in seeds)) if claim.relative else 1.0)
-    return Verdict(claim, _verdict(claim.kind, low, high, margin), mean(differences), low, high, len(seeds))
+    arms, than = expand(claim.arms, values), expand(claim.than, values)
+    sides = paired(arms, than) if claim.each else [(arms, than)]
+    compared = [compare(claim, ours, theirs, values) for ours, theirs in sides]
+    comparisons = tuple(each for each in compared if each is not None)
+    verdicts = {_verdict(claim, each) for each in comparisons}
+    if not comparisons or len(comparisons) < len(compared) or NOT_JUDGED in verdicts:
+        return Verdict(claim, NOT_JUDGED, comparisons)
+    return Verdict(claim, verdicts.pop() if len(verdicts) == 1 else NOT_SHOWN, comparisons)
+
+
+def expand(patterns: Sequence[str], values: Values) -> list[str]:
+    """The arms that these names stand for; a name without ``*``, ``?`` or ``[`` stands for itself, known or not.
+
+    Example:
+        >>> expand(("chestx: vanilla @ *",), {"chestx: vanilla @ 1": {}, "isic: vanilla @ 1": {}})
+        ['chestx: vanilla @ 1']
+    """
+    found: list[str] = []
+    for pattern in patterns:
+        found += [n for n in values if fnmatchcase(n, pattern)] if set(pattern) & set("*?[") else [pattern]
+    return found
+
+
+def paired(arms: Sequence[str], than: Sequence[str]) -> list[tuple[list[str], list[str]]]:
+    """The comparisons of a claim about each arm.
+
+    Example:
+        >>> paired(["a", "b"], ["c", "d"]), paired(["a"], ["c", "d"])
+        ([(['a'], ['c']), (['b'], ['d'])], [(['a'], ['c']), (['a'], ['d'])])
+    """
+    if len(arms) == len(than):
+        return [([one], [other]) for one, other in zip(arms, than, strict=True)]
+    return [([one], list(than)) for one in arms] if len(than) < 2 else [(list(arms), [other]) for other in than]
+
+
+def compare(claim: Claim, arms: Sequence[str], than: Sequence[str], values: Values) -> Comparison | None:
+    """One comparison; None where there is nothing to compare."""
+    ours = _mean_by_seed(values, arms, claim.figure)
+    theirs = _mean_by_seed(values, than, claim.than_figure or claim.figure) if claim.than else {}
+    differences = [ours[seed] - theirs.get(seed, claim.value) for seed in ours if seed in theirs or not claim.than]
+    if not differences:
+        return None
+    low, high = interval(differences) if len(differences) > 1 else (None, None)
+    return Comparison(mean(differences), low, high, len(differences))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -122,26 +172,19 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return mean(values) - half, mean(values) + half
 
 
-def _verdict(kind: str, low: float, high: float, margin: float) -> str:
-    if kind == "equal":
-        if -margin <= low and high <= margin:
-            return SHOWN
-        return REVERSED if low > margin or high < -margin else NOT_SHOWN
-    above, below = low > 0, high < 0
-    if kind == "lower":
-        above, below = below, above
-    return SHOWN if above else REVERSED if below else NOT_SHOWN
-
-
-def _by_seed(claim: Claim, values: Values) -> tuple[dict[int, float], dict[int, float]]:
-    ours = _mean_by_seed(values, claim.arms, claim.figure)
-    if claim.than:
-        return ours, _mean_by_seed(values, claim.than, claim.than_figure or claim.figure)
-    return ours, dict.fromkeys(ours, claim.value)
+def _verdict(claim: Claim, comparison: Comparison) -> str:
+    low, high = comparison.low, comparison.high
+    if low is None or high is None:
+        return NOT_JUDGED
+    if claim.kind in ("lower", "at_least"):  # the same the other way round
+        low, high = -high, -low
+    if claim.kind in ("higher", "lower"):
+        return SHOWN if low > 0 else REVERSED if high < 0 else NOT_SHOWN
+    return SHOWN if high <= claim.margin else REVERSED if low > claim.margin else NOT_SHOWN
 
 
 def _mean_by_seed(values: Values, arms: Sequence[str], figure: str) -> dict[int, float]:
     """The mean over arms, for the seeds that have the figure in all of them."""
     columns = [values.get(arm, {}).get(figure, {}) for arm in arms]
-    seeds = set.intersection(*(set(column) for column in columns))
+    seeds = set.intersection(*(set(column) for column in columns)) if columns else set()
     return {seed: mean(column[seed] for column in columns) for seed in sorted(seeds)}

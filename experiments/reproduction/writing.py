@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from experiments.reproduction.verdicts import Verdict
+from experiments.reproduction.verdicts import Comparison, Verdict
 from fedgan.files import atomic_write
 
 Row = Mapping[str, Any]
@@ -59,24 +59,49 @@ def markdown(rows: Sequence[Row]) -> str:
     return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
 
 
-def latex(rows: Sequence[Row]) -> str:
-    """A table for LaTeX, with booktabs."""
-    return str(tabulate(rows, headers="keys", tablefmt="latex_booktabs", disable_numparse=True))
+def latex(rows: Sequence[Row], caption: str) -> str:
+    """A table for LaTeX, with booktabs and graphicx."""
+    body = str(tabulate(rows, headers="keys", tablefmt="latex_booktabs", disable_numparse=True))
+    lines = (
+        r"\begin{table}",
+        rf"\caption{{{escaped(caption)}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        body + "}",
+        r"\end{table}",
+    )
+    return "\n".join(lines)
+
+
+def escaped(text: str) -> str:
+    r"""A text for LaTeX.
+
+    Example:
+        >>> print(escaped("95 % of `a_b`"))
+        95 \% of `a\_b`
+    """
+    return "".join(f"\\{character}" if character in "%_&#$" else character for character in text)
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[Row]:
     """A line a claim."""
     return [
         {
-            "the paper says": verdict.claim.says,
+            "claim": verdict.claim.says,
             "verdict": verdict.verdict,
-            "judged by": verdict.claim.figure,
-            "difference": "-" if verdict.difference is None else f"{verdict.difference:.3g}",
-            "95 % interval": "-" if verdict.low is None else f"{verdict.low:.3g} to {verdict.high:.3g}",
-            "seeds": str(verdict.seeds),
+            "figure": verdict.claim.figure,
+            "arms": ", ".join(verdict.claim.arms),
+            "": verdict.claim.how,
+            "compared with": verdict.claim.compared_with,
+            "difference": "; ".join(f"{each.difference:.3g}" for each in verdict.comparisons) or "-",
+            "95 % interval": "; ".join(map(_interval, verdict.comparisons)) or "-",
+            "seeds": ", ".join(dict.fromkeys(str(each.seeds) for each in verdict.comparisons)) or "0",
         }
         for verdict in verdicts
     ]
+
+
+def _interval(comparison: Comparison) -> str:
+    return "-" if comparison.low is None else f"{comparison.low:.3g} to {comparison.high:.3g}"
 
 
 def _write(path: Path, write: Any) -> Path:

@@ -1,6 +1,6 @@
 """Table 1: LPIPS of the attacked generators, ISIC.
 
-python -m experiments.table1 scale=small chestx=PATH
+python -m experiments.table1 scale=paper isic=PATH
 """
 
 from experiments.reproduction.command import command_of

@@ -6,4 +6,4 @@ python -m experiments.table2 scale=small chestx=PATH
 from experiments.reproduction.plan import NONE
 from experiments.reproduction.tables import Table
 
-ARTEFACT = Table("table2", "Table 2: the attack by trigger size, ChestX", data="chestx", defenses=(NONE,))
+ARTEFACT = Table("table2", "the attack by trigger size", data="chestx", defenses=(NONE,))

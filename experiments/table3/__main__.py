@@ -1,6 +1,6 @@
 """Table 3: LPIPS of the defended generators, ISIC.
 
-python -m experiments.table3 scale=small chestx=PATH
+python -m experiments.table3 scale=paper isic=PATH
 """
 
 from experiments.reproduction.command import command_of

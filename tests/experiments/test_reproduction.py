@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from experiments.measures import attackers_loss, figures, flags
+from experiments.measures import attackers_loss, figures
 from experiments.reproduction import command
 from experiments.reproduction.artefact import EXPERIMENTS, Artefact
-from experiments.reproduction.plan import Plan, vanilla
+from experiments.reproduction.plan import Arm, Plan, vanilla
+from experiments.reproduction.study import provenance
 from experiments.reproduction.tables import Table, read_published
 from experiments.running import Job
 from fedgan.cli import CONF
@@ -76,13 +78,14 @@ def in_process() -> Iterator[list[str]]:
     """Carries jobs out one after another in this process, where nothing is imported anew; lists what it did."""
     done: list[str] = []
 
-    def carry_out(jobs: Sequence[Job], **_: int) -> None:
+    def carry_out(jobs: Sequence[Job], **_: int) -> dict[Path, str]:
         for job in jobs:
             if not job.is_done():
                 done.append(job.name)
                 patch.setattr(sys, "argv", ["command", *job.command[1:]])
                 GlobalHydra.instance().clear()
                 import_module(job.command[0]).main()
+        return {}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "carry_out", carry_out)
@@ -108,7 +111,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def test_no_run_is_made_twice(made: Plan, in_process: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(in_process)) == len(in_process)
     assert "chestx: vanilla, seed 0" in in_process
-    assert sum("null" in name for name in in_process) == 2, "an attack's null is looked at once for all tables"
+    assert sum("null" in name for name in in_process) == 2 * 5, "an attack's null is looked at once for all tables"
     before = {path.name: path.read_bytes() for path in made.results.iterdir()}
     for path in made.results.iterdir():
         path.unlink()
@@ -126,31 +129,62 @@ def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
     for arm in arms:
         summaries = [json.loads((made.folder(arm, seed) / "summary.json").read_text()) for seed in (0, 1)]
         for each in ("normal", "pneumonia"):
-            values = [summary["metrics"][f"emission/{each}"] for summary in summaries]
-            row = rows[str(arm), each, "emission"]
+            values = [summary["metrics"][f"frechet_classifier/{each}"] for summary in summaries]
+            row = rows[str(arm), each, "frechet_classifier"]
             assert float(row["mean"]) == pytest.approx(np.mean(values))
             assert float(row["std"]) == pytest.approx(np.std(values, ddof=1))
             assert row["values"] == " ".join(map(repr, values))
     assert float(rows["FedDetect 32", "PNEUMONIA", "lpips_published"]["mean"]) == 0.4187
-    assert (rows["attack 32", "normal", "control_emission"]["mean"]) != ""
+    assert ("vanilla", "normal", "emission") not in rows, "of a trigger that is one of several"
+    assert rows["attack 32", "", "emission"]["seeds"] == "0 1"
     text = (made.results / "table4.md").read_text()
-    for said in ("chest_phantom", "32 x 32", "4 clients", "2 rounds", "Seeds 0, 1", "commit", "4 px (32 at 256)"):
+    for said in (
+        "ChestX (chest_phantom)",
+        "32 x 32",
+        "4 clients",
+        "2 rounds",
+        "Seeds 0, 1",
+        "commit",
+        "4 px (32 at 256",
+    ):
         assert said in text, said
-    assert "FedDetect, no attack" in text
-    assert "Rule of the verdicts" in text
+    for said in (
+        "warmup 0",
+        "images_per_class 4",
+        "FedDetect, no attack",
+        "real images",
+        "A verdict is about",
+        "LPIPS itself",
+    ):
+        assert said in text, said
+    assert "commit" in read_csv(made.results / "table4.csv")[0]["made with"]
     latex = (made.results / "table4.tex").read_text()
-    assert latex.count(r"\toprule") == 3
+    assert latex.count(r"\toprule") == latex.count(r"\caption{") == 3
+
+
+def test_a_null_is_the_same_defences(made: Plan) -> None:
+    for job in made.nulls([Arm("chestx", "rotation", 32)]):
+        scored = json.loads((job.folder / "null.json").read_text())
+        assert "rotation-trigger_32" in scored["run"]
+        assert "rotation-no_attack" in scored["control_run"]
+        control = figures(job.folder)["control_emission"]
+        assert control == scored["control_metrics"]["emission"]
+        assert figures(job.folder)["emission"] == scored["metrics"]["emission"]
 
 
 def test_verdicts_are_written(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     for name in MADE:
         artefact = artefacts(name)[0]
         text = (made.results / f"{name}.md").read_text()
-        for verdict in artefact.verdicts(made):
+        for verdict in artefact.verdicts(made, artefact.values(made)):
             line = next(line for line in text.splitlines() if verdict.claim.says in line)
             assert f"| {verdict.verdict} " in line
-    command.show(artefacts("table2")[0], made)
-    assert "raises LPIPS" in capsys.readouterr().out
+            whole = {arm for arm in verdict.claim.arms if "16" not in arm and "64" not in arm and "00" not in arm}
+            assert verdict.verdict != "not judged" or len(whole) < len(verdict.claim.arms), "its runs are there"
+    command.tell(artefacts("table2")[0], made)
+    said = capsys.readouterr().out
+    assert "raises LPIPS" in said
+    assert said.strip().endswith("table2.tex")
 
 
 @pytest.mark.parametrize(("name", "rows"), [("figure4", 3), ("figure6", 4)])
@@ -170,6 +204,9 @@ def test_the_curve(made: Plan) -> None:
     assert {row["real_per_class"] for row in rows} == {"1", "2"}
     values = artefacts("figure7")[0].values(made)
     assert set(values["chestx: vanilla @ 1"]["accuracy"]) == {0, 1}
+    text = (made.results / "figure7.md").read_text()
+    assert "0.73" in text, "published"
+    assert "drawn skin lesions in place of ISIC (lesion_phantom)" in text
     fits = [row for seed in (0, 1) for row in read_csv(made.runs / f"chestx/utility-seed_{seed}/results.csv")]
     assert {row["seed"] for row in fits} == {"0", "1", "2", "3"}, "no two generators share a classifier's seed"
     own = [float(row["accuracy"]) for row in fits if row["arm"] == "vanilla" and row["real_per_class"] == "1"]
@@ -177,31 +214,103 @@ def test_the_curve(made: Plan) -> None:
     assert float(row["mean"]) == pytest.approx(np.mean(own))
 
 
-def test_a_null_of_another_generator_is_looked_at_again(made: Plan) -> None:
-    job = made.nulls("chestx")[0]
+def test_a_null_that_was_asked_for_otherwise_is_looked_at_again(made: Plan) -> None:
+    job = made.nulls([Arm("chestx", "none", 32)])[0]
     assert job.is_done()
-    file = job.folder / "evaluation.json"
-    whole = file.read_text()
-    file.write_text(json.dumps(json.loads(whole) | {"control_generator_sha256": "another's"}))
+    file = job.folder / "null.json"
+    whole = json.loads(file.read_text())
+    for change in ({"control_generator_sha256": "another's"}, {"samples_per_class": 9}, {"settings": {}}):
+        file.write_text(json.dumps(whole | change))
+        assert not job.is_done(), change
+    file.unlink()
     assert not job.is_done()
-    file.write_text(whole)
+    file.write_text(json.dumps(whole))
+    assert job.is_done()
+
+
+def test_one_failure_leaves_the_others_results(made: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def carry_out(jobs: Sequence[Job], **_: int) -> dict[Path, str]:
+        broken = made.folder(Arm("chestx", "rotation", 32), 1)
+        return {job.folder: "a line about it" for job in jobs if job.folder == broken}
+
+    told: list[str] = []
+    monkeypatch.setattr(command, "carry_out", carry_out)
+    monkeypatch.setattr(command, "tell", lambda artefact, plan: told.append(artefact.name))
+    with pytest.raises(ValueError, match="every run must be finished; got 'a line about it'"):
+        command.reproduce(artefacts("table2", "table4"), made)
+    assert told == ["table2"]
+
+
+def write_run(folder: Path, **summary: Any) -> None:
+    """A run of 4 rounds, one round of fine-tuning, in which client 0 attacks; FedDetect from round 1 on."""
+    whole = {"metrics": {"emission": 0.5, "diversity": 1.0}, "effective_clients": 3.0, "rounds": 4, "malicious": [0]}
+    (folder / "summary.json").write_text(json.dumps({**whole, "weight_of_malicious": 0.1, **summary}))
+    (folder / "config.yaml").write_text("defense: {feddetect: {warmup: 0}}")
+    lines = ["round,client,malicious,loss_g,flagged", "0,0,1,2.0,0", "0,1,0,1.0,0", "0,2,0,1.0,0"]
+    lines += ["1,0,1,8.0,1", "1,1,0,1.0,1", "1,2,0,1.0,0", "2,0,1,0.5,1", "2,1,0,1.0,0", "2,2,0,1.0,0"]
+    lines += ["3,0,1,0.5,0", "3,1,0,1.0,0", "3,2,0,1.0,0", "4,3,0,9.0,1"]
+    (folder / "clients.csv").write_text("\n".join(lines) + "\n")
 
 
 def test_figures_of_a_run(tmp_path: Path) -> None:
-    summary = {"metrics": {"emission": 0.5}, "effective_clients": 3.0, "rounds": 2, "malicious": [0]}
-    (tmp_path / "summary.json").write_text(json.dumps(summary | {"weight_of_malicious": 0.1}))
-    # Client 0 attacks; round 2 is the server's own fine-tuning, by a client of its own.
-    lines = ["round,client,malicious,loss_g,flagged", "0,0,1,3.0,1", "0,1,0,1.0,1", "0,2,0,2.0,0"]
-    lines += ["1,0,1,1.0,0", "1,1,0,1.0,0", "1,2,0,1.0,0", "2,3,0,9.0,0"]
-    (tmp_path / "clients.csv").write_text("\n".join(lines) + "\n")
-    assert attackers_loss(tmp_path) == [2.0, 1.0]
-    assert flags(tmp_path, 2, malicious=False) == (0.5, 0.25)
-    assert flags(tmp_path, 2, malicious=True) == (0.5, 0.5)
+    write_run(tmp_path)
+    assert attackers_loss(tmp_path) == [2.0, 8.0, 0.5, 0.5]
     found = figures(tmp_path)
-    assert (found["loss_ratio"], found["benign_flags"], found["weight_of_malicious"]) == (1.5, 0.5, 0.1)
+    assert (found["malicious_flag_rate"], found["benign_flags"], found["benign_flag_rate"]) == (2 / 3, 1 / 3, 1 / 6)
+    assert found["loss_ratio"] == pytest.approx((2 * 8 * 0.5 * 0.5) ** 0.25), "geometric"
+    assert (found["loss_ratio_first_half"], found["loss_ratio_second_half"]) == pytest.approx((4.0, 0.5))
+    assert (found["weight_of_malicious"], found["emission"], found["diversity"]) == (0.1, 0.5, 1.0)
     assert "control_emission" not in found
-    (tmp_path / "evaluation.json").write_text(json.dumps({"control_metrics": {"emission": 0.25}}))
-    assert figures(tmp_path)["control_emission"] == 0.25
+    (tmp_path / "null.json").write_text(
+        json.dumps({"control_metrics": {"emission": 0.25}, "metrics": {"emission": 0.6}})
+    )
+    found = figures(tmp_path)
+    assert (found["emission"], found["control_emission"]) == (0.6, 0.25), "both by one detector"
+
+
+def test_figures_where_nobody_attacks(tmp_path: Path) -> None:
+    write_run(tmp_path, malicious=[], weight_of_malicious=None)
+    found = figures(tmp_path)
+    assert not {"emission", "loss_ratio", "weight_of_malicious", "malicious_flag_rate"} & found.keys()
+    assert found["diversity"] == 1.0
+    (tmp_path / "config.yaml").write_text("defense: {}")
+    assert "benign_flags" not in figures(tmp_path), "nobody looks"
+
+
+def test_a_resumed_runs_commits_are_all_told(made: Plan) -> None:
+    run = made.folder(Arm("chestx", "none", 0), 0)
+    whole = (run / "run.json").read_text()
+    before = {"git": {"commit": "c0ffee0000", "dirty": False}}
+    (run / "run.json").write_text(json.dumps(json.loads(whole) | {"resumed": [before]}))
+    assert "commit c0ffee000, " in provenance(made, [Arm("chestx", "none", 0)])
+    (run / "run.json").write_text(whole)
+
+
+def test_drawn_data_take_no_folder(tmp_path: Path) -> None:
+    """Whoever has ISIC may say so at every scale."""
+    plan = plan_of(tmp_path, "isic=somewhere", "chestx='/x-rays (1)/a=b'")
+    assert not any(part.startswith("dataset.root=") for part in plan.settings(Arm("isic", "none", 16), 0))
+    assert not any(part.startswith("root=") for part in plan.nulls([Arm("isic", "none", 16)])[0].command)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=plan.settings(Arm("chestx", "none", 16), 0))
+    assert cfg.dataset.root == "/x-rays (1)/a=b"
+
+
+def test_vanilla_is_one_run_whatever_sizes_are_wanted(tmp_path: Path) -> None:
+    every, one = (plan_of(tmp_path, *sizes).settings(vanilla("isic"), 0) for sizes in ((), ("scale.sizes=[64]",)))
+    assert every == one
+
+
+def test_lpips_without_alexnet_is_refused_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match="alexnet is null and .* is out of reach"):
+        command.reproduce(artefacts("table1"), plan_of(tmp_path, "scale=paper", "isic=somewhere"))
+    with pytest.raises(ValueError, match="alexnet must be a file; got 'nowhere'"):
+        command.reproduce(artefacts("table1"), plan_of(tmp_path, "scale=paper", "isic=somewhere", "alexnet=nowhere"))
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
@@ -241,9 +350,14 @@ def test_bad_settings(overrides: list[str], said: str, tmp_path: Path) -> None:
         plan_of(tmp_path, *overrides)
 
 
+def test_figure7_wants_its_size(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="scale.sizes must be with 32 in it, for figure7"):
+        artefacts("figure7")[0].arms(plan_of(tmp_path, "scale.sizes=[16]"))
+
+
 def test_data_that_are_not_at_hand(call: Callable[..., Any]) -> None:
     table = import_module("experiments.table2.__main__")
-    with pytest.raises(SystemExit, match="chestx must be the folder of chest X-rays; got None"):
+    with pytest.raises(SystemExit, match="chestx must be the folder of ChestX; got None$"):
         call(table.main)
 
 

@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from experiments.running import Job, carry_out, training
+from fedgan.cli import CONF
+from fedgan.resume import keep_settings
 
 
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str) -> str:
@@ -36,14 +39,17 @@ def test_what_is_done_is_not_repeated(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "a" / "made").read_text() == "3"
 
 
-def test_a_job_that_fails_stops_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fail = module(tmp_path, monkeypatch, "fail", "import sys\nsys.exit('error: no such data')")
-    jobs = [job(tmp_path, name, fail) for name in "ab"]
-    with pytest.raises(
-        ValueError, match=r"^a ended with exit code 1; its last words: error: no such data \(.*a\.log\)$"
-    ):
-        carry_out(jobs, at_once=1, threads=1)
-    assert not (tmp_path / "b.log").exists(), "the second was not begun"
+def test_a_job_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import pathlib, sys\nfile = pathlib.Path(sys.argv[1])\n"
+    code += "if 'bad' in str(file):\n    sys.exit('error: no such data')\nfile.parent.mkdir()\nfile.touch()"
+    name = module(tmp_path, monkeypatch, "some", code)
+    jobs = [job(tmp_path, each, name) for each in ("bad", "good")]
+    failures = carry_out(jobs, at_once=1, threads=1)
+    assert list(failures) == [tmp_path / "bad"]
+    said = failures[tmp_path / "bad"]
+    assert said == f"bad ended with exit code 1; its last words: error: no such data ({tmp_path / 'bad.log'})"
+    assert jobs[1].is_done()
+    assert (tmp_path / "bad.log").read_text().startswith(f"python -m some {tmp_path}")
 
 
 def test_sigterm_reaches_what_is_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,15 +70,40 @@ def test_sigterm_reaches_what_is_running(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "b.begun").exists()
 
 
+def write_run(folder: Path, overrides: list[str], status: str) -> None:
+    """What is_begun and is_finished look at."""
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "round_0000.ckpt").touch()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        keep_settings(compose("config", overrides=overrides), folder)
+    (folder / "run.json").write_text(f'{{"status": "{status}"}}')
+
+
 def test_a_run_that_stopped_half_way_goes_on(tmp_path: Path) -> None:
     overrides, folder = ["seed=1", "fl.rounds=2"], tmp_path / "run"
     assert training("run", overrides, folder).command == ("fedgan.train", *overrides, f"hydra.run.dir={folder}")
-    (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra" / "overrides.yaml").write_text("- fl.rounds=2\n- seed=1\n")
-    (folder / "config.yaml").write_text("{}")
+    write_run(folder, ["fl.rounds=2", "seed=1"], "running")
     going_on = training("run", overrides, folder)
     assert going_on.command == ("fedgan.train", f"resume={folder}")
     assert not going_on.is_done()
     (folder / "run.json").write_text('{"status": "finished"}')
     assert going_on.is_done()
-    assert not training("run", ["seed=2", "fl.rounds=2"], folder).is_done(), "another run's folder"
+    (folder / "checkpoints" / "round_0000.ckpt").unlink()
+    assert going_on.is_done(), "who needs checkpoints of a finished run?"
+    (folder / "run.json").write_text('{"status": "running"}')
+    assert training("run", overrides, folder).command[1:] == (*overrides, f"hydra.run.dir={folder}")
+
+
+@pytest.mark.parametrize("status", ["running", "finished"])
+def test_a_run_with_other_settings_is_refused_not_reused(status: str, tmp_path: Path) -> None:
+    write_run(tmp_path / "run", ["model.ema=0.5"], status)  # as if conf/ had been edited since
+    with pytest.raises(ValueError, match=r"run must hold a run with model.ema=0.9, or none; its run has model.ema=0.5"):
+        training("run", [], tmp_path / "run")
+    with pytest.raises(ValueError, match=r"seed=1, or none; its run has seed=0"):
+        training("run", ["seed=1", "model.ema=0.5"], tmp_path / "run")
+
+
+def test_data_that_were_moved_are_the_same_data(tmp_path: Path) -> None:
+    before = ["dataset=chestx", "dataset.root=/before"]
+    write_run(tmp_path / "run", before, "finished")
+    assert training("run", ["dataset=chestx", "dataset.root='/after (1)'"], tmp_path / "run").is_done()

@@ -5,8 +5,9 @@ import pytest
 from experiments.reproduction.artefact import EXPERIMENTS
 from experiments.reproduction.command import NAMES
 from experiments.reproduction.plan import DEFENSES, NONE, SIZES, Arm
-from experiments.reproduction.verdicts import KINDS, Claim, interval, judge, read_claims
+from experiments.reproduction.verdicts import KINDS, Claim, Values, expand, interval, judge, read_claims
 
+CURVES = ("real only", "vanilla", "attacked", "feddetect")
 # Three seeds: mean difference 2, standard deviation 1; t(0.975, 2) = 4.3027, so the interval is 2 ± 2.484.
 ARMS = {
     "a": {"x": {0: 3.0, 1: 5.0, 2: 7.0}, "y": {0: 1.0}},
@@ -14,10 +15,6 @@ ARMS = {
     "near": {"x": {0: 3.01, 1: 4.99, 2: 7.0}},
     "far": {"x": {0: 13.01, 1: 14.99, 2: 17.0}},
 }
-
-
-def claim(kind: str, arms: str = "a", than: str = "b", **more: object) -> Claim:
-    return Claim("says", "x", tuple(arms), kind, than=(than,), **more)  # type: ignore[arg-type]
 
 
 def test_the_interval_is_students() -> None:
@@ -29,48 +26,83 @@ def test_the_interval_is_students() -> None:
     ("kind", "arms", "than", "margin", "verdict"),
     [
         ("higher", "a", "b", 0.0, "not shown"),  # 2 ± 2.48
-        ("higher", "far", "a", 0.0, "shown"),
+        ("higher", "far", "a", 0.0, "shown"),  # 10 ± 0.025
         ("higher", "a", "far", 0.0, "reversed"),
         ("lower", "a", "far", 0.0, "shown"),
         ("lower", "far", "a", 0.0, "reversed"),
         ("lower", "a", "b", 0.0, "not shown"),
-        ("equal", "near", "a", 0.1, "shown"),  # 0 ± 0.025
-        ("equal", "near", "a", 0.01, "not shown"),
-        ("equal", "far", "a", 0.1, "reversed"),
-        ("equal", "a", "far", 0.1, "reversed"),
-        ("equal", "a", "b", 4.0, "not shown"),  # 2 ± 2.48 does not lie within ± 4
-        ("equal", "a", "b", 4.5, "shown"),
+        ("at_most", "near", "a", 0.1, "shown"),  # 0 ± 0.025
+        ("at_most", "near", "a", 0.01, "not shown"),
+        ("at_most", "far", "a", 0.1, "reversed"),
+        ("at_most", "a", "far", 0.1, "shown"),  # better than that is no failure
+        ("at_most", "a", "b", 4.0, "not shown"),  # 2 ± 2.48 does not lie below 4
+        ("at_most", "a", "b", 4.5, "shown"),
+        ("at_least", "near", "a", 0.1, "shown"),
+        ("at_least", "far", "a", 0.1, "shown"),
+        ("at_least", "a", "far", 0.1, "reversed"),
+        ("at_least", "b", "a", 4.5, "shown"),
+        ("at_least", "b", "a", 4.0, "not shown"),
     ],
 )
 def test_each_verdict(kind: str, arms: str, than: str, margin: float, verdict: str) -> None:
     assert judge(Claim("says", "x", (arms,), kind, than=(than,), margin=margin), ARMS).verdict == verdict
 
 
-def test_a_relative_margin_is_a_share_of_the_other_side() -> None:
-    half = Claim("says", "x", ("b",), "equal", than=("a",), margin=0.5, relative=True)  # 5 on average: 2.5
-    assert judge(half, ARMS).verdict == "not shown"
-    assert judge(Claim("says", "x", ("b",), "equal", than=("a",), margin=0.9, relative=True), ARMS).verdict == "shown"
-
-
 def test_arms_are_averaged_within_a_seed() -> None:
     verdict = judge(Claim("says", "x", ("a", "b"), "higher", than=("b",)), ARMS)
-    assert verdict.difference == pytest.approx(1.0)
-    assert verdict.seeds == 3
+    (comparison,) = verdict.comparisons
+    assert comparison.difference == pytest.approx(1.0)
+    assert comparison.seeds == 3
+
+
+def test_an_arm_named_twice_counts_twice() -> None:
+    (comparison,) = judge(Claim("says", "x", ("b",), "higher", than=("a", "b", "b")), ARMS).comparisons
+    assert comparison.difference == pytest.approx(-2 / 3)
 
 
 def test_a_number_to_compare_with() -> None:
-    verdict = judge(Claim("says", "x", ("b",), "higher", value=1.0), ARMS)
-    assert verdict.difference == pytest.approx(2.0)
+    (comparison,) = judge(Claim("says", "x", ("b",), "higher", value=1.0), ARMS).comparisons
+    assert comparison.difference == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(("figure", "than", "seeds"), [("y", "a", 1), ("y", "b", 0), ("z", "a", 0), ("x", "nobody", 0)])
-def test_no_verdict_without_two_seeds(figure: str, than: str, seeds: int) -> None:
+@pytest.mark.parametrize(
+    ("arms", "than", "verdict", "comparisons"),
+    [
+        (("far", "a"), ("b",), "not shown", 2),  # one shows it, one does not
+        (("far", "far"), ("a", "near"), "shown", 2),
+        (("a",), ("far", "far"), "reversed", 2),
+        (("far",), ("a", "nobody"), "not judged", 1),
+    ],
+)
+def test_each_arm_alone(arms: tuple[str, ...], than: tuple[str, ...], verdict: str, comparisons: int) -> None:
+    """The mean would show it: the trigger that is strongest beats every other, not their mean."""
+    found = judge(Claim("says", "x", arms, "higher", than=than, each=True), ARMS)
+    assert (found.verdict, len(found.comparisons)) == (verdict, comparisons)
+
+
+def test_arms_by_pattern() -> None:
+    curve = {
+        f"d: {arm} @ {n}": {"x": {0: base + n, 1: base + n}} for arm, base in (("p", 1), ("q", 0)) for n in (1, 50, 500)
+    }
+    low = judge(Claim("says", "x", ("d: p @ ?", "d: p @ ??"), "higher", than=("d: q @ ?", "d: q @ ??")), curve)
+    assert low.comparisons[0].difference == 1.0
+    high = judge(Claim("says", "x", ("d: p @ [345]00",), "higher", than=("d: q @ ?",)), curve)
+    assert high.comparisons[0].difference == 500.0
+    none = judge(Claim("says", "x", ("d: p @ 9*",), "higher", than=("d: q @ ?",)), curve)
+    assert none.verdict == "not judged"
+
+
+@pytest.mark.parametrize(
+    ("figure", "than", "seeds"), [("y", "a", [1]), ("y", "b", []), ("z", "a", []), ("x", "no", [])]
+)
+def test_no_verdict_without_two_seeds(figure: str, than: str, seeds: list[int]) -> None:
     verdict = judge(Claim("says", figure, ("a",), "higher", than=(than,)), ARMS)
-    assert (verdict.verdict, verdict.low, verdict.high, verdict.seeds) == ("not shown", None, None, seeds)
+    assert verdict.verdict == "not judged"
+    assert [each.seeds for each in verdict.comparisons] == seeds
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="kind must be one of higher, lower, equal; got 'more'"):
+    with pytest.raises(ValueError, match="kind must be one of higher, lower, at_most, at_least; got 'more'"):
         Claim("says", "x", ("a",), "more")
 
 
@@ -78,10 +110,16 @@ def test_an_unknown_kind_is_refused() -> None:
 def test_every_claim_speaks_of_arms_that_there_are(name: str) -> None:
     claims = read_claims(EXPERIMENTS / name / "claims.yaml")
     assert claims
-    known = {str(Arm("isic", defense, size)) for defense in (NONE, *DEFENSES) for size in (0, *SIZES)}
+    arms = [str(Arm("isic", defense, size)) for defense in (NONE, *DEFENSES) for size in (0, *SIZES)]
+    if name == "figure7":
+        numbers = (1, 10, 50, 100, 200, 500)
+        arms = [f"{data}: {arm} @ {n}" for data in ("isic", "chestx") for arm in CURVES for n in numbers]
+    known: Values = {arm: {} for arm in arms}
     for each in claims:
         assert each.kind in KINDS
         assert each.says
-        assert (each.margin > 0) == (each.kind == "equal")
-        if name != "figure7":
-            assert set(each.arms) | set(each.than) <= known
+        assert (each.margin > 0) == (each.kind in ("at_most", "at_least"))
+        assert not each.each or len(each.than) in (0, 1, len(each.arms)) or len(each.arms) == 1
+        for arm in (*each.arms, *each.than):
+            assert expand((arm,), known)
+            assert set(expand((arm,), known)) <= set(known), arm
