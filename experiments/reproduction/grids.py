@@ -83,12 +83,12 @@ class Grid(Artefact):
     def _defenses(self, plan: Plan, data: str) -> Figure:
         """Rows (a) to (d) of Figures 5 and 6, a column a trigger size."""
         sizes = list(plan.sizes)
-        figure = Figure(figsize=(5.5 * len(sizes), 0.8 * len(self.defenses) + 0.6), dpi=150, layout="constrained")
+        figure = Figure(figsize=(4.2 * len(sizes), 1.7 * len(self.defenses) + 0.4), dpi=150, layout="constrained")
         axes = figure.subplots(len(self.defenses), len(sizes), squeeze=False)
         figure.suptitle(self.heading(plan), fontsize=10)
         for row, defense in zip(axes, self.defenses, strict=True):
             for cell, arm in zip(row, plan.arms(data, defense), strict=True):
-                show(cell, draw(plan, arm), str(arm))
+                show(cell, draw(plan, arm), str(arm), stacked=True)
         return figure
 
 
@@ -98,10 +98,11 @@ def draw(plan: Plan, arm: Arm) -> ImageSet:
     return draw_set(release.generator, release.blueprint.classes, PER_CLASS, 0, batch_size=PER_CLASS)
 
 
-def show(axes: Axes, images: ImageSet, title: str) -> None:
-    """A line of images of each class in turn."""
+def show(axes: Axes, images: ImageSet, title: str, *, stacked: bool = False) -> None:
+    """A few images of each class, side by side or, ``stacked``, one class below the other."""
     rows = [images.of_class(label)[:PER_CLASS] for label in range(len(images.classes))]
-    strip = make_grid(torch.cat(rows), nrow=sum(map(len, rows)), padding=1, pad_value=255)  # (3, h, w)
+    wide = len(rows[0]) if stacked else sum(map(len, rows))
+    strip = make_grid(torch.cat(rows), nrow=wide, padding=1, pad_value=255)  # (3, h, w)
     axes.imshow(strip.permute(1, 2, 0).numpy())
-    axes.set_title(f"{title}   ({', '.join(images.classes)})", fontsize=8, loc="left")
+    axes.set_title(f"{title}   ({(' above ' if stacked else ', ').join(images.classes)})", fontsize=8, loc="left")
     axes.set_axis_off()
