@@ -9,8 +9,9 @@ from statistics import mean, stdev
 from matplotlib.figure import Figure
 
 from experiments.reproduction.artefact import Artefact
-from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, quoted, vanilla
+from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import provenance
+from experiments.reproduction.utility import Study, studies
 from experiments.reproduction.verdicts import RULE, Values, Verdict
 from experiments.reproduction.writing import Row, markdown, verdict_rows, write_csv, write_picture, write_text
 from experiments.running import Job
@@ -19,9 +20,6 @@ from fedgan.learning_curve import Point, plot_curve
 from fedgan.utility import cell as describe
 
 ACCURACY, TRANSFER = "accuracy", "transfer_attack_rate"
-Fits = Mapping[
-    tuple[str, int], Mapping[int, Sequence[Mapping[str, str]]]
-]  # by arm and real images, by generator's seed
 
 
 class Curve(Artefact):
@@ -56,32 +54,25 @@ class Curve(Artefact):
             "feddetect": Arm(data, FEDDETECT, self.size),
         }
 
-    def followups(self, plan: Plan) -> list[Job]:
-        """A utility study for each data set and seed of the generators."""
-        return [self._study(plan, data, seed) for seed in plan.seeds for data in self.data]
+    def _studies(self, plan: Plan) -> dict[tuple[str, int], Study]:
+        """By data set and seed of the generators."""
+        return {
+            (data, seed): study for data in self.data for seed, study in studies(plan, data, self._named(data)).items()
+        }
 
-    def _study(self, plan: Plan, data: str, seed: int) -> Job:
-        folder = study_folder(plan, data, seed)
-        runs = ",".join(f"{name}: {quoted(str(plan.folder(arm, seed)))}" for name, arm in self._named(data).items())
-        # No two generators share a classifier's seed, nor the real images that hang on it.
-        seeds = [plan.classifiers * seed + i for i in range(plan.classifiers)]
-        settings = [*plan.utility_settings, *plan.data[data].utility, *plan.data[data].place("root")]
-        where = f"hydra.run.dir={quoted(str(folder))}"
-        command = ("fedgan.utility", f"runs={{{runs}}}", *settings, f"seeds={seeds}", where)
-        # Asked every time: the study itself knows which classifiers it has.
-        return Job(f"{data}: utility, seed {seed}", folder, command, lambda: False)
+    def followups(self, plan: Plan) -> list[Job]:
+        """The classifiers."""
+        return [study.job() for study in self._studies(plan).values()]
 
     def values(self, plan: Plan) -> Values:
         """Accuracy of ``<data>: <arm> @ <real images>`` by the generator's seed, its classifiers averaged."""
-        return {
-            f"{data}: {arm} @ {n}": {
-                figure: {seed: mean(float(row[figure]) for row in rows) for seed, rows in by_seed.items()}
-                for figure in (ACCURACY, TRANSFER)
-                if all(row[figure] for rows in by_seed.values() for row in rows)
-            }
-            for data in self.data
-            for (arm, n), by_seed in read_fits(plan, data).items()
-        }
+        found: dict[str, dict[str, dict[int, float]]] = {}
+        for (data, seed), study in self._studies(plan).items():
+            for (arm, n), fits in study.fits().items():
+                own = found.setdefault(f"{data}: {arm} @ {n}", {ACCURACY: {}, TRANSFER: {}})
+                for figure, by_seed in own.items():
+                    by_seed[seed] = mean(fit[figure] for fit in fits)
+        return found
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The curve as CSV and picture, and what the claims about it come to."""
@@ -109,24 +100,10 @@ class Curve(Artefact):
         return write_picture(plan.results / self.name, figure)
 
 
-def study_folder(plan: Plan, data: str, seed: int) -> Path:
-    """Where the classifiers trained with this seed's generators are."""
-    return plan.runs / data / f"utility-seed_{seed}"
-
-
 def read_rows(file: Path) -> list[Row]:
     """A CSV file's rows."""
     with file.open() as stream:
         return list(csv.DictReader(stream))
-
-
-def read_fits(plan: Plan, data: str) -> Fits:
-    """All classifiers that were trained."""
-    found: dict[tuple[str, int], dict[int, list[Row]]] = {}
-    for seed in plan.seeds:
-        for row in read_rows(study_folder(plan, data, seed) / "results.csv"):
-            found.setdefault((row["arm"], int(row["real_per_class"])), {}).setdefault(seed, []).append(row)
-    return found
 
 
 def points_of(data: str, values: Values) -> list[Point]:

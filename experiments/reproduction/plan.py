@@ -19,6 +19,7 @@ from fedgan.metrics.base import Unavailable
 from fedgan.metrics.lpips import build_lpips
 from fedgan.metrics.weights import pretrained
 
+KEPT = ("experiments", "results")
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
 PAPERS_DATA = {"isic": "ISIC", "chestx": "ChestX"}
 NONE, FEDDETECT = "none", "feddetect"
@@ -104,6 +105,9 @@ class Plan:
         for seed in seeds:
             check_int("each of seeds", seed, low=0)
         check(len(set(seeds)) == len(seeds) > 0, "seeds", "at least one, all different", seeds)
+        kept = Path(str(cfg.results)).parts[:2] == KEPT
+        where = f"at least three where results are kept (give results= another folder than {cfg.results})"
+        check(len(seeds) >= 3 or not kept, "seeds", where, seeds)
         check_int("jobs", cfg.jobs, low=1)
         check_int("threads", cfg.threads, low=1)
         self.seeds, self.jobs, self.threads = tuple(seeds), int(cfg.jobs), int(cfg.threads)
@@ -206,14 +210,15 @@ def is_scored(run: Path, control: Path, settings: Sequence[str]) -> bool:
         return False
     scored = json.loads(file.read_text())
     sides = {"generator_sha256": run, "control_generator_sha256": control}
-    same = all(scored.get(key) == _summary(folder).get("generator_sha256") for key, folder in sides.items())
+    same = all(scored.get(key) == generator_of(folder) for key, folder in sides.items())
     wanted = _evaluation(tuple(settings))
     return same and all(scored.get(key) == wanted[key] for key in ("settings", "samples_per_class", "latent_seed"))
 
 
-def _summary(run: Path) -> dict[str, Any]:
+def generator_of(run: Path) -> str | None:
+    """The hash of a finished run's generator."""
     file = run / "summary.json"
-    return dict(json.loads(file.read_text())) if file.is_file() else {}
+    return str(json.loads(file.read_text())["generator_sha256"]) if file.is_file() else None
 
 
 @cache

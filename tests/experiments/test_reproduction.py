@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from experiments.reproduction.artefact import EXPERIMENTS, Artefact
 from experiments.reproduction.plan import Arm, Plan, vanilla
 from experiments.reproduction.study import provenance
 from experiments.reproduction.tables import Table, read_published
+from experiments.reproduction.utility import studies
 from experiments.running import Job
 from fedgan.cli import CONF
 from tests.conftest import TINY
@@ -117,7 +119,7 @@ def test_no_run_is_made_twice(made: Plan, in_process: list[str], monkeypatch: py
         path.unlink()
     in_process.clear()
     command.reproduce(artefacts(*MADE), made)
-    assert in_process == [f"{data}: utility, seed {seed}" for seed in (0, 1) for data in ("isic", "chestx")]
+    assert in_process == []
     assert {path.name: path.read_bytes() for path in made.results.iterdir()} == before, "the same files, to the byte"
 
 
@@ -212,6 +214,17 @@ def test_the_curve(made: Plan) -> None:
     own = [float(row["accuracy"]) for row in fits if row["arm"] == "vanilla" and row["real_per_class"] == "1"]
     row = next(r for r in rows if (r["data"], r["arm"], r["real_per_class"]) == ("chestx", "vanilla", "1"))
     assert float(row["mean"]) == pytest.approx(np.mean(own))
+    of_generators = [np.mean(own[:2]), np.mean(own[2:])]
+    assert float(row["std"]) == pytest.approx(np.std(of_generators, ddof=1))
+
+
+def test_a_study_made_otherwise_is_not_done(made: Plan) -> None:
+    (study, *_) = studies(made, "chestx", {"vanilla": vanilla("chestx")}).values()
+    assert study.is_done()
+    assert not replace(study, settings=(*study.settings, "synthetic_per_class=5")).is_done()
+    assert not replace(study, seeds=(0, 7)).is_done()
+    assert not replace(study, runs={"vanilla": made.folder(Arm("chestx", "none", 32), 0)}).is_done()
+    assert not replace(study, folder=made.runs).is_done()
 
 
 def test_a_null_that_was_asked_for_otherwise_is_looked_at_again(made: Plan) -> None:
@@ -337,6 +350,7 @@ def test_the_scales_settings_are_settings(scale: str, tmp_path: Path) -> None:
     [
         (["seeds=[]"], "seeds must be at least one"),
         (["seeds=[1,1]"], "seeds must be at least one, all different"),
+        (["seeds=[0,1]", "results=experiments/results/small"], "seeds must be at least three where results are kept"),
         (["seeds=[-1]"], "each of seeds must be"),
         (["jobs=0"], "jobs must be"),
         (["threads=x"], "threads must be"),

@@ -1,0 +1,94 @@
+"""The classifiers behind Figure 7: a utility study for each data set and seed of the generators."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from experiments.reproduction.plan import Arm, Plan, generator_of, quoted
+from experiments.running import Job
+from fedgan.cli import CONF
+from fedgan.utility import REAL_ONLY
+
+DECISIVE = ("classifier", "synthetic_per_class", "test_per_class")  # of a study's settings; the rest chooses among fits
+
+
+@dataclass(frozen=True)
+class Study:
+    """``python -m fedgan.utility`` for the generators of one seed.
+
+    Attributes:
+        name: what it is called on the screen.
+        folder: where its classifiers are.
+        runs: the generators' runs, by the names of their curves.
+        settings: overrides.
+        seeds: of the classifiers.
+        place: the override that says where the data are; a data set that was moved is the same.
+    """
+
+    name: str
+    folder: Path
+    runs: Mapping[str, Path]
+    settings: tuple[str, ...]
+    seeds: tuple[int, ...]
+    place: tuple[str, ...]
+
+    def job(self) -> Job:
+        """What is to be done for it."""
+        runs = ",".join(f"{name}: {quoted(str(run))}" for name, run in self.runs.items())
+        own = (f"runs={{{runs}}}", f"seeds={list(self.seeds)}", f"hydra.run.dir={quoted(str(self.folder))}")
+        command = ("fedgan.utility", *self.settings, *self.place, *own)
+        return Job(self.name, self.folder, command, self.is_done)
+
+    def is_done(self) -> bool:
+        """Whether all classifiers are there, made in this way, with the images of these generators."""
+        file = self.folder / "utility.json"
+        if not file.is_file():
+            return False
+        record, composed = json.loads(file.read_text()), _composed(self.settings)
+        same = all(record["settings"].get(name) == composed[name] for name in DECISIVE)
+        own = {name: generator_of(run) for name, run in self.runs.items()}.items() <= record["generators"].items()
+        return same and own and all(fit.is_file() for fit in self._files().values())
+
+    def fits(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
+        """What the classifiers came to, by curve and number of real images, one for each of ``seeds``."""
+        found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for (arm, n, _), file in self._files().items():
+            found.setdefault((arm, n), []).append(json.loads(file.read_text()))
+        return found
+
+    def _files(self) -> dict[tuple[str, int, int], Path]:
+        arms, counts = (REAL_ONLY, *self.runs), _composed(self.settings)["real_per_class"]
+        keys = [(arm, n, seed) for arm in arms for n in counts if n or arm in self.runs for seed in self.seeds]
+        fits = self.folder / "fits"
+        return {(arm, n, seed): fits / arm / f"seed_{seed}_real_{n}.json" for arm, n, seed in keys}
+
+
+def studies(plan: Plan, data: str, arms: Mapping[str, Arm]) -> dict[int, Study]:
+    """A study for each seed of the generators."""
+    own = plan.data[data]
+    return {
+        seed: Study(
+            name=f"{data}: utility, seed {seed}",
+            folder=plan.runs / data / f"utility-seed_{seed}",
+            runs={name: plan.folder(arm, seed) for name, arm in arms.items()},
+            settings=(*plan.utility_settings, *own.utility),
+            # No two generators share a classifier's seed, nor the real images that hang on it.
+            seeds=tuple(plan.classifiers * seed + i for i in range(plan.classifiers)),
+            place=tuple(own.place("root")),
+        )
+        for seed in plan.seeds
+    }
+
+
+@cache
+def _composed(settings: Sequence[str]) -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        whole = OmegaConf.to_container(compose("utility", overrides=list(settings)), resolve=True)
+    assert isinstance(whole, dict)
+    return {str(key): value for key, value in whole.items()}
