@@ -54,7 +54,7 @@ def provenance(plan: Plan, arms: Sequence[Arm]) -> str:
         _about(plan, data, [arm for arm in arms if arm.data == data]) for data in dict.fromkeys(a.data for a in arms)
     ]
     seeds = f"Triggers of {triggers}. Seeds {', '.join(map(str, plan.seeds))}: mean ± standard deviation."
-    return " ".join((f"Scale `{plan.scale}`.", *parts, seeds, *_stand_ins(plan)))
+    return " ".join((f"Scale: {plan.scale}.", *parts, seeds, *_stand_ins(plan)))
 
 
 def detectors(plan: Plan, data: str) -> str:
