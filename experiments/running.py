@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from threading import Event
 from typing import IO, Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
@@ -89,8 +90,14 @@ def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
 
 @cache  # a quarter of a second each, and runs of several seeds differ in nothing else
 def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return leaves(compose("config", overrides=list(overrides)))
+    return leaves(composed("config", overrides))
+
+
+def composed(name: str, overrides: Sequence[str]) -> DictConfig:
+    """What a command's configuration comes to with these overrides; within a command Hydra is at conf/ already."""
+    within = GlobalHydra.instance().is_initialized()
+    with nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, overrides=list(overrides))
 
 
 def carry_out(jobs: Sequence[Job], *, at_once: int, threads: int) -> dict[Path, str]:

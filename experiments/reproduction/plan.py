@@ -7,14 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torchvision.models import AlexNet_Weights
 
 from experiments.measures import NULL
-from experiments.running import Job, training
+from experiments.running import Job, composed, training
 from fedgan.checks import check, check_int
-from fedgan.cli import CONF
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.lpips import build_lpips
 from fedgan.metrics.weights import pretrained
@@ -224,7 +222,6 @@ def generator_of(run: Path) -> str | None:
 @cache
 def _evaluation(settings: tuple[str, ...]) -> dict[str, Any]:
     """What evaluation.json says of how it was asked for."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("evaluate", overrides=list(settings))
+    cfg = composed("evaluate", settings)
     asked = {"samples_per_class": cfg.samples_per_class, "latent_seed": cfg.latent_seed}
     return asked | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)}

@@ -7,12 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments.reproduction.plan import Arm, Plan, generator_of, quoted
-from experiments.running import Job
-from fedgan.cli import CONF
+from experiments.running import Job, composed
 from fedgan.utility import REAL_ONLY
 
 DECISIVE = ("classifier", "synthetic_per_class", "test_per_class")  # of a study's settings; the rest chooses among fits
@@ -88,7 +86,6 @@ def studies(plan: Plan, data: str, arms: Mapping[str, Arm]) -> dict[int, Study]:
 
 @cache
 def _composed(settings: Sequence[str]) -> dict[str, Any]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        whole = OmegaConf.to_container(compose("utility", overrides=list(settings)), resolve=True)
+    whole = OmegaConf.to_container(composed("utility", settings), resolve=True)
     assert isinstance(whole, dict)
     return {str(key): value for key, value in whole.items()}
