@@ -115,6 +115,8 @@ def carry_out(jobs: Sequence[Job], *, at_once: int, threads: int) -> dict[Path, 
     console = Console(stderr=True)
     if len(jobs) > len(missing):
         console.print(f"{len(jobs) - len(missing)} of {len(jobs)} done before", highlight=False)
+    if not missing:
+        return {}
     workers, failures = _Workers(threads), dict[Path, str]()
     with _signals_as_ctrl_c(), ThreadPoolExecutor(at_once) as pool:
         waiting = [pool.submit(workers.call, job) for job in missing]

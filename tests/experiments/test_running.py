@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from experiments.running import Job, carry_out, training
+from experiments import running
+from experiments.running import Job, carry_out, settings_of, training
 from fedgan.cli import CONF
 from fedgan.resume import keep_settings
 
@@ -107,3 +108,12 @@ def test_data_that_were_moved_are_the_same_data(tmp_path: Path) -> None:
     before = ["dataset=chestx", "dataset.root=/before"]
     write_run(tmp_path / "run", before, "finished")
     assert training("run", ["dataset=chestx", "dataset.root='/after (1)'"], tmp_path / "run").is_done()
+
+
+def test_settings_are_the_same_within_a_command_and_without() -> None:
+    """Hydra can be set up once: a command has done it, a test or a notebook has not."""
+    without = settings_of(("fl.rounds=3", "seed=1"))
+    running._composed.cache_clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert settings_of(("fl.rounds=3", "seed=1")) == without
+    assert (without["fl.rounds"], without["seed"]) == (3, 1)
