@@ -2,9 +2,10 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from statistics import geometric_mean, mean, median
+from statistics import geometric_mean, mean, median, stdev
 from typing import Any
 
 import yaml
@@ -14,10 +15,29 @@ NULL = "null.json"  # in a run's folder: an evaluation beside a control
 OF_A_TRIGGER = ("emission", "trigger_strength", "transfer_attack_rate")
 
 
+def read_rows(file: Path) -> list[Row]:
+    """A CSV file's rows, by the names of its columns."""
+    with file.open() as stream:
+        return list(csv.DictReader(stream))
+
+
 def client_rows(run: Path) -> list[Row]:
     """clients.csv: a row a client and round."""
-    with (run / "clients.csv").open() as file:
-        return list(csv.DictReader(file))
+    return read_rows(run / "clients.csv")
+
+
+def cell(values: Sequence[float | None], digits: int = 3) -> str:
+    """Mean and standard deviation of the figures that there are, for people; a dash where there are none.
+
+    Example:
+        >>> cell([0.1, 0.3]), cell([0.25, None]), cell([])
+        ('0.200 ± 0.141', '0.250', '-')
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    spread = f" ± {stdev(known):.{digits}f}" if len(known) > 1 else ""
+    return f"{mean(known):.{digits}f}{spread}"
 
 
 def attackers_loss(run: Path) -> list[float]:

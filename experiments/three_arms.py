@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from experiments.measures import attackers_loss
+from experiments.measures import attackers_loss, cell
 from experiments.running import is_finished, training
 from fedgan.checks import check
 from fedgan.cli import command
@@ -115,15 +115,6 @@ def halves(values: Sequence[float]) -> tuple[float | None, float | None]:
     """The mean of each half; none of fewer than two."""
     half = len(values) // 2
     return (mean(values[:half]), mean(values[half:])) if half else (None, None)
-
-
-def cell(figures: Sequence[float | None]) -> str:
-    """Mean, and the standard deviation where there is more than one figure."""
-    known = [value for value in figures if value is not None]
-    if not known:
-        return "-"
-    spread = f" ± {stdev(known):.3f}" if len(known) > 1 else ""
-    return f"{mean(known):.3f}{spread}"
 
 
 def picture(arms: dict[str, list[Path]], folder: Path) -> Path:

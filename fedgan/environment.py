@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 # Seen from this folder: code, settings, versions.
-DECISIVE = (".", "../conf", "../experiments", "../pyproject.toml", ":(exclude)../experiments/results", ":(exclude)*.md")
+DECISIVE = (".", "../conf", "../experiments", "../pyproject.toml")
+BESIDE = (":(exclude)../experiments/results", ":(top,exclude)*.md")
 PACKAGES = ("fedgan", "torch", "torchvision", "pytorch-lightning", "hydra-core", "scikit-learn", "numpy")
 
 
@@ -23,7 +24,7 @@ def git_state() -> dict[str, Any]:
     does a text.
     """
     try:
-        commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *DECISIVE)
+        commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *DECISIVE, *BESIDE)
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
     return {"commit": commit, "dirty": bool(status)}

@@ -1,6 +1,5 @@
 """Figure 7: accuracy of classifiers over the number of real images, alone and with each generator's images."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +7,7 @@ from statistics import mean, stdev
 
 from matplotlib.figure import Figure
 
+from experiments.measures import read_rows
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import provenance
@@ -19,7 +19,7 @@ from fedgan.checks import check
 from fedgan.learning_curve import Point, plot_curve
 from fedgan.utility import cell as describe
 
-ACCURACY, TRANSFER = "accuracy", "transfer_attack_rate"
+ACCURACY = "accuracy"
 
 
 class Curve(Artefact):
@@ -69,9 +69,8 @@ class Curve(Artefact):
         found: dict[str, dict[str, dict[int, float]]] = {}
         for (data, seed), study in self._studies(plan).items():
             for (arm, n), fits in study.fits().items():
-                own = found.setdefault(f"{data}: {arm} @ {n}", {ACCURACY: {}, TRANSFER: {}})
-                for figure, by_seed in own.items():
-                    by_seed[seed] = mean(fit[figure] for fit in fits)
+                own = found.setdefault(f"{data}: {arm} @ {n}", {ACCURACY: {}})
+                own[ACCURACY][seed] = mean(fit[ACCURACY] for fit in fits)
         return found
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
@@ -98,12 +97,6 @@ class Curve(Artefact):
         for axes, data in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
             plot_curve(axes, points[data], title=f"{plan.data[data].title}, trigger {plan.sizes[self.size]} px")
         return write_picture(plan.results / self.name, figure)
-
-
-def read_rows(file: Path) -> list[Row]:
-    """A CSV file's rows."""
-    with file.open() as stream:
-        return list(csv.DictReader(stream))
 
 
 def points_of(data: str, values: Values) -> list[Point]:

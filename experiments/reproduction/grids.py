@@ -73,8 +73,7 @@ class Grid(Artefact):
         figure = Figure(figsize=(9, 1.1 * (len(arms) + 1) + 0.4), dpi=150, layout="constrained")
         axes = figure.subplots(len(arms) + 1, 1)
         figure.suptitle(self.heading(plan), fontsize=10)
-        place = plan.data[data].root if plan.data[data].needs_root else None
-        real = open_run(plan.folder(arms[0], plan.seeds[0]), place).splits.test
+        real = open_run(plan.folder(arms[0], plan.seeds[0]), plan.data[data].root).splits.test
         show(axes[0], real, "real")
         for row, arm in zip(axes[1:], arms, strict=True):
             show(row, draw(plan, arm), str(arm))

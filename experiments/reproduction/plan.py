@@ -72,7 +72,7 @@ class DataSet:
         defenses: further overrides, by defence.
         utility: overrides of the utility study.
         needs_root: whether it is read from a folder that the user has.
-        root: that folder.
+        root: that folder; None for drawn data, wherever the user has others.
     """
 
     name: str
@@ -84,8 +84,8 @@ class DataSet:
     root: str | None
 
     def place(self, key: str) -> list[str]:
-        """The override ``key`` that says where the data are; none for drawn data, wherever the user has others."""
-        return [f"{key}={quoted(str(self.root))}"] if self.needs_root else []
+        """The override ``key`` that says where the data are; none for drawn data."""
+        return [] if self.root is None else [f"{key}={quoted(self.root)}"]
 
 
 class Plan:
@@ -117,7 +117,8 @@ class Plan:
         self.smallest = pixels_of(SIZES[:1], int(scale.image_size))[SIZES[0]]
         self.null_settings, self.instead_of = tuple(scale["null"]), dict(scale.instead_of)
         self.utility_settings, self.classifiers = tuple(scale.utility), int(scale.classifiers)
-        self.data = {name: DataSet(name=name, **part, root=cfg[name]) for name, part in scale.data.items()}
+        roots = {name: str(cfg[name]) for name, part in scale.data.items() if part.needs_root and cfg[name] is not None}
+        self.data = {name: DataSet(name=name, **part, root=roots.get(name)) for name, part in scale.data.items()}
 
     def check_weights(self) -> None:
         """Refuse to begin where LPIPS is wanted and AlexNet is neither at hand nor to be downloaded.

@@ -1,15 +1,15 @@
 """Tables 1 to 4: LPIPS by class, attacked and defended, beside what the paper published and what it left out."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
+from experiments.measures import cell, read_rows
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import classes_of, detectors, gather, provenance, real_images
 from experiments.reproduction.verdicts import RULE, Values, Verdict
-from experiments.reproduction.writing import Row, cell, latex, markdown, verdict_rows, write_csv, write_text
+from experiments.reproduction.writing import Row, latex, markdown, verdict_rows, write_csv, write_text
 from experiments.running import Job
 
 # Figures that each class has, and those of a run, under the names that tables give them.
@@ -89,8 +89,7 @@ class Table(Artefact):
 
 def read_published(file: Path) -> Published:
     """The paper's LPIPS by arm and class."""
-    with file.open() as stream:
-        return {(row["arm"], row["class"]): float(row["lpips"]) for row in csv.DictReader(stream)}
+    return {(row["arm"], row["class"]): float(row["lpips"]) for row in read_rows(file)}
 
 
 def class_rows(

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -13,19 +12,6 @@ from experiments.reproduction.verdicts import Comparison, Verdict
 from fedgan.files import atomic_write
 
 Row = Mapping[str, Any]
-
-
-def cell(values: Sequence[float], digits: int = 3) -> str:
-    """Mean and standard deviation for people; a dash where there is nothing.
-
-    Example:
-        >>> cell([0.1, 0.3]), cell([0.25]), cell([])
-        ('0.200 ± 0.141', '0.250', '-')
-    """
-    if not values:
-        return "-"
-    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{spread}"
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> Path:
