@@ -20,9 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 
-from fedgan.checkpoint import latest_checkpoint
 from fedgan.cli import CONF
-from fedgan.resume import WHERE, leaves, record_of
+from fedgan.resume import WHERE, is_begun, leaves, record_of
 
 # Settings that may differ between two starts of one run: where things are, and how many processes there are.
 ELSEWHERE = {"resume", "dataset.root", "dataset.file", "dataset.cache_dir", "metrics.lpips.weights", *WHERE}
@@ -51,16 +50,16 @@ def training(name: str, overrides: Sequence[str], folder: Path) -> Job:
     Raises:
         ValueError: in one line, if the folder holds a run with other settings.
     """
-    settings = [f"resume={folder}"] if is_begun(folder, overrides) else [*overrides, f"hydra.run.dir={folder}"]
+    settings = [f"resume={folder}"] if holds(folder, overrides) else [*overrides, f"hydra.run.dir={folder}"]
     return Job(name, folder, ("fedgan.train", *settings), lambda: is_finished(folder, overrides))
 
 
 def is_finished(folder: Path, overrides: Sequence[str]) -> bool:
     """Whether ``folder`` holds a finished run with these overrides."""
-    return is_begun(folder, overrides) and record_of(folder).get("status") == "finished"
+    return holds(folder, overrides) and record_of(folder).get("status") == "finished"
 
 
-def is_begun(folder: Path, overrides: Sequence[str]) -> bool:
+def holds(folder: Path, overrides: Sequence[str]) -> bool:
     """Whether ``folder`` holds a run with these overrides, finished or not.
 
     What counts is what the overrides come to: a run made before a file of conf/ was edited is another run.
@@ -68,9 +67,8 @@ def is_begun(folder: Path, overrides: Sequence[str]) -> bool:
     Raises:
         ValueError: in one line, if it holds a run with other settings.
     """
-    finished = record_of(folder).get("status") == "finished"
-    if not (folder / "config.yaml").is_file() or not (finished or latest_checkpoint(folder)):
-        return False  # nothing, or what a run has left that did not finish its first round
+    if not is_begun(folder):
+        return False
     recorded = OmegaConf.load(folder / "config.yaml")
     assert isinstance(recorded, DictConfig)
     then, now = leaves(recorded), settings_of(tuple(overrides))

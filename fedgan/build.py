@@ -99,6 +99,7 @@ def build_evaluator(
 
 def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequence[Callback], logger: Any) -> Trainer:
     """Lightning's Trainer at work on these parts; a round is its epoch."""
+    from fedgan.arithmetic import lightning_name
     from fedgan.checkpoint import FOLDER, AtomicCheckpointIO
     from fedgan.processes import FederatedStrategy, count_processes
     from fedgan.progress import RoundProgress
@@ -108,6 +109,7 @@ def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequen
     keeper = instantiate(cfg.checkpoint, dirpath=folder / FOLDER)
     trainer: Trainer = instantiate(
         cfg.trainer,
+        precision=lightning_name(str(cfg.trainer.precision)),
         logger=logger,
         callbacks=[parts.server, parts.evaluator, parts.recorder, *callbacks, keeper, *bars],
         plugins=[AtomicCheckpointIO()],

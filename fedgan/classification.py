@@ -18,6 +18,7 @@ from torchvision.transforms.functional import normalize
 
 from fedgan.checks import check, check_choice, check_int, check_number
 from fedgan.data import ImageSet
+from fedgan.interruption import interruptible
 from fedgan.metrics.weights import read_weights
 from fedgan.recipe import OptimizerFactory
 from fedgan.rng import derive_seed, keyed_generator
@@ -240,7 +241,8 @@ class ClassifierRecipe:
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(model, Batches(images, self.batch_size, steps=self.steps_per_epoch, rng=order))
+        with interruptible(trainer):
+            trainer.fit(model, Batches(images, self.batch_size, steps=self.steps_per_epoch, rng=order))
         finite = all(bool(p.isfinite().all()) for p in model.parameters())
         check(finite, "classifier.optimizer", "such that training stays finite", "weights that are not")
         return model.to(self.device)

@@ -173,8 +173,8 @@ def run_folder(resume: str | None, new: str) -> str:
 
 
 def settings_folder(resume: str | None) -> str | None:
-    """Hydra's own folder within a run's; none for a run that is resumed."""
-    return None if resume else ".hydra"
+    """Hydra's own folder within a run's; none for a run that is resumed by its name."""
+    return ".hydra" if resume in (None, "auto") else None
 
 
 for resolver in (folder_name, run_folder, settings_folder):

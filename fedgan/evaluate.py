@@ -29,21 +29,23 @@ def main(cfg: DictConfig) -> None:
     """Score, write the figures, and show them."""
     check_settings(cfg)
 
+    from fedgan.arithmetic import rounding
     from fedgan.files import write_json
 
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
     run, control = open_runs(cfg)
     out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
     check(out.parent.is_dir(), "out", "a file in a folder that exists", str(cfg.out))
-    evaluation = evaluate(
-        run,
-        control,
-        metrics,
-        samples_per_class=cfg.samples_per_class,
-        latent_seed=cfg.latent_seed,
-        batch_size=cfg.batch_size,
-        device=cfg.device,
-    )
+    with rounding("32-true"):
+        evaluation = evaluate(
+            run,
+            control,
+            metrics,
+            samples_per_class=cfg.samples_per_class,
+            latent_seed=cfg.latent_seed,
+            batch_size=cfg.batch_size,
+            device=cfg.device,
+        )
     write_json(out, evaluation | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)})
     show(evaluation, run.release.blueprint.classes)
     print(out)

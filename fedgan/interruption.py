@@ -2,11 +2,28 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C out of a Trainer as what it is: Lightning makes a failed process of it (``sys.exit(1)``).
+
+    Raises:
+        KeyboardInterrupt: if that is what stopped the Trainer.
+    """
+    try:
+        yield
+    except SystemExit as end:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from end
+        raise
 
 
 class Interruption(Callback):

@@ -117,7 +117,10 @@ class Recorder(Callback):
         assert isinstance(pl_module, Federation)
         if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
             self._append("events.csv", [asdict(event) for event in pl_module.cohort.events])
-        self.close("failed", f"{type(exception).__name__}: {exception}")
+        if isinstance(exception, KeyboardInterrupt):
+            self.close("interrupted", "at once")
+        else:
+            self.close("failed", f"{type(exception).__name__}: {exception}")
 
     def close(self, status: str, reason: str | None) -> None:
         """Say how it ended, if not by finishing."""

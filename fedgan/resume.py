@@ -11,8 +11,17 @@ from omegaconf import DictConfig, OmegaConf
 from fedgan.checks import check, check_int
 from fedgan.files import atomic_write
 
+AUTO = "auto"  # resume=auto: go on with the run in hydra.run.dir, or begin it
 WHERE = ("trainer.devices", "trainer.num_nodes")
 OWN = ("resume", "fl.rounds", "trainer.max_epochs", *WHERE)  # what may be said beside resume=
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether ``folder`` holds a run: finished, or at least a round of it. What is left of less is no run."""
+    from fedgan.checkpoint import latest_checkpoint
+
+    finished = record_of(folder).get("status") == "finished"
+    return (folder / "config.yaml").is_file() and (finished or latest_checkpoint(folder) is not None)
 
 
 def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

@@ -3,7 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from fedgan.checks import check, check_flag, check_int
+from fedgan.checks import check, check_choice, check_flag, check_int
+
+TF32 = "tf32-true"
+# Half precision would need its losses scaled, and the manual steps of two optimizers do not.
+PRECISIONS = ("32-true", TF32, "bf16-mixed")
 
 
 def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
@@ -16,6 +20,7 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     Raises:
         ValueError: in one line.
     """
+    check_choice("trainer.precision", str(settings.get("precision", "32-true")), PRECISIONS)
     devices, allowed = settings.get("devices", 1), "a number of at least 1, or a list of devices' numbers"
     listed = isinstance(devices, Sequence) and not isinstance(devices, str)
     numbers = list(devices) if listed else [devices]

@@ -16,9 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from fedgan.build import build_blueprint, build_logger, build_parts, build_trainer, close_loggers, describe
-from fedgan.checks import check, check_choice, check_int
+from fedgan.checks import check, check_int
 from fedgan.cli import Interrupted, command
-from fedgan.resume import keep_settings, record_of, resumed_config
+from fedgan.resume import AUTO, is_begun, keep_settings, record_of, resumed_config
 from fedgan.settings import check_checkpoint, check_components, check_trainer
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> float | None:
     """Train in Hydra's output folder; hand a sweeper the figure that ``objective`` names."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.resume == AUTO:
+        cfg.resume = str(folder) if is_begun(folder) else None
     check_same_folder(cfg, HydraConfig.get().overrides.hydra)
     if cfg.resume is not None:
         cfg, folder = resumed_config(cfg, HydraConfig.get().overrides.task), Path(str(cfg.resume)).expanduser()
@@ -71,12 +73,13 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
         Interrupted: if a signal stopped the run; it can be resumed.
         ConnectionError: if another process of the run has ended; it can be resumed.
     """
+    from fedgan.arithmetic import rounding
     from fedgan.exclusive import exclusive
     from fedgan.processes import count_processes, is_first
 
     check_settings(cfg)
     first = is_first(count_processes(cfg.trainer))
-    with exclusive(folder) if first else nullcontext():
+    with exclusive(folder) if first else nullcontext(), rounding(str(cfg.trainer.precision)):
         return carry_out(cfg, folder, first=first)
 
 
@@ -86,7 +89,7 @@ def carry_out(cfg: DictConfig, folder: Path, *, first: bool) -> dict[str, Any]:
     from fedgan.checkpoint import latest_checkpoint
     from fedgan.exchange import peers
     from fedgan.files import clear_leftovers
-    from fedgan.interruption import Interruption
+    from fedgan.interruption import Interruption, interruptible
     from fedgan.release import save_generator
 
     checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
@@ -108,7 +111,7 @@ def carry_out(cfg: DictConfig, folder: Path, *, first: bool) -> dict[str, Any]:
     interruption = Interruption()
     trainer = build_trainer(cfg, folder, parts, [interruption], logger)
     try:
-        with peers():
+        with peers(), interruptible(trainer):
             trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
     except BaseException:
         close_loggers(trainer, exit_code=1)
@@ -149,7 +152,7 @@ def open_folder(folder: Path) -> None:
     finished = record_of(folder).get("status") == "finished"
     check(not finished, "hydra.run.dir", "a folder without a finished run", str(folder))
     begun = latest_checkpoint(folder) is not None
-    check(not begun, "hydra.run.dir", "a folder without a run (resume=PATH goes on with one)", str(folder))
+    check(not begun, "hydra.run.dir", "a folder without a run (resume=auto goes on with one)", str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("run.json", "summary.json", "generator.safetensors", "rounds.csv", "clients.csv", "events.csv"):
         (folder / name).unlink(missing_ok=True)
@@ -165,8 +168,6 @@ def check_settings(cfg: DictConfig) -> None:
     check_int("fl.rounds", cfg.fl.rounds, low=1)
     check_int("evaluation.every", cfg.evaluation.every, low=1)
     check_int("evaluation.latent_seed", cfg.evaluation.latent_seed, low=0)
-    # Half precision would need its losses scaled, and the manual steps of two optimizers do not.
-    check_choice("trainer.precision", str(cfg.trainer.precision), ("32-true", "bf16-mixed"))
     alone = cfg.model.compile is None or cfg.fl.engine == "serial"
     allowed = "null with fl.engine=vectorized: torch.func maps what is not compiled"
     check(alone, "model.compile", allowed, cfg.model.compile)

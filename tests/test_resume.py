@@ -131,6 +131,35 @@ def test_a_run_stopped_by_a_signal(
     assert json.loads((tmp_path / "run" / "run.json").read_text())["resumed"][0]["status"] == "interrupted"
 
 
+def test_a_second_signal_stops_at_once(
+    configure: Configure,
+    straight: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained: list[int] = []
+    original, handler = GANClient.train_locally, signal.getsignal(signal.SIGINT)
+
+    def train_locally(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
+        trained.append(1)
+        if len(trained) in (5, 6):  # of the second round's four
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(GANClient, "train_locally", train_locally)
+    cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train.train(cfg, tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored, for the process is about to end
+    assert len(trained) == 6
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], record["reason"]) == ("interrupted", "at once")
+    resume(configure, tmp_path / "run")
+    assert outcome(tmp_path / "run") == straight("feddetect")
+
+
 # The process kills itself at the n-th call of some function, halfway through where that can be told.
 DRIVER = """
 import os, sys
@@ -255,6 +284,42 @@ def test_no_run_to_resume(call: Call, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="error: resume must be a run's folder, with config.yaml in it"):
         call(train.main, f"resume={tmp_path / 'typo'}")
     assert not (tmp_path / "typo").exists()
+
+
+def test_auto_begins_a_run_or_goes_on_with_it(
+    call: Call, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [override for override in TINY if not override.startswith("fl.rounds")]
+    command = (*settings, "hydra.run.dir=run", "resume=auto")
+    call(train.main, *command, "fl.rounds=1")
+    assert (tmp_path / "run/.hydra/overrides.yaml").is_file()
+    call(train.main, *command, "fl.rounds=2")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert len(record["resumed"]) == 1
+    train.train(configure(), tmp_path / "straight")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
+    call(train.main, *command, "fl.rounds=2")
+    assert "nothing to do" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"error: attack\.size must be 8, as in the run that is resumed"):
+        call(train.main, *command, "fl.rounds=2", "attack.size=4")
+
+
+def test_auto_clears_what_a_run_left_that_finished_no_round(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("seed: 5\n")
+    (tmp_path / "run/run.json").write_text('{"status": "running"}')
+    call(train.main, *TINY, "fl.rounds=1", "hydra.run.dir=run", "resume=auto")
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"
+
+
+def test_a_sweep_that_goes_on_makes_what_is_missing(call: Call, tmp_path: Path) -> None:
+    command = ("-m", *[o for o in TINY if not o.startswith("attack.size")], "fl.rounds=1", "hydra.sweep.dir=sweep")
+    call(train.main, *command, "attack.size=4")
+    (first,) = (tmp_path / "sweep").glob("*attack.size-4*")
+    before = (first / "run.json").read_text()
+    call(train.main, *command, "attack.size=4,8", "resume=auto")
+    assert (first / "run.json").read_text() == before
+    assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 2
 
 
 def copy_of(finished: Path, target: Path) -> Path:

@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
 from experiments.benchmarks.overhead import configured
+from fedgan.arithmetic import rounding
 from fedgan.attacks.base import Attack
 from fedgan.build import build_federation
 from fedgan.checks import check_int
@@ -39,14 +40,12 @@ class Variant:
     Attributes:
         name: what the table calls it.
         overrides: of conf/config.yaml.
-        tf32: float32 products and convolutions in TensorFloat-32, a GPU's.
         channels_last: False undoes the memory format that fedgan asks for.
         gpu_only: whether it makes no sense on a CPU.
     """
 
     name: str
     overrides: Sequence[str] = ()
-    tf32: bool = False
     channels_last: bool = True
     gpu_only: bool = False
 
@@ -186,15 +185,15 @@ def train(cohort: Cohort) -> list[ClientUpdate]:
 @contextmanager
 def arithmetic(variant: Variant, cfg: DictConfig, device: torch.device) -> Iterator[None]:
     """What a Trainer with these settings, and the variant beyond them, has torch do."""
-    deterministic, precision = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
+    deterministic, precision = torch.are_deterministic_algorithms_enabled(), str(cfg.trainer.precision)
     benchmark = bool(cfg.trainer.get("benchmark", False))
     with ExitStack() as stack:
         stack.callback(torch.use_deterministic_algorithms, deterministic)
-        stack.callback(torch.set_float32_matmul_precision, precision)
         torch.use_deterministic_algorithms(bool(cfg.trainer.deterministic))
-        torch.set_float32_matmul_precision("high" if variant.tf32 else "highest")
-        stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, allow_tf32=variant.tf32))
-        if cfg.trainer.precision == "bf16-mixed":
+        stack.enter_context(rounding(precision))
+        allow_tf32 = torch.backends.cudnn.allow_tf32
+        stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, allow_tf32=allow_tf32))
+        if precision == "bf16-mixed":
             # Without the cache, as in Lightning: the weights change while this context lasts.
             stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False))
         if not variant.channels_last:

@@ -72,7 +72,7 @@ def test_sigterm_reaches_what_is_running(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def write_run(folder: Path, overrides: list[str], status: str) -> None:
-    """What is_begun and is_finished look at."""
+    """What holds and is_finished look at."""
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "round_0000.ckpt").touch()
     with initialize_config_dir(str(CONF), version_base="1.3"):
