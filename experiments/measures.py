@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import geometric_mean, mean, median, stdev
@@ -83,12 +83,30 @@ def figures(run: Path) -> dict[str, float]:
     if detected is not None:
         found["benign_flags"], found["benign_flag_rate"] = flags(run, detected, malicious=False)
     if not summary["malicious"]:
-        return {name: value for name, value in found.items() if not name.startswith(OF_A_TRIGGER)}
+        return without_trigger(found)
     if detected is not None:
         found["malicious_flag_rate"] = flags(run, detected, malicious=True)[1]
     if summary["weight_of_malicious"] is not None:
         found["weight_of_malicious"] = summary["weight_of_malicious"]
     return found | loss_ratios(run) | null(run)
+
+
+def before_fine_tuning(run: Path) -> dict[str, float]:
+    """The metrics of the generator as it left the federation; empty where the server did not train it any further.
+
+    What reconstruction trains away, and what it merely trains longer, cannot be told without them.
+    """
+    summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
+    if not summary["fine_tuning_rounds"]:
+        return {}
+    row = read_rows(run / "rounds.csv")[summary["rounds"] - 1]
+    found = {name: float(row[name]) for name in summary["metrics"] if row.get(name)}
+    return found if summary["malicious"] else without_trigger(found)
+
+
+def without_trigger(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures that are not about a trigger."""
+    return {name: value for name, value in figures.items() if not name.startswith(OF_A_TRIGGER)}
 
 
 def loss_ratios(run: Path) -> dict[str, float]:

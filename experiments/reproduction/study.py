@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from experiments.measures import NULL, OF_A_TRIGGER, figures
+from experiments.measures import NULL, OF_A_TRIGGER, before_fine_tuning, figures
 from experiments.reproduction.plan import NONE, PAPERS_DATA, Arm, Plan
 from experiments.reproduction.verdicts import Values
 
@@ -15,6 +15,16 @@ from experiments.reproduction.verdicts import Values
 def gather(plan: Plan, arms: Sequence[Arm]) -> Values:
     """By the name of an arm, by figure, a value a seed; all from finished runs."""
     return {str(arm): by_figure({seed: figures(plan.folder(arm, seed)) for seed in plan.seeds}) for arm in arms}
+
+
+def gather_before_fine_tuning(plan: Plan, arms: Sequence[Arm]) -> Values:
+    """The controls that lie within runs whose server fine-tunes: the generator as the federation left it."""
+    found = {}
+    for arm in arms:
+        control = by_figure({seed: before_fine_tuning(plan.folder(arm, seed)) for seed in plan.seeds})
+        if control:
+            found[f"{arm}, before fine-tuning"] = control
+    return found
 
 
 def by_figure(runs: Mapping[int, Mapping[str, float]]) -> dict[str, dict[int, float]]:

@@ -7,7 +7,14 @@ from statistics import mean, stdev
 from experiments.measures import cell, read_rows
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
-from experiments.reproduction.study import classes_of, detectors, gather, provenance, real_images
+from experiments.reproduction.study import (
+    classes_of,
+    detectors,
+    gather,
+    gather_before_fine_tuning,
+    provenance,
+    real_images,
+)
 from experiments.reproduction.verdicts import RULE, Values, Verdict
 from experiments.reproduction.writing import Row, latex, markdown, verdict_rows, write_csv, write_text
 from experiments.running import Job
@@ -73,9 +80,10 @@ class Table(Artefact):
         arms, (data,) = self.arms(plan), self.data
         run = plan.folder(vanilla(data), plan.seeds[0])
         heading, caption = self.heading(plan), f"{provenance(plan, arms)} {detectors(plan, data)}"
-        names, judged = [str(arm) for arm in arms], verdict_rows(verdicts)
+        values = {**values, **gather_before_fine_tuning(plan, arms)}  # of which the paper claims nothing
+        names, judged = list(values), verdict_rows(verdicts)
         by_class = class_rows(names, classes_of(run), values, published, real_images(run))
-        folder, by_run = plan.results, run_rows(names, values)
+        folder, by_run = plan.results, run_rows([str(arm) for arm in arms], values)
         captions = (f"{heading}. {caption}", f"{heading}: what the server saw and did.", f"{heading}: verdicts. {RULE}")
         tables = zip((by_class, by_run, judged), captions, strict=True)
         return [

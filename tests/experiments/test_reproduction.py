@@ -160,6 +160,13 @@ def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
     ):
         assert said in text, said
     assert "commit" in read_csv(made.results / "table4.csv")[0]["made with"]
+    # Fine-tuning's control is in the same runs: the federation's last round.
+    told = [read_csv(made.folder(Arm("chestx", "reconstruction", 32), seed) / "rounds.csv")[1] for seed in (0, 1)]
+    control = rows["reconstruction 32, before fine-tuning", "normal", "emission"]["values"]
+    assert control.split() == [row["emission/normal"] for row in told]
+    assert ("reconstruction, no attack, before fine-tuning", "normal", "frechet_classifier") in rows
+    assert ("reconstruction, no attack, before fine-tuning", "normal", "emission") not in rows
+    assert not [name for name, *_ in rows if name.startswith("rotation") and name.endswith("fine-tuning")]
     latex = (made.results / "table4.tex").read_text()
     assert latex.count(r"\toprule") == latex.count(r"\caption{") == 3
 
