@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from math import log
 from pathlib import Path
 from statistics import geometric_mean, mean, median, stdev
 from typing import Any
@@ -112,12 +113,13 @@ def without_trigger(figures: Mapping[str, float]) -> dict[str, float]:
 def loss_ratios(run: Path) -> dict[str, float]:
     """The attacker's loss over the others' median, geometric mean over all rounds and over each half of them.
 
-    Geometric, so that twice as high and half as high cancel out.
+    Geometric, so that twice as high and half as high cancel out; ``log_loss_ratio`` is what may be averaged further.
     """
     ratios = attackers_loss(run)
     half = len(ratios) // 2
     parts = {"loss_ratio": ratios, "loss_ratio_first_half": ratios[:half], "loss_ratio_second_half": ratios[half:]}
-    return {name: geometric_mean(part) for name, part in parts.items() if part and min(part) > 0}
+    found = {name: geometric_mean(part) for name, part in parts.items() if part and min(part) > 0}
+    return found | ({"log_loss_ratio": log(found["loss_ratio"])} if "loss_ratio" in found else {})
 
 
 def null(run: Path) -> dict[str, float]:

@@ -16,18 +16,18 @@ from typing import Any
 import yaml
 from scipy.stats import t as student
 
-from fedgan.checks import check_choice
+from fedgan.checks import check, check_choice
 
 RULE = (
     "A verdict is about the difference, seed by seed, between the arms of a claim and those that they are compared "
     "with (each side the mean of its arms): its mean over seeds and the 95 % t interval. *Higher* or *lower*: shown "
     "if the whole interval lies on the claimed side of 0, reversed if on the other. *At most* or *at least*, give or "
-    "take a margin: shown if the whole interval lies within the margin's end, reversed if beyond. *Each* arm is "
-    "compared alone, and all of them have to show it. Anything else is not shown; without the figure, or with fewer "
+    "take a margin: shown if the whole interval lies within the margin's end, reversed if beyond. *Nearer*: the "
+    "difference is that of the distances to the one and to the other, and lower. *Each* arm is compared alone, and all of them have to show it. Anything else is not shown; without the figure, or with fewer "
     "than two seeds, not judged."
 )
 SHOWN, REVERSED, NOT_SHOWN, NOT_JUDGED = "shown", "reversed", "not shown", "not judged"
-KINDS = ("higher", "lower", "at_most", "at_least")
+KINDS = ("higher", "lower", "at_most", "at_least", "nearer")
 # By the name of an arm, by figure, a value a seed.
 Values = Mapping[str, Mapping[str, Mapping[int, float]]]
 
@@ -40,14 +40,18 @@ class Claim:
         says: the claim in a sentence, and where the paper makes it.
         figure: what it is judged by.
         arms: the arms that it speaks of, by name or by a pattern (fnmatch).
-        kind: ``higher``, ``lower``, ``at_most`` or ``at_least``.
-        than: the arms that they are compared with; empty for the number ``value``. One that is named twice counts
-            twice.
+        kind: ``higher``, ``lower``, ``at_most`` or ``at_least``; or ``nearer``: to ``than`` rather than to
+            ``rather_than``.
+        than: the arms that they are compared with; empty for the number ``value``.
+        rather_than: the arms that they are farther from, of ``nearer``.
         than_figure: the figure looked at there, if it is another (``control_emission``: the null).
         value: see ``than``.
         margin: of ``at_most`` and ``at_least``, in the figure's units.
         each: whether every arm is compared alone, with the arm that stands in its place in ``than``, or with the only
             one there; or the only arm with each there.
+
+    Raises:
+        ValueError: in one line, if the kind is unknown or ``rather_than`` is not its.
     """
 
     says: str
@@ -55,6 +59,7 @@ class Claim:
     arms: tuple[str, ...]
     kind: str
     than: tuple[str, ...] = ()
+    rather_than: tuple[str, ...] = ()
     than_figure: str | None = None
     value: float = 0.0
     margin: float = 0.0
@@ -62,11 +67,14 @@ class Claim:
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, KINDS)
+        fits = bool(self.rather_than) == (self.kind == "nearer")
+        check(fits, "rather_than", "given with kind nearer and no other", self.rather_than)
 
     @property
     def compared_with(self) -> str:
         """The other side in words."""
         other = f"{', '.join(dict.fromkeys(self.than))}" if self.than else f"{self.value:g}"
+        other += f" rather than {', '.join(self.rather_than)}" if self.rather_than else ""
         return f"{self.than_figure} of {other}" if self.than_figure else other
 
     @property
@@ -102,7 +110,7 @@ def read_claims(file: Path) -> list[Claim]:
 
 
 def _claim(entry: Mapping[str, Any]) -> Claim:
-    sides = {key: tuple(entry.get(key, ())) for key in ("arms", "than")}
+    sides = {key: tuple(entry.get(key, ())) for key in ("arms", "than", "rather_than")}
     return Claim(**{**entry, **sides})
 
 
@@ -115,9 +123,8 @@ def judge(claim: Claim, values: Values) -> Verdict:
         >>> judge(claim, values).verdict
         'shown'
     """
-    arms, than = expand(claim.arms, values), expand(claim.than, values)
-    sides = paired(arms, than) if claim.each else [(arms, than)]
-    compared = [compare(claim, ours, theirs, values) for ours, theirs in sides]
+    sides = [expand(side, values) for side in (claim.arms, claim.than, claim.rather_than)]
+    compared = [compare(claim, *part, values) for part in (paired(*sides) if claim.each else [sides])]
     comparisons = tuple(each for each in compared if each is not None)
     verdicts = {_verdict(claim, each) for each in comparisons}
     if not comparisons or len(comparisons) < len(compared) or NOT_JUDGED in verdicts:
@@ -138,23 +145,35 @@ def expand(patterns: Sequence[str], values: Values) -> list[str]:
     return found
 
 
-def paired(arms: Sequence[str], than: Sequence[str]) -> list[tuple[list[str], list[str]]]:
-    """The comparisons of a claim about each arm.
+def paired(*sides: Sequence[str]) -> list[list[Sequence[str]]]:
+    """The comparisons of a claim about each arm: a side's only arm, or none, is in all of them.
+
+    Raises:
+        ValueError: in one line, if two sides have several arms, and not the same number.
 
     Example:
-        >>> paired(["a", "b"], ["c", "d"]), paired(["a"], ["c", "d"])
-        ([(['a'], ['c']), (['b'], ['d'])], [(['a'], ['c']), (['a'], ['d'])])
+        >>> paired(["a", "b"], ["c", "d"], []), paired(["a"], ["c", "d"], [])
+        ([[['a'], ['c'], []], [['b'], ['d'], []]], [[['a'], ['c'], []], [['a'], ['d'], []]])
     """
-    if len(arms) == len(than):
-        return [([one], [other]) for one, other in zip(arms, than, strict=True)]
-    return [([one], list(than)) for one in arms] if len(than) < 2 else [(list(arms), [other]) for other in than]
+    count = max(map(len, sides))
+    for side in sides:
+        check(len(side) in (0, 1, count), "each", f"0, 1 or {count} arms on a side of this claim", side)
+    return [[[side[i]] if len(side) == count else side for side in sides] for i in range(count)]
 
 
-def compare(claim: Claim, arms: Sequence[str], than: Sequence[str], values: Values) -> Comparison | None:
+def compare(
+    claim: Claim, arms: Sequence[str], than: Sequence[str], rather_than: Sequence[str], values: Values
+) -> Comparison | None:
     """One comparison; None where there is nothing to compare."""
     ours = _mean_by_seed(values, arms, claim.figure)
-    theirs = _mean_by_seed(values, than, claim.than_figure or claim.figure) if claim.than else {}
-    differences = [ours[seed] - theirs.get(seed, claim.value) for seed in ours if seed in theirs or not claim.than]
+    theirs = _mean_by_seed(values, than, claim.than_figure or claim.figure)
+    others = _mean_by_seed(values, rather_than, claim.figure)
+    if claim.kind == "nearer":
+        seeds = [seed for seed in ours if seed in theirs and seed in others]
+        differences = [abs(ours[seed] - theirs[seed]) - abs(ours[seed] - others[seed]) for seed in seeds]
+    else:
+        seeds = [seed for seed in ours if seed in theirs or not claim.than]
+        differences = [ours[seed] - theirs.get(seed, claim.value) for seed in seeds]
     if not differences:
         return None
     low, high = interval(differences) if len(differences) > 1 else (None, None)
@@ -176,9 +195,9 @@ def _verdict(claim: Claim, comparison: Comparison) -> str:
     low, high = comparison.low, comparison.high
     if low is None or high is None:
         return NOT_JUDGED
-    if claim.kind in ("lower", "at_least"):  # the same the other way round
+    if claim.kind in ("lower", "nearer", "at_least"):  # the same the other way round
         low, high = -high, -low
-    if claim.kind in ("higher", "lower"):
+    if claim.kind in ("higher", "lower", "nearer"):
         return SHOWN if low > 0 else REVERSED if high < 0 else NOT_SHOWN
     return SHOWN if high <= claim.margin else REVERSED if low > claim.margin else NOT_SHOWN
 

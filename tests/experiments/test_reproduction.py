@@ -278,6 +278,7 @@ def test_figures_of_a_run(tmp_path: Path) -> None:
     found = figures(tmp_path)
     assert (found["malicious_flag_rate"], found["benign_flags"], found["benign_flag_rate"]) == (2 / 3, 1 / 3, 1 / 6)
     assert found["loss_ratio"] == pytest.approx((2 * 8 * 0.5 * 0.5) ** 0.25), "geometric"
+    assert found["log_loss_ratio"] == pytest.approx(np.log([2, 8, 0.5, 0.5]).mean())
     assert (found["loss_ratio_first_half"], found["loss_ratio_second_half"]) == pytest.approx((4.0, 0.5))
     assert (found["weight_of_malicious"], found["emission"], found["diversity"]) == (0.1, 0.5, 1.0)
     assert "control_emission" not in found

@@ -5,7 +5,7 @@ import pytest
 from experiments.reproduction.artefact import EXPERIMENTS
 from experiments.reproduction.command import NAMES
 from experiments.reproduction.plan import DEFENSES, NONE, SIZES, Arm
-from experiments.reproduction.verdicts import KINDS, Claim, Values, expand, interval, judge, read_claims
+from experiments.reproduction.verdicts import KINDS, Claim, Values, expand, interval, judge, paired, read_claims
 
 CURVES = ("real only", "vanilla", "attacked", "feddetect")
 # Three seeds: mean difference 2, standard deviation 1; t(0.975, 2) = 4.3027, so the interval is 2 ± 2.484.
@@ -55,9 +55,39 @@ def test_arms_are_averaged_within_a_seed() -> None:
     assert comparison.seeds == 3
 
 
-def test_an_arm_named_twice_counts_twice() -> None:
-    (comparison,) = judge(Claim("says", "x", ("b",), "higher", than=("a", "b", "b")), ARMS).comparisons
-    assert comparison.difference == pytest.approx(-2 / 3)
+@pytest.mark.parametrize(
+    ("arms", "than", "rather", "verdict"),
+    [
+        ("near", "a", "far", "shown"),
+        ("near", "far", "a", "reversed"),
+        ("b", "far", "a", "reversed"),  # beyond the one, away from the other
+        ("a", "near", "near", "not shown"),
+        ("a", "near", "nobody", "not judged"),
+    ],
+)
+def test_nearer_is_about_distances(arms: str, than: str, rather: str, verdict: str) -> None:
+    claim = Claim("says", "x", (arms,), "nearer", than=(than,), rather_than=(rather,))
+    assert judge(claim, ARMS).verdict == verdict
+
+
+def test_nearer_of_each() -> None:
+    """10 and 10 away from b's 2 ± 1, and at once with a and far."""
+    claim = Claim("says", "x", ("near", "near"), "nearer", than=("a",), rather_than=("far", "b"), each=True)
+    verdict = judge(claim, ARMS)
+    assert [round(each.difference, 1) for each in verdict.comparisons] == [-10.0, -2.0]
+    assert verdict.verdict == "not shown", "the second interval holds 0"
+
+
+def test_a_claim_that_says_rather_than_of_another_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="rather_than must be given with kind nearer and no other"):
+        Claim("says", "x", ("a",), "lower", than=("b",), rather_than=("far",))
+    with pytest.raises(ValueError, match="rather_than"):
+        Claim("says", "x", ("a",), "nearer", than=("b",))
+
+
+def test_sides_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="each must be 0, 1 or 3 arms on a side of this claim"):
+        judge(Claim("says", "x", ("a", "b"), "higher", than=("a", "b", "far"), each=True), ARMS)
 
 
 def test_a_number_to_compare_with() -> None:
@@ -102,7 +132,7 @@ def test_no_verdict_without_two_seeds(figure: str, than: str, seeds: list[int]) 
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="kind must be one of higher, lower, at_most, at_least; got 'more'"):
+    with pytest.raises(ValueError, match="kind must be one of higher, lower, at_most, at_least, nearer; got 'more'"):
         Claim("says", "x", ("a",), "more")
 
 
@@ -112,14 +142,15 @@ def test_every_claim_speaks_of_arms_that_there_are(name: str) -> None:
     assert claims
     arms = [str(Arm("isic", defense, size)) for defense in (NONE, *DEFENSES) for size in (0, *SIZES)]
     if name == "figure7":
-        numbers = (1, 10, 50, 100, 200, 500)
+        numbers = (0, 1, 10, 50, 100, 200, 300, 400, 500)
         arms = [f"{data}: {arm} @ {n}" for data in ("isic", "chestx") for arm in CURVES for n in numbers]
     known: Values = {arm: {} for arm in arms}
     for each in claims:
         assert each.kind in KINDS
         assert each.says
         assert (each.margin > 0) == (each.kind in ("at_most", "at_least"))
-        assert not each.each or len(each.than) in (0, 1, len(each.arms)) or len(each.arms) == 1
-        for arm in (*each.arms, *each.than):
+        if each.each:
+            assert paired(*(expand(side, known) for side in (each.arms, each.than, each.rather_than)))
+        for arm in (*each.arms, *each.than, *each.rather_than):
             assert expand((arm,), known)
             assert set(expand((arm,), known)) <= set(known), arm
