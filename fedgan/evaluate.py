@@ -104,7 +104,7 @@ def evaluate(
     import torch
     from rich.progress import track
 
-    from fedgan.environment import peak_memory, versions
+    from fedgan.environment import git_state, peak_memory, versions
     from fedgan.metrics.base import Reference
     from fedgan.scoring import Scorer
     from fedgan.synthesis import draw_set
@@ -126,6 +126,7 @@ def evaluate(
         "samples_per_class": samples_per_class,
         "latent_seed": latent_seed,
         "facts": scorer.facts(),
+        "git": git_state(),
         "versions": versions(),
         "seconds": round(time.perf_counter() - start, 2),
         "peak_memory_bytes": peak_memory(torch.device(device)),

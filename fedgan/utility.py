@@ -115,6 +115,8 @@ def write_record(folder: Path, cfg: DictConfig, runs: Mapping[str, FinishedRun])
         changed = [name for name, value in basis(now).items() if earlier.get(name, value) != value]
         check(not changed, "hydra.run.dir", f"a folder without fits of another {' and '.join(changed)}", str(folder))
         now["generators"] = before["generators"] | now["generators"]
+        earlier_start = {key: before.get(key) for key in ("git", "versions")}
+        now["resumed"] = [*before.get("resumed", []), earlier_start]
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, now | {"git": git_state(), "versions": versions()})
 

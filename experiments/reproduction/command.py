@@ -12,7 +12,6 @@ from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import Plan
 from experiments.reproduction.writing import verdict_rows
 from experiments.running import carry_out
-from fedgan.checks import check
 from fedgan.cli import command
 
 NAMES = ("table1", "table2", "table3", "table4", "figure3", "figure4", "figure5", "figure6", "figure7")
@@ -27,6 +26,7 @@ def reproduce(artefacts: Sequence[Artefact], plan: Plan) -> None:
     arms = list(dict.fromkeys(arm for artefact in artefacts for arm in artefact.arms(plan)))
     for data in dict.fromkeys(arm.data for arm in arms):
         plan.check_data(data)
+    plan.check_device()
     plan.check_weights()
     failures = carry_out(plan.trainings(arms), at_once=plan.jobs, threads=plan.threads)
     trained = [each for each in artefacts if not failures.keys() & runs_of(each, plan)]
@@ -36,7 +36,10 @@ def reproduce(artefacts: Sequence[Artefact], plan: Plan) -> None:
     for artefact in trained:
         if not failures.keys() & {job.folder for job in artefact.followups(plan)}:
             tell(artefact, plan)
-    check(not failures, "every run", "finished", "; ".join(failures.values()))
+    if failures:
+        first, *others = failures.values()
+        more = f" (and {len(others)} more)" if others else ""
+        raise ValueError(f"every run must be finished; got {first}{more}")
 
 
 def runs_of(artefact: Artefact, plan: Plan) -> set[Path]:

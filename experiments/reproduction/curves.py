@@ -4,22 +4,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from experiments.measures import read_rows
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, vanilla
-from experiments.reproduction.study import provenance
+from experiments.reproduction.study import commits_of, provenance
 from experiments.reproduction.utility import Study, studies
 from experiments.reproduction.verdicts import RULE, Values, Verdict
-from experiments.reproduction.writing import Row, markdown, verdict_rows, write_csv, write_picture, write_text
+from experiments.reproduction.writing import Row, latex, markdown, verdict_rows, write_csv, write_picture, write_text
 from experiments.running import Job
 from fedgan.checks import check
 from fedgan.learning_curve import Point, plot_curve
 from fedgan.utility import cell as describe
 
 ACCURACY = "accuracy"
+Published = Mapping[tuple[str, str, int], float]
 
 
 class Curve(Artefact):
@@ -76,21 +78,39 @@ class Curve(Artefact):
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The curve as CSV and picture, and what the claims about it come to."""
         points = {data: points_of(data, values) for data in self.data}
-        heading, published = self.heading(plan), read_rows(self.folder / "published.csv")
-        caption = (
-            f"{provenance(plan, self.arms(plan))} Accuracy of an arm's generators, one a seed; each is the mean of "
-        )
-        caption += f"{plan.classifiers} classifier(s)."
+        heading, published = self.heading(plan), read_published(self.folder / "published.csv")
+        tables = {data: table(data, points[data], published) for data in self.data}
+        caption = f"{provenance(plan, self.arms(plan))} {self._classifiers(plan)}"
         said = write_text(
             plan.results / f"{self.name}.md",
             *(f"# {heading}", f"![{heading}]({self.name}.png)", caption),
-            *(f"{plan.data[data].title}:\n\n{markdown(table(points[data]))}" for data in self.data),
-            f"The numbers that the paper's text gives (Section 4.4.4):\n\n{markdown(published)}",
+            *(f"{plan.data[data].title}:\n\n{markdown(tables[data])}" for data in self.data),
             *(markdown(verdict_rows(verdicts)), RULE),
         )
-        rows: list[Row] = [{"data": data, **asdict(point)} for data in self.data for point in points[data]]
+        typeset = write_text(
+            plan.results / f"{self.name}.tex",
+            *(latex(tables[data], f"{heading}: {plan.data[data].title}. {caption}") for data in self.data),
+            latex(verdict_rows(verdicts), f"{heading}: verdicts. {RULE}"),
+        )
+        rows: list[Row] = [
+            {"data": data, **asdict(point), "published": published.get((data, point.arm, point.real_per_class), "")}
+            for data in self.data
+            for point in points[data]
+        ]
         rows = [{**row, "made with": caption if i == 0 else ""} for i, row in enumerate(rows)]
-        return [write_csv(plan.results / f"{self.name}.csv", rows), *self._picture(plan, points), said]
+        return [write_csv(plan.results / f"{self.name}.csv", rows), *self._picture(plan, points), said, typeset]
+
+    def _classifiers(self, plan: Plan) -> str:
+        """What the accuracies are of."""
+        told = []
+        for data in self.data:
+            records = [study.record() for (name, _), study in self._studies(plan).items() if name == data]
+            settings, commits = records[0]["settings"], dict.fromkeys(c for r in records for c in commits_of(r))
+            recipe = ", ".join(f"{key} {value}" for key, value in told_of(settings["classifier"]).items())
+            added = f"{settings['synthetic_per_class']} synthetic images a class"
+            told.append(f"{plan.data[data].title}: {recipe}; {added}; commit {', '.join(commits)}.")
+        each = f"An arm has one generator a seed, and each generator {plan.classifiers} classifier(s), averaged."
+        return f"Classifiers on {' On '.join(told)} {each}"
 
     def _picture(self, plan: Plan, points: Mapping[str, Sequence[Point]]) -> list[Path]:
         figure = Figure(figsize=(6 * len(points), 4.5), dpi=150, layout="constrained")
@@ -111,11 +131,40 @@ def points_of(data: str, values: Values) -> list[Point]:
     return points
 
 
-def table(points: Sequence[Point]) -> list[Row]:
-    """A line a number of real images, a column an arm."""
+def read_published(file: Path) -> Published:
+    """The accuracies that the paper's text gives (Section 4.4.4), by data set, arm and number of real images."""
+    return {(row["data"], row["arm"], int(row["real_per_class"])): float(row["accuracy"]) for row in read_rows(file)}
+
+
+def told_of(classifier: Mapping[str, Any]) -> dict[str, Any]:
+    """A classifier's settings in words: classes by their names, settings that are left alone left out.
+
+    Example:
+        >>> told_of({"_target_": "a.Recipe", "epochs": 20, "network": {"_target_": "a.Net", "_partial_": True}})
+        {'epochs': 20, 'network': 'Net'}
+    """
+    told = {}
+    for key, value in classifier.items():
+        if isinstance(value, Mapping):
+            own = [str(value["_target_"]).rpartition(".")[2], *(f"{k} {v}" for k, v in value.items() if k[0] != "_")]
+            told[key] = " ".join(own)
+        elif not key.startswith("_") and value is not None:
+            told[key] = value
+    return told
+
+
+def table(data: str, points: Sequence[Point], published: Published) -> list[Row]:
+    """A line a number of real images, a column an arm, and one for what the paper's text says of it."""
     arms = dict.fromkeys(point.arm for point in points)
     cells = {(point.arm, point.real_per_class): describe(point) for point in points}
     return [
-        {"real images per class": str(n), **{arm: cells.get((arm, n), "-") for arm in arms}}
+        {
+            "real images per class": str(n),
+            **{arm: cells.get((arm, n), "-") for arm in arms},
+            "published": ", ".join(
+                f"{arm} {value:.2f}" for (own, arm, count), value in published.items() if (own, count) == (data, n)
+            )
+            or "-",
+        }
         for n in sorted({point.real_per_class for point in points})
     ]

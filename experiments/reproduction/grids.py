@@ -54,7 +54,7 @@ class Grid(Artefact):
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The picture, the figures behind it, and what the claims about it come to."""
         arms, (data,), heading = self.arms(plan), self.data, self.heading(plan)
-        caption = f"{provenance(plan, arms)} {detectors(plan, data)}"
+        caption = f"{provenance(plan, arms)} {detectors(plan, arms)}"
         shown = f"Images of seed {plan.seeds[0]}, {PER_CLASS} a class, all from the same latents."
         said = write_text(
             plan.results / f"{self.name}.md",

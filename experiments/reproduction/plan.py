@@ -7,17 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from torchvision.models import AlexNet_Weights
 
 from experiments.measures import NULL
 from experiments.running import Job, composed, training
 from fedgan.checks import check, check_int
+from fedgan.cli import CONF
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.lpips import build_lpips
 from fedgan.metrics.weights import pretrained
+from fedgan.resume import leaves
 
-KEPT = ("experiments", "results")
+KEPT = Path(__file__).parent.parent / "results"
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
 PAPERS_DATA = {"isic": "ISIC", "chestx": "ChestX"}
 NONE, FEDDETECT = "none", "feddetect"
@@ -99,13 +102,12 @@ class Plan:
     """
 
     def __init__(self, cfg: DictConfig) -> None:
-        seeds = list(cfg.seeds)
+        seeds = list(cfg.seeds) if OmegaConf.is_list(cfg.seeds) else []
+        check(bool(seeds), "seeds", "a list of at least one whole number", cfg.seeds)
         for seed in seeds:
             check_int("each of seeds", seed, low=0)
-        check(len(set(seeds)) == len(seeds) > 0, "seeds", "at least one, all different", seeds)
-        kept = Path(str(cfg.results)).parts[:2] == KEPT
-        where = f"at least three where results are kept (give results= another folder than {cfg.results})"
-        check(len(seeds) >= 3 or not kept, "seeds", where, seeds)
+        check(len(set(seeds)) == len(seeds), "seeds", "numbers that differ", seeds)
+        check_kept(cfg)
         check_int("jobs", cfg.jobs, low=1)
         check_int("threads", cfg.threads, low=1)
         self.seeds, self.jobs, self.threads = tuple(seeds), int(cfg.jobs), int(cfg.threads)
@@ -133,10 +135,20 @@ class Plan:
         except Unavailable as reason:
             raise ValueError(str(reason)) from reason
 
+    def check_device(self) -> None:
+        """Refuse to begin what wants a GPU where there is none.
+
+        Raises:
+            ValueError: in one line.
+        """
+        wanted = "trainer=gpu" in self.overrides
+        check(not wanted or torch.cuda.is_available(), "scale", "small: no GPU is to be found here", self.scale)
+
     def check_data(self, data: str) -> None:
         """Refuse to begin where a data set is wanted and not at hand."""
         own = self.data[data]
-        check(not own.needs_root or own.root is not None, data, f"the folder of {own.title}", own.root)
+        there = own.root is not None and Path(own.root).expanduser().is_dir()
+        check(not own.needs_root or there, data, f"the folder of {own.title}", own.root)
 
     def arms(self, data: str, defense: str) -> list[Arm]:
         """This defence against every size of the trigger."""
@@ -187,6 +199,27 @@ def quoted(text: str) -> str:
         '/data/chest x-rays (1)' 'it\\'s'
     """
     return "'" + text.replace("'", "\\'") + "'"
+
+
+def check_kept(cfg: DictConfig) -> None:
+    """Refuse results that would be taken for the ones in version control and are others.
+
+    Raises:
+        ValueError: in one line, if a folder within experiments/results would get figures of fewer than three seeds,
+            or the folder of a scale those of a scale that was changed.
+    """
+    folder = Path(str(cfg.results)).expanduser().resolve()
+    if KEPT not in folder.parents:
+        return
+    seeds = list(cfg.seeds)
+    other = f"(or give results= another folder than {cfg.results})"
+    check(len(seeds) >= 3, "seeds", f"at least three where results are kept {other}", seeds)
+    if folder.name != cfg.scale.name:
+        return
+    as_shipped = OmegaConf.load(CONF / "scale" / f"{cfg.scale.name}.yaml")
+    same = leaves(OmegaConf.create({"scale": as_shipped})) == leaves(OmegaConf.create({"scale": cfg.scale}))
+    check(same, "scale", f"conf/scale/{cfg.scale.name}.yaml as it is {other}", "a changed one")
+    check(not cfg.overrides, "overrides", f"none {other}", list(cfg.overrides))
 
 
 def pixels_of(sizes: Sequence[int], image_size: int) -> dict[int, int]:

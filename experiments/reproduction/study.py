@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import yaml
 
-from experiments.measures import NULL, OF_A_TRIGGER, before_fine_tuning, figures
-from experiments.reproduction.plan import NONE, PAPERS_DATA, Arm, Plan
+from experiments.measures import NULL, OF_A_TRIGGER, before_fine_tuning, client_rows, figures
+from experiments.reproduction.plan import NONE, PAPERS_DATA, TITLES, Arm, Plan
 from experiments.reproduction.verdicts import Values
 
 
@@ -59,7 +60,8 @@ def real_images(run: Path) -> dict[str, float]:
 
 def provenance(plan: Plan, arms: Sequence[Arm]) -> str:
     """Data, image size, clients, rounds, seeds, commit: what a table cannot be read without."""
-    triggers = ", ".join(f"{pixels} px ({size} at 256 x 256)" for size, pixels in plan.sizes.items())
+    sizes = sorted({arm.size for arm in arms if arm.size})
+    triggers = ", ".join(f"{plan.sizes[size]} px ({size} at 256 x 256)" for size in sizes)
     parts = [
         _about(plan, data, [arm for arm in arms if arm.data == data]) for data in dict.fromkeys(a.data for a in arms)
     ]
@@ -67,14 +69,17 @@ def provenance(plan: Plan, arms: Sequence[Arm]) -> str:
     return " ".join((f"Scale: {plan.scale}.", *parts, seeds, *_stand_ins(plan)))
 
 
-def detectors(plan: Plan, data: str) -> str:
-    """What the trigger detector does on real test images, by the trigger's size."""
-    told = []
-    for arm in plan.arms(data, NONE):
+def detectors(plan: Plan, arms: Sequence[Arm]) -> str:
+    """What the trigger detector does on real test images, by the trigger's size, and which version of it."""
+    told, attacked = [], [arm for arm in arms if arm.size]
+    scored = [json.loads((plan.folder(arm, seed) / NULL).read_text()) for arm in attacked for seed in plan.seeds]
+    commits = ", ".join(dict.fromkeys(_commit(part["git"]) for part in scored if "git" in part))
+    for arm in (arm for arm in attacked if arm.defense == NONE):
         facts = json.loads((plan.folder(arm, plan.seeds[0]) / NULL).read_text())["facts"]["emission"]
         rate, power = facts["emission_false_alarm"], facts["emission_power"]
         told.append(f"{plan.sizes[arm.size]} px: {rate:.1%} false alarms, {power:.1%} of pasted triggers found")
-    return f"The trigger detector, which looks at the trigger's own place, on real test images: {'; '.join(told)}."
+    by = f" Rates of attacked arms and of their nulls: scored by commit {commits}." if commits else ""
+    return f"The trigger detector, which looks at the trigger's own place, on real test images: {'; '.join(told)}.{by}"
 
 
 def _about(plan: Plan, data: str, arms: Sequence[Arm]) -> str:
@@ -85,10 +90,23 @@ def _about(plan: Plan, data: str, arms: Sequence[Arm]) -> str:
     defenses = f" {facts['defenses']}." if facts["defenses"] else ""
     return (
         f"{title if title == papers else f'{title} in place of {papers}'} ({facts['data']}), {facts['image']} pixels, "
-        f"{facts['train']} training and {facts['test']} test images; {facts['model']}; {facts['clients']} clients, "
+        f"{facts['train']} training images ({_shares(plan, arms)}) and {facts['test']} test images; "
+        f"{facts['model']}; {facts['clients']} clients, "
         f"{facts['rounds']} rounds of {facts['epochs']} local epoch(s), batch {facts['batch']}.{defenses} "
         f"Runs of commit {facts['commit']}, torch {facts['torch']}, {facts['device']}."
     )
+
+
+def _shares(plan: Plan, arms: Sequence[Arm]) -> str:
+    """How many images a client has: fewer where the server keeps some of them for itself."""
+    by_count: dict[int, dict[str, None]] = {}
+    for arm in arms:
+        rows = client_rows(plan.folder(arm, plan.seeds[0]))
+        count = round(mean(int(row["num_examples"]) for row in rows if row["round"] == "0"))
+        by_count.setdefault(count, {})[TITLES[arm.defense]] = None
+    (usual, _), *others = by_count.items()
+    kept = [f"{count} with {', '.join(names)}, whose server keeps the others" for count, names in others]
+    return "; ".join((f"{usual} a client", *kept))
 
 
 def _stand_ins(plan: Plan) -> list[str]:
@@ -105,7 +123,6 @@ def _facts(run: Path) -> dict[str, Any]:
     data, fl = record["dataset"], settings["fl"]
     parts = [str(settings["model"][part]["_target_"]).rpartition(".")[2] for part in ("generator", "discriminator")]
     average = settings["model"]["ema"]
-    commits = dict.fromkeys(_commit(part["git"]) for part in (*record.get("resumed", ()), record))
     return {
         "data": data["name"],
         "image": f"{data['image_size']} x {data['image_size']}",
@@ -117,7 +134,7 @@ def _facts(run: Path) -> dict[str, Any]:
         "epochs": fl["local_epochs"],
         "batch": fl["batch_size"],
         "defenses": _defense(settings["defense"]),
-        "commit": ", ".join(commits),
+        "commit": ", ".join(commits_of(record)),
         "torch": record["versions"]["torch"],
         "device": record["device"],
     }
@@ -127,6 +144,11 @@ def _defense(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """A defence and its settings, of which the trigger's size is none."""
     told = {name: {k: v for k, v in own.items() if k != "_target_"} for name, own in settings.items()}
     return "; ".join(f"{name}: {', '.join(f'{k} {v}' for k, v in own.items())}" for name, own in told.items() if own)
+
+
+def commits_of(record: Mapping[str, Any]) -> list[str]:
+    """The commits that made something, from its run.json or utility.json: each start's."""
+    return list(dict.fromkeys(_commit(part["git"]) for part in (*record.get("resumed", ()), record)))
 
 
 def _commit(git: Mapping[str, Any]) -> str:

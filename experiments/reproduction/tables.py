@@ -79,7 +79,7 @@ class Table(Artefact):
         published = read_published(self.folder / "published.csv")
         arms, (data,) = self.arms(plan), self.data
         run = plan.folder(vanilla(data), plan.seeds[0])
-        heading, caption = self.heading(plan), f"{provenance(plan, arms)} {detectors(plan, data)}"
+        heading, caption = self.heading(plan), f"{provenance(plan, arms)} {detectors(plan, arms)}"
         values = {**values, **gather_before_fine_tuning(plan, arms)}  # of which the paper claims nothing
         names, judged = list(values), verdict_rows(verdicts)
         by_class = class_rows(names, classes_of(run), values, published, real_images(run))

@@ -60,6 +60,10 @@ class Study:
             found.setdefault((arm, n), []).append(json.loads(file.read_text()))
         return found
 
+    def record(self) -> dict[str, Any]:
+        """What utility.json says: the settings, and what made the classifiers."""
+        return dict(json.loads((self.folder / "utility.json").read_text()))
+
     def _files(self) -> dict[tuple[str, int, int], Path]:
         arms, counts = (REAL_ONLY, *self.runs), _composed(self.settings)["real_per_class"]
         keys = [(arm, n, seed) for arm in arms for n in counts if n or arm in self.runs for seed in self.seeds]

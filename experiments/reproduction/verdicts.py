@@ -23,8 +23,8 @@ RULE = (
     "with (each side the mean of its arms): its mean over seeds and the 95 % t interval. *Higher* or *lower*: shown "
     "if the whole interval lies on the claimed side of 0, reversed if on the other. *At most* or *at least*, give or "
     "take a margin: shown if the whole interval lies within the margin's end, reversed if beyond. *Nearer*: the "
-    "difference is that of the distances to the one and to the other, and lower. *Each* arm is compared alone, and all of them have to show it. Anything else is not shown; without the figure, or with fewer "
-    "than two seeds, not judged."
+    "distance to the one side is lower than that to the other. *Each* arm is compared alone, and all of them have to "
+    "show it. Anything else is not shown; without the figure, or with fewer than two seeds, not judged."
 )
 SHOWN, REVERSED, NOT_SHOWN, NOT_JUDGED = "shown", "reversed", "not shown", "not judged"
 KINDS = ("higher", "lower", "at_most", "at_least", "nearer")
@@ -123,8 +123,9 @@ def judge(claim: Claim, values: Values) -> Verdict:
         >>> judge(claim, values).verdict
         'shown'
     """
-    sides = [expand(side, values) for side in (claim.arms, claim.than, claim.rather_than)]
-    compared = [compare(claim, *part, values) for part in (paired(*sides) if claim.each else [sides])]
+    sides: list[Sequence[str]] = [expand(side, values) for side in (claim.arms, claim.than, claim.rather_than)]
+    parts = paired(*sides) if claim.each else [sides]
+    compared = [compare(claim, arms, than, rather_than, values) for arms, than, rather_than in parts]
     comparisons = tuple(each for each in compared if each is not None)
     verdicts = {_verdict(claim, each) for each in comparisons}
     if not comparisons or len(comparisons) < len(compared) or NOT_JUDGED in verdicts:

@@ -20,7 +20,7 @@ from PIL import Image
 from experiments.measures import attackers_loss, figures
 from experiments.reproduction import command
 from experiments.reproduction.artefact import EXPERIMENTS, Artefact
-from experiments.reproduction.plan import Arm, Plan, vanilla
+from experiments.reproduction.plan import KEPT, Arm, Plan, vanilla
 from experiments.reproduction.study import provenance
 from experiments.reproduction.tables import Table, read_published
 from experiments.reproduction.utility import studies
@@ -153,6 +153,7 @@ def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
     for said in (
         "warmup 0",
         "images_per_class 4",
+        "16 a client; 14 with reconstruction, whose server keeps the others",
         "FedDetect, no attack",
         "real images",
         "A verdict is about",
@@ -214,7 +215,13 @@ def test_the_curve(made: Plan) -> None:
     values = artefacts("figure7")[0].values(made)
     assert set(values["chestx: vanilla @ 1"]["accuracy"]) == {0, 1}
     text = (made.results / "figure7.md").read_text()
-    assert "0.73" in text, "published"
+    assert "real only 0.50, vanilla or feddetect 0.73" in text, "published"
+    (point,) = [row for row in rows if row["published"]]
+    where = point["data"], point["arm"], point["real_per_class"], point["published"]
+    assert where == ("isic", "real only", "1", "0.5")
+    assert "network ConvNet width 16" in text
+    assert "4 synthetic images a class; commit" in text
+    assert (made.results / "figure7.tex").read_text().count(r"\toprule") == 3
     assert "drawn skin lesions in place of ISIC (lesion_phantom)" in text
     fits = [row for seed in (0, 1) for row in read_csv(made.runs / f"chestx/utility-seed_{seed}/results.csv")]
     assert {row["seed"] for row in fits} == {"0", "1", "2", "3"}, "no two generators share a classifier's seed"
@@ -256,7 +263,7 @@ def test_one_failure_leaves_the_others_results(made: Plan, monkeypatch: pytest.M
     told: list[str] = []
     monkeypatch.setattr(command, "carry_out", carry_out)
     monkeypatch.setattr(command, "tell", lambda artefact, plan: told.append(artefact.name))
-    with pytest.raises(ValueError, match="every run must be finished; got 'a line about it'"):
+    with pytest.raises(ValueError, match="every run must be finished; got a line about it$"):
         command.reproduce(artefacts("table2", "table4"), made)
     assert told == ["table2"]
 
@@ -328,10 +335,11 @@ def test_lpips_without_alexnet_is_refused_before_anything_runs(tmp_path: Path, m
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(ValueError, match="alexnet is null and .* is out of reach"):
-        command.reproduce(artefacts("table1"), plan_of(tmp_path, "scale=paper", "isic=somewhere"))
+        command.reproduce(artefacts("table1"), plan_of(tmp_path, "scale=paper", f"isic={tmp_path}"))
     with pytest.raises(ValueError, match="alexnet must be a file; got 'nowhere'"):
-        command.reproduce(artefacts("table1"), plan_of(tmp_path, "scale=paper", "isic=somewhere", "alexnet=nowhere"))
+        command.reproduce(artefacts("table1"), plan_of(tmp_path, "scale=paper", f"isic={tmp_path}", "alexnet=nowhere"))
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
@@ -356,9 +364,13 @@ def test_the_scales_settings_are_settings(scale: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["seeds=[]"], "seeds must be at least one"),
-        (["seeds=[1,1]"], "seeds must be at least one, all different"),
-        (["seeds=[0,1]", "results=experiments/results/small"], "seeds must be at least three where results are kept"),
+        (["seeds=[]"], "seeds must be a list of at least one whole number"),
+        (["seeds=[1,1]"], "seeds must be numbers that differ"),
+        (["seeds=3"], "seeds must be a list of at least one whole number; got 3"),
+        (["seeds=null"], "seeds must be a list of at least one whole number; got None"),
+        (["seeds=[0,1]", f"results={KEPT}/small"], "seeds must be at least three where results are kept"),
+        (["scale.image_size=64", f"results={KEPT}/small"], "scale must be conf/scale/small.yaml as it is"),
+        (["overrides=['model=dcgan']", f"results={KEPT}/small"], "overrides must be none"),
         (["seeds=[-1]"], "each of seeds must be"),
         (["jobs=0"], "jobs must be"),
         (["threads=x"], "threads must be"),
@@ -377,10 +389,23 @@ def test_figure7_wants_its_size(tmp_path: Path) -> None:
         artefacts("figure7")[0].arms(plan_of(tmp_path, "scale.sizes=[16]"))
 
 
-def test_data_that_are_not_at_hand(call: Callable[..., Any]) -> None:
+def test_a_changed_scale_may_be_kept_elsewhere(tmp_path: Path) -> None:
+    plan_of(tmp_path, "overrides=['model=dcgan']", f"results={KEPT}/small_by_the_papers_recipe")
+    plan_of(tmp_path, f"results={KEPT}/small")
+
+
+@pytest.mark.parametrize(("settings", "came"), [((), "None"), (("chestx=typo",), "'typo'")])
+def test_data_that_are_not_at_hand(call: Callable[..., Any], settings: Sequence[str], came: str) -> None:
     table = import_module("experiments.table2.__main__")
-    with pytest.raises(SystemExit, match="chestx must be the folder of ChestX; got None$"):
-        call(table.main)
+    with pytest.raises(SystemExit, match=f"chestx must be the folder of ChestX; got {came}$"):
+        call(table.main, *settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a machine without a GPU")
+def test_scale_paper_without_a_gpu_is_refused_before_anything_runs(call: Callable[..., Any], tmp_path: Path) -> None:
+    table = import_module("experiments.table2.__main__")
+    with pytest.raises(SystemExit, match="error: scale must be small: no GPU is to be found here; got 'paper'$"):
+        call(table.main, "scale=paper", f"chestx={tmp_path}")
 
 
 def test_published_numbers_are_the_papers() -> None:
