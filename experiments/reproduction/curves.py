@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from experiments.measures import read_rows
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, vanilla
-from experiments.reproduction.study import commits_of, provenance
+from experiments.reproduction.study import commits_of, in_words, provenance
 from experiments.reproduction.utility import Study, studies
 from experiments.reproduction.verdicts import RULE, Values, Verdict
 from experiments.reproduction.writing import Row, latex, markdown, verdict_rows, write_csv, write_picture, write_text
@@ -106,9 +105,10 @@ class Curve(Artefact):
         for data in self.data:
             records = [study.record() for (name, _), study in self._studies(plan).items() if name == data]
             settings, commits = records[0]["settings"], dict.fromkeys(c for r in records for c in commits_of(r))
-            recipe = ", ".join(f"{key} {value}" for key, value in told_of(settings["classifier"]).items())
             added = f"{settings['synthetic_per_class']} synthetic images a class"
-            told.append(f"{plan.data[data].title}: {recipe}; {added}; commit {', '.join(commits)}.")
+            told.append(
+                f"{plan.data[data].title}: {in_words(settings['classifier'])}; {added}; commit {', '.join(commits)}."
+            )
         each = f"An arm has one generator a seed, and each generator {plan.classifiers} classifier(s), averaged."
         return f"Classifiers on {' On '.join(told)} {each}"
 
@@ -134,23 +134,6 @@ def points_of(data: str, values: Values) -> list[Point]:
 def read_published(file: Path) -> Published:
     """The accuracies that the paper's text gives (Section 4.4.4), by data set, arm and number of real images."""
     return {(row["data"], row["arm"], int(row["real_per_class"])): float(row["accuracy"]) for row in read_rows(file)}
-
-
-def told_of(classifier: Mapping[str, Any]) -> dict[str, Any]:
-    """A classifier's settings in words: classes by their names, settings that are left alone left out.
-
-    Example:
-        >>> told_of({"_target_": "a.Recipe", "epochs": 20, "network": {"_target_": "a.Net", "_partial_": True}})
-        {'epochs': 20, 'network': 'Net'}
-    """
-    told = {}
-    for key, value in classifier.items():
-        if isinstance(value, Mapping):
-            own = [str(value["_target_"]).rpartition(".")[2], *(f"{k} {v}" for k, v in value.items() if k[0] != "_")]
-            told[key] = " ".join(own)
-        elif not key.startswith("_") and value is not None:
-            told[key] = value
-    return told
 
 
 def table(data: str, points: Sequence[Point], published: Published) -> list[Row]:

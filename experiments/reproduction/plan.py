@@ -113,7 +113,8 @@ class Plan:
         self.seeds, self.jobs, self.threads = tuple(seeds), int(cfg.jobs), int(cfg.threads)
         self.runs, self.results = (Path(str(folder)).expanduser() for folder in (cfg.runs, cfg.results))
         scale = cfg.scale
-        self.scale, self.overrides = str(scale.name), [*scale.settings, *cfg.overrides]
+        self.scale, self.changes = str(scale.name), tuple(cfg.overrides)
+        self.overrides = [*scale.settings, *self.changes]
         self.alexnet = None if cfg.alexnet is None else str(cfg.alexnet)
         self.sizes = pixels_of(list(scale.sizes), int(scale.image_size))
         self.smallest = pixels_of(SIZES[:1], int(scale.image_size))[SIZES[0]]

@@ -66,7 +66,8 @@ def provenance(plan: Plan, arms: Sequence[Arm]) -> str:
         _about(plan, data, [arm for arm in arms if arm.data == data]) for data in dict.fromkeys(a.data for a in arms)
     ]
     seeds = f"Triggers of {triggers}. Seeds {', '.join(map(str, plan.seeds))}: mean ± standard deviation."
-    return " ".join((f"Scale: {plan.scale}.", *parts, seeds, *_stand_ins(plan)))
+    changes = f", with {', '.join(plan.changes)}" if plan.changes else ""
+    return " ".join((f"Scale: {plan.scale}{changes}.", *parts, seeds, *_stand_ins(plan)))
 
 
 def detectors(plan: Plan, arms: Sequence[Arm]) -> str:
@@ -121,14 +122,14 @@ def _facts(run: Path) -> dict[str, Any]:
     """What a run's own files say about it."""
     record, settings = _read(run)
     data, fl = record["dataset"], settings["fl"]
-    parts = [str(settings["model"][part]["_target_"]).rpartition(".")[2] for part in ("generator", "discriminator")]
+    parts = [in_words(settings["model"][part]) for part in ("generator", "discriminator")]
     average = settings["model"]["ema"]
     return {
         "data": data["name"],
         "image": f"{data['image_size']} x {data['image_size']}",
         "train": " + ".join(f"{count:,}" for count in data["train"]["counts"].values()),
         "test": " + ".join(f"{count:,}" for count in data["test"]["counts"].values()),
-        "model": " and ".join(parts) + (f", average over rounds {average:g}" if average else ""),
+        "model": "; ".join(parts) + (f"; average over rounds {average:g}" if average else ""),
         "clients": fl["num_clients"],
         "rounds": fl["rounds"],
         "epochs": fl["local_epochs"],
@@ -142,8 +143,23 @@ def _facts(run: Path) -> dict[str, Any]:
 
 def _defense(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """A defence and its settings, of which the trigger's size is none."""
-    told = {name: {k: v for k, v in own.items() if k != "_target_"} for name, own in settings.items()}
-    return "; ".join(f"{name}: {', '.join(f'{k} {v}' for k, v in own.items())}" for name, own in told.items() if own)
+    return "; ".join(f"{name}: {', '.join(_settings(own))}" for name, own in settings.items() if _settings(own))
+
+
+def in_words(component: Mapping[str, Any]) -> str:
+    """A component and its settings; those that are left alone are left out.
+
+    Example:
+        >>> in_words({"_target_": "a.Recipe", "epochs": 20, "network": {"_target_": "a.Net", "_partial_": True}})
+        'Recipe (epochs 20, network Net)'
+    """
+    name, settings = str(component["_target_"]).rpartition(".")[2], _settings(component)
+    return f"{name} ({', '.join(settings)})" if settings else name
+
+
+def _settings(component: Mapping[str, Any]) -> list[str]:
+    own = {key: value for key, value in component.items() if not key.startswith("_") and value is not None}
+    return [f"{key} {in_words(value) if isinstance(value, Mapping) else value}" for key, value in own.items()]
 
 
 def commits_of(record: Mapping[str, Any]) -> list[str]:

@@ -148,6 +148,7 @@ def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
         "Seeds 0, 1",
         "commit",
         "4 px (32 at 256",
+        "DCGANGenerator (z_dim 64, base_channels 4, norm batch); DCGANDiscriminator (base_channels 4, norm batch)",
     ):
         assert said in text, said
     for said in (
@@ -219,7 +220,7 @@ def test_the_curve(made: Plan) -> None:
     (point,) = [row for row in rows if row["published"]]
     where = point["data"], point["arm"], point["real_per_class"], point["published"]
     assert where == ("isic", "real only", "1", "0.5")
-    assert "network ConvNet width 16" in text
+    assert "network ConvNet (width 16, feature_dim 64)" in text
     assert "4 synthetic images a class; commit" in text
     assert (made.results / "figure7.tex").read_text().count(r"\toprule") == 3
     assert "drawn skin lesions in place of ISIC (lesion_phantom)" in text
