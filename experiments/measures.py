@@ -13,7 +13,7 @@ import yaml
 
 Row = dict[str, str]
 NULL = "null.json"  # in a run's folder: an evaluation beside a control
-OF_A_TRIGGER = ("emission", "trigger_strength", "transfer_attack_rate")
+OF_A_TRIGGER = ("emission", "trigger_strength", "pattern_", "transfer_attack_rate")
 
 
 def read_rows(file: Path) -> list[Row]:

@@ -92,7 +92,9 @@ def test_every_option_runs(
         pytest.skip("no GPU here")
     choice = f"{group}=[{option}]" if group in ("defense", "metrics") else f"{group}={option}"
     quick = [o for o in ("metrics=[none]", "logger=none", "trainer=cpu") if not o.startswith(group)]
-    overrides = [*(quick if group != "experiment" else quick[1:]), choice, "fl.batch_size=4"]
+    # Every metric has something to say of a mosaic; a white square has no pattern.
+    attack = ["attack=random_patch"] if group == "metrics" else []
+    overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, "fl.batch_size=4"]
     cfg = configure(*overrides, tiny=False)
     data = []
     if "root" in cfg.dataset:

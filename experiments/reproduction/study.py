@@ -24,8 +24,13 @@ def gather_before_fine_tuning(plan: Plan, arms: Sequence[Arm]) -> Values:
     for arm in arms:
         control = by_figure({seed: before_fine_tuning(plan.folder(arm, seed)) for seed in plan.seeds})
         if control:
-            found[f"{arm}, before fine-tuning"] = control
+            found[control_name(arm)] = control
     return found
+
+
+def control_name(arm: Arm) -> str:
+    """What an arm's control within its own runs is called."""
+    return f"{arm}, before fine-tuning"
 
 
 def by_figure(runs: Mapping[int, Mapping[str, float]]) -> dict[str, dict[int, float]]:
@@ -75,12 +80,15 @@ def detectors(plan: Plan, arms: Sequence[Arm]) -> str:
     told, attacked = [], [arm for arm in arms if arm.size]
     scored = [json.loads((plan.folder(arm, seed) / NULL).read_text()) for arm in attacked for seed in plan.seeds]
     commits = ", ".join(dict.fromkeys(_commit(part["git"]) for part in scored if "git" in part))
-    for arm in (arm for arm in attacked if arm.defense == NONE):
-        facts = json.loads((plan.folder(arm, plan.seeds[0]) / NULL).read_text())["facts"]["emission"]
-        rate, power = facts["emission_false_alarm"], facts["emission_power"]
-        told.append(f"{plan.sizes[arm.size]} px: {rate:.1%} false alarms, {power:.1%} of pasted triggers found")
+    for metric, share in (("emission", "emission"), ("pattern", "pattern_emission")):
+        for arm in (arm for arm in attacked if arm.defense == NONE):
+            facts = json.loads((plan.folder(arm, plan.seeds[0]) / NULL).read_text())["facts"].get(metric)
+            if facts:
+                rate, power = facts[f"{share}_false_alarm"], facts[f"{share}_power"]
+                found = f"{rate:.1%} false alarms, {power:.1%} of pasted triggers found"
+                told.append(f"{share.replace('_', ' ')}, {plan.sizes[arm.size]} px: {found}")
     by = f" Rates of attacked arms and of their nulls: scored by commit {commits}." if commits else ""
-    return f"The trigger detector, which looks at the trigger's own place, on real test images: {'; '.join(told)}.{by}"
+    return f"The detectors, which look at the trigger's own place, on real test images: {'; '.join(told)}.{by}"
 
 
 def _about(plan: Plan, data: str, arms: Sequence[Arm]) -> str:

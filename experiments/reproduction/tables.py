@@ -9,6 +9,7 @@ from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import (
     classes_of,
+    control_name,
     detectors,
     gather,
     gather_before_fine_tuning,
@@ -28,6 +29,8 @@ BY_CLASS = {
     "label_consistency": "label consistency",
     "emission": "trigger emission",
     "control_emission": "trigger emission, no attack",
+    "pattern_emission": "pattern emission",
+    "control_pattern_emission": "pattern emission, no attack",
     "transfer_attack_rate": "transfer attack rate",
     "control_transfer_attack_rate": "transfer attack rate, no attack",
 }
@@ -81,7 +84,8 @@ class Table(Artefact):
         run = plan.folder(vanilla(data), plan.seeds[0])
         heading, caption = self.heading(plan), f"{provenance(plan, arms)} {detectors(plan, arms)}"
         values = {**values, **gather_before_fine_tuning(plan, arms)}  # of which the paper claims nothing
-        names, judged = list(values), verdict_rows(verdicts)
+        names = [name for arm in arms for name in (str(arm), control_name(arm)) if name in values]
+        judged = verdict_rows(verdicts)
         by_class = class_rows(names, classes_of(run), values, published, real_images(run))
         folder, by_run = plan.results, run_rows([str(arm) for arm in arms], values)
         captions = (f"{heading}. {caption}", f"{heading}: what the server saw and did.", f"{heading}: verdicts. {RULE}")

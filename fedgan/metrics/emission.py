@@ -1,21 +1,13 @@
 """Trigger emission rate: the share of synthetic images that carry the trigger, the attack's success rate."""
 
-from math import fsum
-from typing import NamedTuple
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.stats import binomtest
 from torch import Tensor
 
-from fedgan.checks import check_number
-from fedgan.data import ImageSet
-from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, figures, need, score_classes
+from fedgan.metrics.base import Unavailable
+from fedgan.metrics.detector import Array, TriggerDetector
 from fedgan.trigger import Trigger
-
-Array = NDArray[np.float64]
 
 # How the detector was chosen, on chest X-rays at 32 and 64 px with 4 to 16 px white squares: the projection on
 # (trigger - mean) alone takes every flat bright corner larger than the window for the square; with the ring,
@@ -107,94 +99,32 @@ def smoothed(patches: Tensor) -> Array:
     return blurred
 
 
-class Rate(NamedTuple):
-    """A share and its 95 % confidence interval, all in [0, 1]."""
+class EmissionRate(TriggerDetector):
+    """The share of synthetic images that carry the trigger as it was pasted, or a good part of its strength.
 
-    share: float
-    low: float
-    high: float
-
-
-def rate(found: NDArray[np.bool_]) -> Rate:
-    """The share of True, (N,) with N >= 1, with Wilson's interval.
-
-    Example:
-        >>> [round(x, 3) for x in rate(np.arange(10) < 5)]
-        [0.5, 0.237, 0.763]
-    """
-    test = binomtest(int(found.sum()), len(found))
-    low, high = test.proportion_ci(confidence_level=0.95, method="wilson")
-    return Rate(float(test.statistic), float(low), float(high))
-
-
-class EmissionRate(Metric):
-    """The share of synthetic images that carry the trigger, in [0, 1], and how strongly the images bear it.
-
-    With its 95 % confidence interval (Wilson 1927): by class from that class's images, for the whole from all of them.
-    An averaged generator paints light grey squares sooner than white ones: the mean score
-    (``trigger_strength``; 0 for the mean clean image, 1 for the whole trigger) tells how light.
-
-    An image counts if its ``trigger_scores`` exceeds a threshold: the (1 - ``false_alarm``) quantile over
-    the clean real training images. The rates found on the real test images, clean
-    (false alarms) and with the trigger pasted (power), are in ``facts``.
+    See ``TriggerDetector``; the score is that of ``trigger_scores``. An averaged generator paints light grey squares
+    sooner than white ones: the mean score (``trigger_strength``; 0 for the mean clean image, 1 for the whole trigger)
+    tells how light. A faint mosaic it misses: ``fedgan.metrics.pattern`` finds it.
 
     Args:
-        false_alarm: the share of clean training images that may be taken for poisoned ones, in [0, 1).
+        false_alarm: see ``TriggerDetector``.
 
     Raises:
         ValueError: if ``false_alarm`` is out of range.
     """
 
-    names = ("emission", "emission_low", "emission_high", "trigger_strength")
+    share, mean_score = "emission", "trigger_strength"
 
     def __init__(self, *, false_alarm: float = 0.01) -> None:
-        check_number("metrics.emission.false_alarm", false_alarm, low=0.0, high=1.0, high_allowed=False)
-        self.false_alarm = false_alarm
+        super().__init__("metrics.emission.false_alarm", false_alarm)
 
-    def prepare(self, reference: Reference) -> None:
-        """Set the threshold on the real training images; measure it on the real test images."""
-        trigger = reference.trigger
-        if trigger is None:
-            raise Unavailable("no trigger to look for: attack=none")
-        train, test = reference.splits.train.images, reference.splits.test.images
-        if not ring_mask(trigger, (train.shape[-2], train.shape[-1])).any():
+    def learn(self, trigger: Trigger, clean: Tensor) -> None:
+        """Keep the mean of what clean images have in the trigger's place."""
+        if not ring_mask(trigger, (clean.shape[-2], clean.shape[-1])).any():
             raise Unavailable("the trigger fills the image: nothing around it to compare with")
         self._trigger = trigger
-        self._mean_patch = smoothed_patches(train, trigger).mean(axis=0)
-        self._threshold = float(np.quantile(self._scores(train), 1 - self.false_alarm))
-        false_alarms = rate(self._carries(test))
-        self._facts = {
-            "emission_threshold": self._threshold,
-            "emission_false_alarm": false_alarms.share,
-            "emission_false_alarm_low": false_alarms.low,
-            "emission_false_alarm_high": false_alarms.high,
-            "emission_power": rate(self._carries(trigger.paste(test))).share,
-        }
+        self._mean_patch = smoothed_patches(clean, trigger).mean(axis=0)
 
-    def compute(self, synthetic: ImageSet) -> dict[str, float]:
-        """``emission`` with ``emission_low`` and ``emission_high``, and ``trigger_strength``; each also by class."""
-        need(1, "synthetic", synthetic)
-        carries = each_class(synthetic, lambda label, images: self._carries(images))
-        rates = {each: rate(found) for each, found in carries.items()}
-        whole = rate(np.concatenate(list(carries.values())))
-        return (
-            figures("emission", {each: part.share for each, part in rates.items()})
-            | figures("emission_low", {each: part.low for each, part in rates.items()})
-            | figures("emission_high", {each: part.high for each, part in rates.items()})
-            | {"emission_low": whole.low, "emission_high": whole.high}
-            | score_classes("trigger_strength", synthetic, lambda label, images: self._strength(images))
-        )
-
-    def facts(self) -> dict[str, float | str]:
-        """The threshold, and on real test images the false alarm rate with its interval and the power."""
-        return dict(self._facts)
-
-    def _scores(self, images: Tensor) -> Array:
+    def scores(self, images: Tensor) -> Array:
+        """``trigger_scores``."""
         return trigger_scores(images, self._trigger, self._mean_patch)
-
-    def _carries(self, images: Tensor) -> NDArray[np.bool_]:
-        carries: NDArray[np.bool_] = self._scores(images) > self._threshold
-        return carries
-
-    def _strength(self, images: Tensor) -> float:
-        return fsum(self._scores(images)) / len(images)  # exact, so the images' order does not matter

@@ -1,0 +1,125 @@
+"""What detectors of a trigger have in common: a threshold from clean real images, and a rate with its interval."""
+
+from abc import abstractmethod
+from math import fsum
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from torch import Tensor
+
+from fedgan.checks import check_number
+from fedgan.data import ImageSet
+from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, figures, need, score_classes
+from fedgan.trigger import Trigger
+
+Array = NDArray[np.float64]
+
+
+class Rate(NamedTuple):
+    """A share and its 95 % confidence interval, all in [0, 1]."""
+
+    share: float
+    low: float
+    high: float
+
+
+def rate(found: NDArray[np.bool_]) -> Rate:
+    """The share of True, (N,) with N >= 1, with Wilson's interval.
+
+    Example:
+        >>> [round(x, 3) for x in rate(np.arange(10) < 5)]
+        [0.5, 0.237, 0.763]
+    """
+    test = binomtest(int(found.sum()), len(found))
+    low, high = test.proportion_ci(confidence_level=0.95, method="wilson")
+    return Rate(float(test.statistic), float(low), float(high))
+
+
+class TriggerDetector(Metric):
+    """The share of synthetic images that carry the trigger, in [0, 1], and how clearly they bear it.
+
+    With its 95 % confidence interval (Wilson 1927): by class from that class's images, for the whole from all of them.
+    An image counts if its score exceeds a threshold: the (1 - ``false_alarm``) quantile over the clean real training
+    images. The rates found on the real test images, clean (false alarms) and with the trigger pasted (power), are in
+    ``facts``.
+
+    Args:
+        setting: what errors call ``false_alarm``.
+        false_alarm: the share of clean training images that may be taken for poisoned ones, in [0, 1).
+
+    Attributes:
+        share: what the share is called.
+        mean_score: what the mean score is called.
+
+    Raises:
+        ValueError: if ``false_alarm`` is out of range.
+    """
+
+    share: ClassVar[str]
+    mean_score: ClassVar[str]
+
+    def __init__(self, setting: str, false_alarm: float) -> None:
+        check_number(setting, false_alarm, low=0.0, high=1.0, high_allowed=False)
+        self.false_alarm = false_alarm
+        self.names = (self.share, f"{self.share}_low", f"{self.share}_high", self.mean_score)
+
+    @abstractmethod
+    def learn(self, trigger: Trigger, clean: Tensor) -> None:
+        """Take in what is looked for, and what images without it look like.
+
+        Args:
+            trigger: the attacker's.
+            clean: the real training images, uint8, (N, C, H, W).
+
+        Raises:
+            Unavailable: if this detector cannot look for that trigger.
+        """
+
+    @abstractmethod
+    def scores(self, images: Tensor) -> Array:
+        """How clearly each image carries the trigger: (N,) from uint8, (N, C, H, W)."""
+
+    def prepare(self, reference: Reference) -> None:
+        """Set the threshold on the real training images; measure it on the real test images."""
+        trigger = reference.trigger
+        if trigger is None:
+            raise Unavailable("no trigger to look for: attack=none")
+        train, test = reference.splits.train.images, reference.splits.test.images
+        self.learn(trigger, train)
+        self._threshold = float(np.quantile(self.scores(train), 1 - self.false_alarm))
+        false_alarms = rate(self._carries(test))
+        self._facts = {
+            f"{self.share}_threshold": self._threshold,
+            f"{self.share}_false_alarm": false_alarms.share,
+            f"{self.share}_false_alarm_low": false_alarms.low,
+            f"{self.share}_false_alarm_high": false_alarms.high,
+            f"{self.share}_power": rate(self._carries(trigger.paste(test))).share,
+        }
+
+    def compute(self, synthetic: ImageSet) -> dict[str, float]:
+        """The share with the ends of its interval, and the mean score; each also by class."""
+        need(1, "synthetic", synthetic)
+        carries = each_class(synthetic, lambda label, images: self._carries(images))
+        rates = {each: rate(found) for each, found in carries.items()}
+        whole = rate(np.concatenate(list(carries.values())))
+        low, high = f"{self.share}_low", f"{self.share}_high"
+        return (
+            figures(self.share, {each: part.share for each, part in rates.items()})
+            | figures(low, {each: part.low for each, part in rates.items()})
+            | figures(high, {each: part.high for each, part in rates.items()})
+            | {low: whole.low, high: whole.high}
+            | score_classes(self.mean_score, synthetic, lambda label, images: self._mean(images))
+        )
+
+    def facts(self) -> dict[str, float | str]:
+        """The threshold, and on real test images the false alarm rate with its interval and the power."""
+        return dict(self._facts)
+
+    def _carries(self, images: Tensor) -> NDArray[np.bool_]:
+        carries: NDArray[np.bool_] = self.scores(images) > self._threshold
+        return carries
+
+    def _mean(self, images: Tensor) -> float:
+        return fsum(self.scores(images)) / len(images)  # exact, so the images' order does not matter
