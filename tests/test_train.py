@@ -297,7 +297,7 @@ def test_a_finished_run_is_not_written_over_and_leftovers_are_cleared(configure:
         train.train(configure("attack.size=4"), folder)
     assert (folder / "config.yaml").read_text() == before
     (folder / "run.json").write_text('{"status": "failed"}')
-    with pytest.raises(ValueError, match=r"a folder without a run \(resume=PATH goes on with one\)"):
+    with pytest.raises(ValueError, match=r"a folder without a run \(resume=auto goes on with one\)"):
         train.train(configure("attack.size=4"), folder)
     shutil.rmtree(folder / "checkpoints")  # as if it had not survived its first round
     (folder / "samples/round_0099.png").write_bytes(b"")
