@@ -89,7 +89,7 @@ class Curve(Artefact):
         typeset = write_text(
             plan.results / f"{self.name}.tex",
             *(latex(tables[data], f"{heading}: {plan.data[data].title}. {caption}") for data in self.data),
-            latex(verdict_rows(verdicts), f"{heading}: verdicts. {RULE}"),
+            latex(verdict_rows(verdicts), f"{heading}: verdicts. {RULE} {caption}"),
         )
         rows: list[Row] = [
             {"data": data, **asdict(point), "published": published.get((data, point.arm, point.real_per_class), "")}

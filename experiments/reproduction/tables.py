@@ -82,13 +82,15 @@ class Table(Artefact):
         published = read_published(self.folder / "published.csv")
         arms, (data,) = self.arms(plan), self.data
         run = plan.folder(vanilla(data), plan.seeds[0])
-        heading, caption = self.heading(plan), f"{provenance(plan, arms)} {detectors(plan, arms)}"
+        heading, origin = self.heading(plan), provenance(plan, arms)
+        caption = f"{origin} {detectors(plan, arms)}"
         values = {**values, **gather_before_fine_tuning(plan, arms)}  # of which the paper claims nothing
         names = [name for arm in arms for name in (str(arm), control_name(arm)) if name in values]
         judged = verdict_rows(verdicts)
         by_class = class_rows(names, classes_of(run), values, published, real_images(run))
         folder, by_run = plan.results, run_rows([str(arm) for arm in arms], values)
-        captions = (f"{heading}. {caption}", f"{heading}: what the server saw and did.", f"{heading}: verdicts. {RULE}")
+        others = (f"what the server saw and did. {origin}", f"verdicts. {RULE} {origin}")  # each is read alone
+        captions = (f"{heading}. {caption}", *(f"{heading}: {other}" for other in others))
         tables = zip((by_class, by_run, judged), captions, strict=True)
         return [
             write_csv(folder / f"{self.name}.csv", long_rows(names, values, published, caption)),
