@@ -27,6 +27,7 @@ PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 
 INTERRUPTED = 130  # the exit code of a command that a signal stopped
+AUTO = "auto"  # resume=auto: go on with the run in the command's own folder, or begin it
 LONGEST_NAME = 160  # of a folder; file systems stop at 255
 # What a user can mend; anything else is a defect of ours and keeps its traceback.
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
@@ -174,7 +175,7 @@ def run_folder(resume: str | None, new: str) -> str:
 
 def settings_folder(resume: str | None) -> str | None:
     """Hydra's own folder within a run's; none for a run that is resumed by its name."""
-    return ".hydra" if resume in (None, "auto") else None
+    return ".hydra" if resume in (None, AUTO) else None
 
 
 for resolver in (folder_name, run_folder, settings_folder):

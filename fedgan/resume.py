@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from fedgan.checks import check, check_int
 from fedgan.files import atomic_write
 
-AUTO = "auto"  # resume=auto: go on with the run in hydra.run.dir, or begin it
 WHERE = ("trainer.devices", "trainer.num_nodes")
 OWN = ("resume", "fl.rounds", "trainer.max_epochs", *WHERE)  # what may be said beside resume=
 

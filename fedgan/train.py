@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedgan.build import build_blueprint, build_logger, build_parts, build_trainer, close_loggers, describe
 from fedgan.checks import check, check_int
-from fedgan.cli import Interrupted, command
-from fedgan.resume import AUTO, is_begun, keep_settings, record_of, resumed_config
+from fedgan.cli import AUTO, Interrupted, command
+from fedgan.resume import is_begun, keep_settings, record_of, resumed_config
 from fedgan.settings import check_checkpoint, check_components, check_trainer
 
 if TYPE_CHECKING:

@@ -98,6 +98,21 @@ def test_a_run_that_ended_and_was_extended(
     assert outcome(tmp_path / "run") == straight(name)
 
 
+def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, *trainings: int) -> list[int]:
+    """Have the signal come as these of the clients' trainings begin, counted from 1; the list grows with each."""
+    trained: list[int] = []
+    original = GANClient.train_locally
+
+    def train_locally(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
+        trained.append(1)
+        if len(trained) in trainings:
+            os.kill(os.getpid(), number)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(GANClient, "train_locally", train_locally)
+    return trained
+
+
 @pytest.mark.parametrize("stop_at", [0, 9, 14])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_stopped_by_a_signal(
@@ -109,16 +124,7 @@ def test_a_run_stopped_by_a_signal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The signal comes in the middle of a client's training: its round is finished and kept."""
-    trained: list[int] = []
-    original = GANClient.train_locally
-
-    def train_locally(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
-        trained.append(1)
-        if len(trained) == stop_at + 1:
-            os.kill(os.getpid(), number)
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(GANClient, "train_locally", train_locally)
+    trained = signalled(monkeypatch, number, stop_at + 1)
     cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
     with pytest.raises(Interrupted, match=f"stopped after {stop_at // 4 + 1} rounds"):
         train.train(cfg, tmp_path / "run")
@@ -137,16 +143,8 @@ def test_a_second_signal_stops_at_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trained: list[int] = []
-    original, handler = GANClient.train_locally, signal.getsignal(signal.SIGINT)
-
-    def train_locally(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
-        trained.append(1)
-        if len(trained) in (5, 6):  # of the second round's four
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(GANClient, "train_locally", train_locally)
+    trained = signalled(monkeypatch, signal.SIGINT, 5, 6)  # of the second round's four
+    handler = signal.getsignal(signal.SIGINT)
     cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -77,13 +77,14 @@ def provenance(plan: Plan, arms: Sequence[Arm]) -> str:
 
 def detectors(plan: Plan, arms: Sequence[Arm]) -> str:
     """What the trigger detector does on real test images, by the trigger's size, and which version of it."""
-    told, attacked = [], [arm for arm in arms if arm.size]
-    scored = [json.loads((plan.folder(arm, seed) / NULL).read_text()) for arm in attacked for seed in plan.seeds]
-    commits = ", ".join(dict.fromkeys(_commit(part["git"]) for part in scored if "git" in part))
+    sought = [(arm, seed) for arm in arms if arm.size for seed in plan.seeds]
+    scored = {(arm, seed): json.loads((plan.folder(arm, seed) / NULL).read_text()) for arm, seed in sought}
+    commits = ", ".join(dict.fromkeys(_commit(part["git"]) for part in scored.values() if "git" in part))
+    told = []
     for metric, share in (("emission", "emission"), ("pattern", "pattern_emission")):
-        for arm in (arm for arm in attacked if arm.defense == NONE):
-            facts = json.loads((plan.folder(arm, plan.seeds[0]) / NULL).read_text())["facts"].get(metric)
-            if facts:
+        for (arm, seed), part in scored.items():
+            facts = part["facts"].get(metric)
+            if facts and arm.defense == NONE and seed == plan.seeds[0]:
                 rate, power = facts[f"{share}_false_alarm"], facts[f"{share}_power"]
                 found = f"{rate:.1%} false alarms, {power:.1%} of pasted triggers found"
                 told.append(f"{share.replace('_', ' ')}, {plan.sizes[arm.size]} px: {found}")

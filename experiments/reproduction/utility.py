@@ -13,6 +13,7 @@ from experiments.reproduction.plan import Arm, Plan, generator_of, quoted
 from experiments.running import Job, composed
 from fedgan.utility import REAL_ONLY
 
+RECORD = "utility.json"  # in a study's folder
 DECISIVE = ("classifier", "synthetic_per_class", "test_per_class")  # of a study's settings; the rest chooses among fits
 
 
@@ -45,10 +46,9 @@ class Study:
 
     def is_done(self) -> bool:
         """Whether all classifiers are there, made in this way, with the images of these generators."""
-        file = self.folder / "utility.json"
-        if not file.is_file():
+        if not (self.folder / RECORD).is_file():
             return False
-        record, composed = json.loads(file.read_text()), _composed(self.settings)
+        record, composed = self.record(), _composed(self.settings)
         same = all(record["settings"].get(name) == composed[name] for name in DECISIVE)
         own = {name: generator_of(run) for name, run in self.runs.items()}.items() <= record["generators"].items()
         return same and own and all(fit.is_file() for fit in self._files().values())
@@ -62,7 +62,7 @@ class Study:
 
     def record(self) -> dict[str, Any]:
         """What utility.json says: the settings, and what made the classifiers."""
-        return dict(json.loads((self.folder / "utility.json").read_text()))
+        return dict(json.loads((self.folder / RECORD).read_text()))
 
     def _files(self) -> dict[tuple[str, int, int], Path]:
         arms, counts = (REAL_ONLY, *self.runs), _composed(self.settings)["real_per_class"]
