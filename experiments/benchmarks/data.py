@@ -19,6 +19,7 @@ from fedgan.datasets._decoding import available_cores, decode_all, in_threads
 from fedgan.datasets.image_folder import ImageFolder
 
 GREY, COLOUR = (500, 600), (450, 600, 3)  # a radiograph's size, and that of ISIC's smaller photographs
+NOISE = (700, 800)  # every file shows a window of the same noise
 
 
 class Data(Benchmark):
@@ -28,6 +29,7 @@ class Data(Benchmark):
         images: how many.
         image_size: height and width of the decoded images.
         channels: 1 (grey) or 3 (RGB).
+        file_size: height and width of the files; None: 500 x 600 the grey ones and 450 x 600 those in colour.
         batch_size: of the epoch.
         repeats: how often each side is measured.
     """
@@ -36,18 +38,28 @@ class Data(Benchmark):
     goal = "5,000 JPEGs at 224 px decoded and kept in under 20 s on 2 cores; read again in under 1 s"
 
     def __init__(
-        self, *, images: int = 5000, image_size: int = 224, channels: int = 1, batch_size: int = 32, repeats: int = 5
+        self,
+        *,
+        images: int = 5000,
+        image_size: int = 224,
+        channels: int = 1,
+        file_size: int | None = None,
+        batch_size: int = 32,
+        repeats: int = 5,
     ) -> None:
         super().__init__(repeats=repeats)
         check_int("benchmark.images", images, low=8)
         check_int("benchmark.image_size", image_size, low=1)
         check_int("benchmark.batch_size", batch_size, low=1, high=images // 2)
+        if file_size is not None:
+            check_int("benchmark.file_size", file_size, low=1, high=min(NOISE))
         self.images, self.image_size, self.channels, self.batch_size = images, image_size, channels, batch_size
+        self.file_size = file_size
 
     def measure(self, folder: Path) -> Sequence[Row]:
         """A row a side: median seconds and images per second."""
         with TemporaryDirectory(dir=folder) as scratch:
-            files = draw_jpegs(Path(scratch) / "images", self.images)
+            files = draw_jpegs(Path(scratch) / "images", self.images, self.file_size)
             sides = self._sides(Path(scratch), files)
             seconds = in_turn({name: side for name, (_, side) in sides.items()}, self.repeats)
         return [
@@ -100,23 +112,29 @@ def epoch(images: ImageSet, batch_size: int) -> None:
         to_float(here.images[indices]).contiguous(memory_format=torch.channels_last)
 
 
-def draw_jpegs(root: Path, count: int) -> list[Path]:
-    """``count`` JPEGs of about 90 kB each, smooth shapes under noise, in train/ and test/ (a fifth) of two classes.
+def draw_jpegs(root: Path, count: int, size: int | None = None) -> list[Path]:
+    """``count`` JPEGs, smooth shapes under noise, in train/ and test/ (a fifth) of two classes.
+
+    Args:
+        root: where the folders are made.
+        count: how many files.
+        size: their height and width; None: 500 x 600 the grey ones and 450 x 600 those in colour, about 90 kB each.
 
     Returns:
         The files, grey and in colour by turns.
     """
     rng = np.random.default_rng(0)
-    noise = rng.normal(0, 8, (700, 800, 1)).astype(np.float32)
+    noise = rng.normal(0, 8, (*NOISE, 1)).astype(np.float32)
     folders = [root / split / name for split in ("train",) * 4 + ("test",) for name in ("a", "b")]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
 
     def draw(index: int) -> Path:
-        height, width, *colours = COLOUR if index // 2 % 2 else GREY
+        full_height, full_width, *colours = COLOUR if index // 2 % 2 else GREY
+        height, width = (size, size) if size else (full_height, full_width)
         y, x = np.mgrid[:height, :width, :1][:2] / np.float32(100)
         pace = np.random.default_rng(index).uniform(0.5, 2, (2, *(colours or [1]))).astype(np.float32)
-        top, left = index % 200, index // 200 % 200
+        top, left = index % (NOISE[0] - height + 1), index // 200 % (NOISE[1] - width + 1)
         shapes = 127 + 60 * np.sin(pace[0] * x) + 50 * np.cos(pace[1] * y)
         pixels = (shapes + noise[top : top + height, left : left + width]).clip(0, 255).astype(np.uint8)
         file = folders[index % len(folders)] / f"{index:06d}.jpg"
