@@ -16,12 +16,12 @@ from typing import IO, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
 from fedgan.cli import CONF
-from fedgan.resume import WHERE, is_begun, leaves, record_of
+from fedgan.resume import WHERE, is_begun, leaves, record_of, recorded_settings
 
 # Settings that may differ between two starts of one run: where things are, and how many processes there are.
 ELSEWHERE = {"resume", "dataset.root", "dataset.file", "dataset.cache_dir", "metrics.lpips.weights", *WHERE}
@@ -69,9 +69,7 @@ def holds(folder: Path, overrides: Sequence[str]) -> bool:
     """
     if not is_begun(folder):
         return False
-    recorded = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(recorded, DictConfig)
-    then, now = leaves(recorded), settings_of(tuple(overrides))
+    then, now = leaves(recorded_settings(folder)), settings_of(tuple(overrides))
     for key in sorted((then.keys() | now.keys()) - ELSEWHERE):
         if then.get(key) != now.get(key):
             here = f"{key}={now.get(key)}"

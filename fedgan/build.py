@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.checks import check, check_choice
+from fedgan.checks import check, check_choice, check_flag
 from fedgan.settings import check_objective
 
 if TYPE_CHECKING:
@@ -208,11 +208,13 @@ def build_recipe(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense
     """What clients train with: the model's, as the defences change it, one after the other."""
     from fedgan.recipe import Recipe, check_optimizer
 
+    check_flag("model.shared_fakes", cfg.model.shared_fakes)
     recipe = Recipe(
         discriminator=build_module(cfg.model.discriminator, splits, cfg.seed, "discriminator"),
         loss=instantiate(cfg.model.loss),
         optimizer_g=instantiate(cfg.model.optimizer_g),
         optimizer_d=instantiate(cfg.model.optimizer_d),
+        shared_fakes=cfg.model.shared_fakes,
     )
     check_optimizer("model.optimizer_g", recipe.optimizer_g)
     check_optimizer("model.optimizer_d", recipe.optimizer_d)

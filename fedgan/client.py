@@ -63,7 +63,8 @@ class GANClient(LightningModule):
 
     Args:
         generator: (z, labels, noise) to images in [-1, 1].
-        recipe: its discriminator, (images, labels) to logits, which becomes the client's own; loss and optimizers.
+        recipe: its discriminator, (images, labels) to logits, which becomes the client's own; loss, optimizers and
+            whether G learns from the images that D has just learned from.
         transform_batch: what the real images go through before the step (a defence may set it).
         compile_mode: of ``torch.compile`` for both networks, one of COMPILE_MODES (``reduce-overhead`` is CUDA
             graphs); None for none.
@@ -85,6 +86,7 @@ class GANClient(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator, self.discriminator, self.loss = generator, recipe.discriminator, recipe.loss
+        self.shared_fakes = recipe.shared_fakes
         self.transform_batch, self.compiled = transform_batch, compile_mode is not None
         self.seed = seed
         self.profiler: Profiler = PassThroughProfiler()
@@ -167,9 +169,13 @@ class GANClient(LightningModule):
         with self.profiler.profile("data"):
             real = self.transform_batch(to_float(images), rng).contiguous(memory_format=torch.channels_last)
         with self.profiler.profile("D step"):
-            loss_d = self._discriminator_step(real, labels, rng, optimizer_d)
+            with torch.set_grad_enabled(self.shared_fakes):
+                fake = self._generate(labels, rng)
+            loss_d = self._discriminator_step(real, fake.detach(), labels, rng, optimizer_d)
         with self.profiler.profile("G step"):
-            loss_g, saturating = self._generator_step(labels, rng, optimizer_g)
+            if not self.shared_fakes:
+                fake = self._generate(labels, rng)
+            loss_g, saturating = self._generator_step(fake, labels, optimizer_g)
         return {"loss_d": loss_d, "loss_g": loss_g, "loss_g_saturating": saturating}
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -179,9 +185,9 @@ class GANClient(LightningModule):
         rng = keyed_generator(self.seed, "alone", self.current_epoch, batch_idx, device=self.device)
         self.log_dict(self.step(*batch, rng, optimizers=wrapped))
 
-    def _discriminator_step(self, real: Tensor, labels: Tensor, rng: torch.Generator, optimizer: Steppable) -> Tensor:
-        with torch.no_grad():
-            fake = self._generate(labels, rng)
+    def _discriminator_step(
+        self, real: Tensor, fake: Tensor, labels: Tensor, rng: torch.Generator, optimizer: Steppable
+    ) -> Tensor:
         real_logits = self.discriminator(real, labels)
         fake_logits = self.discriminator(fake, labels)
         loss = self.loss.discriminator(real_logits, fake_logits)
@@ -192,9 +198,9 @@ class GANClient(LightningModule):
         descend(loss, optimizer)
         return loss.detach()
 
-    def _generator_step(self, labels: Tensor, rng: torch.Generator, optimizer: Steppable) -> tuple[Tensor, Tensor]:
+    def _generator_step(self, fake: Tensor, labels: Tensor, optimizer: Steppable) -> tuple[Tensor, Tensor]:
         self.discriminator.requires_grad_(False)  # its gradients would be computed for nothing
-        logits = self.discriminator(self._generate(labels, rng), labels)
+        logits = self.discriminator(fake, labels)
         loss = self.loss.generator(logits)
         descend(loss, optimizer)
         self.discriminator.requires_grad_(True)

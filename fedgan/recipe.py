@@ -22,12 +22,15 @@ class Recipe:
         loss: the adversarial objective.
         optimizer_g: makes the generator's optimizer from its parameters.
         optimizer_d: likewise for the discriminator.
+        shared_fakes: G learns from the synthetic images that D has just learned from, which saves one of G's two
+            forward passes in a step; otherwise from new ones, as in the paper's first code.
     """
 
     discriminator: nn.Module
     loss: Objective
     optimizer_g: OptimizerFactory
     optimizer_d: OptimizerFactory
+    shared_fakes: bool = False
 
 
 def check_optimizer(setting: str, factory: OptimizerFactory) -> None:

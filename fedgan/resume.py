@@ -12,6 +12,7 @@ from fedgan.checks import check, check_int
 from fedgan.files import atomic_write
 
 WHERE = ("trainer.devices", "trainer.num_nodes")
+NEWER = {"model.shared_fakes": False}  # settings that older runs lack, and what those did
 OWN = ("resume", "fl.rounds", "trainer.max_epochs", *WHERE)  # what may be said beside resume=
 
 
@@ -34,11 +35,7 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         ValueError: in one line, if the folder is no run's, if a setting was changed, or if the run is longer already.
     """
     folder = Path(str(cfg.resume)).expanduser()
-    file = folder / "config.yaml"
-    check(file.is_file(), "resume", "a run's folder, with config.yaml in it", str(cfg.resume))
-    recorded = OmegaConf.load(file)
-    check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(cfg.resume))
-    assert isinstance(recorded, DictConfig)
+    recorded = recorded_settings(folder)
     refuse_foreign(recorded)
     typed = [OverridesParser.create().parse_override(text).key_or_group for text in overrides]
     refuse_changes(recorded, cfg, typed)
@@ -49,6 +46,23 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if key in typed:
             OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
     recorded.resume = str(folder)
+    return recorded
+
+
+def recorded_settings(folder: Path) -> DictConfig:
+    """What a run's config.yaml says, and what a run from before some settings did.
+
+    Raises:
+        ValueError: in one line, if there is no such file or it holds no settings.
+    """
+    file = folder / "config.yaml"
+    check(file.is_file(), "resume", "a run's folder, with config.yaml in it", str(folder))
+    recorded = OmegaConf.load(file)
+    check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(folder))
+    assert isinstance(recorded, DictConfig)
+    for key, value in NEWER.items():
+        if OmegaConf.select(recorded, key) is None:
+            OmegaConf.update(recorded, key, value)
     return recorded
 
 

@@ -136,6 +136,7 @@ class Together:
 
     def __init__(self, clients: Sequence[GANClient], generators: Stack, discriminators: Stack) -> None:
         self.clients, self.generators, self.discriminators = clients, generators, discriminators
+        self.shared_fakes = clients[0].shared_fakes
 
     def step(self, batches: Sequence[ImageSet], rngs: Sequence[torch.Generator]) -> list[dict[str, Tensor]]:
         """One update of every D and every G; each client's losses."""
@@ -145,17 +146,21 @@ class Together:
             real = torch.stack([client.transform_batch(to_float(b.images), rng) for client, b, rng in each])
             labels = torch.stack([batch.labels for batch in batches])
         with profiler.profile("D step"):
-            loss_d = self._discriminator_step(real, labels, rngs)
+            with torch.set_grad_enabled(self.shared_fakes):
+                fake = self._generate(labels, rngs, learns=self.shared_fakes)
+            loss_d = self._discriminator_step(real, fake.detach(), labels, rngs)
         with profiler.profile("G step"):
-            loss_g, saturating = self._generator_step(labels, rngs)
+            if not self.shared_fakes:
+                fake = self._generate(labels, rngs, learns=True)
+            loss_g, saturating = self._generator_step(fake, labels)
         rows = zip(loss_d, loss_g, saturating, strict=True)
         return [dict(zip(("loss_d", "loss_g", "loss_g_saturating"), row, strict=True)) for row in rows]
 
-    def _discriminator_step(self, real: Tensor, labels: Tensor, rngs: Sequence[torch.Generator]) -> Tensor:
+    def _discriminator_step(
+        self, real: Tensor, fake: Tensor, labels: Tensor, rngs: Sequence[torch.Generator]
+    ) -> Tensor:
         for client in self.clients:
             client.optimizer_d.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            fake = self._generate(labels, rngs, learns=False)
         real_logits = self.discriminators(real, labels, learns=True)
         fake_logits = self.discriminators(fake, labels, learns=True)
         losses = vmap(self.clients[0].loss.discriminator)(real_logits, fake_logits)
@@ -173,10 +178,10 @@ class Together:
         """A client's alone, by its own network: it differentiates inside."""
         return client.loss.penalty(lambda images: client.discriminator(images, labels), real, fake, rng)
 
-    def _generator_step(self, labels: Tensor, rngs: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+    def _generator_step(self, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         for client in self.clients:
             client.optimizer_g.zero_grad(set_to_none=True)
-        logits = self.discriminators(self._generate(labels, rngs, learns=True), labels, learns=False)
+        logits = self.discriminators(fake, labels, learns=False)
         losses = vmap(self.clients[0].loss.generator)(logits)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         self.generators.hand_out_gradients()

@@ -56,6 +56,7 @@ REFUSED = {
     "model.compile=fast": "model.compile must be one of default, reduce-overhead, max-autotune; got 'fast'",
     "model.compile=default fl.engine=vectorized": "model.compile must be null with fl.engine=vectorized: torch.func "
     "maps what is not compiled; got 'default'",
+    "model.shared_fakes=1": "model.shared_fakes must be true or false; got 1",
     "fl.engine=parallel": "fl.engine must be one of serial, vectorized; got 'parallel'",
     "fl.engine=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
     "fl.engine=vectorized, where no client has a time of its own; got 9",

@@ -22,7 +22,7 @@ from fedgan.update import state_hash
 from tests.conftest import random_images
 
 
-def client(*, loss: Objective | None = None, **settings: Any) -> GANClient:
+def client(*, loss: Objective | None = None, shared_fakes: bool = False, **settings: Any) -> GANClient:
     shape = {"num_classes": 2, "channels": 1, "image_size": 32, "base_channels": 4}
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -31,7 +31,8 @@ def client(*, loss: Objective | None = None, **settings: Any) -> GANClient:
         "optimizer_g": lambda p: torch.optim.Adam(p, lr=1e-3),
         "optimizer_d": lambda p: torch.optim.Adam(p, lr=1e-3),
     }
-    recipe = Recipe(discriminator=discriminator, loss=loss or NonSaturating(), **optimizers)
+    loss = loss or NonSaturating()
+    recipe = Recipe(discriminator=discriminator, loss=loss, shared_fakes=shared_fakes, **optimizers)
     return GANClient(generator=generator, recipe=recipe, **settings)
 
 
@@ -58,10 +59,12 @@ class Slope(nn.Module):
         return self.phi * images.flatten()
 
 
-def test_a_step_is_equation_4_then_equation_5() -> None:
+@pytest.mark.parametrize("shared_fakes", [False, True])  # of no consequence here: G(z, y) does not depend on z
+def test_a_step_is_equation_4_then_equation_5(shared_fakes: bool) -> None:
     """D ascends log D(x) + log(1 - D(G(z))); then G descends -log D(G(z)) against the new D; plain SGD, rate 1."""
     sgd = {"optimizer_g": lambda p: torch.optim.SGD(p, lr=1.0), "optimizer_d": lambda p: torch.optim.SGD(p, lr=1.0)}
-    one = GANClient(generator=Scalar(), recipe=Recipe(discriminator=Slope(), loss=NonSaturating(), **sgd))
+    recipe = Recipe(discriminator=Slope(), loss=NonSaturating(), shared_fakes=shared_fakes, **sgd)
+    one = GANClient(generator=Scalar(), recipe=recipe)
     white = torch.full((2, 1, 1, 1), 255, dtype=torch.uint8)  # x = +1
     losses = one.step(white, torch.zeros(2, dtype=torch.int64), torch.Generator().manual_seed(0))
 
@@ -117,12 +120,41 @@ def test_a_defence_touches_real_images_and_no_synthetic_ones(monkeypatch: pytest
         torch.testing.assert_close(seen[1], fresh.generator(z, images.labels), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shared_fakes", [False, True])
+def test_the_generator_learns_from_new_images_or_from_those_that_the_discriminator_saw(
+    shared_fakes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = client(shared_fakes=shared_fakes)
+    generate, judge = one.generator.forward, one.discriminator.forward
+    made: list[Tensor] = []
+    seen: list[Tensor] = []
+
+    def watched_generator(*inputs: Any) -> Tensor:
+        made.append(generate(*inputs))
+        return made[-1]
+
+    def watched_discriminator(images: Tensor, labels: Tensor) -> Tensor:
+        seen.append(images)
+        return judge(images, labels)
+
+    monkeypatch.setattr(one.generator, "forward", watched_generator)
+    monkeypatch.setattr(one.discriminator, "forward", watched_discriminator)
+    images = random_images(8)
+    one.step(images.images, images.labels, torch.Generator().manual_seed(0))
+    _, fake_for_d, fake_for_g = seen
+    assert len(made) == (1 if shared_fakes else 2)
+    assert torch.equal(fake_for_d, fake_for_g) == shared_fakes
+    assert not fake_for_d.requires_grad
+    assert fake_for_g.requires_grad
+    assert made[0].requires_grad == shared_fakes, "no graph is kept where none is used"
+
+
 def test_the_generators_step_leaves_the_discriminator_alone() -> None:
     one = client()
     one.train()
     before = copy.deepcopy(one.discriminator.state_dict())
     labels = torch.tensor([0, 1, 0, 1])
-    one._generator_step(labels, torch.Generator().manual_seed(0), one.optimizer_g)
+    one._generator_step(one._generate(labels, torch.Generator().manual_seed(0)), labels, one.optimizer_g)
     parameters = dict(one.discriminator.named_parameters())
     assert all(torch.equal(parameters[name], before[name]) for name in parameters)
     assert all(p.grad is None and p.requires_grad for p in parameters.values())
@@ -134,8 +166,11 @@ def test_an_unknown_compile_mode_is_refused() -> None:
         client(compile_mode="fast")
 
 
+@pytest.mark.parametrize("shared_fakes", [False, True])
 @pytest.mark.parametrize("loss", [NonSaturating(), Wasserstein()])
-def test_compiled_networks_take_the_same_step(loss: Objective, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_networks_take_the_same_step(
+    loss: Objective, shared_fakes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Traced and differentiated as torch.compile does it, but run by torch: a C++ compiler is no requirement."""
     traced: list[int] = []
 
@@ -147,7 +182,8 @@ def test_compiled_networks_take_the_same_step(loss: Objective, monkeypatch: pyte
     torch.compiler.reset()
     compile_module = torch.compile
     monkeypatch.setattr(torch, "compile", lambda part, mode: compile_module(part, backend=backend))
-    plain, compiled = client(loss=loss), client(loss=loss, compile_mode="default")
+    settings: dict[str, Any] = {"loss": loss, "shared_fakes": shared_fakes}
+    plain, compiled = client(**settings), client(**settings, compile_mode="default")
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     data = random_images(8)
     for one in (plain, compiled):
@@ -155,6 +191,26 @@ def test_compiled_networks_take_the_same_step(loss: Objective, monkeypatch: pyte
     assert traced
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(compiled.state_dict()[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("shared_fakes", [False, True])
+def test_clients_share_what_is_compiled(shared_fakes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of their own, but compiled once: beyond a few times torch.compile gives up and says nothing."""
+    traced: list[torch.fx.GraphModule] = []
+
+    def backend(module: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> torch.fx.GraphModule:
+        traced.append(module)
+        return module
+
+    torch.compiler.reset()
+    compile_module = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda part, mode: compile_module(part, backend=backend))
+    data = random_images(8)
+    for seed in range(10):
+        one = client(shared_fakes=shared_fakes, compile_mode="default")
+        one.train_locally(data, epochs=1, batch_size=4, rng=torch.Generator().manual_seed(seed))
+    # G as it learns, and as it only shows D; D for images as they are, and for G that learns from it.
+    assert len(traced) == (3 if shared_fakes else 4)
 
 
 def test_every_image_is_used_once_an_epoch() -> None:

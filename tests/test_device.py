@@ -18,7 +18,12 @@ META = torch.device("meta")
 STYLEGAN2 = ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2")
 SMALL = ("model=dcgan_small",)
 DCGAN = ("model=dcgan", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
-DEFENSES = ("none", "gradient_penalty", "[horizontal_flip,rotation]")
+SETTINGS = (
+    "defense=none",
+    "defense=gradient_penalty",
+    "defense=[horizontal_flip,rotation]",
+    "model.shared_fakes=true",
+)
 
 
 def test_the_meta_device_does_refuse_what_lies_on_the_host() -> None:
@@ -26,11 +31,11 @@ def test_the_meta_device_does_refuse_what_lies_on_the_host() -> None:
         torch.zeros(3, device=META) + torch.zeros(3)
 
 
-@pytest.mark.parametrize("defense", DEFENSES)
+@pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("model", [DCGAN, SMALL, STYLEGAN2], ids=lambda model: model[0])
-def test_nothing_of_a_round_lies_on_the_host(model: tuple[str, ...], defense: str, configure: Configure) -> None:
+def test_nothing_of_a_round_lies_on_the_host(model: tuple[str, ...], setting: str, configure: Configure) -> None:
     data = ("dataset.image_size=32", "dataset.train_per_class=16", "dataset.test_per_class=4", "fl.batch_size=8")
-    cfg = configure(*data, *model, f"defense={defense}", "model.ema=0.5", tiny=False)
+    cfg = configure(*data, *model, setting, "model.ema=0.5", tiny=False)
     federation = build(cfg, defenses=build_defenses(cfg)).to(META)
     federation.cohort.clients.settle(META, PassThroughProfiler())
     client = federation.cohort.clients[0]

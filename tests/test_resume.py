@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fedgan import train
 from fedgan.checkpoint import latest_checkpoint, read_checkpoint, rounds_done
@@ -324,6 +324,17 @@ def copy_of(finished: Path, target: Path) -> Path:
     import shutil
 
     return Path(shutil.copytree(finished, target, symlinks=True))
+
+
+def test_a_run_from_before_a_setting_did_what_its_default_does(call: Call, finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    settings = OmegaConf.load(run / "config.yaml")
+    del settings.model.shared_fakes
+    OmegaConf.save(settings, run / "config.yaml")
+    with pytest.raises(SystemExit, match=r"error: model\.shared_fakes must be False, as in the run that is resumed"):
+        call(train.main, f"resume={run}", "model.shared_fakes=true")
+    call(train.main, f"resume={run}", *[o for o in TINY if not o.startswith("fl.rounds")], "fl.rounds=4")
+    assert OmegaConf.load(run / "config.yaml").model.shared_fakes is False
 
 
 def test_another_data_set_is_refused(configure: Configure, finished: Path, tmp_path: Path) -> None:

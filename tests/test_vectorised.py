@@ -33,13 +33,16 @@ def pair(configure: Configure, *overrides: str) -> tuple[Federation, Federation]
     return made[0], made[1]
 
 
-@pytest.mark.parametrize("defense", ["none", "[horizontal_flip,rotation]", "gradient_penalty"])
+@pytest.mark.parametrize(
+    "setting",
+    ["defense=none", "defense=[horizontal_flip,rotation]", "defense=gradient_penalty", "model.shared_fakes=true"],
+)
 @pytest.mark.parametrize("model", [DCGAN, SMALL, STYLEGAN2], ids=lambda model: model[0])
 def test_as_one_after_the_other(
-    model: tuple[str, ...], defense: str, configure: Configure, monkeypatch: pytest.MonkeyPatch
+    model: tuple[str, ...], setting: str, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In double precision, where rounding does not hide anything: every weight, moment, buffer and loss."""
-    serial, vectorised = pair(configure, *model, f"defense={defense}", "fl.local_epochs=2")
+    serial, vectorised = pair(configure, *model, setting, "fl.local_epochs=2")
     for federation in (serial, vectorised):
         federation.double()
         for client in federation.cohort.clients:
