@@ -1,0 +1,140 @@
+"""On a GPU: the same commands, the same contracts. Skipped where there is none.
+
+The numbers are not those of a CPU, for a GPU draws other random numbers; from the same draws they are.
+"""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from fedgan import evaluate, sample, train, utility
+from fedgan.arithmetic import rounding
+from fedgan.build import build_defenses
+from fedgan.client import GANClient
+from tests.test_federation import build
+from tests.test_resume import outcome, resume
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is to be found here")
+Configure = Callable[..., DictConfig]
+Call = Callable[..., Any]
+
+TRAINER, DEVICE = "gpu", "cuda"
+STYLEGAN2 = ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2")
+SMALL = ("model=dcgan_small", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
+DCGAN = ("model=dcgan", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
+DATA = (
+    "dataset.image_size=32",
+    "dataset.train_per_class=32",
+    "dataset.test_per_class=16",
+    "attack.size=8",
+    "fl.batch_size=8",
+    "evaluation.samples_per_class=8",
+    "metrics=[emission,pattern,frechet,diversity]",
+    "logger=none",
+    "trainer.enable_progress_bar=false",
+    f"trainer={TRAINER}",
+)
+RUNS = {
+    "dcgan": DCGAN,
+    "dcgan_small": (
+        *SMALL,
+        "attack=random_patch",
+        "dataset=lesion_phantom",
+        "defense=feddetect",
+        "defense.feddetect.warmup=0",
+    ),
+    "stylegan2": (*STYLEGAN2, "defense=[feddetect,horizontal_flip,rotation]", "defense.feddetect.warmup=0"),
+    "gradient penalty": (*DCGAN, "defense=gradient_penalty"),
+    "reconstruction": (
+        *DCGAN,
+        "defense=reconstruction",
+        "defense.reconstruction.images_per_class=8",
+        "defense.reconstruction.epochs=2",
+    ),
+    "vectorised": (*SMALL, "fl.engine=vectorized"),
+    "shared fakes": (*SMALL, "model.shared_fakes=true"),
+    "few at a time": (*SMALL, "fl.clients_per_round=2", "fl.dropout=0.3"),
+    "TensorFloat-32": (*SMALL, "trainer.precision=tf32-true"),
+    "bfloat16": (*SMALL, "trainer.precision=bf16-mixed"),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_repeats_itself_and_goes_on_to_the_bit(name: str, configure: Configure, tmp_path: Path) -> None:
+    settings = (*DATA, *RUNS[name])
+    train.train(configure(*settings, "fl.rounds=3", tiny=False), tmp_path / "straight")
+    record = json.loads((tmp_path / "straight/run.json").read_text())
+    assert record["device"] == torch.cuda.get_device_name(0)
+    assert record["peak_memory_bytes"]["device"] > 0
+    run, first = tmp_path / "run", 3 if name == "reconstruction" else 2  # its fine-tuning is the end of a run
+    train.train(configure(*settings, f"fl.rounds={first}", tiny=False), run)
+    if first < 3:
+        resume(configure, run, "fl.rounds=3")
+    assert outcome(run) == outcome(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("engine", ["serial", "vectorized"])
+@pytest.mark.parametrize("model", [DCGAN, SMALL, STYLEGAN2], ids=lambda model: model[0])
+def test_from_the_same_draws_come_the_same_numbers_as_on_a_cpu(
+    model: tuple[str, ...], engine: str, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where every random number is drawn on the CPU, one after the other, a round agrees as far as float32 does."""
+    common = torch.Generator()
+    for name in ("randn", "rand", "randperm"):
+        monkeypatch.setattr(torch, name, drawn_on_the_cpu(getattr(torch, name), common))
+    losses = {}
+    for device in (torch.device("cpu"), torch.device(DEVICE)):
+        common.manual_seed(0)
+        # Rates of 0: a step of Adam's turns a rounding error near zero into a whole step.
+        frozen = ("model.optimizer_g.lr=0", "model.optimizer_d.lr=0", f"fl.engine={engine}")
+        cfg = configure(*DATA, *model, *frozen, tiny=False)
+        federation = build(cfg, defenses=build_defenses(cfg)).to(device)
+        federation.cohort.settle(device, federation.profiler)
+        with rounding("32-true"):
+            losses[device.type] = [update.metrics for update in federation.cohort.collect(range(4), round_=0)]
+    for mine, theirs in zip(losses["cpu"], losses[DEVICE], strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3)
+
+
+def drawn_on_the_cpu(draw: Callable[..., Tensor], rng: torch.Generator) -> Callable[..., Tensor]:
+    def drawn(*shape: int, generator: object = None, device: Any = "cpu", **how: Any) -> Tensor:
+        return draw(*shape, generator=rng, **how).to(device)
+
+    return drawn
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_networks_take_the_same_step(mode: str, configure: Configure) -> None:
+    cfg = configure(*DATA, *SMALL, "model.optimizer_g.lr=0", "model.optimizer_d.lr=0", tiny=False)
+    clients: list[GANClient] = []
+    for compile_mode in (None, mode):
+        cfg.model.compile = compile_mode
+        federation = build(cfg).to(DEVICE)
+        federation.cohort.settle(torch.device(DEVICE), federation.profiler)
+        clients.append(federation.cohort.clients[0])
+    data = federation.cohort.data[0].to(torch.device(DEVICE))
+    plain, compiled = (
+        one.train_locally(data, epochs=2, batch_size=8, rng=torch.Generator(DEVICE).manual_seed(0)) for one in clients
+    )
+    assert plain == pytest.approx(compiled, rel=1e-3)
+
+
+def test_what_comes_after_a_run(configure: Configure, call: Call, tmp_path: Path) -> None:
+    """Samples, scores and classifiers, on the GPU or not, from a run that was trained on it."""
+    run = tmp_path / "run"
+    train.train(configure(*DATA, *SMALL, "fl.rounds=2", tiny=False), run)
+    before = copy.deepcopy(outcome(run))
+    call(sample.main, f"run={run}", "per_class=3", f"out={tmp_path / 'images'}")
+    assert len(list((tmp_path / "images").rglob("*.png"))) == 6
+    call(evaluate.main, f"run={run}", "metrics=[emission,frechet]", "samples_per_class=8", f"device={DEVICE}")
+    quick = ("classifier.epochs=1", "real_per_class=[4]", "seeds=[0]", "synthetic_per_class=4")
+    call(utility.main, f"run={run}", *quick, f"accelerator={DEVICE}", f"hydra.run.dir={tmp_path / 'utility'}")
+    assert (tmp_path / "utility/utility.json").is_file()
+    assert outcome(run) == before
