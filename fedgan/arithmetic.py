@@ -1,5 +1,6 @@
-"""How a run's numbers are rounded (``trainer.precision``)."""
+"""How numbers are rounded (``trainer.precision``), and the same figures twice."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,28 @@ def rounding(precision: str) -> Iterator[None]:
         yield
     finally:
         products.allow_tf32, convolutions.allow_tf32 = before
+
+
+@contextmanager
+def repeatable(device: str) -> Iterator[None]:
+    """Have ``device`` give the same figures twice, in float32, as a Trainer does in training.
+
+    An operation of which a GPU has no deterministic form says so in a warning. On a CPU it changes nothing.
+
+    Args:
+        device: cpu or cuda.
+    """
+    with rounding("32-true"):
+        if device == "cpu":
+            yield
+            return
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does; read when CUDA starts
+        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def lightning_name(precision: str) -> str:

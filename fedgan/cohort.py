@@ -119,7 +119,7 @@ class Cohort:
                 self.clients.hold(i)
             groups = [[i] for i in own] if self.local.engine == "serial" else [own]
             trained = [update for group in groups for update in self._try(group, attempt)]
-            updates, events = exchange.gather_updates(trained, self.events)
+            updates, events = exchange.gather_updates(trained, self.events, self.device)
             self.events = [*earlier, *events]
             count = exchange.share_fact(len(updates))
             if count >= needed:

@@ -29,14 +29,14 @@ def main(cfg: DictConfig) -> None:
     """Score, write the figures, and show them."""
     check_settings(cfg)
 
-    from fedgan.arithmetic import rounding
+    from fedgan.arithmetic import repeatable
     from fedgan.files import write_json
 
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
     run, control = open_runs(cfg)
     out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
     check(out.parent.is_dir(), "out", "a file in a folder that exists", str(cfg.out))
-    with rounding("32-true"):
+    with repeatable(str(cfg.device)):
         evaluation = evaluate(
             run,
             control,

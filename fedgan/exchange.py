@@ -38,15 +38,17 @@ def own(client_ids: Sequence[int]) -> list[int]:
     return [client_id for client_id in client_ids if client_id % size() == rank()]
 
 
-def gather_updates(updates: Sequence[ClientUpdate], events: Sequence[Event]) -> tuple[list[ClientUpdate], list[Event]]:
-    """Everyone's updates and events at the server's process, in the order of clients; elsewhere none.
+def gather_updates(
+    updates: Sequence[ClientUpdate], events: Sequence[Event], device: torch.device
+) -> tuple[list[ClientUpdate], list[Event]]:
+    """Everyone's updates, on ``device``, and events at the server's process, in the order of clients; elsewhere none.
 
     Raises:
         ConnectionError: if a process has ended.
     """
     if size() == 1:
         return list(updates), list(events)
-    received = [_unpack_updates(message) for message in _gather(_pack_updates(updates, events))]
+    received = [_unpack_updates(message, device) for message in _gather(_pack_updates(updates, events))]
     everyones = [update for part, _ in received for update in part]
     told = [event for _, part in received for event in part]
     in_order = sorted(told, key=lambda event: -1 if event.client is None else event.client)
@@ -82,12 +84,12 @@ def _pack_updates(updates: Sequence[ClientUpdate], events: Sequence[Event]) -> b
     return save(tensors, metadata={"facts": json.dumps(facts)})
 
 
-def _unpack_updates(message: bytes) -> tuple[list[ClientUpdate], list[Event]]:
+def _unpack_updates(message: bytes, device: torch.device) -> tuple[list[ClientUpdate], list[Event]]:
     facts, tensors = _metadata(message), load(message)
 
     def state_of(client_id: int) -> dict[str, Tensor]:
         own_names = (name for name in tensors if name.startswith(f"{client_id}/"))
-        return {name.partition("/")[2]: tensors[name] for name in own_names}
+        return {name.partition("/")[2]: tensors[name].to(device) for name in own_names}
 
     updates = [ClientUpdate(i, examples, state_of(i), metrics) for i, examples, metrics in facts["updates"]]
     return updates, [Event(**event) for event in facts["events"]]

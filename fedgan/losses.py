@@ -105,7 +105,7 @@ def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, rng: torch.Gene
         9.0
     """
     share = torch.rand(len(real), 1, 1, 1, generator=rng, device=real.device, dtype=real.dtype)
-    between = torch.lerp(fake, real, share).detach().requires_grad_()
+    between = torch.lerp(fake.to(real.dtype), real, share).detach().requires_grad_()
     (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
     lengths: Tensor = slopes.flatten(1).norm(dim=1)
     return (lengths - 1.0).square().mean()

@@ -20,7 +20,8 @@ PATIENCE = timedelta(days=1)  # the others wait while the first process evaluate
 class FederatedStrategy(DDPStrategy):
     """Processes that hold clients. Nothing is wrapped: updates cross (``fedgan.exchange``), gradients do not.
 
-    Between CPUs messages travel by gloo, also where the clients train on GPUs; Lightning's own tensors by NCCL there.
+    All messages travel by gloo, between CPUs, also where the clients train on GPUs: they are few, and it notices at
+    once when a process has ended, where NCCL would wait for it.
 
     Args:
         folder: the run's; the processes that are started here take their settings from it.
@@ -41,7 +42,15 @@ class FederatedStrategy(DDPStrategy):
         )
 
     def _get_process_group_backend(self) -> str:
-        return "gloo" if self.root_device.type == "cpu" else "cpu:gloo,cuda:nccl"
+        return "gloo"
+
+    def reduce(
+        self, tensor: Any, group: Any | None = None, reduce_op: distributed.ReduceOp | str | None = "mean"
+    ) -> Any:
+        """Lightning's own decisions (shall all stop?), which it keeps on the device."""
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
+        return super().reduce(tensor.cpu(), group, reduce_op).to(tensor.device)
 
     def configure_ddp(self) -> None:
         """Leave the module as it is."""

@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_settings(cfg)
 
-    from fedgan.arithmetic import rounding
+    from fedgan.arithmetic import repeatable
     from fedgan.utility_study import UtilityStudy
 
     recipe = instantiate(cfg.classifier)
@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> None:
     write_record(folder, cfg, runs)
     arms, counts = (REAL_ONLY, *runs), sorted(cfg.real_per_class)
     plan = [(arm, seed, n) for arm in arms for seed in cfg.seeds for n in counts if n > 0 or arm in runs]
-    with rounding("32-true"):
+    with repeatable(recipe.device.type):
         fits = carry_out(study, plan, folder)
     show(fits, folder, title_of(cfg, runs))
 

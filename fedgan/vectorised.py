@@ -12,9 +12,23 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from fedgan.client import GANClient, LossTally, shuffled_batches
 from fedgan.data import ImageSet, to_float
+
+
+class OwnBatchNorm(TorchFunctionMode):
+    """BatchNorm by torch's own kernels: with cuDNN torch asks for a memory format, of which vmap knows nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not F.batch_norm:
+            return func(*args, **kwargs)
+        x, mean, *rest = args
+        with torch.backends.cudnn.flags(enabled=False):
+            # Under vmap a network in bfloat16 would get weights in bfloat16, beside statistics in float32.
+            return func(x if mean is None else x.to(mean.dtype), mean, *rest, **kwargs)
 
 
 class Stack:
@@ -41,7 +55,8 @@ class Stack:
             return functional_call(self._template, (parameters, buffers), own)
 
         parameters = self.parameters if learns else {name: p.detach() for name, p in self.parameters.items()}
-        outputs: Tensor = vmap(one)(parameters, self.buffers, *inputs)
+        with OwnBatchNorm():
+            outputs: Tensor = vmap(one)(parameters, self.buffers, *inputs)
         return outputs
 
     def hand_out_gradients(self) -> None:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from fedgan import train
-from fedgan.arithmetic import rounding
+from fedgan.arithmetic import repeatable, rounding
 
 
 def allowed() -> tuple[bool, bool]:
@@ -31,6 +32,18 @@ def test_what_was_there_comes_back_after_an_error() -> None:
         raise RuntimeError
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])  # no GPU is asked for anything
+def test_a_gpu_scores_in_float32_and_the_same_twice(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    on_gpu = device == "cuda"
+    with rounding("tf32-true"), repeatable(device):
+        assert allowed() == (False, False)
+        assert torch.are_deterministic_algorithms_enabled() == on_gpu
+        assert torch.is_deterministic_algorithms_warn_only_enabled() == on_gpu
+        assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == on_gpu
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 @pytest.mark.parametrize(("precision", "lightnings"), [("32-true", "32-true"), ("tf32-true", "32-true")])
 def test_a_run_trains_with_it(
     precision: str,
@@ -52,3 +65,14 @@ def test_a_run_trains_with_it(
     train.train(cfg, tmp_path)
     assert seen == [(lightnings, *(precision == "tf32-true",) * 2)]
     assert f"precision: {precision}" in (tmp_path / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("engine", ["serial", "vectorized"])
+@pytest.mark.parametrize("defense", ["none", "gradient_penalty"])
+def test_a_run_in_bfloat16(defense: str, engine: str, configure: Callable[..., DictConfig], tmp_path: Path) -> None:
+    """Synthetic images come in bfloat16, real ones in float32."""
+    own = (f"defense={defense}", f"fl.engine={engine}", "trainer.precision=bf16-mixed", "fl.rounds=1")
+    summary = train.train(configure(*own), tmp_path)
+    assert summary["rounds"] == 1
+    events = (tmp_path / "events.csv").read_text()
+    assert "raised" not in events, events

@@ -24,6 +24,7 @@ from tests.conftest import TINY
 from tests.test_resume import outcome
 
 Configure = Callable[..., DictConfig]
+CPU = torch.device("cpu")
 FIVE = ("fl.num_clients=5", "fl.rounds=3", "fl.batch_size=4", "defense=feddetect", "defense.feddetect.warmup=0")
 
 
@@ -191,12 +192,22 @@ def test_updates_and_events_arrive_as_they_were_sent() -> None:
     state = {"w": torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last), "n": torch.tensor(7)}
     update = ClientUpdate(12, 40, state, {"loss_g": 0.1, "loss_d": 1e-300})
     event = Event(3, 2, "late", "5.0 s", "left out of this round")
-    (arrived,), events = _unpack_updates(_pack_updates([update], [event]))
+    (arrived,), events = _unpack_updates(_pack_updates([update], [event]), CPU)
     assert (arrived.client_id, arrived.num_examples, arrived.metrics) == (12, 40, update.metrics)
     assert arrived.state.keys() == state.keys()
     assert all(torch.equal(arrived.state[name], state[name]) for name in state)
     assert events == [event]
-    assert _unpack_updates(_pack_updates([], [])) == ([], [])
+    assert _unpack_updates(_pack_updates([], []), CPU) == ([], [])
+
+
+def test_updates_arrive_on_the_servers_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside its generator, which a GPU would not add to what lies on the host."""
+    monkeypatch.setattr(exchange, "size", lambda: 2)
+    other = _pack_updates([ClientUpdate(1, 8, {"weight": torch.ones(2)}, {"loss_g": 1.0})], [])
+    monkeypatch.setattr(exchange, "_gather", lambda message: [message, other])
+    own = ClientUpdate(0, 8, {"weight": torch.zeros(2)}, {"loss_g": 1.0})
+    updates, _ = exchange.gather_updates([own], [], torch.device("meta"))
+    assert [update.state["weight"].device.type for update in updates] == ["meta", "meta"]
 
 
 def test_an_error_that_is_no_disconnection_keeps_its_name() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from fedgan.build import build_defenses
 from fedgan.cohort import Cohort
 from fedgan.data import to_float
 from fedgan.federation import Federation
-from fedgan.vectorised import Stack, stacked
+from fedgan.vectorised import OwnBatchNorm, Stack, stacked
 from tests.test_faults import events, sabotage, spoil
 from tests.test_federation import build, fit
 from tests.test_resume import outcome
@@ -103,6 +104,28 @@ def test_a_stack_is_its_modules() -> None:
         torch.testing.assert_close(stack(x, learns=False)[1], modules[1].bias.expand(5, 2))
     torch.testing.assert_close(modules[0].weight.grad, x[0].sum(0).expand(2, 3))
     assert not modules[1].weight.any()
+
+
+def test_batch_norm_is_torchs_own_and_in_the_statistics_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where cuDNN is there, torch asks a tensor for its memory format, and vmap refuses to say."""
+    compute, with_cudnn = torch.batch_norm, []
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        with_cudnn.append(torch.backends.cudnn.enabled)
+        return compute(*arguments)
+
+    monkeypatch.setattr(torch, "batch_norm", watched)
+    layer, images = torch.nn.BatchNorm2d(3), torch.randn(2, 3, 4, 4)
+    expected, before = layer(images), torch.backends.cudnn.enabled
+    with OwnBatchNorm():
+        torch.testing.assert_close(layer(images), expected)
+        assert layer(images.bfloat16()).dtype == torch.float32
+        assert layer.double()(images.double()).dtype == torch.float64
+        assert torch.backends.cudnn.enabled == before
+    assert with_cudnn == [before, False, False, False]
+    with stacked([torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)]) as stack:
+        stack(torch.stack([images, images]), learns=True)
+    assert not with_cudnn[-1]
 
 
 def test_a_run_repeats_itself_and_goes_on_to_the_bit(configure: Configure, tmp_path: Path) -> None:
