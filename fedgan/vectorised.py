@@ -18,17 +18,17 @@ from fedgan.client import GANClient, LossTally, shuffled_batches
 from fedgan.data import ImageSet, to_float
 
 
-class OwnBatchNorm(TorchFunctionMode):
-    """BatchNorm by torch's own kernels: with cuDNN torch asks for a memory format, of which vmap knows nothing."""
+class OwnNorms(TorchFunctionMode):
+    """Normalisation by torch's own kernels: with cuDNN torch asks for a memory format, of which vmap knows nothing."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not F.batch_norm:
+        if func not in (F.batch_norm, F.instance_norm):
             return func(*args, **kwargs)
-        x, mean, *rest = args
+        (x, *rest), weight = args, kwargs["weight"]
         with torch.backends.cudnn.flags(enabled=False):
-            # Under vmap a network in bfloat16 would get weights in bfloat16, beside statistics in float32.
-            return func(x if mean is None else x.to(mean.dtype), mean, *rest, **kwargs)
+            # In float32, as the weights are: to bfloat16 vmap would add weights in bfloat16 and statistics in float32.
+            return func(x if weight is None else x.to(weight.dtype), *rest, **kwargs)
 
 
 class Stack:
@@ -55,7 +55,7 @@ class Stack:
             return functional_call(self._template, (parameters, buffers), own)
 
         parameters = self.parameters if learns else {name: p.detach() for name, p in self.parameters.items()}
-        with OwnBatchNorm():
+        with OwnNorms():
             outputs: Tensor = vmap(one)(parameters, self.buffers, *inputs)
         return outputs
 

@@ -63,6 +63,13 @@ RUNS = {
     "few at a time": (*SMALL, "fl.clients_per_round=2", "fl.dropout=0.3"),
     "TensorFloat-32": (*SMALL, "trainer.precision=tf32-true"),
     "bfloat16": (*SMALL, "trainer.precision=bf16-mixed"),
+    "bfloat16, vectorised": (*DCGAN, "trainer.precision=bf16-mixed", "fl.engine=vectorized"),
+    "bfloat16, vectorised, gradient penalty": (
+        *DCGAN,
+        "trainer.precision=bf16-mixed",
+        "fl.engine=vectorized",
+        "defense=gradient_penalty",
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """Clients trained together against clients trained one after the other, which is the oracle."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fedgan.build import build_defenses
 from fedgan.cohort import Cohort
 from fedgan.data import to_float
 from fedgan.federation import Federation
-from fedgan.vectorised import OwnBatchNorm, Stack, stacked
+from fedgan.vectorised import OwnNorms, Stack, stacked
 from tests.test_faults import events, sabotage, spoil
 from tests.test_federation import build, fit
 from tests.test_resume import outcome
@@ -106,24 +107,26 @@ def test_a_stack_is_its_modules() -> None:
     assert not modules[1].weight.any()
 
 
-def test_batch_norm_is_torchs_own_and_in_the_statistics_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["batch_norm", "instance_norm"])
+def test_norms_are_torchs_own_and_as_precise_as_their_weights(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where cuDNN is there, torch asks a tensor for its memory format, and vmap refuses to say."""
-    compute, with_cudnn = torch.batch_norm, []
+    layers = {"batch_norm": torch.nn.BatchNorm2d, "instance_norm": partial(torch.nn.InstanceNorm2d, affine=True)}
+    compute, with_cudnn = getattr(torch, kind), []
 
     def watched(*arguments: Any) -> torch.Tensor:
         with_cudnn.append(torch.backends.cudnn.enabled)
         return compute(*arguments)
 
-    monkeypatch.setattr(torch, "batch_norm", watched)
-    layer, images = torch.nn.BatchNorm2d(3), torch.randn(2, 3, 4, 4)
+    monkeypatch.setattr(torch, kind, watched)
+    layer, images = layers[kind](3), torch.randn(2, 3, 4, 4)
     expected, before = layer(images), torch.backends.cudnn.enabled
-    with OwnBatchNorm():
+    with OwnNorms():
         torch.testing.assert_close(layer(images), expected)
         assert layer(images.bfloat16()).dtype == torch.float32
         assert layer.double()(images.double()).dtype == torch.float64
         assert torch.backends.cudnn.enabled == before
     assert with_cudnn == [before, False, False, False]
-    with stacked([torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)]) as stack:
+    with stacked([layers[kind](3), layers[kind](3)]) as stack:
         stack(torch.stack([images, images]), learns=True)
     assert not with_cudnn[-1]
 
