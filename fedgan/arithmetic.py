@@ -30,9 +30,10 @@ def rounding(precision: str) -> Iterator[None]:
 
 @contextmanager
 def repeatable(device: str) -> Iterator[None]:
-    """Have ``device`` give the same figures twice, in float32, as a Trainer does in training.
+    """Have ``device`` give the same figures twice, in float32, where no Trainer sees to it.
 
-    An operation of which a GPU has no deterministic form says so in a warning. On a CPU it changes nothing.
+    An operation of which a GPU has no deterministic form says so in a warning (under a Trainer it is an error).
+    On a CPU it changes nothing.
 
     Args:
         device: cpu or cuda.

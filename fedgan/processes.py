@@ -47,7 +47,7 @@ class FederatedStrategy(DDPStrategy):
     def reduce(
         self, tensor: Any, group: Any | None = None, reduce_op: distributed.ReduceOp | str | None = "mean"
     ) -> Any:
-        """Lightning's own decisions (shall all stop?), which it keeps on the device."""
+        """Lightning's own decisions (shall all stop?), which it keeps on the device, by way of the host as all else."""
         if not isinstance(tensor, torch.Tensor):
             return tensor
         return super().reduce(tensor.cpu(), group, reduce_op).to(tensor.device)

@@ -61,7 +61,8 @@ def recorded_settings(folder: Path) -> DictConfig:
     check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(folder))
     assert isinstance(recorded, DictConfig)
     for key, value in NEWER.items():
-        if OmegaConf.select(recorded, key) is None:
+        group = OmegaConf.select(recorded, key.rpartition(".")[0])
+        if OmegaConf.is_dict(group) and OmegaConf.select(recorded, key) is None:
             OmegaConf.update(recorded, key, value)
     return recorded
 

@@ -27,7 +27,7 @@ class OwnNorms(TorchFunctionMode):
             return func(*args, **kwargs)
         (x, *rest), weight = args, kwargs["weight"]
         with torch.backends.cudnn.flags(enabled=False):
-            # In float32, as the weights are: to bfloat16 vmap would add weights in bfloat16 and statistics in float32.
+            # In float32, as the weights are: for bfloat16 vmap would convert the weights and not the statistics.
             return func(x if weight is None else x.to(weight.dtype), *rest, **kwargs)
 
 

@@ -17,7 +17,13 @@ def allowed() -> tuple[bool, bool]:
 @pytest.fixture(autouse=True)
 def as_torch_has_it() -> Iterator[None]:
     before = allowed()
+    deterministic, warns = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.use_deterministic_algorithms(False)
     yield
+    torch.use_deterministic_algorithms(deterministic, warn_only=warns)
     assert allowed() == before
 
 
@@ -34,16 +40,15 @@ def test_what_was_there_comes_back_after_an_error() -> None:
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])  # no GPU is asked for anything
 def test_a_gpu_scores_in_float32_and_the_same_twice(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    on_gpu, before = device == "cuda", torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(False)  # a Trainer in another test leaves it on
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    on_gpu = device == "cuda"
     with rounding("tf32-true"), repeatable(device):
         assert allowed() == (False, False)
         assert torch.are_deterministic_algorithms_enabled() == on_gpu
         assert torch.is_deterministic_algorithms_warn_only_enabled() == on_gpu
         assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == on_gpu
     assert not torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(before)
 
 
 @pytest.mark.parametrize(("precision", "lightnings"), [("32-true", "32-true"), ("tf32-true", "32-true")])

@@ -221,11 +221,12 @@ def test_every_image_is_used_once_an_epoch() -> None:
     assert used != sorted(used)
 
 
-def test_it_trains_alone_under_a_trainer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared_fakes", [False, True])
+def test_it_trains_alone_under_a_trainer(shared_fakes: bool, tmp_path: Path) -> None:
     """The centralised baseline."""
     images = random_images(32)
     loader = DataLoader(TensorDataset(images.images, images.labels), batch_size=8)
-    one = client()
+    one = client(shared_fakes=shared_fakes)
     start = {kind: state_hash(getattr(one, kind).state_dict()) for kind in ("generator", "discriminator")}
     trainer = Trainer(
         accelerator="cpu",

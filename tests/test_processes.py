@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.strategies import DDPStrategy
 
 from fedgan import exchange, train
 from fedgan.exchange import _pack_updates, _unpack_updates
 from fedgan.faults import Event
 from fedgan.federation import Federation
-from fedgan.processes import FolderLauncher, count_processes
+from fedgan.processes import FederatedStrategy, FolderLauncher, count_processes
 from fedgan.update import ClientUpdate
 from tests.conftest import TINY
 from tests.test_resume import outcome
@@ -198,6 +199,21 @@ def test_updates_and_events_arrive_as_they_were_sent() -> None:
     assert all(torch.equal(arrived.state[name], state[name]) for name in state)
     assert events == [event]
     assert _unpack_updates(_pack_updates([], []), CPU) == ([], [])
+
+
+def test_lightnings_decisions_cross_on_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    brought: list[torch.Tensor] = []
+    host = torch.tensor(1)
+
+    def to_the_host(self: torch.Tensor) -> torch.Tensor:
+        brought.append(self)
+        return host
+
+    monkeypatch.setattr(torch.Tensor, "cpu", to_the_host)
+    monkeypatch.setattr(DDPStrategy, "reduce", lambda self, tensor, group, how: tensor * (2 if tensor is host else 0))
+    decision = torch.tensor(0)
+    assert FederatedStrategy(tmp_path).reduce(decision, reduce_op="sum") == 2
+    assert brought[0] is decision
 
 
 def test_updates_arrive_on_the_servers_device(monkeypatch: pytest.MonkeyPatch) -> None:

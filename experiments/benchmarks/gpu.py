@@ -117,7 +117,8 @@ class GPU(Benchmark):
     def _flops_per_image(self, variant: Variant) -> float:
         """Of one local step, D's and G's, by torch's counter, which sees neither compiled nor mapped code."""
         plain = ("model.compile=null", "fl.engine=serial")
-        cohort = cohort_of(configured(*self.overrides, *variant.overrides, *plain), steps=1, device=META)
+        few = ("fl.num_clients=2", "attack.malicious=0")  # one of them is counted
+        cohort = cohort_of(configured(*self.overrides, *variant.overrides, *plain, *few), steps=1, device=META)
         images = cohort.data[0]
         with FlopCounterMode(display=False) as counter:
             cohort.clients[0].step(images.images, images.labels, torch.Generator())

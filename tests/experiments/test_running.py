@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from experiments import running
 from experiments.running import Job, carry_out, settings_of, training
@@ -102,6 +103,16 @@ def test_a_run_with_other_settings_is_refused_not_reused(status: str, tmp_path: 
         training("run", [], tmp_path / "run")
     with pytest.raises(ValueError, match=r"seed=1, or none; its run has seed=0"):
         training("run", ["seed=1", "model.ema=0.5"], tmp_path / "run")
+
+
+def test_a_run_from_before_a_setting_counts_as_one_with_its_default(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [], "finished")
+    settings = OmegaConf.load(tmp_path / "run/config.yaml")
+    del settings.model.shared_fakes
+    OmegaConf.save(settings, tmp_path / "run/config.yaml")
+    assert training("run", [], tmp_path / "run").is_done()
+    with pytest.raises(ValueError, match=r"model.shared_fakes=True, or none; its run has model.shared_fakes=False"):
+        training("run", ["model.shared_fakes=true"], tmp_path / "run")
 
 
 def test_data_that_were_moved_are_the_same_data(tmp_path: Path) -> None:
