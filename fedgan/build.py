@@ -237,7 +237,10 @@ def build_module(part: DictConfig, splits: Splits, seed: int, purpose: str) -> A
 
 def instantiate_logger(cfg: DictConfig, folder: Path, version: str | None) -> Any:
     """The logger that the configuration names, at work in the run's folder; ``version`` is its name for the run."""
-    return instantiate(cfg.logger, save_dir=folder, **({} if version is None else {"version": version}))
+    logger = instantiate(cfg.logger, save_dir=folder, **({} if version is None else {"version": version}))
+    # Lightning 2.6 passes on a setting, None, that Weights & Biases has given up and warns of in every run.
+    getattr(logger, "_wandb_init", {}).pop("anonymous", None)
+    return logger
 
 
 def build_logger(cfg: DictConfig, folder: Path, splits: Splits, version: str | None = None) -> Any:

@@ -186,11 +186,14 @@ def test_multirun_has_one_folder_per_override_set(call: Call, tmp_path: Path) ->
             assert json.loads((sweep / folder / "run.json").read_text())["status"] == "finished"
 
 
-def test_wandb_is_offline_and_in_the_runs_folder(configure: Configure, tmp_path: Path) -> None:
+def test_wandb_is_offline_and_in_the_runs_folder(
+    configure: Configure, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     cfg = configure("logger=wandb", "fl.rounds=1")
     train.train(cfg, tmp_path / "run")
     assert list((tmp_path / "run/wandb").glob("offline-run-*/*.wandb"))
     assert list((tmp_path / "run/wandb").glob("offline-run-*/files/media/images/*.png"))
+    assert "WARNING" not in capfd.readouterr().err
 
 
 def test_sample_draws_a_labelled_data_set(call: Call, run_folder: Path, tmp_path: Path) -> None:
