@@ -100,8 +100,9 @@ def quieten() -> None:
     """Keep Lightning's notes to its own developers off the screen (its warnings stay), and workers' bars."""
     if current_process().name != "MainProcess":
         os.environ["TTY_COMPATIBLE"] = "0"  # several runs share the terminal: each says a line a round
-    # The child logger: Lightning sets its own level when it is imported, later than this.
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    # The child loggers: Lightning sets its own level when it is imported, later than this.
+    for name in ("utilities.rank_zero", "accelerators.cuda"):
+        logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")  # a resumed run's
