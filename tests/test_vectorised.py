@@ -14,7 +14,7 @@ from fedgan.build import build_defenses
 from fedgan.cohort import Cohort
 from fedgan.data import to_float
 from fedgan.federation import Federation
-from fedgan.vectorised import OwnNorms, Stack, stacked
+from fedgan.vectorised import OwnNorms, Stack, norms_on, stacked
 from tests.test_faults import events, sabotage, spoil
 from tests.test_federation import build, fit
 from tests.test_resume import outcome
@@ -126,9 +126,14 @@ def test_norms_are_torchs_own_and_as_precise_as_their_weights(kind: str, monkeyp
         assert layer.double()(images.double()).dtype == torch.float64
         assert torch.backends.cudnn.enabled == before
     assert with_cudnn == [before, False, False, False]
+    asked_for: list[torch.device] = []
+    monkeypatch.setattr("fedgan.vectorised.norms_on", lambda device: asked_for.append(device) or OwnNorms())
     with stacked([layers[kind](3), layers[kind](3)]) as stack:
         stack(torch.stack([images, images]), learns=True)
     assert not with_cudnn[-1]
+    assert asked_for == [torch.device("cpu")]
+    assert isinstance(norms_on(torch.device("cuda", 1)), OwnNorms)
+    assert not isinstance(norms_on(torch.device("cpu")), OwnNorms)
 
 
 def test_a_run_repeats_itself_and_goes_on_to_the_bit(configure: Configure, tmp_path: Path) -> None:
