@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -38,17 +38,25 @@ def repeatable(device: str) -> Iterator[None]:
     Args:
         device: cpu or cuda.
     """
-    with rounding("32-true"):
-        if device == "cpu":
-            yield
-            return
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does; read when CUDA starts
-        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    with rounding("32-true"), nullcontext() if device == "cpu" else deterministic(True, warn_only=True):
+        yield
+
+
+@contextmanager
+def deterministic(wanted: bool, *, warn_only: bool = False) -> Iterator[None]:
+    """Have torch take deterministic algorithms, or not, and then again what it took before.
+
+    Args:
+        wanted: whether.
+        warn_only: an operation that has none warns, and raises no error.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does; read when CUDA starts
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(wanted, warn_only=warn_only)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def lightning_name(precision: str) -> str:

@@ -166,8 +166,7 @@ class Together:
             real = torch.stack([client.transform_batch(to_float(b.images), rng) for client, b, rng in each])
             labels = torch.stack([batch.labels for batch in batches])
         with profiler.profile("D step"):
-            with torch.set_grad_enabled(self.shared_fakes):
-                fake = self._generate(labels, rngs, learns=self.shared_fakes)
+            fake = self._generate(labels, rngs, learns=self.shared_fakes)
             loss_d = self._discriminator_step(real, fake.detach(), labels, rngs)
         with profiler.profile("G step"):
             if not self.shared_fakes:

@@ -166,22 +166,27 @@ def test_an_unknown_compile_mode_is_refused() -> None:
         client(compile_mode="fast")
 
 
+def compiled_by(backend: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> list[torch.fx.GraphModule]:
+    """Have torch.compile hand what it traces to ``backend``, which needs no C++ compiler; the list grows with each."""
+    traced: list[torch.fx.GraphModule] = []
+
+    def watched(module: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Any:
+        traced.append(module)
+        return backend(module, inputs)
+
+    torch.compiler.reset()
+    compile_module = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda part, mode: compile_module(part, backend=watched))
+    return traced
+
+
 @pytest.mark.parametrize("shared_fakes", [False, True])
 @pytest.mark.parametrize("loss", [NonSaturating(), Wasserstein()])
 def test_compiled_networks_take_the_same_step(
     loss: Objective, shared_fakes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Traced and differentiated as torch.compile does it, but run by torch: a C++ compiler is no requirement."""
-    traced: list[int] = []
-
-    def backend(module: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
-        traced.append(1)
-        made: Callable[..., Any] = aot_eager(module, inputs)
-        return made
-
-    torch.compiler.reset()
-    compile_module = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda part, mode: compile_module(part, backend=backend))
+    traced = compiled_by(aot_eager, monkeypatch)
     settings: dict[str, Any] = {"loss": loss, "shared_fakes": shared_fakes}
     plain, compiled = client(**settings), client(**settings, compile_mode="default")
     assert compiled.state_dict().keys() == plain.state_dict().keys()
@@ -196,15 +201,7 @@ def test_compiled_networks_take_the_same_step(
 @pytest.mark.parametrize("shared_fakes", [False, True])
 def test_clients_share_what_is_compiled(shared_fakes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks of their own, but compiled once: beyond a few times torch.compile gives up and says nothing."""
-    traced: list[torch.fx.GraphModule] = []
-
-    def backend(module: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> torch.fx.GraphModule:
-        traced.append(module)
-        return module
-
-    torch.compiler.reset()
-    compile_module = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda part, mode: compile_module(part, backend=backend))
+    traced = compiled_by(lambda module, inputs: module, monkeypatch)
     data = random_images(8)
     for seed in range(10):
         one = client(shared_fakes=shared_fakes, compile_mode="default")

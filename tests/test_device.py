@@ -12,12 +12,11 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from fedgan.build import build_defenses
 from fedgan.update import weighted_mean
 from tests.test_federation import build
+from tests.test_vectorised import DCGAN, STYLEGAN2
 
 Configure = Callable[..., DictConfig]
 META = torch.device("meta")
-STYLEGAN2 = ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2")
 SMALL = ("model=dcgan_small",)
-DCGAN = ("model=dcgan", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
 SETTINGS = (
     "defense=none",
     "defense=gradient_penalty",

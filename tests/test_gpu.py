@@ -19,15 +19,13 @@ from fedgan.build import build_defenses
 from fedgan.client import GANClient
 from tests.test_federation import build
 from tests.test_resume import outcome, resume
+from tests.test_vectorised import DCGAN, SMALL, STYLEGAN2
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is to be found here")
 Configure = Callable[..., DictConfig]
 Call = Callable[..., Any]
 
 TRAINER, DEVICE = "gpu", "cuda"
-STYLEGAN2 = ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2")
-SMALL = ("model=dcgan_small", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
-DCGAN = ("model=dcgan", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
 DATA = (
     "dataset.image_size=32",
     "dataset.train_per_class=32",

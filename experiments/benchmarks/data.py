@@ -18,7 +18,7 @@ from fedgan.data import ImageSet, Splits, to_float
 from fedgan.datasets._decoding import available_cores, decode_all, in_threads
 from fedgan.datasets.image_folder import ImageFolder
 
-GREY, COLOUR = (500, 600), (450, 600, 3)  # a radiograph's size, and that of ISIC's smaller photographs
+GREY, COLOUR = (500, 600), (450, 600)  # a radiograph's size, and that of ISIC's smaller photographs
 NOISE = (700, 800)  # every file shows a window of the same noise
 
 
@@ -130,15 +130,15 @@ def draw_jpegs(root: Path, count: int, size: int | None = None) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
 
     def draw(index: int) -> Path:
-        full_height, full_width, *colours = COLOUR if index // 2 % 2 else GREY
-        height, width = (size, size) if size else (full_height, full_width)
+        in_colour = bool(index // 2 % 2)
+        height, width = (size, size) if size else COLOUR if in_colour else GREY
         y, x = np.mgrid[:height, :width, :1][:2] / np.float32(100)
-        pace = np.random.default_rng(index).uniform(0.5, 2, (2, *(colours or [1]))).astype(np.float32)
+        pace = np.random.default_rng(index).uniform(0.5, 2, (2, 3 if in_colour else 1)).astype(np.float32)
         top, left = index % (NOISE[0] - height + 1), index // 200 % (NOISE[1] - width + 1)
         shapes = 127 + 60 * np.sin(pace[0] * x) + 50 * np.cos(pace[1] * y)
         pixels = (shapes + noise[top : top + height, left : left + width]).clip(0, 255).astype(np.uint8)
         file = folders[index % len(folders)] / f"{index:06d}.jpg"
-        Image.fromarray(pixels if colours else pixels[..., 0]).save(file, quality=90)
+        Image.fromarray(pixels if in_colour else pixels[..., 0]).save(file, quality=90)
         return file
 
     return list(in_threads(draw, range(count)))

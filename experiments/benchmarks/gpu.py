@@ -4,7 +4,6 @@ python -m experiments.benchmarks gpu
 """
 
 import gc
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -23,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
 from experiments.benchmarks.overhead import configured
-from fedgan.arithmetic import rounding
+from fedgan.arithmetic import deterministic, rounding
 from fedgan.attacks.base import Attack
 from fedgan.build import build_federation
 from fedgan.checks import check_int
@@ -106,23 +105,27 @@ class GPU(Benchmark):
         self.variants = [variant for variant in known if on_gpu or not variant.gpu_only]
         self.left_out = [variant.name for variant in known if variant not in self.variants]
         self.steps, self.images_per_client, self.product_size = steps, images_per_client, product_size
+        self._flops: dict[str, float] = {}
 
     def measure(self, folder: Path) -> list[Row]:
         """A row a variant; one that fails says why."""
         if self.left_out:
             print(f"no GPU, so left out: {'; '.join(self.left_out)}", file=sys.stderr)
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does; read when CUDA starts
         return [self._row(variant) for variant in self.variants]
 
     def _flops_per_image(self, variant: Variant) -> float:
         """Of one local step, D's and G's, by torch's counter, which sees neither compiled nor mapped code."""
         plain = ("model.compile=null", "fl.engine=serial")
         few = ("fl.num_clients=2", "attack.malicious=0")  # one of them is counted
-        cohort = cohort_of(configured(*self.overrides, *variant.overrides, *plain, *few), steps=1, device=META)
-        images = cohort.data[0]
-        with FlopCounterMode(display=False) as counter:
-            cohort.clients[0].step(images.images, images.labels, torch.Generator())
-        return float(counter.get_total_flops()) / len(images)
+        cfg = configured(*self.overrides, *variant.overrides, *plain, *few)
+        step = OmegaConf.to_yaml(cfg.model)  # the same for most variants
+        if step not in self._flops:
+            cohort = cohort_of(cfg, steps=1, device=META)
+            images = cohort.data[0]
+            with FlopCounterMode(display=False) as counter:
+                cohort.clients[0].step(images.images, images.labels, torch.Generator())
+            self._flops[step] = float(counter.get_total_flops()) / len(images)
+        return self._flops[step]
 
     def _row(self, variant: Variant) -> Row:
         try:
@@ -188,11 +191,9 @@ def train(cohort: Cohort) -> list[ClientUpdate]:
 @contextmanager
 def arithmetic(variant: Variant, cfg: DictConfig, device: torch.device) -> Iterator[None]:
     """What a Trainer with these settings, and the variant beyond them, has torch do."""
-    deterministic, precision = torch.are_deterministic_algorithms_enabled(), str(cfg.trainer.precision)
-    benchmark = bool(cfg.trainer.get("benchmark", False))
+    precision, benchmark = str(cfg.trainer.precision), bool(cfg.trainer.get("benchmark", False))
     with ExitStack() as stack:
-        stack.callback(torch.use_deterministic_algorithms, deterministic)
-        torch.use_deterministic_algorithms(bool(cfg.trainer.deterministic))
+        stack.enter_context(deterministic(bool(cfg.trainer.deterministic)))
         stack.enter_context(rounding(precision))
         allow_tf32 = torch.backends.cudnn.allow_tf32
         stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, allow_tf32=allow_tf32))
