@@ -298,10 +298,13 @@ def image_shape(splits: Splits) -> dict[str, int]:
 
 
 def describe(splits: Splits) -> dict[str, Any]:
-    """The data set for run.json and the logger: name, sizes, and fingerprints of both splits."""
+    """The data set for run.json and the logger: name, sizes, fingerprints of both splits, and what was not read."""
     return {
         "name": splits.name,
         **image_shape(splits),
         "train": {"counts": splits.train.counts, "sha256": splits.train.fingerprint},
         "test": {"counts": splits.test.counts, "sha256": splits.test.fingerprint},
+        "pooled": splits.pooled,
+        "left_out": dict(splits.left_out),
+        "notes": list(splits.notes),
     }

@@ -1,7 +1,8 @@
 """Decoded images: uint8 in memory, [-1, 1] on the device; their splits and their partition into clients."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -61,11 +62,23 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set with its train and test images (same classes, size and channels)."""
+    """A data set with its train and test images (same classes, size and channels), and what was read to get them.
+
+    Attributes:
+        name: what reports call it.
+        train: the images that clients share out.
+        test: real images that nothing is trained on (but see ``pooled``).
+        pooled: whether the test images are also training images, as in the paper.
+        left_out: how many files or images were not used, by the reason.
+        notes: what a user should know about these images before trusting a result; a sentence each.
+    """
 
     name: str
     train: ImageSet
     test: ImageSet
+    pooled: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,6 +94,22 @@ class Splits:
     def image_size(self) -> int:
         """Height and width in pixels."""
         return self.train.images.shape[-1]
+
+    def __str__(self) -> str:
+        """What was read, in one line.
+
+        Example:
+            >>> black = ImageSet(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("a", "b"))
+            >>> print(Splits("xrays", black, black.subset(torch.tensor([0, 1])), left_out={"not an image (.txt)": 2}))
+            xrays: a 1 + 1, b 2 + 1 (training + test images), 8 x 8, gray; 2 files left out: 2 not an image (.txt)
+        """
+        test = self.test.counts
+        counts = ", ".join(f"{name} {count:,} + {test[name]:,}" for name, count in self.train.counts.items())
+        size, color = f"{self.image_size} x {self.image_size}", "gray" if self.channels == 1 else "RGB"
+        pooled = "; the test images are also training images" if self.pooled else ""
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
+        left_out = f"; {sum(self.left_out.values()):,} files left out: {reasons}" if reasons else ""
+        return f"{self.name}: {counts} (training + test images), {size}, {color}{pooled}{left_out}"
 
 
 def to_float(images: Tensor) -> Tensor:
