@@ -18,12 +18,12 @@ def simulate(num_clients: int, decay: float, seed: int) -> tuple[float, float]:
     """Share of the rounds after the warm-up in which somebody is flagged; effective clients at the end."""
     rng = np.random.default_rng(seed)
     defense = FedDetect(warmup=WARMUP, decay=decay)
-    defense.setup(num_clients=num_clients, rounds=ROUNDS)
+    defense.setup(num_clients=num_clients, clients_per_round=num_clients, rounds=ROUNDS)
     equal = dict.fromkeys(range(num_clients), 1.0 / num_clients)
     acted = 0
     for t in range(ROUNDS):
         losses = rng.normal(2.0, 0.1, num_clients)
-        updates = [ClientUpdate(i, 1, {}, {"loss_g": float(loss)}) for i, loss in enumerate(losses)]
+        updates = [ClientUpdate(i, 1, {}, {"loss_g_final": float(loss)}) for i, loss in enumerate(losses)]
         verdict = defense.reweight(updates, equal, t)
         acted += bool(verdict.flagged)
     return acted / (ROUNDS - WARMUP - 1), effective_clients(list(verdict.weights.values()))

@@ -125,7 +125,8 @@ def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
     """The defences by name, ready for this federation."""
     defenses: dict[str, Defense] = {name: instantiate(part) for name, part in cfg.defense.items()}
     for defense in defenses.values():
-        defense.setup(num_clients=cfg.fl.num_clients, rounds=cfg.fl.rounds)
+        taking_part = cfg.fl.num_clients if cfg.fl.clients_per_round is None else cfg.fl.clients_per_round
+        defense.setup(num_clients=cfg.fl.num_clients, clients_per_round=taking_part, rounds=cfg.fl.rounds)
     return defenses
 
 
@@ -206,6 +207,8 @@ def build_federation(
 
 def build_recipe(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense]) -> Recipe:
     """What clients train with: the model's, as the defences change it, one after the other."""
+    import torch
+
     from fedgan.recipe import Recipe, check_optimizer
 
     check_flag("model.shared_fakes", cfg.model.shared_fakes)
@@ -220,6 +223,9 @@ def build_recipe(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense
     check_optimizer("model.optimizer_d", recipe.optimizer_d)
     for defense in defenses.values():
         recipe = defense.adapt(recipe)
+    measured = not recipe.loss_samples or recipe.loss.saturating(torch.zeros(1)) is not None
+    allowed = "without feddetect where the critic gives no probability (Eq. 6): feddetect_code takes any loss"
+    check(measured, "defense", allowed, list(defenses))
     return recipe
 
 

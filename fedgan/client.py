@@ -2,14 +2,15 @@
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, Protocol
 
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from fedgan.checks import check_choice
 from fedgan.data import ImageSet, to_float
@@ -86,7 +87,7 @@ class GANClient(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator, self.discriminator, self.loss = generator, recipe.discriminator, recipe.loss
-        self.shared_fakes = recipe.shared_fakes
+        self.shared_fakes, self.loss_samples = recipe.shared_fakes, recipe.loss_samples
         self.transform_batch, self.compiled = transform_batch, compile_mode is not None
         self.seed = seed
         self.profiler: Profiler = PassThroughProfiler()
@@ -160,7 +161,7 @@ class GANClient(LightningModule):
             optimizers: G's and D's as a Trainer wraps them; the client's own by default.
 
         Returns:
-            Detached scalars: loss_d, loss_g and loss_g_saturating (Eq. 6).
+            Detached scalars: loss_d and loss_g.
         """
         optimizer_g, optimizer_d = optimizers or (self.optimizer_g, self.optimizer_d)
         if self.compiled:
@@ -175,8 +176,35 @@ class GANClient(LightningModule):
         with self.profiler.profile("G step"):
             if not self.shared_fakes:
                 fake = self._generate(labels, rng)
-            loss_g, saturating = self._generator_step(fake, labels, optimizer_g)
-        return {"loss_d": loss_d, "loss_g": loss_g, "loss_g_saturating": saturating}
+            loss_g = self._generator_step(fake, labels, optimizer_g)
+        return {"loss_d": loss_d, "loss_g": loss_g}
+
+    @torch.no_grad()
+    def final_loss(self, labels: Tensor, *, batch_size: int, rng: torch.Generator) -> float:
+        """E_z[log(1 - D(G(z|y)))] (Eq. 6) of the networks as they are, over ``loss_samples`` fresh latents.
+
+        D judges whole batches of synthetic images by their own statistics, as in training; what its (and G's)
+        normalization keeps of earlier batches stays as it was.
+
+        Args:
+            labels: of the client's images, int64, (N,); each latent asks for the class of one of them, drawn anew.
+            batch_size: images at once; a last batch is filled up.
+            rng: of the latents, noises and labels; on the client's device.
+
+        Returns:
+            The mean, at most 0.
+        """
+        self.train()
+        steps = ceil(self.loss_samples / batch_size)
+        means = []
+        with kept_buffers(self.generator, self.discriminator):
+            for _ in range(steps):
+                drawn = torch.randint(len(labels), (batch_size,), generator=rng, device=labels.device)
+                asked = labels.index_select(0, drawn)
+                mean = self.loss.saturating(self.discriminator(self._generate(asked, rng), asked))
+                assert mean is not None, "refused where the clients are built"
+                means.append(mean.double())
+        return float(torch.stack(means).mean())
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """The local step when the module trains alone under a Trainer."""
@@ -198,18 +226,29 @@ class GANClient(LightningModule):
         descend(loss, optimizer)
         return loss.detach()
 
-    def _generator_step(self, fake: Tensor, labels: Tensor, optimizer: Steppable) -> tuple[Tensor, Tensor]:
+    def _generator_step(self, fake: Tensor, labels: Tensor, optimizer: Steppable) -> Tensor:
         self.discriminator.requires_grad_(False)  # its gradients would be computed for nothing
         logits = self.discriminator(fake, labels)
         loss = self.loss.generator(logits)
         descend(loss, optimizer)
         self.discriminator.requires_grad_(True)
-        return loss.detach(), F.logsigmoid(-logits.detach()).mean()
+        return loss.detach()
 
     def _generate(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         z = torch.randn(len(labels), self.generator.z_dim, generator=rng, device=labels.device)
         fake: Tensor = self.generator(z, labels, self.generator.draw_noise(len(labels), rng))
         return fake
+
+
+@contextmanager
+def kept_buffers(*modules: nn.Module) -> Iterator[None]:
+    """Put the modules' buffers (running statistics) back to what they were."""
+    before = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in before:
+            buffer.copy_(value)
 
 
 def descend(loss: Tensor, optimizer: Steppable) -> None:

@@ -134,21 +134,30 @@ class Cohort:
         raise ValueError(f"round {self.round} was tried {attempt + 1} times and given up: {found} ({told})")
 
     def _try(self, ids: Sequence[int], attempt: int) -> list[ClientUpdate]:
-        """The updates of clients that are trained together; what goes wrong with one is told, and it is left out."""
-        answering = [i for i in ids if not self._drops_out(i, attempt)]
+        """The updates of clients that are trained together; those that drop out or fail are left out, with an event."""
+        return self._train([i for i in ids if not self._drops_out(i, attempt)], attempt)
+
+    def _train(self, ids: Sequence[int], attempt: int) -> list[ClientUpdate]:
         start = time.perf_counter()
         try:
-            updates = self.train_clients(answering, attempt)
+            updates = self.train_clients(ids, attempt)
         except torch.OutOfMemoryError as error:
             lower = "fl.batch_size, dataset.image_size or the widths in model.*"
             raise ValueError(f"the device is out of memory: lower {lower} ({error})") from error
         except Exception as error:  # whatever goes wrong with one client is no reason to lose the others' round
-            for i in answering:
-                self.clients.put_back(i)
-                self._tell(i, "raised", f"{type(error).__name__}: {error}", "left out; its state is put back")
-            return []
+            return self._after_failure(ids, attempt, f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - start
         return [update for update in updates if self._is_good(update, seconds)]
+
+    def _after_failure(self, ids: Sequence[int], attempt: int, said: str) -> list[ClientUpdate]:
+        """Leave out the client that raised; of several trained together, train each alone to find which it was."""
+        for i in ids:
+            self.clients.put_back(i)
+        if len(ids) == 1:
+            self._tell(ids[0], "raised", said, "left out; its state is put back")
+            return []
+        self._tell(None, "raised", said, "the clients of this round are trained one after the other")
+        return [update for i in ids for update in self._train([i], attempt)]
 
     def _is_good(self, update: ClientUpdate, seconds: float) -> bool:
         timeout = self.tolerance.straggler_timeout
@@ -192,7 +201,7 @@ class Cohort:
             rngs=[self._stream(i, attempt) for i in ids],
             on_step=lambda place: self.on_local_step(ids[place]),
         )
-        return [self._sent_back(i, own) for i, own in zip(ids, metrics, strict=True)]
+        return [self._sent_back(i, own, attempt) for i, own in zip(ids, metrics, strict=True)]
 
     def train_client(self, client_id: int, attempt: int = 0) -> ClientUpdate:
         """Send G_server to a client, have it train, and take its update (as its attacker sends it)."""
@@ -203,7 +212,7 @@ class Cohort:
             rng=self._stream(client_id, attempt),
             on_step=partial(self.on_local_step, client_id),
         )
-        return self._sent_back(client_id, metrics)
+        return self._sent_back(client_id, metrics, attempt)
 
     def _sent_out(self, client_id: int) -> GANClient:
         client = self.clients[client_id]
@@ -211,18 +220,23 @@ class Cohort:
         client.generator.load_state_dict(self.generator.state_dict())
         return client
 
-    def _sent_back(self, client_id: int, metrics: dict[str, float]) -> ClientUpdate:
-        state = {name: tensor.detach() for name, tensor in self.clients[client_id].generator.state_dict().items()}
-        update = ClientUpdate(client_id, len(self.data[client_id]), state, metrics)
+    def _sent_back(self, client_id: int, metrics: dict[str, float], attempt: int) -> ClientUpdate:
+        client, data = self.clients[client_id], self.data[client_id]
+        if client.loss_samples and client_id != self.own_client:
+            rng = self._stream(client_id, attempt, "final loss")
+            metrics["loss_g_final"] = client.final_loss(data.labels, batch_size=self.local.batch_size, rng=rng)
+        state = {name: tensor.detach() for name, tensor in client.generator.state_dict().items()}
+        update = ClientUpdate(client_id, len(data), state, metrics)
         if client_id not in self.malicious:
             return update
         rng = keyed_generator(self.seed, "corrupt", client_id, "round", self.round, device=self.device)
         return self.attack.corrupt(update, rng)
 
-    def _stream(self, client_id: int, attempt: int) -> torch.Generator:
+    def _stream(self, client_id: int, attempt: int, *purpose: str) -> torch.Generator:
         """A round that is repeated has other random streams: the same would end the same."""
         again = ("attempt", attempt) if attempt else ()
-        return keyed_generator(self.seed, "client", client_id, "round", self.round, *again, device=self.device)
+        key = ("client", client_id, "round", self.round, *again, *purpose)
+        return keyed_generator(self.seed, *key, device=self.device)
 
     def steps_of(self, client_id: int) -> int:
         """How many local steps a client takes in a round."""

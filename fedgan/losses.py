@@ -23,6 +23,10 @@ class Objective(ABC):
     def generator(self, fake_logits: Tensor) -> Tensor:
         """G's loss, a scalar, from logits of synthetic images, (B,)."""
 
+    def saturating(self, fake_logits: Tensor) -> Tensor | None:
+        """E[log(1 - D(G(z)))] (Eq. 6), a scalar; None where D gives no probability."""
+        return None
+
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor | None:
         """What is added to D's loss, a scalar; None for nothing.
 
@@ -54,6 +58,10 @@ class NonSaturating(Objective):
     def generator(self, fake_logits: Tensor) -> Tensor:
         """E[-log D(G(z))]."""
         return F.softplus(-fake_logits).mean()
+
+    def saturating(self, fake_logits: Tensor) -> Tensor:
+        """E[log(1 - D(G(z)))], at most 0."""
+        return F.logsigmoid(-fake_logits).mean()
 
 
 @dataclass(frozen=True)

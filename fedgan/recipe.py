@@ -24,6 +24,7 @@ class Recipe:
         optimizer_d: likewise for the discriminator.
         shared_fakes: G learns from the synthetic images that D has just learned from, which saves one of G's two
             forward passes in a step; otherwise from new ones, as in the paper's first code.
+        loss_samples: fresh latents over which a client measures Eq. 6 after its local round; 0 for not at all.
     """
 
     discriminator: nn.Module
@@ -31,6 +32,7 @@ class Recipe:
     optimizer_g: OptimizerFactory
     optimizer_d: OptimizerFactory
     shared_fakes: bool = False
+    loss_samples: int = 0
 
 
 def check_optimizer(setting: str, factory: OptimizerFactory) -> None:

@@ -166,6 +166,8 @@ def check_settings(cfg: DictConfig) -> None:
     check_int("seed", cfg.seed, low=0)
     check_int("fl.num_clients", cfg.fl.num_clients, low=1, high=1_000_000)
     check_int("fl.rounds", cfg.fl.rounds, low=1)
+    if cfg.fl.clients_per_round is not None:
+        check_int("fl.clients_per_round", cfg.fl.clients_per_round, low=1, high=cfg.fl.num_clients)
     check_int("evaluation.every", cfg.evaluation.every, low=1)
     check_int("evaluation.latent_seed", cfg.evaluation.latent_seed, low=0)
     alone = cfg.model.compile is None or cfg.fl.engine == "serial"

@@ -21,8 +21,9 @@ class ClientUpdate:
         client_id: in [0, N).
         num_examples: how many training images the client holds.
         state: the client's generator G_i after its local steps.
-        metrics: scalars over the local round: ``loss_g`` and ``loss_d`` (means over the local steps),
-            ``loss_g_last`` (the last step's), ``loss_g_saturating`` (mean of log(1 - D(G(z))), Eq. 6).
+        metrics: scalars of the local round: ``loss_g`` and ``loss_d`` (means over the local steps), ``loss_g_last``
+            (the last step's) and, where a defense asks for it, ``loss_g_final`` (Eq. 6: the mean of
+            log(1 - D(G(z|y))) of the final networks over fresh latents).
     """
 
     client_id: int

@@ -171,9 +171,8 @@ class Together:
         with profiler.profile("G step"):
             if not self.shared_fakes:
                 fake = self._generate(labels, rngs, learns=True)
-            loss_g, saturating = self._generator_step(fake, labels)
-        rows = zip(loss_d, loss_g, saturating, strict=True)
-        return [dict(zip(("loss_d", "loss_g", "loss_g_saturating"), row, strict=True)) for row in rows]
+            loss_g = self._generator_step(fake, labels)
+        return [{"loss_d": d, "loss_g": g} for d, g in zip(loss_d, loss_g, strict=True)]
 
     def _discriminator_step(
         self, real: Tensor, fake: Tensor, labels: Tensor, rngs: Sequence[torch.Generator]
@@ -197,7 +196,7 @@ class Together:
         """A client's alone, by its own network: it differentiates inside."""
         return client.loss.penalty(lambda images: client.discriminator(images, labels), real, fake, rng)
 
-    def _generator_step(self, fake: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _generator_step(self, fake: Tensor, labels: Tensor) -> Tensor:
         for client in self.clients:
             client.optimizer_g.zero_grad(set_to_none=True)
         logits = self.discriminators(fake, labels, learns=False)
@@ -206,7 +205,7 @@ class Together:
         self.generators.hand_out_gradients()
         for client in self.clients:
             client.optimizer_g.step()
-        return losses.detach(), F.logsigmoid(-logits.detach()).mean(dim=1)
+        return losses.detach()
 
     def _generate(self, labels: Tensor, rngs: Sequence[torch.Generator], *, learns: bool) -> Tensor:
         """Every client draws from its own stream, as it would alone: first z, then the noises."""

@@ -144,7 +144,12 @@ SMALL = (
 COMPOSITIONS = (
     (
         *("model.generator.base_channels=2", "model.discriminator.base_channels=2", "metrics=[emission,frechet]"),
-        *("fl.rounds=4", "defense=[feddetect,gradient_penalty]", "defense.feddetect.warmup=1", "objective=emission"),
+        *(
+            "fl.rounds=4",
+            "defense=[feddetect_code,gradient_penalty]",
+            "defense.feddetect_code.warmup=1",
+            "objective=emission",
+        ),
     ),
     (
         *("dataset=image_folder", "dataset.root=x", "attack=random_patch", "model=dcgan"),

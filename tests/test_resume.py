@@ -30,7 +30,7 @@ TIMES = {"seconds", "images_per_second"}
 BASE = ("evaluation.every=2", "metrics=[emission]", "dataset.train_per_class=40")
 SETTINGS = {
     "feddetect": ("defense=feddetect", "defense.feddetect.warmup=0"),
-    "feddetect and gradient penalty": ("defense=[gradient_penalty,feddetect]", "defense.feddetect.warmup=0"),
+    "feddetect and gradient penalty": ("defense=[gradient_penalty,feddetect_code]", "defense.feddetect_code.warmup=0"),
     "random patch, some clients, Adam, averaging": (
         *("dataset=lesion_phantom", "attack=random_patch", "fl.clients_per_round=3", "model.ema=0.5"),
         *("fl.server_optimizer._target_=torch.optim.Adam", "fl.server_optimizer.lr=0.01", "model.generator.norm=pixel"),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_lightning import LightningModule
 
-from fedgan.defenses import feddetect
+from fedgan.defenses import _loss_forest
 from fedgan.defenses.feddetect import FedDetect
 from fedgan.federation import Federation
 from fedgan.server import Server
@@ -114,9 +114,9 @@ def assert_shares(weights: Sequence[float]) -> None:
 @given(losses=rounds, decay=st.floats(0.01, 0.99))
 def test_feddetects_weights_are_shares_whatever_the_losses(losses: list[list[float]], decay: float) -> None:
     defense = FedDetect(warmup=0, decay=decay)
-    defense.setup(num_clients=6, rounds=100)
+    defense.setup(num_clients=6, clients_per_round=6, rounds=100)
     for t, of_round in enumerate(losses, start=1):
-        updates = [ClientUpdate(i, 10, {}, {"loss_g": loss}) for i, loss in enumerate(of_round)]
+        updates = [ClientUpdate(i, 10, {}, {"loss_g_final": loss}) for i, loss in enumerate(of_round)]
         verdict = defense.reweight(updates, dict.fromkeys(range(6), 1 / 6), t)
         assert_shares(list(verdict.weights.values()))
         assert len(verdict.flagged) < 3
@@ -129,21 +129,21 @@ def test_feddetects_weights_are_shares_whatever_the_losses(losses: list[list[flo
 )
 def test_feddetects_weights_are_shares_whoever_is_flagged(flagged: list[set[int]], decay: float) -> None:
     defense = FedDetect(warmup=0, decay=decay)
-    defense.setup(num_clients=6, rounds=1000)
-    updates = [ClientUpdate(i, 10, {}, {"loss_g": 1.0}) for i in range(6)]
+    defense.setup(num_clients=6, clients_per_round=6, rounds=1000)
+    updates = [ClientUpdate(i, 10, {}, {"loss_g_final": 1.0}) for i in range(6)]
     with pytest.MonkeyPatch.context() as patch:
         for t, outliers in enumerate(flagged, start=1):
             verdicts = [i in outliers for i in range(6)]
-            patch.setattr(feddetect, "isolation_outliers", lambda losses, seed, verdicts=verdicts: verdicts)
+            patch.setattr(_loss_forest, "isolation_outliers", lambda losses, seed, trees, verdicts=verdicts: verdicts)
             assert_shares(list(defense.reweight(updates, dict.fromkeys(range(6), 1 / 6), t).weights.values()))
 
 
 def test_feddetect_leaves_a_weight_to_those_who_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Client 0 is flagged until 0.5^c is less than any float; then nobody else answers."""
-    monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [True] + [False] * (len(losses) - 1))
+    monkeypatch.setattr(_loss_forest, "isolation_outliers", lambda losses, *_: [True] + [False] * (len(losses) - 1))
     defense = FedDetect(warmup=0, decay=0.5)
-    defense.setup(num_clients=3, rounds=2000)
-    updates = [ClientUpdate(i, 10, {}, {"loss_g": 1.0}) for i in range(3)]
+    defense.setup(num_clients=3, clients_per_round=3, rounds=2000)
+    updates = [ClientUpdate(i, 10, {}, {"loss_g_final": 1.0}) for i in range(3)]
     for t in range(1, 1200):
         weights = defense.reweight(updates, dict.fromkeys(range(3), 1 / 3), t).weights
     assert [weights[i] for i in range(3)] == pytest.approx([0.0, 0.5, 0.5])

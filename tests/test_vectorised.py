@@ -14,6 +14,7 @@ from fedgan.build import build_defenses
 from fedgan.cohort import Cohort
 from fedgan.data import to_float
 from fedgan.federation import Federation
+from fedgan.update import state_hash
 from fedgan.vectorised import OwnNorms, Stack, norms_on, stacked
 from tests.test_faults import events, sabotage, spoil
 from tests.test_federation import build, fit
@@ -150,8 +151,8 @@ def test_what_goes_wrong_with_one_is_left_out_alone(
 ) -> None:
     original = Cohort._sent_back
 
-    def sent_back(self: Cohort, client_id: int, metrics: dict[str, float]) -> object:
-        update = original(self, client_id, metrics)
+    def sent_back(self: Cohort, client_id: int, *rest: Any) -> object:
+        update = original(self, client_id, *rest)
         return spoil(update) if client_id == 2 and self.round == 1 else update
 
     monkeypatch.setattr(Cohort, "_sent_back", sent_back)
@@ -160,7 +161,26 @@ def test_what_goes_wrong_with_one_is_left_out_alone(
     assert (event["round"], event["client"], event["kind"]) == ("1", "2", "bad_update")
 
 
-def test_clients_that_fail_together_are_told_one_by_one(
+def test_a5_one_client_that_raises_costs_the_others_nothing(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round is trained one by one: the others' updates are those of the serial engine, to the bit."""
+    serial, vectorised = pair(configure, *DCGAN)
+
+    def fails(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        raise RuntimeError("a damaged image")
+
+    for federation in (serial, vectorised):
+        federation.cohort.clients[2].transform_batch = fails
+        federation.cohort.seed = 5
+    ours, theirs = vectorised.cohort.collect(range(4), 0), serial.cohort.collect(range(4), 0)
+    assert [update.client_id for update in ours] == [0, 1, 3]
+    assert [state_hash(u.state) for u in ours] == [state_hash(u.state) for u in theirs]
+    assert [(event.client, event.kind) for event in vectorised.cohort.events] == [(None, "raised"), (2, "raised")]
+    assert "one after the other" in vectorised.cohort.events[0].action
+
+
+def test_clients_that_all_fail_are_told_one_by_one(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, federation = pair(configure, *DCGAN, "fl.dropout=0.4", "fl.max_retries=0")
@@ -169,4 +189,4 @@ def test_clients_that_fail_together_are_told_one_by_one(
     with pytest.raises(ValueError, match="ZeroDivisionError"):
         fit(federation, tmp_path, rounds=1)
     kinds = [(event.client, event.kind) for event in federation.cohort.events]
-    assert {client for client, kind in kinds if kind in ("raised", "dropped_out")} == {0, 1, 2, 3}
+    assert {client for client, kind in kinds if kind in ("bad_update", "dropped_out")} == {0, 1, 2, 3}

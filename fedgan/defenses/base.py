@@ -42,8 +42,13 @@ class Epilogue:
 class Defense:
     """No defence. Subclasses override the hooks they need; several defences can be on at once."""
 
-    def setup(self, *, num_clients: int, rounds: int) -> None:
+    def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Prepare for a federation, once, before its first round.
+
+        Args:
+            num_clients: N.
+            clients_per_round: how many of them take part in a round.
+            rounds: of the federation.
 
         Raises:
             ValueError: in one line, if this defence could not act in it.

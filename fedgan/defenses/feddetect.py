@@ -1,95 +1,40 @@
-"""FedDetect (Algorithm 1): clients with outlying generator losses lose their say in the aggregate."""
+"""FedDetect, the paper to the letter (Algorithm 1 on Eq. 6): clients with outlying generator losses lose their say."""
 
-import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-
-from fedgan.checks import check, check_choice, check_int, check_number
-from fedgan.defenses.base import Defense, Verdict
-from fedgan.update import ClientUpdate, normalise
-
-# The name of a setting's value, and the scalar of the client's update that it stands for.
-STATISTICS = {"mean": "loss_g", "last": "loss_g_last", "saturating": "loss_g_saturating"}
-_LEAST = 1e-200  # of a weight: d^c underflows to 0 in the end, and a round of none but zeros has no mean
+from fedgan.checks import check_int
+from fedgan.defenses._loss_forest import LossForest
+from fedgan.recipe import Recipe
+from fedgan.update import ClientUpdate
 
 
-class FedDetect(Defense):
-    """Isolation forest on the clients' generator losses, decaying aggregation weights.
+class FedDetect(LossForest):
+    """The loss that clients report is Eq. 6, E_z[log(1 - D_i(G_i(z|y)))] of their final networks of the round.
 
-    With no attacker at all the forest still flags somebody in a good part of the rounds, and because decay
-    compounds, the weight of benign clients is lost too: watch ``effective_clients`` in rounds.csv.
+    Each client measures it after its local training, over latents that it was not trained on. It takes an objective
+    in which D gives a probability: not a Wasserstein critic (``defense=gradient_penalty``).
 
     Args:
-        warmup: m; detection starts in the first round t > m, t counted from 0 (the paper: 10).
-        decay: d in (0, 1) (the paper: 0.9 for ISIC, 0.8 for ChestX).
-        statistic: which loss the clients report. ``mean`` of the generator's loss over the local round;
-            ``last``, that of the last mini-batch (the first code); ``saturating``, the mean of
-            log(1 - D(G(z))) (Eq. 6).
-        random_state: of the isolation forest, fixed as in the first code, so that the verdict depends on the
-            losses alone.
+        warmup: see ``LossForest``.
+        decay: see ``LossForest``.
+        samples: latents over which a client takes the expectation, at least 1; rounded up to whole batches.
+        trees: see ``LossForest``.
+        random_state: see ``LossForest``.
     """
+
+    name = "feddetect"
 
     def __init__(
-        self, *, warmup: int = 10, decay: float = 0.9, statistic: str = "mean", random_state: int = 999
+        self, *, warmup: int = 10, decay: float = 0.9, samples: int = 256, trees: int = 100, random_state: int = 999
     ) -> None:
-        check_int("defense.feddetect.warmup", warmup, low=0)
-        check_number("defense.feddetect.decay", decay, low=0.0, high=1.0, low_allowed=False, high_allowed=False)
-        check_choice("defense.feddetect.statistic", statistic, STATISTICS)
-        check_int("defense.feddetect.random_state", random_state, low=0, high=2**32 - 1)
-        self.warmup, self.decay, self.statistic, self.random_state = warmup, decay, statistic, random_state
-        self.c: list[int] = []
-        self.w: list[float] = []
+        super().__init__(warmup=warmup, decay=decay, trees=trees, random_state=random_state)
+        check_int(f"defense.{self.name}.samples", samples, low=1, high=1_000_000)
+        self.samples = samples
 
-    def setup(self, *, num_clients: int, rounds: int) -> None:
-        """Line 1 of Algorithm 1; one outlier must be fewer than half, and a round must follow the warm-up."""
-        check(num_clients >= 3, "fl.num_clients", "at least 3 for defense=feddetect", num_clients)
-        check(rounds >= 2, "fl.rounds", "at least 2 for defense=feddetect", rounds)
-        allowed = f"at most {rounds - 2} so that a round t > warmup comes in fl.rounds={rounds}"
-        check(self.warmup <= rounds - 2, "defense.feddetect.warmup", allowed, self.warmup)
-        self.c, self.w = [0] * num_clients, [1.0 / num_clients] * num_clients
-        importlib.import_module("sklearn.ensemble")  # a second that no round should be charged with
+    def adapt(self, recipe: Recipe) -> Recipe:
+        """Have the clients measure Eq. 6."""
+        return replace(recipe, loss_samples=max(self.samples, recipe.loss_samples))
 
-    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: int) -> Verdict:
-        """Lines 14 to 24 of Algorithm 1."""
-        ids = [update.client_id for update in updates]
-        outliers = self._outliers(updates) if round_ > self.warmup else []
-        if not 0 < len(outliers) < len(ids) / 2:
-            outliers = []
-        for i in outliers:
-            self.c[i] += 1
-            self.w[i] = max(self.w[i] * self.decay ** self.c[i], _LEAST)
-        self.w = normalise(self.w)
-        shares = normalise([weights[i] * self.w[i] for i in ids])
-        return Verdict(dict(zip(ids, shares, strict=True)), frozenset(outliers), {i: self.c[i] for i in ids})
-
-    def _outliers(self, updates: Sequence[ClientUpdate]) -> list[int]:
-        losses = [update.metrics[STATISTICS[self.statistic]] for update in updates]
-        verdicts = isolation_outliers(losses, self.random_state)
-        return [update.client_id for update, out in zip(updates, verdicts, strict=True) if out]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Counters c_i and weights w_i."""
-        return {"c": list(self.c), "w": list(self.w)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up counters and weights."""
-        self.c, self.w = list(state["c"]), list(state["w"])
-
-
-def isolation_outliers(losses: Sequence[float], random_state: int) -> list[bool]:
-    """Which losses an isolation forest (Liu et al. 2008; Algorithm 2) holds to be outliers.
-
-    Sub-sampling size = all losses and the usual threshold (score above 0.5), as in the first code.
-
-    Example:
-        >>> isolation_outliers([2.0, 2.1, 2.05, 9.0], random_state=0)
-        [False, False, False, True]
-    """
-    # A second to import: only those who detect pay for it.
-    from sklearn.ensemble import IsolationForest
-
-    column = np.asarray(losses, dtype=np.float64).reshape(-1, 1)  # (N, 1)
-    forest = IsolationForest(max_samples=len(column), contamination="auto", random_state=random_state)
-    return [bool(verdict == -1) for verdict in forest.fit_predict(column)]
+    def loss_of(self, update: ClientUpdate) -> float:
+        """Eq. 6."""
+        return update.metrics["loss_g_final"]

@@ -1,28 +1,40 @@
-"""Algorithm 1 against rounds computed by hand."""
+"""Algorithm 1 against rounds computed by hand, and the loss that each of its three readings takes."""
 
 import copy
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from omegaconf import DictConfig
 from sklearn.ensemble import IsolationForest
 
-from fedgan.defenses import feddetect
-from fedgan.defenses.feddetect import FedDetect, isolation_outliers
+from fedgan.build import build_recipe
+from fedgan.data import ImageSet, Splits
+from fedgan.defenses import _loss_forest
+from fedgan.defenses._loss_forest import LossForest, isolation_outliers
+from fedgan.defenses.feddetect import FedDetect
+from fedgan.defenses.feddetect_code import FedDetectCode
+from fedgan.defenses.feddetect_mean import FedDetectMean
+from fedgan.defenses.gradient_penalty import GradientPenalty
 from fedgan.update import ClientUpdate
+from tests.conftest import random_images
+
+READS = {FedDetect: "loss_g_final", FedDetectCode: "loss_g_last", FedDetectMean: "loss_g"}
 
 
 def updates(*losses: float, ids: tuple[int, ...] | None = None) -> list[ClientUpdate]:
-    metrics = ("loss_g", "loss_g_last", "loss_g_saturating")
     return [
-        ClientUpdate(i, 10, {}, dict.fromkeys(metrics, loss))
+        ClientUpdate(i, 10, {}, dict.fromkeys(READS.values(), loss))
         for i, loss in zip(ids or range(len(losses)), losses, strict=True)
     ]
 
 
-def detector(num_clients: int = 4, rounds: int = 100, **settings: object) -> FedDetect:
-    defense = FedDetect(**settings)  # type: ignore[arg-type]
-    defense.setup(num_clients=num_clients, rounds=rounds)
+def detector(
+    num_clients: int = 4, rounds: int = 100, *, kind: type[LossForest] = FedDetect, **settings: object
+) -> LossForest:
+    defense = kind(**settings)  # type: ignore[arg-type]
+    defense.setup(num_clients=num_clients, clients_per_round=num_clients, rounds=rounds)
     return defense
 
 
@@ -63,7 +75,9 @@ def test_detection_starts_in_the_first_round_after_the_warm_up() -> None:
     ids=["none", "one of four", "half", "all"],
 )
 def test_acts_only_on_fewer_than_half(outliers: tuple[int, ...], acts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [i in outliers for i in range(4)])
+    monkeypatch.setattr(
+        _loss_forest, "isolation_outliers", lambda losses, seed, trees: [i in outliers for i in range(4)]
+    )
     defense = detector(warmup=0, decay=0.5)
     verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, 1)
     assert verdict.flagged == (frozenset(outliers) if acts else frozenset())
@@ -72,20 +86,71 @@ def test_acts_only_on_fewer_than_half(outliers: tuple[int, ...], acts: bool, mon
 
 
 def test_two_of_five_may_be_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feddetect, "isolation_outliers", lambda losses, seed: [True, False, False, True, False])
+    monkeypatch.setattr(
+        _loss_forest, "isolation_outliers", lambda losses, seed, trees: [True, False, False, True, False]
+    )
     verdict = detector(5, warmup=0, decay=0.5).reweight(updates(1, 2, 3, 4, 5), dict.fromkeys(range(5), 0.2), 1)
     assert [verdict.weights[i] for i in range(5)] == pytest.approx([1 / 8, 2 / 8, 2 / 8, 1 / 8, 2 / 8])
 
 
-@pytest.mark.parametrize("statistic", ["mean", "last", "saturating"])
-def test_the_statistic_decides_which_loss_counts(statistic: str) -> None:
-    names = {"mean": "loss_g", "last": "loss_g_last", "saturating": "loss_g_saturating"}
-    metrics = [dict.fromkeys(names.values(), 2.0 + i / 100) for i in range(4)]
-    metrics[1][names[statistic]] = 9.0
+@pytest.mark.parametrize("kind", READS)
+def test_a1_each_rule_reads_a_loss_of_its_own(kind: type[LossForest]) -> None:
+    for name in READS.values():
+        metrics = [dict.fromkeys(READS.values(), 2.0 + i / 100) for i in range(4)]
+        metrics[1][name] = 9.0
+        given = [ClientUpdate(i, 10, {}, m) for i, m in enumerate(metrics)]
+        flagged = detector(warmup=0, kind=kind).reweight(given, QUARTERS, 1).flagged
+        assert (flagged == {1}) is (name == READS[kind])
+
+
+def test_a1_the_first_code_takes_the_losss_absolute_value() -> None:
+    """It feeds |loss_G|: with a Wasserstein critic, whose loss may be negative, -9 lies next to 9."""
+    metrics = [{"loss_g_last": value} for value in (9.0, -9.05, 9.1, 2.0)]
     given = [ClientUpdate(i, 10, {}, m) for i, m in enumerate(metrics)]
-    for each in names:
-        flagged = detector(warmup=0, statistic=each).reweight(given, QUARTERS, 1).flagged
-        assert (flagged == {1}) is (each == statistic)
+    assert detector(warmup=0, kind=FedDetectCode).reweight(given, QUARTERS, 1).flagged == {3}
+
+
+def test_a1_the_letter_has_clients_measure_equation_6(configure: Callable[..., DictConfig]) -> None:
+    cfg, images = configure(), random_images(8)
+    splits = _noise(images)
+    assert build_recipe(cfg, splits, {}).loss_samples == 0
+    assert build_recipe(cfg, splits, {"feddetect_code": FedDetectCode()}).loss_samples == 0
+    assert build_recipe(cfg, splits, {"feddetect": FedDetect(samples=40)}).loss_samples == 40
+
+
+def test_a8_a_critic_without_probabilities_has_no_equation_6(configure: Callable[..., DictConfig]) -> None:
+    splits = _noise(random_images(8))
+    both = {"feddetect": FedDetect(), "gradient_penalty": GradientPenalty()}
+    with pytest.raises(ValueError, match=r"^defense must be without feddetect where .* feddetect_code takes any loss"):
+        build_recipe(configure(), splits, both)
+    assert build_recipe(configure(), splits, both | {"feddetect": FedDetectCode()}).loss_samples == 0
+
+
+def _noise(images: ImageSet) -> Splits:
+    return Splits("noise", images, images)
+
+
+@pytest.mark.parametrize("present", [1, 2])
+def test_a8_a_rule_that_could_never_act_on_those_present_is_refused(present: int) -> None:
+    with pytest.raises(ValueError, match=f"^fl.clients_per_round must be at least 3 for .*; got {present}"):
+        FedDetect(warmup=0).setup(num_clients=9, clients_per_round=present, rounds=9)
+    FedDetect(warmup=0).setup(num_clients=9, clients_per_round=3, rounds=9)
+
+
+def test_a9_the_number_of_trees_is_a_setting() -> None:
+    """More trees, less of the verdict is the forest's dice: 25 sets of losses, whose verdict changes with the seed."""
+    rng = np.random.default_rng(0)
+    sets = rng.normal(size=(25, 4)).tolist()
+    fickle = {
+        trees: sum(len({tuple(isolation_outliers(x, seed, trees)) for seed in range(3)}) > 1 for x in sets)
+        for trees in (5, 200)
+    }
+    assert fickle[200] < fickle[5] / 2, fickle
+    defense = detector(warmup=0, trees=7, random_state=5)
+    flagged = [defense.reweight(updates(*x), QUARTERS, 1).flagged for x in sets]
+    forests = [isolation_outliers(x, 5, 7) for x in sets]
+    acted = [frozenset(i for i, out in enumerate(f) if out) if 0 < sum(f) < 2 else frozenset() for f in forests]
+    assert flagged == acted
 
 
 @pytest.mark.parametrize("losses", [[1.0, 1.1, 0.9, 1.05, 5.0], np.random.default_rng(0).normal(size=400).tolist()])
@@ -132,11 +197,11 @@ def test_nothing_underflows_when_everybody_is_flagged_for_long(monkeypatch: pyte
     """Each in turn, 500 times: but for the division by their sum all weights would be 0 after some 200 rounds."""
     turn = itertools.cycle(range(4))
 
-    def one(losses: object, seed: int) -> list[bool]:
+    def one(losses: object, seed: int, trees: int) -> list[bool]:
         flagged = next(turn)
         return [i == flagged for i in range(4)]
 
-    monkeypatch.setattr(feddetect, "isolation_outliers", one)
+    monkeypatch.setattr(_loss_forest, "isolation_outliers", one)
     defense = detector(warmup=0, decay=0.5)
     for t in range(1, 2000):
         verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, t)
@@ -151,7 +216,8 @@ def test_nothing_underflows_when_everybody_is_flagged_for_long(monkeypatch: pyte
         ({"decay": 0.0}, r"decay must be a number in \(0, 1\); got 0.0"),
         ({"decay": 1.0}, "decay must be"),
         ({"random_state": -1}, "^defense.feddetect.random_state must be a whole number"),
-        ({"statistic": "median"}, "statistic must be one of mean, last, saturating; got 'median'"),
+        ({"trees": 0}, "^defense.feddetect.trees must be a whole number from 1 to"),
+        ({"samples": 0}, "^defense.feddetect.samples must be a whole number from 1 to"),
     ],
 )
 def test_bad_settings(settings: dict[str, object], words: str) -> None:

@@ -134,9 +134,9 @@ def test_the_models_own_optimizer_is_kept_on_request(configure: Configure) -> No
 
 
 def test_together_with_detection(configure: Configure) -> None:
-    cfg = configure("defense=[feddetect,gradient_penalty]", "defense.feddetect.warmup=0")
+    cfg = configure("defense=[feddetect_code,gradient_penalty]", "defense.feddetect_code.warmup=0")
     defenses = build_defenses(cfg)
-    assert list(defenses) == ["feddetect", "gradient_penalty"]
+    assert list(defenses) == ["feddetect_code", "gradient_penalty"]
     assert build(cfg, defenses=defenses).cohort.clients[0].loss == Wasserstein(10.0)
 
 

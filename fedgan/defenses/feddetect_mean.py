@@ -1,0 +1,18 @@
+"""FedDetect on a quieter signal, ours: Algorithm 1 on the generator loss averaged over the local round."""
+
+from fedgan.defenses._loss_forest import LossForest
+from fedgan.update import ClientUpdate
+
+
+class FedDetectMean(LossForest):
+    """The loss that clients report is the mean of their generator loss over all local steps of the round.
+
+    Neither the paper (Eq. 6) nor its code: it varies less from round to round and detects better
+    (experiments/LOG.md, section 14), so nothing that is shown with it is shown of FedDetect.
+    """
+
+    name = "feddetect_mean"
+
+    def loss_of(self, update: ClientUpdate) -> float:
+        """The mean generator loss of the local round."""
+        return update.metrics["loss_g"]
