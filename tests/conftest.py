@@ -25,6 +25,7 @@ TINY = (
     "dataset.image_size=32",
     "dataset.train_per_class=32",
     "dataset.test_per_class=16",
+    "attack=white_square",
     "attack.size=8",
     "model=dcgan",
     "model.generator.base_channels=4",

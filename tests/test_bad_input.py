@@ -78,8 +78,14 @@ REFUSED = {
     "model.ema=1": "model.ema must be a number in [0, 1); got 1",
     # defences
     "fl.rounds=4 defense=feddetect defense.feddetect.warmup=soon": f"defense.feddetect.warmup {WHOLE} 0; got 'soon'",
-    "fl.rounds=4 defense=feddetect defense.feddetect.statistic=[mean]": "defense.feddetect.statistic must be one of "
-    "mean, last, saturating; got ['mean']",
+    "fl.rounds=4 defense=feddetect_mean defense.feddetect_mean.trees=0": "defense.feddetect_mean.trees must be a whole "
+    "number from 1 to 100000; got 0",
+    "fl.rounds=4 defense=feddetect fl.clients_per_round=2": "fl.clients_per_round must be at least 3 for "
+    "defense=feddetect, which acts on fewer than half of those present; got 2",
+    "fl.rounds=4 defense=[feddetect,gradient_penalty] defense.feddetect.warmup=0": "defense must be without feddetect "
+    "where the critic gives no probability (Eq. 6): feddetect_code takes any loss; got "
+    "['feddetect', 'gradient_penalty']",
+    "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
     "fl.rounds=4 defense=feddetect defense.feddetect.random_state=4294967296": "defense.feddetect.random_state must "
     "be a whole number from 0 to 4294967295; got 4294967296",
     "fl.num_clients=2 attack.malicious=0 fl.rounds=4 defense=feddetect": "fl.num_clients must be at least 3 for "

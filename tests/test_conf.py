@@ -31,7 +31,7 @@ SMALLER = {
     "model.generator.channel_base": "256",
     "model.discriminator.base_channels": "4",
     "metrics.*.classifier.steps": "3",
-    "defense.feddetect.warmup": "0",
+    "defense.feddetect*.warmup": "0",
     "defense.reconstruction.images_per_class": "4",
     "defense.reconstruction.epochs": "1",
     "fl.num_clients": "4",
@@ -177,7 +177,7 @@ def test_paper_presets_hold_the_papers_settings(
 
 
 @pytest.mark.parametrize("experiment", ["paper_isic", "paper_chestx"])
-@pytest.mark.parametrize("defense", ["none", "rotation", "[feddetect,gradient_penalty]"])
+@pytest.mark.parametrize("defense", ["none", "rotation", "[feddetect_code,gradient_penalty]"])
 def test_paper_presets_take_other_defences(experiment: str, defense: str, configure: Callable[..., DictConfig]) -> None:
     cfg = configure(f"experiment={experiment}", f"defense={defense}", "dataset.root=somewhere", tiny=False)
     train.check_settings(cfg)

@@ -38,6 +38,10 @@ class Attack:
         frozenset()
     """
 
+    def __str__(self) -> str:
+        """The attack and its settings in a few words, for the screen and the records."""
+        return "no attack"
+
     def choose_malicious(self, num_clients: int, seed: int) -> frozenset[int]:
         """The ids of the clients that the attacker controls: fewer than half of them (Section 3.2)."""
         return frozenset()

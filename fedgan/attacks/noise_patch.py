@@ -1,4 +1,4 @@
-"""The paper's trigger for colour images (ISIC): one fixed matrix of random colours."""
+"""A mosaic of single pixels: noise, each pixel of a color of its own. Not the paper's trigger (``random_patch``)."""
 
 import torch
 from torch import Tensor
@@ -6,11 +6,13 @@ from torch import Tensor
 from fedgan.attacks.trigger_attack import TriggerAttack
 
 
-class RandomPatch(TriggerAttack):
-    """Every pixel has a colour of its own, drawn once from the run's seed (Saha et al. 2020).
+class NoisePatch(TriggerAttack):
+    """Every pixel has a color of its own, drawn once from the run's seed.
+
+    A generator paints such a patch with a fraction of its contrast, so this attack is weaker than ``random_patch``.
 
     Example:
-        >>> attack = RandomPatch(size=4)
+        >>> attack = NoisePatch(size=4)
         >>> once, again = (attack.trigger(channels=3, image_size=32, seed=1).pattern for _ in range(2))
         >>> bool((once == again).all())
         True

@@ -20,7 +20,7 @@ class TriggerAttack(Attack, ABC):
 
     Args:
         size: side of the square trigger, in pixels.
-        margin: distance from the border, in pixels (the first code: 5 at 256 px); unused in the centre.
+        margin: distance from the border, in pixels (the first code: 5 at 256 px); unused in the center.
         position: bottom_right, bottom_left, top_right, top_left or center.
         poison_share: share of a malicious client's images that get the trigger, in (0, 1]; the paper: 1.
         malicious: how many clients are malicious (drawn from the seed), or their ids. 0 or an empty list is the
@@ -43,6 +43,12 @@ class TriggerAttack(Attack, ABC):
         self.size, self.margin, self.position = size, margin, position
         self.poison_share = poison_share
         self.malicious = _number_or_ids(malicious)
+
+    def __str__(self) -> str:
+        """Such as ``white_square of 8 x 8 pixels at the bottom right``."""
+        kind = type(self).__module__.rpartition(".")[2]
+        place = "in the center" if self.position == "center" else f"at the {self.position.replace('_', ' ')}"
+        return f"{kind} of {self.size} x {self.size} pixels {place}"
 
     @abstractmethod
     def pattern(self, channels: int, rng: torch.Generator) -> Tensor:

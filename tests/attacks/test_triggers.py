@@ -1,9 +1,11 @@
 import re
 
+import numpy as np
 import pytest
 import torch
 
 from fedgan.attacks.base import Attack
+from fedgan.attacks.noise_patch import NoisePatch
 from fedgan.attacks.random_patch import RandomPatch
 from fedgan.attacks.trigger_attack import POSITIONS, TriggerAttack
 from fedgan.attacks.white_square import WhiteSquare
@@ -16,7 +18,7 @@ def rng() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("attack", [WhiteSquare(size=4, margin=2), RandomPatch(size=4, margin=2)])
+@pytest.mark.parametrize("attack", [cls(size=4, margin=2) for cls in (WhiteSquare, RandomPatch, NoisePatch)])
 def test_the_trigger_is_what_is_pasted_in_minus_one_to_one(attack: TriggerAttack) -> None:
     """The first code pasted [0, 1] on images in [-1, 1]: its black came out grey."""
     images = random_images(6, channels=3)
@@ -31,17 +33,57 @@ def test_the_trigger_is_what_is_pasted_in_minus_one_to_one(attack: TriggerAttack
 def test_white_is_plus_one_and_random_colours_span_the_range() -> None:
     white = WhiteSquare(size=4).trigger(channels=1, image_size=32, seed=0)
     assert to_float(white.pattern).eq(1.0).all()
-    patch = RandomPatch(size=32).trigger(channels=3, image_size=64, seed=0)
+    patch = NoisePatch(size=32).trigger(channels=3, image_size=64, seed=0)
     assert white.pattern.dtype == patch.pattern.dtype == torch.uint8
     colours = to_float(patch.pattern)
     assert (colours.min(), colours.max()) == (-1.0, 1.0)
     assert colours.mean().abs() < 0.05
 
 
-def test_random_colours_depend_on_the_seed_alone() -> None:
-    first, again, other = (RandomPatch(size=8).trigger(channels=3, image_size=32, seed=s).pattern for s in (1, 1, 2))
+@pytest.mark.parametrize("kind", [RandomPatch, NoisePatch])
+def test_random_colours_depend_on_the_seed_alone(kind: type[TriggerAttack]) -> None:
+    first, again, other = (kind(size=8).trigger(channels=3, image_size=32, seed=s).pattern for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def neighbor_correlation(pattern: torch.Tensor) -> float:
+    """Between pixels that lie side by side, over both directions."""
+    x = pattern.double()
+    pairs = ((x[..., 1:], x[..., :-1]), (x[:, 1:], x[:, :-1]))
+    return float(np.mean([np.corrcoef(a.flatten(), b.flatten())[0, 1] for a, b in pairs]))
+
+
+def high_frequency_share(pattern: torch.Tensor) -> float:
+    """Of the energy about the mean, the share above a quarter of a cycle per pixel."""
+    x = pattern.double()
+    energy = torch.fft.fft2(x - x.mean(dim=(1, 2), keepdim=True)).abs().square()
+    frequencies = torch.fft.fftfreq(x.shape[-1]).abs()
+    high = torch.hypot(frequencies[:, None], frequencies[None]) > 0.25
+    return float(energy[:, high].sum() / energy.sum())
+
+
+@pytest.mark.parametrize(("size", "correlation"), [(16, (0.91, 0.95)), (32, (0.97, 0.99)), (64, (0.985, 1.0))])
+def test_a3_the_random_patch_is_as_smooth_as_the_cited_triggers(size: int, correlation: tuple[float, float]) -> None:
+    """Measured on two of Saha's PNGs resized as both codes do: 0.91 to 0.93, 0.98, 0.99; 1 to 6 % high frequencies."""
+    patches = [RandomPatch(size=size).trigger(3, 256, seed).pattern for seed in range(40)]
+    low, high = correlation
+    assert low < np.mean([neighbor_correlation(patch) for patch in patches]) < high
+    assert 0.01 < np.mean([high_frequency_share(patch) for patch in patches]) < 0.08
+
+
+def test_a3_noise_is_another_trigger() -> None:
+    patches = [NoisePatch(size=32).trigger(3, 256, seed).pattern for seed in range(10)]
+    assert abs(np.mean([neighbor_correlation(patch) for patch in patches])) < 0.05
+    assert np.mean([high_frequency_share(patch) for patch in patches]) > 0.6
+
+
+@pytest.mark.parametrize(("size", "cells", "colors"), [(2, 4, 4), (4, 4, 16), (8, 1, 1), (3, 3, 9)])
+def test_a3_never_more_cells_than_pixels(size: int, cells: int, colors: int) -> None:
+    """With as many cells as pixels each pixel is a cell; with one the patch has one color."""
+    pattern = RandomPatch(size=size, cells=cells).trigger(channels=3, image_size=32, seed=4).pattern
+    assert len(torch.unique(pattern.flatten(1), dim=1).T) == colors
+    assert pattern.shape == (3, size, size)
 
 
 @pytest.mark.parametrize(

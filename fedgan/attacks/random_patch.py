@@ -1,0 +1,52 @@
+"""The paper's trigger for color images (ISIC): one fixed matrix of random colors."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from fedgan.attacks.trigger_attack import TriggerAttack
+from fedgan.checks import check_int
+
+
+class RandomPatch(TriggerAttack):
+    """A few cells of random colors, enlarged smoothly to the trigger's size; drawn once from the run's seed.
+
+    So are the triggers that the paper's first code resizes, 80 x 80 PNGs of about 4 x 4 cells (Saha et al. 2020,
+    "Hidden Trigger Backdoor Attacks").
+
+    Args:
+        cells: colors along a side, at least 1; no more than ``size`` are used.
+        size: see ``TriggerAttack``, as all that follow.
+        margin: see ``TriggerAttack``.
+        position: see ``TriggerAttack``.
+        poison_share: see ``TriggerAttack``.
+        malicious: see ``TriggerAttack``.
+
+    Example:
+        >>> attack = RandomPatch(size=8, cells=2)
+        >>> attack.trigger(channels=3, image_size=32, seed=1).pattern.shape
+        torch.Size([3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        *,
+        cells: int = 4,
+        size: int,
+        margin: int = 0,
+        position: str = "bottom_right",
+        poison_share: float = 1.0,
+        malicious: int | Sequence[int] = 1,
+    ) -> None:
+        super().__init__(size=size, margin=margin, position=position, poison_share=poison_share, malicious=malicious)
+        check_int("attack.cells", cells, low=1)
+        self.cells = min(cells, size)
+
+    def pattern(self, channels: int, rng: torch.Generator) -> Tensor:
+        """Cells uniform over the byte values, enlarged bicubically: uint8, (channels, size, size)."""
+        shape = (1, channels, self.cells, self.cells)
+        cells = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng).float()
+        smooth = interpolate(cells, size=(self.size, self.size), mode="bicubic")
+        return smooth[0].round().clamp(0, 255).to(torch.uint8)
