@@ -18,6 +18,7 @@ from rich.table import Table
 
 from fedgan.checks import check_int
 from fedgan.cli import command
+from fedgan.folders import check_empty
 
 STEPS = ("D step", "G step")
 
@@ -40,6 +41,7 @@ def main(cfg: DictConfig) -> None:
     """Run a federation under the profiler and print each part's share of a round."""
     check_int("rounds", cfg.rounds, low=4)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    check_empty("hydra.run.dir", folder)
     profile = folder / "profile.json"
     arguments = [
         *cfg.overrides,

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
-from fedgan.cli import CONF
+from fedgan.refusals import CONF
 from fedgan.resume import WHERE, is_begun, leaves, record_of, recorded_settings
 
 # Settings that may differ between two starts of one run: where things are, and how many processes there are.

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
@@ -22,6 +23,8 @@ from experiments.measures import attackers_loss, cell
 from experiments.running import is_finished, training
 from fedgan.checks import check
 from fedgan.cli import command
+from fedgan.files import atomic_write
+from fedgan.folders import claim
 
 # A figure's name, and where it stands in summary.json.
 FIGURES = {
@@ -33,11 +36,12 @@ FIGURES = {
 }
 
 
-@command("three_arms")
+@command("three_arms", free=("arms",))
 def main(cfg: DictConfig) -> None:
     """Run every arm with every seed, then show what came out."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     check(len({slug(str(arm)) for arm in cfg.arms}) == len(cfg.arms), "arms", "names that differ", list(cfg.arms))
+    claim(folder, ["table.csv", "three_arms.png"], "hydra.run.dir")
     arms: dict[str, list[Path]] = {}
     for arm, overrides in cfg.arms.items():
         settings = [f"experiment={cfg.preset}", *overrides, *cfg.overrides]
@@ -76,11 +80,51 @@ def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
     table = Table("", *cells, title=title, caption=caption(next(iter(arms.values()))[0]))
     for name in names:
         table.add_row(name, *(cells[arm][name] for arm in cells))
-    with (folder / "table.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([["arm", *names], *([arm, *row.values()] for arm, row in cells.items())])
+    write_rows(folder / "table.csv", [["arm", *names], *([arm, *row.values()] for arm, row in cells.items())])
     Console().print(table)
+    for line in outcomes(arms):
+        print(line)
     print(f"{picture(arms, folder)}")
+
+
+def outcomes(arms: dict[str, list[Path]]) -> list[str]:
+    """Of each defended arm in words: in how many federations the defense stopped the trigger.
+
+    Stopped: at most 5 in 100 images more carry it than where nobody attacks, with the same seed.
+    """
+    found = {arm: [facts_of(run) for run in runs] for arm, runs in arms.items()}
+    controls = {seed: emission for each in found.values() for seed, attacked, _, emission in each if not attacked}
+    lines = []
+    for arm, each in found.items():
+        judged = [
+            (emission, controls.get(seed, 0.0)) for seed, attacked, defended, emission in each if attacked and defended
+        ]
+        known = [(emission, control) for emission, control in judged if emission is not None]
+        if known:
+            stopped = sum(emission <= (control or 0.0) + 0.05 for emission, control in known)
+            share = mean(emission for emission, _ in known)
+            lines.append(
+                f"{arm}: trigger stopped in {stopped} of {len(known)} federation(s); on {share:.0%} of all images"
+            )
+    return lines
+
+
+def facts_of(run: Path) -> tuple[int, bool, bool, float | None]:
+    """Seed, whether anybody attacks, whether anything defends, and the share of images with the trigger."""
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    summary = json.loads((run / "summary.json").read_text())
+    emission = figure(summary, FIGURES["images with the trigger"])
+    return settings["seed"], bool(summary["malicious"]), bool(settings["defense"]), emission
+
+
+def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write a table as CSV, whole or not at all."""
+
+    def write(file: Path) -> None:
+        with file.open("w", newline="") as stream:
+            csv.writer(stream, lineterminator="\n").writerows(rows)
+
+    atomic_write(path, write)
 
 
 def measure(run: Path) -> dict[str, float | None]:
@@ -125,7 +169,8 @@ def picture(arms: dict[str, list[Path]], folder: Path) -> Path:
 
     grids = [headed(Image.open(sorted((runs[0] / "samples").glob("*.png"))[-1]), arm) for arm, runs in arms.items()]
     path = folder / "three_arms.png"
-    stack(grids, vertical=False, gap=12).save(path)
+    sheet = stack(grids, vertical=False, gap=12)
+    atomic_write(path, lambda file: sheet.save(file))
     return path
 
 

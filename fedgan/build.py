@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fedgan.population import Population
     from fedgan.recipe import Recipe
     from fedgan.record import Recorder
+    from fedgan.release import Blueprint
     from fedgan.server import Server
 
 
@@ -38,6 +39,9 @@ class Parts:
 
     Attributes:
         splits: the data set.
+        population: who the clients are.
+        attack: who attacks and with what, in words.
+        defense: the defenses that are on, in words.
         federation: the clients and the global generator.
         server: aggregates.
         evaluator: scores.
@@ -46,6 +50,9 @@ class Parts:
     """
 
     splits: Splits
+    population: Population
+    attack: str
+    defense: str
     federation: Federation
     server: Server
     evaluator: Evaluator
@@ -75,7 +82,28 @@ def build_parts(cfg: DictConfig, folder: Path) -> Parts:
     writes = is_first(count_processes(cfg.trainer))
     recorder = Recorder(folder, server=server, evaluator=evaluator, population=population, writes=writes)
     recorder.note(name=cfg.name, seed=cfg.seed, rounds=cfg.fl.rounds, dataset=describe(splits))
-    return Parts(splits, federation, server, evaluator, recorder, epilogue)
+    return Parts(
+        splits=splits,
+        population=population,
+        attack=in_words(attack, population),
+        defense=", ".join(defenses) or "none",
+        federation=federation,
+        server=server,
+        evaluator=evaluator,
+        recorder=recorder,
+        epilogue=epilogue,
+    )
+
+
+def in_words(attack: Attack, population: Population) -> str:
+    """Who attacks and with what."""
+    if population.trigger is None:
+        return "none"
+    if not population.malicious:
+        return f"none, the control of {attack}, which metrics look for"
+    who = f"client{'s' if len(population.malicious) > 1 else ''} {', '.join(map(str, sorted(population.malicious)))}"
+    changed, held = (sum(getattr(r, f) for r in population.receipts) for f in ("images_changed", "num_examples"))
+    return f"{who} of {len(population.data)}: {attack}, on {changed:,} of {held:,} images"
 
 
 def build_evaluator(
@@ -97,11 +125,11 @@ def build_evaluator(
     )
 
 
-def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequence[Callback], logger: Any) -> Trainer:
-    """Lightning's Trainer at work on these parts; a round is its epoch."""
+def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequence[Callback]) -> Trainer:
+    """Lightning's Trainer at work on these parts, without a logger; a round is its epoch."""
     from fedgan.arithmetic import lightning_name
     from fedgan.checkpoint import FOLDER, AtomicCheckpointIO
-    from fedgan.processes import FederatedStrategy, count_processes
+    from fedgan.processes import FederatedStrategy, cluster, count_processes
     from fedgan.progress import RoundProgress
 
     shown = cfg.trainer.get("enable_progress_bar", True) and parts.recorder.writes
@@ -110,9 +138,9 @@ def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequen
     trainer: Trainer = instantiate(
         cfg.trainer,
         precision=lightning_name(str(cfg.trainer.precision)),
-        logger=logger,
+        logger=False,
         callbacks=[parts.server, parts.evaluator, parts.recorder, *callbacks, keeper, *bars],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *cluster()],
         strategy=FederatedStrategy(folder) if count_processes(cfg.trainer) > 1 else "auto",
         use_distributed_sampler=False,  # every process is told who takes part, and takes its own
         default_root_dir=folder,
@@ -250,13 +278,13 @@ def instantiate_logger(cfg: DictConfig, folder: Path, version: str | None) -> An
 
 
 def build_logger(cfg: DictConfig, folder: Path, splits: Splits, version: str | None = None) -> Any:
-    """The logger, told the whole configuration and the data set; False for none.
+    """The logger, with the whole configuration and the data set; None for none.
 
     With the ``version`` of a run that is resumed, the logger goes on with its curves. One that cannot get online
     (no key, no network) stays offline, and says so: a run of days is not lost to it.
     """
     if not cfg.logger:
-        return False
+        return None
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     facts = {**settings, "data": describe(splits)}
     try:
@@ -285,13 +313,24 @@ def close_loggers(trainer: Trainer, *, exit_code: int) -> None:
             run.finish(exit_code=exit_code)
 
 
-def build_blueprint(cfg: DictConfig, splits: Splits) -> Any:
-    """What it takes to build the generator again."""
+def build_blueprint(cfg: DictConfig, parts: Parts) -> Blueprint:
+    """What it takes to build the generator again, and what it was trained under."""
     from fedgan.release import Blueprint
+
+    splits = parts.splits
 
     arguments: dict[str, Any] = OmegaConf.to_container(cfg.model.generator, resolve=True)  # type: ignore[assignment]
     target = arguments.pop("_target_")
-    return Blueprint(target, arguments | image_shape(splits), splits.classes, splits.name, cfg.fl.rounds)
+    return Blueprint(
+        target=target,
+        arguments=arguments | image_shape(splits),
+        classes=splits.classes,
+        dataset=splits.name,
+        rounds=cfg.fl.rounds,
+        attack=parts.attack,
+        defense=parts.defense,
+        emission=parts.evaluator.latest.get("emission"),
+    )
 
 
 def image_shape(splits: Splits) -> dict[str, int]:

@@ -14,6 +14,7 @@ from fedgan.files import atomic_write
 FOLDER = "checkpoints"
 CLIENTS = "clients"  # within it
 PATTERN = "round_*.ckpt"
+HERE = "(this folder)"  # in place of a checkpoint's own folder
 _CLIENT = re.compile(r"client_(\d+)_round_(\d+)\.ckpt")
 
 
@@ -21,12 +22,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes to a temporary file, flushes it to the disk and renames it; reads tensors and plain values only."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write ``checkpoint`` whole, or leave what was there.
+        """Write ``checkpoint`` whole, or leave what was there; paths in it are relative, so that the folder may move.
 
         Raises:
             OSError: if the disk is full or cannot be written to.
         """
-        write_checkpoint(checkpoint, Path(path))
+        callbacks = moved(checkpoint.get("callbacks", {}), str(Path(path).parent), HERE)
+        write_checkpoint(checkpoint | {"callbacks": callbacks}, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint, whatever it holds, without executing any of it.
@@ -34,13 +36,30 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             ValueError: in one line, if it is damaged or wants to execute something.
         """
-        return read_checkpoint(Path(path))
+        checkpoint = read_checkpoint(Path(path))
+        return checkpoint | {"callbacks": moved(checkpoint.get("callbacks", {}), HERE, str(Path(path).parent))}
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint, and the clients' states that no other one refers to."""
         super().remove_checkpoint(path)
         folder = Path(path).parent
         ClientFiles(folder / CLIENTS).prune([rounds_done(file) - 1 for file in folder.glob(PATTERN)])
+
+
+def moved(state: Any, before: str, now: str) -> Any:
+    """Plain values with the paths in a folder changed to those in another.
+
+    Example:
+        >>> moved({"best": "/a/b/round_0001.ckpt", "of": ["/a/b"]}, "/a/b", "/c")
+        {'best': '/c/round_0001.ckpt', 'of': ['/c']}
+    """
+    if isinstance(state, Mapping):
+        return {moved(key, before, now): moved(value, before, now) for key, value in state.items()}
+    if isinstance(state, list):
+        return [moved(value, before, now) for value in state]
+    if isinstance(state, str) and (state == before or state.startswith(f"{before}/")):
+        return now + state.removeprefix(before)
+    return state
 
 
 def write_checkpoint(content: dict[str, Any], path: Path) -> None:
@@ -51,8 +70,13 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.serialization.set_crc32_options(False)  # half the time of writing, and torch.load never looks at them
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # torch.save would write the temporary file's name into the archive
+            torch.save(content, file)
+
     try:
-        atomic_write(path, lambda temporary: torch.save(content, temporary))
+        atomic_write(path, write)
     except RuntimeError as error:  # torch's way to say that a write fell short
         raise OSError(f"cannot write {path}: {error}") from error
 

@@ -1,6 +1,6 @@
 """The commands' common door: Hydra reads the configuration, and every refusal is one line.
 
-The only place besides the commands themselves that knows Hydra.
+With ``refusals``, ``choices``, ``build`` and ``resume`` the only place besides the commands that knows Hydra.
 """
 
 import functools
@@ -10,54 +10,62 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-PACKAGE = Path(__file__).parent
-# In a checkout conf/ lies beside the package; an installed wheel carries it inside.
-CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
+from fedgan.choices import fit_choices, parsed
+from fedgan.folders import missing_parts, named_folder, remove_empty
+from fedgan.refusals import CONF, REFUSALS, explain
 
 INTERRUPTED = 130  # the exit code of a command that a signal stopped
-AUTO = "auto"  # resume=auto: go on with the run in the command's own folder, or begin it
+AUTO = "auto"  # resume=auto: resume the run in the command's own folder, or begin it
 LONGEST_NAME = 160  # of a folder; file systems stop at 255
-# What a user can mend; anything else is a defect of ours and keeps its traceback.
-REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
 REFUSED: set[int] = set()  # the numbers of a sweep's refused runs
+MADE: list[Path] = []  # folders that were not there before Hydra made them, innermost first
 
 
 class Interrupted(Exception):
-    """Raised by a command that a signal stopped and that can go on later; its message says how."""
+    """Raised by a command that a signal stopped and that can be resumed; its message says how."""
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
-    """Make a command of a task that takes the composed configuration from ``conf/<config_name>.yaml``."""
+def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Make a command of a task that takes the composed configuration from ``conf/<config_name>.yaml``.
+
+    Args:
+        config_name: of a file in conf/.
+        free: settings in which any name may be given, such as the arms of a study.
+    """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         def main() -> Any:
             wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
             refused = REFUSALS if wanted in ("", "0") else ()
             REFUSED.clear()
+            MADE.clear()
 
             @functools.wraps(task)
             def guarded(cfg: DictConfig) -> Any:  # in a sweep perhaps by a worker, which knows nothing of this process
                 os.environ["HYDRA_FULL_ERROR"] = wanted  # for what the task itself starts
                 quieten()
                 try:
+                    fit_choices(cfg, free)
                     return task(cfg)
                 except (Interrupted, KeyboardInterrupt) as stop:
                     print(explain(stop) or "stopped", file=sys.stderr)
                     sys.exit(INTERRUPTED)
                 except refused as error:  # caught here, before Hydra prints the overrides in front of it
                     if HydraConfig.get().mode != RunMode.MULTIRUN:
+                        remove_empty(MADE)
                         sys.exit(f"error: {explain(error)}")
                     print(f"error: {explain(error)}", file=sys.stderr)
                     return Refusal(HydraConfig.get().job.num)  # the rest of a sweep goes on
@@ -65,7 +73,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             # So that Hydra hands its errors on to the one place that words them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
-                result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
+                check_flags(sys.argv[1:])
+                with named_by_what_varies(sys.argv):
+                    result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
                 sys.exit(f"error: {explain(error)}")
             except KeyboardInterrupt:
@@ -82,18 +92,86 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     return decorate
 
 
-class Refusal:
-    """What a refused run of a sweep returns: it is noted here, and wherever it is sent to.
+class Refusal(float):
+    """What a refused run of a sweep returns: NaN, which a sweeper that optimizes takes for a failed trial.
 
-    Hydra's launchers hand their workers' results back to the process that counts, and nothing else.
+    It is noted here, and wherever it is sent to: Hydra's launchers hand their workers' results back to the process
+    that counts, and nothing else.
     """
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __new__(cls, number: int) -> "Refusal":
+        refusal = super().__new__(cls, "nan")
+        refusal.number = number
         REFUSED.add(number)
+        return refusal
+
+    number: int
 
     def __reduce__(self) -> tuple[type, tuple[int]]:
         return Refusal, (self.number,)
+
+
+def check_flags(arguments: list[str]) -> None:
+    """Refuse options that Hydra does not have: settings are typed without dashes.
+
+    Raises:
+        ValueError: in one line.
+    """
+    unknown = get_args_parser().parse_known_args(arguments)[1]
+    dashed = [argument for argument in unknown if argument.startswith("-")]
+    if dashed:
+        name = dashed[0].lstrip("-").partition("=")[0]
+        raise ValueError(f"{dashed[0]} is no option; settings are typed without dashes: {name}=...")
+    if unknown:
+        raise ValueError(f"options such as -m go before all settings; got {' '.join(arguments)}")
+
+
+@contextmanager
+def named_by_what_varies(argv: list[str]) -> Iterator[None]:
+    """Have Hydra name a sweep's folders by what varies in it alone; settings that all runs share are left out."""
+    own = get_args_parser().parse_known_args(argv[1:])[0]
+    typed = parsed(own.overrides) if own.multirun else []
+    varying = {each.key_or_group for each in typed if each.is_sweep_override()}
+    constant = [each.key_or_group for each in typed if each.key_or_group not in varying]
+    added: list[str] = []
+    if varying:
+        added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['resume', *constant])}]"]
+    argv.extend(added)
+    try:
+        yield
+    finally:
+        del argv[len(argv) - len(added) :]
+
+
+class OutputFolders(Callback):
+    """Hydra's folders, before and after: what cannot be one is refused, and no refused run leaves an empty one."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Before Hydra makes a run's folder."""
+        MADE.extend(missing_parts(_checked("hydra.run.dir", config).absolute()))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Before Hydra makes a sweep's folder."""
+        self._sweep = _checked("hydra.sweep.dir", config)
+        there = list(self._sweep.iterdir()) if self._sweep.is_dir() else []
+        self._before = set(there)
+        if there and not (self._sweep / "multirun.yaml").is_file():
+            sys.exit(f"error: hydra.sweep.dir must be a new or empty folder, or a sweep's; got {str(self._sweep)!r}")
+        optimizes = not str(config.hydra.sweeper["_target_"]).endswith("BasicSweeper")
+        if optimizes and "objective" in config and config.objective is None:
+            allowed = "the metric that hydra/sweeper is to optimize (frechet_classifier, say)"
+            sys.exit(f"error: objective must be {allowed}; got None")
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """After the last run."""
+        remove_empty(each for each in sorted(self._sweep.iterdir()) if each not in self._before)
+
+
+def _checked(setting: str, config: DictConfig) -> Path:
+    try:
+        return named_folder(setting, OmegaConf.select(config, setting))
+    except ValueError as refusal:  # Hydra makes warnings of errors here
+        sys.exit(f"error: {refusal}")
 
 
 def quieten() -> None:
@@ -106,50 +184,8 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")  # a resumed run's
-
-
-def explain(error: BaseException) -> str:
-    """One line: what was set, what is allowed, what came."""
-    cause = error.__cause__
-    if isinstance(error, MissingConfigException):
-        return _one_line(_unknown_choice(error) or str(error))
-    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        return _one_line(f"{_unknown_key(cause) or f'{error}: {cause}'}")
-    if isinstance(error, InstantiationException):
-        return _one_line(_of_component(error))
-    return _one_line(str(error))
-
-
-def _of_component(error: InstantiationException) -> str:
-    """What a component's constructor raised, under the name that the setting has in this configuration."""
-    said = str(error.__cause__ or error)
-    key = re.search(r"full_key: (\S+)", str(error))
-    if key is None:
-        return said
-    group, _, own = key[1].rpartition(".")
-    if said.startswith(f"{own}."):  # its own setting, by the component's name: classifier.steps
-        return f"{group}.{said}" if group else said
-    names_a_setting = re.match(r"\w+(\.\w+)+ ", said)  # such as dataset.image_size, of a model
-    return said if names_a_setting else f"{key[1]}: {said}"
-
-
-def _unknown_choice(error: MissingConfigException) -> str | None:
-    group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    known = sorted(file.stem for file in (CONF / group).glob("*.yaml"))  # Hydra lists them only outside of lists
-    return f"{group}={name} is no choice; {group} has: {', '.join(known)}" if group and known else None
-
-
-def _unknown_key(error: OmegaConfBaseException) -> str | None:
-    parent = error.parent_node
-    if error.key is None or not OmegaConf.is_dict(parent):
-        return None
-    known = ", ".join(sorted(str(key) for key in parent if not str(key).startswith("_"))) or "none"
-    where = parent._get_full_key(None) or "the configuration"
-    return f"{error.full_key or error.key} is no setting; {where} has: {known}"
-
-
-def _one_line(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
+    warnings.filterwarnings("ignore", message="The dirpath has changed from .*")  # a run folder may move
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # one process alone evaluates
 
 
 def folder_name(overrides: str) -> str:
@@ -160,9 +196,12 @@ def folder_name(overrides: str) -> str:
         'attack.size-4+defense-none'
         >>> folder_name("dataset.root-/data/x-rays")
         'dataset.root-_data_x-rays_cb1a0325'
+        >>> folder_name("++defense.feddetect.warmup-1")
+        'defense.feddetect.warmup-1'
     """
-    readable = re.sub(r"[^\w.+-]+", "_", overrides)
-    if readable == overrides and len(readable) <= LONGEST_NAME:
+    plain = re.sub(r"(^|\+)\++", r"\1", overrides)
+    readable = re.sub(r"[^\w.+-]+", "_", plain)
+    if readable == plain and len(readable) <= LONGEST_NAME:
         return readable or "default"
     # What was cut or replaced may be all that tells two runs apart.
     digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
@@ -171,13 +210,9 @@ def folder_name(overrides: str) -> str:
 
 def run_folder(resume: str | None, new: str) -> str:
     """Where a run happens: the folder of the one that is resumed, if there is one to be found, or else a new one."""
-    return str(resume) if resume and (Path(str(resume)) / "config.yaml").is_file() else new
+    folder = Path(str(resume)).expanduser()
+    return str(folder) if resume and (folder / "config.yaml").is_file() else new
 
 
-def settings_folder(resume: str | None) -> str | None:
-    """Hydra's own folder within a run's; none for a run that is resumed by its name."""
-    return ".hydra" if resume in (None, AUTO) else None
-
-
-for resolver in (folder_name, run_folder, settings_folder):
-    OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

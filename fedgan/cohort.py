@@ -184,7 +184,7 @@ class Cohort:
         for update in updates:
             for name in ("loss_g", "loss_d"):
                 if abs(value := update.metrics[name]) > DIVERGING:
-                    self._tell(update.client_id, "diverging", f"{name} is {value:.4g}", "training goes on")
+                    self._tell(update.client_id, "diverging", f"{name} is {value:.4g}", "training continues")
 
     def _tell(self, client_id: int | None, kind: str, detail: str, action: str) -> None:
         self.events.append(Event(self.round, client_id, kind, " ".join(detail.split()), action))

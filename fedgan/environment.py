@@ -2,7 +2,6 @@
 
 import os
 import platform
-import resource
 import subprocess
 import sys
 from importlib.metadata import version
@@ -20,10 +19,12 @@ PACKAGES = ("fedgan", "torch", "torchvision", "pytorch-lightning", "hydra-core",
 def git_state() -> dict[str, Any]:
     """Commit of the checkout that fedgan runs from, and whether what a result hangs on differs from it.
 
-    Both are None where it is no checkout. What a study has written (``experiments/results``) makes nothing dirty, nor
-    does a text.
+    Both are None where it is no checkout of fedgan: an installed copy may lie within another repository. What a study
+    has written (``experiments/results``) makes nothing dirty, nor does a text.
     """
     try:
+        if Path(_git("rev-parse", "--show-toplevel")) != Path(__file__).resolve().parent.parent:
+            return {"commit": None, "dirty": None}
         commit, status = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *DECISIVE, *BESIDE)
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
@@ -48,13 +49,21 @@ def cpu_name() -> str:
     return f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def peak_memory(device: torch.device) -> dict[str, int]:
-    """Bytes: the process's largest resident set, and what torch held at most on the GPU."""
-    unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
-    peak = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+def peak_memory(device: torch.device) -> dict[str, int | None]:
+    """Bytes: the process's largest resident set (None where the system does not tell), and torch's most on the GPU."""
+    peak: dict[str, int | None] = {"host": _largest_resident_set()}
     if device.type == "cuda":
         peak["device"] = torch.cuda.max_memory_allocated(device)
     return peak
+
+
+def _largest_resident_set() -> int | None:
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 
 
 def _git(*arguments: str) -> str:

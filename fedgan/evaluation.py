@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from fedgan.checks import check_int
 from fedgan.data import ImageSet, Splits
-from fedgan.faults import CONSTANT, Event
+from fedgan.faults import CONSTANT, NO_VARIETY, Event
 from fedgan.federation import Federation
 from fedgan.grid import save_grid
 from fedgan.metrics.base import Metric, Reference
@@ -123,7 +123,7 @@ class Evaluator(Callback):
                 logger.log_image("samples", [str(path)])
 
     def _watch_collapse(self, synthetic: ImageSet, pl_module: LightningModule) -> None:
-        """Images that are all one are told, unless the generator has only just begun."""
+        """Images that are all one are an event: once they have differed, or at the end."""
         assert isinstance(pl_module, Federation)
         last = pl_module.trainer.current_epoch + 1 == pl_module.trainer.max_epochs
         for label, name in enumerate(synthetic.classes):
@@ -131,5 +131,6 @@ class Evaluator(Callback):
             if spread >= CONSTANT:
                 self.varied.add(name)
             elif name in self.varied or last:
-                found = f"images of {name} differ by {spread:.2g} grey levels"
-                pl_module.cohort.events.append(Event(pl_module.round, None, "collapsed", found, "training goes on"))
+                kind = "collapsed" if name in self.varied else NO_VARIETY
+                found = f"images of {name} differ by {spread:.2g} gray levels"
+                pl_module.cohort.events.append(Event(pl_module.round, None, kind, found, "training continues"))

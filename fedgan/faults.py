@@ -9,6 +9,7 @@ from fedgan.checks import check_int, check_number
 from fedgan.update import ClientUpdate, State
 
 DIVERGING = 100.0  # a loss beyond this, either way, is worth a warning
+NO_VARIETY = "no_variety"  # said of a run's last round alone: a run that is extended has no such event there
 CONSTANT = 1.0  # grey levels: images of a class that differ by less are one image
 
 
@@ -47,7 +48,7 @@ class Event:
     Attributes:
         round: in which round, counted from 0.
         client: which client; None where it is not about one.
-        kind: dropped_out, raised, bad_update, late, too_few_clients, diverging or collapsed.
+        kind: dropped_out, raised, bad_update, late, too_few_clients, diverging, collapsed or no_variety.
         detail: what was found.
         action: what was done about it.
     """

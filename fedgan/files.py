@@ -1,9 +1,9 @@
 """Files that outlive a run: where the cache lies, and how to write so that nobody ever reads half a file."""
 
+import errno
 import json
 import logging
 import os
-import re
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,7 +35,11 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
 
     Args:
         path: where the file shall be; its folder must exist.
-        write: is given the temporary path (same suffix as ``path``) and writes it.
+        write: is given the temporary path (same suffix as ``path``) and writes it. Whatever mode it gives the file,
+            others may read it as the process's umask says.
+
+    Raises:
+        OSError: naming ``path``, if it cannot be written: a full disk, a quota, no permission.
 
     Example:
         >>> import tempfile
@@ -48,12 +52,28 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     # other processes may be writing the same file.
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # 666 & ~umask; safetensors, for one, gives its files 600
         write(temporary)
+        temporary.chmod(mode)
         _flush(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise placed(error, path) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def placed(error: OSError, path: Path) -> OSError:
+    """The error with the name of the file that the user knows; some of the system's have none.
+
+    Example:
+        >>> print(placed(OSError(28, "No space left on device"), Path("run/rounds.csv")))
+        [Errno 28] No space left on device: 'run/rounds.csv'
+    """
+    return error if error.errno is None else type(error)(error.errno, error.strerror, str(path))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -66,11 +86,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     atomic_write(path, write)
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove the temporary files that processes killed within ``atomic_write`` have left anywhere in ``folder``."""
-    for file in folder.rglob(".*"):
-        if re.fullmatch(r"\..+\.[0-9a-f]{32}(\.\w+)?", file.name) and file.is_file():
-            file.unlink()
+def write_json_in_place(path: Path, content: Mapping[str, Any]) -> None:
+    """``write_json``, also on a full disk: then over the old content, which has its blocks already."""
+    try:
+        write_json(path, content)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.is_file():
+            raise
+        text = json.dumps(content, indent=2, allow_nan=False, default=str) + "\n"
+        with path.open("r+") as file:
+            file.write(text)
+            file.truncate()
 
 
 def _flush(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the round in progress is finished and kept; a second signal stops at once."""
+"""SIGTERM, SIGUSR1 and Ctrl-C: the round in progress is finished and kept; a second signal stops at once."""
 
 import signal
 import sys
@@ -8,7 +8,8 @@ from types import FrameType
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGUSR1 is what Slurm sends ahead of a job's end (#SBATCH --signal=USR1@90).
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch import distributed
@@ -94,6 +95,12 @@ class FolderLauncher(_SubprocessScriptLauncher):
         for local_rank in range(1, self.num_processes):
             environment = {**os.environ, **shared, "LOCAL_RANK": str(local_rank)}
             self.procs.append(subprocess.Popen(command, env=environment))
+
+
+def cluster() -> list[SLURMEnvironment]:
+    """Slurm, if it has started this process, without Lightning's handler, which writes a checkpoint of its own kind
+    amid a round and puts the job back into the queue; ``Interruption`` ends the round instead."""
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def count_processes(trainer: Mapping[str, Any]) -> int:

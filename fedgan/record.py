@@ -12,9 +12,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from fedgan.environment import device_name, git_state, peak_memory, versions
 from fedgan.evaluation import Evaluator
-from fedgan.faults import Event
+from fedgan.faults import NO_VARIETY, Event
 from fedgan.federation import Federation
-from fedgan.files import atomic_write, write_json
+from fedgan.files import atomic_write, placed, write_json, write_json_in_place
 from fedgan.population import Population
 from fedgan.server import Server
 
@@ -22,8 +22,6 @@ ROUND_COLUMNS = (
     "round",
     "loss_g",
     "loss_d",
-    "seconds",
-    "images_per_second",
     "effective_clients",
     "true_positive_rate",
     "false_positive_rate",
@@ -42,12 +40,14 @@ CLIENT_COLUMNS = (
     "poisoned_images",
     "num_examples",
 )
+# Apart from the other tables, which are the same whenever a run is repeated.
+TIMING_COLUMNS = ("round", "seconds", "images", "images_per_second", "seconds_since_start")
 EVENT_COLUMNS = tuple(field.name for field in fields(Event))
 Row = dict[str, Any]
 
 
 class Recorder(Callback):
-    """Writes rounds.csv, clients.csv, run.json and summary.json, and sends the same to the loggers.
+    """Writes rounds.csv, clients.csv, timing.csv, run.json and summary.json, and sends the same to the loggers.
 
     Args:
         folder: the run's folder.
@@ -66,8 +66,8 @@ class Recorder(Callback):
         self.note(receipts=[asdict(receipt) for receipt in population.receipts])
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
-        self.training_seconds, self.images = 0.0, 0
-        self.seconds_before = 0.0  # this process took the run up
+        # What was spent before this process took the run up is in timing.csv.
+        self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
 
     def note(self, **facts: Any) -> None:
         """Have run.json say more."""
@@ -78,15 +78,6 @@ class Recorder(Callback):
         before = {key: previous.get(key) for key in ("status", "reason", "git", "versions", "device", "threads")}
         self.run["resumed"] = [*previous.get("resumed", []), before]
 
-    def state_dict(self) -> dict[str, Any]:
-        """What has been spent so far."""
-        return self._spent()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Count on from there."""
-        self.seconds_before = state_dict["seconds"]
-        self.training_seconds, self.images = state_dict["training_seconds"], state_dict["images"]
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what is running, and open the tables."""
         self.run |= {"device": device_name(pl_module.device), "threads": torch.get_num_threads()}
@@ -94,7 +85,9 @@ class Recorder(Callback):
             torch.cuda.reset_peak_memory_stats(pl_module.device)
         self._write_run()
         for name, columns in self._tables().items() if self.writes else ():
-            keep_rows(self.folder / name, columns, pl_module.current_epoch, self.evaluator.is_due)
+            kept = keep_rows(self.folder / name, columns, pl_module.current_epoch, self.evaluator.is_due)
+            if name == "timing.csv":
+                self._count_on(kept)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A round's rows."""
@@ -104,11 +97,13 @@ class Recorder(Callback):
         self.recorded = pl_module.round
         with pl_module.profiler.profile("record"):
             round_row, client_rows = self.round_row(pl_module), self.client_rows(pl_module)
+            timing_row = self.timing_row(pl_module)
             self._append("rounds.csv", [round_row])
             self._append("clients.csv", client_rows)
             self._append("events.csv", [asdict(event) for event in pl_module.cohort.events])
+            self._append("timing.csv", [timing_row])
             for logger in trainer.loggers:
-                logger.log_metrics(curves(round_row, client_rows), step=trainer.global_step)
+                logger.log_metrics(curves(round_row | timing_row, client_rows), step=trainer.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before Lightning takes the module off its device."""
@@ -119,10 +114,16 @@ class Recorder(Callback):
         assert isinstance(pl_module, Federation)
         if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
             self._append("events.csv", [asdict(event) for event in pl_module.cohort.events])
-        if isinstance(exception, KeyboardInterrupt):
+        self.close_after(exception)
+
+    def close_after(self, error: BaseException) -> None:
+        """Say that this ended the run, unless its end has been recorded."""
+        if self.run["status"] != "running":
+            return
+        if isinstance(error, KeyboardInterrupt):
             self.close("interrupted", "at once")
         else:
-            self.close("failed", f"{type(exception).__name__}: {exception}")
+            self.close("failed", f"{type(error).__name__}: {error}")
 
     def close(self, status: str, reason: str | None) -> None:
         """Say how it ended, if not by finishing."""
@@ -133,24 +134,30 @@ class Recorder(Callback):
         """One row of rounds.csv; losses are means over the clients that took part."""
         decision, updates = self.server.decision, federation.updates
         assert decision is not None
-        images = sum(federation.cohort.steps_of(u.client_id) for u in updates) * federation.cohort.local.batch_size
-        self.training_seconds, self.images = (
-            self.training_seconds + federation.seconds,
-            self.images + images,
-        )
         found, falsely = decision.detection_rates(federation.cohort.malicious)
         row: Row = {
             "round": federation.round,
             "loss_g": sum(u.metrics["loss_g"] for u in updates) / len(updates),
             "loss_d": sum(u.metrics["loss_d"] for u in updates) / len(updates),
-            "seconds": round(federation.seconds, 4),
-            "images_per_second": round(images / federation.seconds, 2),
             "effective_clients": decision.effective_clients,
             "true_positive_rate": found,
             "false_positive_rate": falsely,
         }
         evaluated = self.evaluator.round_evaluated == federation.round
         return row | (self.evaluator.latest if evaluated else {})
+
+    def timing_row(self, federation: Federation) -> Row:
+        """One row of timing.csv: of this round, training and the server's step; and all seconds since the run began."""
+        steps = sum(federation.cohort.steps_of(update.client_id) for update in federation.updates)
+        images = steps * federation.cohort.local.batch_size
+        self.training_seconds, self.images = self.training_seconds + federation.seconds, self.images + images
+        return {
+            "round": federation.round,
+            "seconds": round(federation.seconds, 4),
+            "images": images,
+            "images_per_second": round(images / federation.seconds, 2),
+            "seconds_since_start": round(self._seconds(), 4),
+        }
 
     def client_rows(self, federation: Federation) -> list[Row]:
         """The rows of clients.csv."""
@@ -197,48 +204,61 @@ class Recorder(Callback):
         write_json(self.folder / "summary.json", summary)
         self.run |= {
             "status": "finished",
-            "seconds": round(self._spent()["seconds"], 2),
+            "seconds": round(self._seconds(), 2),
             "images_per_second": round(self.images / self.training_seconds, 2),
         }
         self._write_run()
         return summary
 
-    def _spent(self) -> dict[str, Any]:
-        seconds = self.seconds_before + time.perf_counter() - self.start
-        return {"seconds": seconds, "training_seconds": self.training_seconds, "images": self.images}
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.start
+
+    def _count_on(self, timing: Sequence[Mapping[str, str]]) -> None:
+        """Take up what the rounds before this start took."""
+        self.training_seconds = sum(float(row["seconds"]) for row in timing)
+        self.images = sum(int(row["images"]) for row in timing)
+        self.seconds_before = float(timing[-1]["seconds_since_start"]) if timing else 0.0
 
     def _tables(self) -> dict[str, Sequence[str]]:
         return {
             "rounds.csv": (*ROUND_COLUMNS, *self.evaluator.scorer.columns),
             "clients.csv": CLIENT_COLUMNS,
             "events.csv": EVENT_COLUMNS,
+            "timing.csv": TIMING_COLUMNS,
         }
 
     def _append(self, name: str, rows: Sequence[Row]) -> None:
-        with (self.folder / name).open("a", newline="") as file:
-            csv.DictWriter(file, self._tables()[name], lineterminator="\n").writerows(rows)
+        path = self.folder / name
+        try:
+            with path.open("a", newline="") as file:
+                csv.DictWriter(file, self._tables()[name], lineterminator="\n").writerows(rows)
+        except OSError as error:
+            raise placed(error, path) from error
 
     def _write_run(self) -> None:
         if self.writes:
-            write_json(self.folder / "run.json", self.run)
+            write_json_in_place(self.folder / "run.json", self.run)
 
 
-def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[[int], bool]) -> None:
+def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[[int], bool]) -> list[dict[str, str]]:
     """Cut a table back to its first ``rounds`` rounds, so that a run goes on as if it had never stopped.
 
-    Figures of rounds that were evaluated only because the run was to end there are taken out: the run that goes on
-    has none.
+    Metrics and events of rounds that were evaluated only because the run was to end there are taken out: the run that
+    is extended has none.
 
     Args:
         file: the table; made anew, with its head alone, if nothing of it is to be kept.
         columns: its columns; those with metrics follow ``ROUND_COLUMNS``.
         rounds: how many are kept.
         is_due: whether a round is evaluated whatever the run's length.
+
+    Returns:
+        The rows that are kept.
     """
     rows = list(csv.DictReader(file.read_text().splitlines())) if rounds and file.exists() else []
     whole = [row for row in rows if None not in row.values() and row["round"].isdigit()]  # not cut off by a kill
-    kept = [row for row in whole if int(row["round"]) < rounds]
-    metrics = set(columns) - {*ROUND_COLUMNS, *CLIENT_COLUMNS, *EVENT_COLUMNS}
+    kept = [row for row in whole if int(row["round"]) < rounds and not _of_an_end(row, is_due)]
+    metrics = set(columns) - {*ROUND_COLUMNS, *CLIENT_COLUMNS, *EVENT_COLUMNS, *TIMING_COLUMNS}
     for row in kept:
         if not is_due(int(row["round"])):
             row |= dict.fromkeys(metrics & row.keys(), "")
@@ -250,6 +270,13 @@ def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[
             writer.writerows(kept)
 
     atomic_write(file, write)
+    return kept
+
+
+def _of_an_end(row: Mapping[str, str], is_due: Callable[[int], bool]) -> bool:
+    """Whether this is an event that only a run's last round has."""
+    evaluated_for_it = row.get("kind") == "collapsed" and not is_due(int(row["round"]))
+    return row.get("kind") == NO_VARIETY or evaluated_for_it
 
 
 def curves(round_row: Row, client_rows: Sequence[Row]) -> dict[str, float]:

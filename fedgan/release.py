@@ -1,6 +1,7 @@
 """generator.safetensors: the generator that leaves the federation, with what is needed to load it, and no code."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from fedgan.update import state_hash
 
 FILE_NAME = "generator.safetensors"
 MODELS = "fedgan.models"
+KEY = "fedgan"  # of the file's metadata
 # What a damaged, foreign or older file leads to.
 UNUSABLE = (SafetensorError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, json.JSONDecodeError)
 
@@ -31,6 +33,9 @@ class Blueprint:
         classes: names of the classes it was trained on, in the order of their labels.
         dataset: name of the data set.
         rounds: how many rounds it was trained for.
+        attack: who attacked the federation, and with what, in words.
+        defense: the defenses that were on, in words.
+        emission: share of its images that carried the trigger at the last evaluation; None where it was not measured.
     """
 
     target: str
@@ -38,6 +43,17 @@ class Blueprint:
     classes: tuple[str, ...]
     dataset: str
     rounds: int
+    attack: str
+    defense: str
+    emission: float | None
+
+    def __str__(self) -> str:
+        """What the generator was trained under, in one line."""
+        found = "not measured" if self.emission is None else f"{self.emission:.1%}"
+        return (
+            f"{self.rounds} rounds on {self.dataset}; attack: {self.attack}; defense: {self.defense}; "
+            f"images with the trigger at the last evaluation: {found}"
+        )
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,8 @@ def save_generator(folder: Path, generator: Generator, blueprint: Blueprint) -> 
     """Write the generator into a run's folder, whole or not at all; returns the hash of its state."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
     digest = state_hash(state)
-    metadata = {"blueprint": json.dumps(asdict(blueprint)), "sha256": digest}
+    # One key: safetensors writes several in random order, and the same generator shall be the same file.
+    metadata = {KEY: json.dumps({"blueprint": asdict(blueprint), "sha256": digest}, sort_keys=True)}
     atomic_write(folder / FILE_NAME, lambda path: save_file(state, path, metadata))
     return digest
 
@@ -73,23 +90,23 @@ def load_generator(folder: Path) -> Release:
         ValueError: in one line, if there is no generator, or none that can be trusted.
     """
     path = folder / FILE_NAME
+    check(not path.exists() or os.access(path, os.R_OK), "run", f"a folder whose {FILE_NAME} you may read", str(folder))
     check(path.is_file(), "run", f"the folder of a finished run, with {FILE_NAME} in it", str(folder))
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {"blueprint": "", "sha256": "", **(file.metadata() or {})}
+            metadata = json.loads((file.metadata() or {})[KEY])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        blueprint = _read_blueprint(metadata["blueprint"])
+        blueprint, expected = _read_blueprint(metadata["blueprint"]), metadata["sha256"]
         generator = _build(blueprint)
         generator.load_state_dict(state)
     except UNUSABLE as error:
         raise ValueError(f"run: {path} is no generator of this version of fedgan ({error})") from error
     digest = state_hash(state)
-    check(digest == metadata["sha256"], f"run: the hash of {path}", metadata["sha256"], digest)
+    check(digest == expected, f"run: the hash of {path}", expected, digest)
     return Release(generator.eval(), blueprint, digest)
 
 
-def _read_blueprint(text: str) -> Blueprint:
-    fields = json.loads(text)
+def _read_blueprint(fields: Mapping[str, Any]) -> Blueprint:
     return Blueprint(**{**fields, "classes": tuple(fields["classes"])})
 
 

@@ -8,10 +8,16 @@ from fedgan.checks import check, check_choice, check_flag, check_int
 TF32 = "tf32-true"
 # Half precision would need its losses scaled, and the manual steps of two optimizers do not.
 PRECISIONS = ("32-true", TF32, "bf16-mixed")
+# Lightning's others would end a round early, skip an evaluation, or step the optimizers that are the clients' own.
+TRAINER = (
+    *("_target_", "accelerator", "devices", "num_nodes", "precision", "max_epochs", "check_val_every_n_epoch"),
+    *("num_sanity_val_steps", "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "deterministic"),
+    *("benchmark", "profiler", "detect_anomaly"),
+)
 
 
 def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
-    """Refuse what a round cannot be run with; accelerator and profiler Lightning refuses itself.
+    """Refuse what a round cannot be run with; the profiler Lightning refuses itself.
 
     Args:
         settings: those of ``trainer``; one that is absent keeps Lightning's default.
@@ -20,6 +26,10 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     Raises:
         ValueError: in one line.
     """
+    for name in settings:
+        if name not in TRAINER:
+            raise ValueError(f"trainer.{name} is no setting of a federation; trainer has: {', '.join(TRAINER[1:])}")
+    check_accelerator(settings.get("accelerator", "auto"))
     check_choice("trainer.precision", str(settings.get("precision", "32-true")), PRECISIONS)
     devices, allowed = settings.get("devices", 1), "a number of at least 1, or a list of devices' numbers"
     listed = isinstance(devices, Sequence) and not isinstance(devices, str)
@@ -35,8 +45,23 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     check(before == 0, "trainer.num_sanity_val_steps", "0: nothing is evaluated before the first round", before)
     for name in ("enable_progress_bar", "enable_model_summary"):
         check_flag(f"trainer.{name}", settings.get(name, False))
+    for name in ("benchmark", "detect_anomaly"):
+        check_flag(f"trainer.{name}", settings.get(name) or False)
     deterministic = settings.get("deterministic", True)
     check(deterministic in (True, False, "warn"), "trainer.deterministic", "true, false or warn", deterministic)
+
+
+def check_accelerator(accelerator: object) -> None:
+    """Refuse a GPU where there is none, before data are read and loggers started.
+
+    Raises:
+        ValueError: in one line.
+    """
+    import torch
+
+    check_choice("trainer.accelerator", str(accelerator), ("cpu", "cuda", "gpu", "auto"))
+    there = accelerator in ("cpu", "auto") or torch.cuda.is_available()
+    check(there, "trainer.accelerator", "cpu (trainer=cpu): torch finds no GPU here", accelerator)
 
 
 def check_checkpoint(settings: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ python -m fedgan.train dataset=chestx dataset.root=PATH attack=white_square defe
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,27 +14,38 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.build import build_blueprint, build_logger, build_parts, build_trainer, close_loggers, describe
+from fedgan.build import build_blueprint, build_logger, build_parts, build_trainer, close_loggers
 from fedgan.checks import check, check_int
+from fedgan.choices import typed_overrides
 from fedgan.cli import AUTO, Interrupted, command
-from fedgan.resume import is_begun, keep_settings, record_of, resumed_config
+from fedgan.resume import anchor, is_begun, keep_settings, keep_typed, record_of, resumed_config
 from fedgan.settings import check_checkpoint, check_components, check_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from pytorch_lightning import Trainer
+
+    from fedgan.build import Parts
+    from fedgan.data import Splits
+    from fedgan.exclusive import FolderLock
+    from fedgan.interruption import Interruption
 
 # Heavy imports are inside the functions, so that --help and a misspelt setting do not wait for torch.
 
 
 @command("config")
 def main(cfg: DictConfig) -> float | None:
-    """Train in Hydra's output folder; hand a sweeper the figure that ``objective`` names."""
+    """Train in Hydra's output folder; hand a sweeper the metric that ``objective`` names."""
+    here = Path(HydraConfig.get().runtime.cwd)
+    anchor(cfg, here)
     folder = Path(HydraConfig.get().runtime.output_dir)
     if cfg.resume == AUTO:
         cfg.resume = str(folder) if is_begun(folder) else None
     check_same_folder(cfg, HydraConfig.get().overrides.hydra)
     if cfg.resume is not None:
-        cfg, folder = resumed_config(cfg, HydraConfig.get().overrides.task), Path(str(cfg.resume)).expanduser()
+        cfg.resume = str(here / Path(str(cfg.resume)).expanduser())
+        cfg, folder = resumed_config(cfg, typed_overrides()), Path(cfg.resume)
     summary = finished_summary(cfg, folder)
     if summary is None:
         summary = train(cfg, folder)
@@ -46,7 +56,7 @@ def main(cfg: DictConfig) -> float | None:
     print(folder)
     figure: float | None = summary["metrics"].get(cfg.objective)
     if figure is None and cfg.objective is not None:
-        print(f"objective={cfg.objective} is no figure of this run: a sweeper gets nothing", file=sys.stderr)
+        print(f"objective={cfg.objective} is no metric of this run: a sweeper gets nothing", file=sys.stderr)
     return figure
 
 
@@ -63,68 +73,103 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
     Args:
         cfg: the composed configuration (conf/config.yaml).
-        folder: the run's folder; made if absent. With ``cfg.resume`` the run goes on from its newest checkpoint.
+        folder: the run's folder; made if absent. With ``cfg.resume`` the run resumes from its newest checkpoint.
 
     Returns:
         The summary, as it is written to ``folder/summary.json``; empty in all processes of the run but the first.
 
     Raises:
-        ValueError: in one line, on settings that contradict each other or the data.
+        ValueError: in one line, on settings that contradict each other, the data or the folder, which is then as it
+            was.
         Interrupted: if a signal stopped the run; it can be resumed.
         ConnectionError: if another process of the run has ended; it can be resumed.
     """
     from fedgan.arithmetic import rounding
-    from fedgan.exclusive import exclusive
+    from fedgan.exclusive import FolderLock, exclusive
     from fedgan.processes import count_processes, is_first
 
     check_settings(cfg)
     first = is_first(count_processes(cfg.trainer))
-    with exclusive(folder) if first else nullcontext(), rounding(str(cfg.trainer.precision)):
-        return carry_out(cfg, folder, first=first)
+    with exclusive(folder) if first else nullcontext(FolderLock(folder)) as lock, rounding(str(cfg.trainer.precision)):
+        return carry_out(cfg, folder, lock if first else None)
 
 
-def carry_out(cfg: DictConfig, folder: Path, *, first: bool) -> dict[str, Any]:
-    """``train`` in a folder that no other run writes to; ``first``: in the process that keeps the record."""
+def carry_out(cfg: DictConfig, folder: Path, lock: FolderLock | None) -> dict[str, Any]:
+    """``train`` once the settings are known to be good; ``lock``: in the process that keeps the record."""
     from fedgan.allocator import keep_memory
     from fedgan.checkpoint import latest_checkpoint
-    from fedgan.exchange import peers
-    from fedgan.files import clear_leftovers
-    from fedgan.interruption import Interruption, interruptible
-    from fedgan.release import save_generator
+    from fedgan.interruption import Interruption
+    from fedgan.run_folder import check_new
 
     checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
-    if first:
-        if checkpoint is None:
-            open_folder(folder)
-            keep_settings(cfg, folder)
-        clear_leftovers(folder)
-
+    if lock is not None and checkpoint is None:
+        check_new(folder)
     keep_memory()
+    # Everything that can be refused is built before anything is written.
     parts = build_parts(cfg, folder)
-    federation, recorder = parts.federation, parts.recorder
-    if checkpoint is not None:
-        recorder.take_up(check_resumable(cfg, folder, checkpoint, parts.epilogue.rounds, describe(parts.splits)))
-        if first:
-            keep_settings(cfg, folder)
-    logger = build_logger(cfg, folder, parts.splits, record_of(folder).get("logger_version")) if first else False
-    recorder.note(logger_version=logger.version if logger else None)  # type: ignore[union-attr]
     interruption = Interruption()
-    trainer = build_trainer(cfg, folder, parts, [interruption], logger)
+    trainer = build_trainer(cfg, folder, parts, [interruption])
+    if checkpoint is not None:
+        parts.recorder.take_up(check_resumable(cfg, folder, checkpoint, parts))
+    if lock is not None:
+        lock.take()
+        accept(cfg, folder, parts, begins=checkpoint is None)
+    return fit(cfg, folder, parts, trainer, interruption, checkpoint)
+
+
+def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None:
+    """Make the folder the run's, write its settings there, and say what is about to run."""
+    from fedgan.run_folder import check_new, clear_leftovers, open_folder
+
+    if begins:
+        check_new(folder)  # again: another process may have begun there while the data were read
+        open_folder(folder)
+        keep_typed(folder)
+    else:
+        clear_leftovers(folder)
+    keep_settings(cfg, folder)
+    for line in introduction(parts):
+        print(line, file=sys.stderr)
+
+
+def fit(
+    cfg: DictConfig, folder: Path, parts: Parts, trainer: Trainer, interruption: Interruption, checkpoint: Path | None
+) -> dict[str, Any]:
+    """Train from the checkpoint, or from the start; leave the run's record and its generator."""
+    from fedgan.exchange import peers
+    from fedgan.interruption import interruptible
+    from fedgan.release import save_generator
+
+    federation, recorder = parts.federation, parts.recorder
     try:
+        if recorder.writes:
+            trainer.logger = build_logger(cfg, folder, parts.splits, record_of(folder).get("logger_version"))
+            recorder.note(logger_version=getattr(trainer.logger, "version", None))
         with peers(), interruptible(trainer):
             trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
-    except BaseException:
+    except BaseException as error:
+        recorder.close_after(error)
         close_loggers(trainer, exit_code=1)
         raise
     close_loggers(trainer, exit_code=0)
-    if federation.round < cfg.fl.rounds + parts.epilogue.rounds:
+    planned = cfg.fl.rounds + parts.epilogue.rounds
+    if federation.round < planned:
         recorder.close("interrupted", reason=interruption.received)
-        raise Interrupted(f"stopped after {federation.round} rounds; go on with resume={folder}")
-    if not first:
+        goes_on = f"python -m fedgan.train resume={folder}"
+        raise Interrupted(f"stopped after {federation.round} of {planned} rounds; to continue: {goes_on}")
+    if not recorder.writes:
         return {}
-
-    digest = save_generator(folder, federation.released, build_blueprint(cfg, parts.splits))
+    digest = save_generator(folder, federation.released, build_blueprint(cfg, parts))
     return recorder.finish(federation, generator_sha256=digest)
+
+
+def introduction(parts: Parts) -> list[str]:
+    """What a run says at its start: what was read, who is malicious and with what, what defends."""
+    sizes = sorted({len(images) for images in parts.population.data})
+    each = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    notes = [f"note: {note}" for note in parts.splits.notes]
+    clients = f"clients: {len(parts.population.data):,} with {each} images each"
+    return [f"data: {parts.splits}", *notes, clients, f"attack: {parts.attack}", f"defense: {parts.defense}"]
 
 
 def check_same_folder(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -141,27 +186,10 @@ def check_same_folder(cfg: DictConfig, overrides: Sequence[str]) -> None:
         )
 
 
-def open_folder(folder: Path) -> None:
-    """Make the run's folder; what a run that did not finish its first round has left there is cleared away.
-
-    Raises:
-        ValueError: if it holds a run.
-    """
-    from fedgan.checkpoint import CLIENTS, FOLDER, latest_checkpoint
-
-    finished = record_of(folder).get("status") == "finished"
-    check(not finished, "hydra.run.dir", "a folder without a finished run", str(folder))
-    begun = latest_checkpoint(folder) is not None
-    check(not begun, "hydra.run.dir", "a folder without a run (resume=auto goes on with one)", str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("run.json", "summary.json", "generator.safetensors", "rounds.csv", "clients.csv", "events.csv"):
-        (folder / name).unlink(missing_ok=True)
-    for part in ("samples", f"{FOLDER}/{CLIENTS}"):
-        shutil.rmtree(folder / part, ignore_errors=True)
-
-
 def check_settings(cfg: DictConfig) -> None:
     """Refuse what no component checks, before any data are read."""
+    from fedgan.processes import count_processes
+
     OmegaConf.to_container(cfg, resolve=True)  # refuses what points at nothing
     check_int("seed", cfg.seed, low=0)
     check_int("fl.num_clients", cfg.fl.num_clients, low=1, high=1_000_000)
@@ -173,24 +201,26 @@ def check_settings(cfg: DictConfig) -> None:
     alone = cfg.model.compile is None or cfg.fl.engine == "serial"
     allowed = "null with fl.engine=vectorized: torch.func maps what is not compiled"
     check(alone, "model.compile", allowed, cfg.model.compile)
+    check(cfg.root is None or cfg.resume is not None, "root", "null without resume=: type dataset.root=PATH", cfg.root)
     check_trainer(cfg.trainer, cfg.fl.rounds)
+    several = count_processes(cfg.trainer) > 1
+    allowed = "serial with several processes: stacked clients' sums depend on how many there are"
+    check(not several or cfg.fl.engine == "serial", "fl.engine", allowed, cfg.fl.engine)
     check_checkpoint(cfg.checkpoint)
     for group in ("defense", "metrics"):
         check_components(group, cfg[group])
 
 
-def check_resumable(
-    cfg: DictConfig, folder: Path, checkpoint: Path, fine_tuning: int, data: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Whether the run can go on from this checkpoint, with these data and this many rounds; returns its run.json.
+def check_resumable(cfg: DictConfig, folder: Path, checkpoint: Path, parts: Parts) -> dict[str, Any]:
+    """Whether the run can be resumed from this checkpoint, with these data and this many rounds; returns its run.json.
 
     Raises:
         ValueError: in one line.
     """
     from fedgan.checkpoint import rounds_done
 
-    record, done = record_of(folder), rounds_done(checkpoint)
-    check(record.get("dataset") == data, "resume: the data set", "the one that the run was trained on", data["name"])
+    record, done, fine_tuning = record_of(folder), rounds_done(checkpoint), parts.epilogue.rounds
+    check_same_data(record.get("dataset", {}), parts.splits)
     planned = record.get("rounds", cfg.fl.rounds)
     if fine_tuning and done > planned:
         allowed = f"{planned}: the server has begun to fine-tune, and what came before is not kept"
@@ -198,6 +228,15 @@ def check_resumable(
     allowed = f"at least {done}, the rounds that {folder} has"
     check(cfg.fl.rounds + fine_tuning >= done, "fl.rounds", allowed, cfg.fl.rounds)
     return record
+
+
+def check_same_data(recorded: Mapping[str, Any], splits: Splits) -> None:
+    """Refuse to resume on other images than those that the run was trained on."""
+    for name, part in (("training", splits.train), ("test", splits.test)):
+        before = recorded.get("train" if part is splits.train else "test", {})
+        allowed = f"the {before.get('counts')} that the run began with, the same pixels in the same order"
+        same = before.get("sha256") == part.fingerprint
+        check(same, f"resume: the {name} images", allowed, f"{part.counts} from {splits.name}")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from PIL import Image
 
-from fedgan.cli import CONF
 from fedgan.data import ImageSet
+from fedgan.refusals import CONF
 
 TINY = (
     "dataset.image_size=32",

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fedgan"
 COMMANDS = {"train", "sample", "evaluate", "report", "utility"}
-CONFIGURED = COMMANDS | {"cli", "build", "resume"}  # where the configuration is known
+CONFIGURED = COMMANDS | {"cli", "refusals", "choices", "build", "resume"}  # where the configuration is known
 PLAIN = {
     *("checks", "classification", "client", "data", "datasets", "files", "interruption", "losses", "metrics", "models"),
     *("recipe", "rng", "trigger", "update"),

@@ -30,7 +30,6 @@ REFUSED = {
     "objective=beauty": "objective must be null or a figure of the run's metrics (none); got 'beauty'",
     "metrics=[frechet] objective=emission": "objective must be null or a figure of the run's metrics "
     "(frechet_classifier); got 'emission'",
-    "resume=7": "resume must be a run's folder, with config.yaml in it; got '7'",
     # data
     "dataset.image_size=abc": f"dataset.image_size {WHOLE} 16; got 'abc'",
     "dataset.train_per_class=0": f"dataset.train_per_class {WHOLE} 1; got 0",
@@ -118,7 +117,22 @@ REFUSED = {
     "round; got 2",
     "trainer.enable_progress_bar=7": f"trainer.enable_progress_bar {FLAG}; got 7",
     "trainer.deterministic=abc": "trainer.deterministic must be true, false or warn; got 'abc'",
-    "+trainer.typo=1": "trainer: Trainer.__init__() got an unexpected keyword argument 'typo'",
+    "+trainer.typo=1": "trainer.typo is no setting of a federation; trainer has: accelerator, devices, num_nodes, "
+    "precision, max_epochs, check_val_every_n_epoch, num_sanity_val_steps, log_every_n_steps, enable_model_summary, "
+    "enable_progress_bar, deterministic, benchmark, profiler, detect_anomaly",
+    "+fl.typo=1": "fl.typo is no setting; fl has: batch_size, clients_per_round, dropout, engine, local_epochs, "
+    "max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout",
+    "epochs=5": "epochs is no setting; the configuration has: attack, checkpoint, dataset, defense, evaluation, "
+    "experiment, fl, logger, metrics, model, name, objective, resume, root, seed, trainer; "
+    "did you mean fl.local_epochs?",
+    "defense=fedetect": "defense=fedetect is no choice; defense has: feddetect, feddetect_chestx, feddetect_code, "
+    "feddetect_mean, gradient_penalty, horizontal_flip, none, reconstruction, rotation; did you mean feddetect?",
+    "defense=none defense.feddetect.warmup=1": "defense.feddetect.warmup is no setting: defense=feddetect is not "
+    "chosen; in a sweep over defense write ++defense.feddetect.warmup=...",
+    "fl.engine=vectorized trainer.devices=2": "fl.engine must be serial with several processes: stacked clients' sums "
+    "depend on how many there are; got 'vectorized'",
+    "trainer=gpu": "trainer.accelerator must be cpu (trainer=cpu): torch finds no GPU here; got 'cuda'",
+    "root=/data": "root must be null without resume=: type dataset.root=PATH; got '/data'",
     "checkpoint.every_n_epochs=0": f"checkpoint.every_n_epochs {WHOLE} 1; got 0",
     "checkpoint.save_top_k=abc": "checkpoint.save_top_k must be 1 (the newest) or -1 (all); got 'abc'",
     "checkpoint.filename=best": "checkpoint.filename must be text that begins with round_{epoch, by which resume= "
@@ -173,7 +187,8 @@ def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], A
         (("fl=7",), ("override", "int")),
         (("evaluation=7",), ("evaluation", "container")),
         (("dataset.image_size=${size}",), ("dataset.image_size", "'size' not found")),
-        (("trainer.accelerator=abacus",), ("trainer: ", "accelerator", "cpu", "abacus")),
+        (("trainer.accelerator=abacus",), ("trainer.accelerator must be one of cpu", "abacus")),
+        (("resume=7",), ("resume must be a run's folder, with config.yaml in it; got '", "/7'")),
         (("trainer.profiler=abc",), ("trainer: ", "profiler", "simple")),
         (("+model.optimizer_g.typo=1",), ("model.optimizer_g", "typo")),
         (("model.loss._target_=fedgan.losses.Gone",), ("model.loss: ", "fedgan.losses.Gone")),
@@ -198,7 +213,7 @@ def test_an_objective_that_the_run_turns_out_to_lack_is_told(call: Call, capsys:
     untriggered = [setting for setting in TINY if not setting.startswith("attack.")]
     chosen = ("fl.rounds=1", "attack=none", "metrics=[emission]", "objective=emission")
     assert call(train.main, *untriggered, *chosen) is None
-    assert "objective=emission is no figure of this run" in capsys.readouterr().err
+    assert "objective=emission is no metric of this run" in capsys.readouterr().err
 
 
 def damage(folder: Path, kind: str) -> None:
@@ -258,7 +273,7 @@ def test_a_refused_run_leaves_nothing_that_looks_finished(
 
 
 def evil_metadata(blueprint: str) -> dict[str, str]:
-    return {"blueprint": blueprint, "sha256": "0"}
+    return {"fedgan": f'{{"blueprint": {blueprint}, "sha256": "0"}}'}
 
 
 @pytest.mark.parametrize(
@@ -269,15 +284,17 @@ def evil_metadata(blueprint: str) -> dict[str, str]:
         ("{}", ("run", "no generator")),
         (
             '{"target": "os.system", "arguments": {"command": "touch executed"}, "classes": [], "dataset": "", '
-            '"rounds": 1}',
+            '"rounds": 1, "attack": "", "defense": "", "emission": null}',
             ("fedgan.models", "os.system"),
         ),
         (
-            '{"target": "fedgan.models.dcgan.Gone", "arguments": {}, "classes": ["a"], "dataset": "", "rounds": 1}',
+            '{"target": "fedgan.models.dcgan.Gone", "arguments": {}, "classes": ["a"], "dataset": "", '
+            '"rounds": 1, "attack": "", "defense": "", "emission": null}',
             ("run", "no generator"),
         ),
         (
-            '{"target": "fedgan.models.gone.Gone", "arguments": {}, "classes": ["a"], "dataset": "", "rounds": 1}',
+            '{"target": "fedgan.models.gone.Gone", "arguments": {}, "classes": ["a"], "dataset": "", '
+            '"rounds": 1, "attack": "", "defense": "", "emission": null}',
             ("run", "no generator"),
         ),
     ],

@@ -18,9 +18,9 @@ from torchvision.models import densenet121, resnet18
 from torchvision.transforms import v2
 
 from fedgan.classification import Batches, ClassifierRecipe, DenseNet121, random_flips
-from fedgan.cli import CONF
 from fedgan.data import ImageSet
 from fedgan.metrics.classifier import ConvNet
+from fedgan.refusals import CONF
 from tests.conftest import random_images
 
 SMALL = functools.partial(ConvNet, width=4, feature_dim=8)

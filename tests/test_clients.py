@@ -110,6 +110,7 @@ def test_what_a_killed_run_left_behind_is_not_taken_for_a_checkpoints(configure:
     stale = run / FOLDER / CLIENTS / f"client_{idle:04d}_round_0000.ckpt"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of another run")
+    (run / "run.json").write_text('{"status": "failed", "versions": {"fedgan": "0.1.0"}}')
     train.train(configure(*FEW, "fl.rounds=1"), run)
     assert files(run) == expected(1)
     later = run / FOLDER / CLIENTS / f"client_{idle:04d}_round_0001.ckpt"

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fedgan import train
-from fedgan.cli import CONF
+from fedgan.refusals import CONF
 from fedgan.resume import leaves
 
 OTHER_COMMANDS = {

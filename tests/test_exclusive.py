@@ -17,7 +17,8 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from fedgan.exclusive import exclusive
-with exclusive(Path(sys.argv[1])):
+with exclusive(Path(sys.argv[1])) as lock:
+    lock.take()
     print("held", flush=True)
     time.sleep(60)
 """
@@ -51,8 +52,10 @@ def test_a_killed_process_lets_go(
     assert train.train(configure("fl.rounds=1"), tmp_path / "run")["rounds"] == 1
 
 
-def test_an_error_lets_go(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), exclusive(tmp_path):
-        raise RuntimeError
-    with exclusive(tmp_path):
-        pass
+def test_it_lets_go(tmp_path: Path) -> None:
+    with exclusive(tmp_path) as lock:
+        lock.take()
+        with pytest.raises(ValueError, match="no other process"), exclusive(tmp_path):
+            pass  # not even this one, by a second lock
+    with exclusive(tmp_path) as lock:
+        lock.take()

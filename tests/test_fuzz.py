@@ -19,12 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from fedgan.build import build_defenses, build_federation, single_epilogue
-from fedgan.cli import CONF, REFUSALS, explain
 from fedgan.data import Splits
 from fedgan.datasets._decoding import decode_image
 from fedgan.datasets.medmnist import MedMNIST
 from fedgan.evaluation import Evaluator
 from fedgan.population import populate, set_apart
+from fedgan.refusals import CONF, REFUSALS, explain
 from fedgan.resume import leaves
 from fedgan.settings import check_objective
 from fedgan.train import check_settings
@@ -138,7 +138,8 @@ def test_noise_for_an_npz(folder: Path, magic: bytes, noise: bytes) -> None:
 # Settings
 
 SMALL = (
-    *("metrics=[none]", "logger=none", "dataset.image_size=32", "attack.size=8", "attack.malicious=[0]"),
+    *("metrics=[none]", "logger=none", "dataset.image_size=32", "attack=white_square", "attack.size=8"),
+    "attack.malicious=[0]",
     *("model.generator.z_dim=4", "fl.batch_size=2", "evaluation.samples_per_class=4", "evaluation.grid_per_class=2"),
 )
 COMPOSITIONS = (

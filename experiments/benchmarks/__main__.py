@@ -13,15 +13,18 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from experiments.benchmarks.base import Benchmark, report
-from fedgan.cli import CONF, command
+from fedgan.cli import command
 from fedgan.environment import cpu_name, git_state, versions
 from fedgan.files import write_json
+from fedgan.folders import check_empty
+from fedgan.refusals import CONF
 
 
-@command("benchmarks")
+@command("benchmarks", free=("benchmark",))
 def run_one(cfg: DictConfig) -> None:
     """Measure, print the table, and leave it as CSV beside what it was measured with."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    check_empty("hydra.run.dir", folder)
     benchmark: Benchmark = instantiate(cfg.benchmark)
     rows = benchmark.measure(folder)
     name = HydraConfig.get().runtime.choices["benchmark"]

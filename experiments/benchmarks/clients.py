@@ -36,8 +36,8 @@ class Run:
 
     @property
     def seconds(self) -> list[float]:
-        """Of each round but the first, which warms up: clients and server, as rounds.csv has them."""
-        rows = csv.DictReader((self.folder / "rounds.csv").read_text().splitlines())
+        """Of each round but the first, which warms up: clients and server, as timing.csv has them."""
+        rows = csv.DictReader((self.folder / "timing.csv").read_text().splitlines())
         return [float(row["seconds"]) for row in rows][1:]
 
     @property

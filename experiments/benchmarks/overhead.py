@@ -47,7 +47,7 @@ class Overhead(Benchmark):
         folder.mkdir()
         parts = build_parts(cfg, folder)
         turns = Turns(plain_loop(cfg, parts.splits))
-        trainer = build_trainer(cfg, folder, parts, [turns], logger=False)
+        trainer = build_trainer(cfg, folder, parts, [turns])
         trainer.fit(parts.federation, val_dataloaders=parts.evaluator.loader(parts.federation.z_dim))
         ours, plain = turns.ours[1:-1], turns.plain[1:-1]
         return {

@@ -14,10 +14,10 @@ from torchvision.models import AlexNet_Weights
 from experiments.measures import NULL
 from experiments.running import Job, composed, training
 from fedgan.checks import check, check_int
-from fedgan.cli import CONF
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.lpips import build_lpips
 from fedgan.metrics.weights import pretrained
+from fedgan.refusals import CONF
 from fedgan.resume import leaves
 
 KEPT = Path(__file__).parent.parent / "results"

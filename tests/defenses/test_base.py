@@ -9,10 +9,10 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
-from fedgan.cli import CONF
 from fedgan.defenses.base import Defense, Verdict
 from fedgan.losses import NonSaturating
 from fedgan.recipe import Recipe
+from fedgan.refusals import CONF
 
 NAMES = sorted(path.stem for path in Path(CONF, "defense").glob("*.yaml") if path.stem != "none")
 

@@ -9,7 +9,7 @@ from tests.conftest import TINY
 
 def test_a_run_in_figures(tmp_path: Path) -> None:
     """The first round warms up, the last is evaluated."""
-    (tmp_path / "rounds.csv").write_text("round,seconds\n0,9\n1,2\n2,3\n")
+    (tmp_path / "timing.csv").write_text("round,seconds\n0,9\n1,2\n2,3\n")
     checkpoint = "[Callback]ModelCheckpoint{'every': 5}.on_train_epoch_end"
     profile = {"run_training_epoch": [9.0, 2.5, 7.0], checkpoint: [1.0, 0.5, 1.0], "save_checkpoint": [1.0, 0.5, 1.0]}
     (tmp_path / "profile.json").write_text(json.dumps(profile))

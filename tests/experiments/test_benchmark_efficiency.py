@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.efficiency import PARTS, Efficiency, flops_of, local_step
-from fedgan.cli import CONF
 from fedgan.models.stylegan2 import upsample
+from fedgan.refusals import CONF
 
 
 def benchmark(*overrides: str) -> DictConfig:

@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from experiments.benchmarks.vectorised import Vectorised
-from fedgan.cli import CONF
 from fedgan.client import GANClient
+from fedgan.refusals import CONF
 from fedgan.vectorised import train_together
 
 

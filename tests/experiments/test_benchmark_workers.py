@@ -11,7 +11,7 @@ def test_copies_that_run_at_once_count_together(tmp_path: Path) -> None:
     runs = []
     for name, seconds in (("a", 2), ("b", 4)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "rounds.csv").write_text(f"round,seconds\n0,9\n1,{seconds}\n")
+        (tmp_path / name / "timing.csv").write_text(f"round,seconds\n0,9\n1,{seconds}\n")
         runs.append(Run(tmp_path / name, written=0))
     assert rounds_per_second(runs) == pytest.approx(1 / 2 + 1 / 4)
 

@@ -25,7 +25,7 @@ from experiments.reproduction.study import provenance
 from experiments.reproduction.tables import Table, read_published
 from experiments.reproduction.utility import studies
 from experiments.running import Job
-from fedgan.cli import CONF
+from fedgan.refusals import CONF
 from tests.conftest import TINY
 
 CLASSIFIERS = [f"metrics.{name}.classifier.steps=3" for name in ("transfer", "frechet", "lpips_classifier")]

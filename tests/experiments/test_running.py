@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from experiments import running
 from experiments.running import Job, carry_out, settings_of, training
-from fedgan.cli import CONF
+from fedgan.refusals import CONF
 from fedgan.resume import keep_settings
 
 
