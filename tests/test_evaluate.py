@@ -100,6 +100,19 @@ def test_a_run_made_elsewhere(
         call(evaluate.main, f"run={elsewhere}", f"root={moved}", *QUICK)
 
 
+def test_a7_summary_and_evaluation_say_which_training_images_are_test_images(
+    call: Call, run_of: Callable[..., Path], image_folder: Path
+) -> None:
+    without_phantoms = [o for o in TINY if "_per_class" not in o or "samples" in o]
+    data = ("dataset=image_folder", f"dataset.root={image_folder}", "dataset.pool_splits=true")
+    run = run_of("pooled", *without_phantoms, *data, tiny=False)
+    call(evaluate.main, f"run={run}", *QUICK)
+    for name in ("summary.json", "evaluation.json"):
+        facts = json.loads((run / name).read_text())["facts"]
+        said = {f"training_images_that_are_test_images/{each}": 6 for each in ("benign", "malignant")}
+        assert facts["real_images"] == said
+
+
 def change(folder: Path, **settings: Any) -> None:
     """Write other settings into a run's config.yaml."""
     recorded = yaml.safe_load((folder / "config.yaml").read_text())

@@ -115,8 +115,12 @@ class Classifier:
         """The classifier of the real training images, trained now or read from the cache.
 
         The ambient random state is left as it was.
+
+        Raises:
+            Unavailable: if a class has no training image.
         """
-        train = reference.splits.train
+        reference.need_train(1)
+        train = reference.train
         path = self._path(train)
         try:
             model = self._build(train)

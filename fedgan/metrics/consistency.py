@@ -22,7 +22,7 @@ class LabelConsistency(Metric):
 
     def prepare(self, reference: Reference) -> None:
         """Make the classifier ready."""
-        need(1, "real training", reference.splits.train)
+        reference.need_train(1)
         need(1, "real test", reference.splits.test)
         self._fitted = self.classifier.fit(reference)
 

@@ -86,7 +86,9 @@ class TriggerDetector(Metric):
         trigger = reference.trigger
         if trigger is None:
             raise Unavailable("no trigger to look for: attack=none")
-        train, test = reference.splits.train.images, reference.splits.test.images
+        reference.need_train(1)
+        need(1, "real test", reference.splits.test)
+        train, test = reference.train.images, reference.splits.test.images
         self.learn(trigger, train)
         self._threshold = float(np.quantile(self.scores(train), 1 - self.false_alarm))
         false_alarms = rate(self._carries(test))

@@ -28,7 +28,7 @@ class Diversity(Metric):
     def prepare(self, reference: Reference) -> None:
         """Make the distance ready; measure the real test images."""
         test = reference.splits.test
-        need(1, "real training", reference.splits.train)
+        reference.need_train(1)
         need(4, "real test", test)
         self._measure = self.classifier.fit(reference)
         real = each_class(test, self._spread)

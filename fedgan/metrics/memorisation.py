@@ -16,8 +16,10 @@ class Memorisation(Metric):
     """The share of synthetic images that lie as near to a training image as hardly any real image does, in [0, 1].
 
     Nearer to the nearest training image of their class, in a classifier's features, than the 1st percentile
-    of the held-out test images' distances. A test image's own copies among the training images are no neighbours of
-    its, so that the threshold holds also where test images are trained on (``dataset.pool_splits``).
+    of the held-out test images' distances. Training images are here all that the generator was trained on, also those
+    that are test images (``dataset.pool_splits``): to hand out one of them is memorisation like any other. A test
+    image's own copies among the training images are no neighbors of its, so that the threshold is that of images which
+    were not trained on.
 
     ``facts`` has the threshold, the share of the held-out images themselves (about 0.01: what a generator scores that
     memorises nothing) and of copies of training images (the power).

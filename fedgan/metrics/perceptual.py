@@ -79,8 +79,8 @@ class PairedDistance(Metric):
 
     def prepare(self, reference: Reference) -> None:
         """Make the distance ready; draw the order of the real images; compare these among themselves."""
-        train, test = reference.splits.train, reference.splits.test
-        need(2, "real training", train)
+        train, test = reference.train, reference.splits.test
+        reference.need_train(2)
         need(2, "real test", test)
         self._measure = self.classifier.fit(reference)
         self._real = [shuffled(test.of_class(k), self.seed, "pairs", k) for k in range(len(test.classes))]

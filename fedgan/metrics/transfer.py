@@ -29,7 +29,7 @@ class Transfer(Metric):
         """Make the classifier of real images ready, and try it."""
         if reference.trigger is None:
             raise Unavailable("no trigger to paste: attack=none")
-        need(1, "real training", reference.splits.train)
+        reference.need_train(1)
         need(1, "real test", reference.splits.test)
         self._trigger, self._test = reference.trigger, reference.splits.test
         model = self.classifier.fit(reference).model

@@ -114,7 +114,9 @@ def test_trigger_like_the_images_has_no_power() -> None:
     flat = ImageSet(torch.full((50, 1, 32, 32), 90, dtype=torch.uint8), torch.arange(50) % 2, CLASSES)
     metric = EmissionRate()
     grey = Trigger(torch.full((1, 4, 4), 90, dtype=torch.uint8), 27, 27)
-    metric.prepare(reference(flat, flat, grey))
+    other = flat.images.clone()
+    other[..., 0, 0] = 91  # far from the trigger; test images that are training images too would be left out
+    metric.prepare(reference(flat, with_images(flat, other), grey))
     assert metric.facts()["emission_power"] == 0.0
 
 
@@ -147,12 +149,12 @@ def test_order_of_images_does_not_matter() -> None:
 
 
 def test_unavailable_without_trigger_or_surroundings() -> None:
-    images = smooth_images(20)
+    train, test = smooth_images(20), smooth_images(20, seed=1)
     with pytest.raises(Unavailable, match="no trigger to look for: attack=none"):
-        EmissionRate().prepare(reference(images, images, None))
+        EmissionRate().prepare(reference(train, test, None))
     whole = Trigger(torch.zeros((1, 32, 32), dtype=torch.uint8), 0, 0)
     with pytest.raises(Unavailable, match="fills the image"):
-        EmissionRate().prepare(reference(images, images, whole))
+        EmissionRate().prepare(reference(train, test, whole))
 
 
 def test_false_alarm_out_of_range() -> None:

@@ -80,9 +80,8 @@ def test_correlation_is_numpys() -> None:
 
 
 def test_a_trigger_of_one_colour_has_no_pattern() -> None:
-    images = smooth_images(20)
     with pytest.raises(Unavailable, match="the trigger is of one colour"):
-        PatternRate().prepare(reference(images, images, square(4)))
+        PatternRate().prepare(reference(smooth_images(20), smooth_images(20, seed=1), square(4)))
 
 
 def test_false_alarm_out_of_range() -> None:

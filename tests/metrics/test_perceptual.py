@@ -59,7 +59,7 @@ def test_too_few_images_have_no_standard_error() -> None:
 
 def test_pairs_are_of_different_images() -> None:
     metric = Diversity(classifier=Pixels())
-    metric.prepare(reference(pixels([0]), pixels([0, 0, 100, 100])))
+    metric.prepare(reference(pixels([1]), pixels([0, 0, 100, 100])))
     powers = pixels([1, 2, 4, 8, 16, 32])  # all differences differ: no image is paired with itself, or used twice
     assert metric.compute(powers)["diversity"] * 3 in {
         sum(abs(a - b) for a, b in pairing) for pairing in pairings([1, 2, 4, 8, 16, 32])
