@@ -35,5 +35,6 @@ class LabelConsistency(Metric):
         )
 
     def facts(self) -> dict[str, float | str]:
-        """The classifier's recall per class on the real test images."""
-        return {f"classifier_recall/{each}": recall for each, recall in self._fitted.recall.items()}
+        """The classifier's recall per class on the real test images, and the hash of its weights."""
+        recalls = {f"classifier_recall/{each}": recall for each, recall in self._fitted.recall.items()}
+        return {"classifier_weights": self._fitted.facts["classifier_weights"], **recalls}

@@ -40,10 +40,11 @@ class Memorisation(Metric):
         splits = reference.splits
         need(2, "real training", splits.train)
         need(2, "real test", splits.test)
-        self._features = self.classifier.fit(reference).features
+        fitted = self.classifier.fit(reference)
+        self._features = fitted.features
         self._train = [self._features(splits.train.of_class(label)) for label in range(len(splits.classes))]
         self._thresholds: list[float] = []
-        self._facts: dict[str, float | str] = {}
+        self._facts: dict[str, float | str] = dict(fitted.facts)
         for label, each in enumerate(splits.classes):
             held_out = self._held_out(splits, label)
             threshold = float(held_out.quantile(_QUANTILE))
@@ -59,7 +60,7 @@ class Memorisation(Metric):
         return score_classes("memorised", synthetic, self._share)
 
     def facts(self) -> dict[str, float | str]:
-        """Per class: the threshold, and the shares of held-out images and of copies."""
+        """Per class the threshold, and the shares of held-out images and of copies; the facts of the features."""
         return dict(self._facts)
 
     def _held_out(self, splits: Splits, label: int) -> Tensor:
