@@ -204,6 +204,14 @@ def test_kid_compares_the_features_of_its_package(inception_state: State, tmp_pa
     assert len(metric.facts()["inception_weights"]) == 64
 
 
+def test_a11_fid_and_kid_say_that_published_ones_are_others(inception_state: State, tmp_path: Path) -> None:
+    save_file(dict(inception_state), tmp_path / "inception.safetensors")
+    metric = KID(weights=str(tmp_path / "inception.safetensors"))
+    metric.prepare(reference(random_images(4), random_images(4, seed=1)))
+    assert "not published FIDs or KIDs" in str(metric.facts()["inception_compares_with"])
+    assert isinstance(FID().classifier, Inception), "which says so"
+
+
 @pytest.mark.parametrize(("kind", "classifiers"), [(FID, FrechetDistance), (KID, KernelDistance)], ids=["fid", "kid"])
 def test_fid_and_kid_differ_from_the_classifiers_distances_in_features_and_name_alone(
     kind: type[FeatureDistance], classifiers: type[FeatureDistance], monkeypatch: pytest.MonkeyPatch
