@@ -64,7 +64,11 @@ def check_settings(cfg: DictConfig) -> None:
 
 
 def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
-    """The run and its control, which must have been trained on the same data."""
+    """The run and its control, which must have the run's test images.
+
+    Their training images may differ, as with ``dataset.pool_splits`` in one of them: both are measured with the run's.
+    The control's ``memorised`` is then about the run's training images, not about its own.
+    """
     from fedgan.finished_run import open_run
 
     run = open_run(Path(str(cfg.run)).expanduser(), cfg.root)
@@ -73,7 +77,7 @@ def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
     control = open_run(Path(str(cfg.control)).expanduser(), cfg.root)
     same = control.splits.test.fingerprint == run.splits.test.fingerprint
     check(not control.attacked, "control", "a run in which nobody attacks (attack.malicious=0)", str(cfg.control))
-    check(same, "control", f"a run on the same data set as {cfg.run}", str(cfg.control))
+    check(same, "control", f"a run on the same data set as {cfg.run} (the same test images)", str(cfg.control))
     return run, control
 
 
@@ -91,7 +95,7 @@ def evaluate(
 
     Args:
         run: whose generator is scored.
-        control: the null: an unattacked generator, looked at in the same way; None for none.
+        control: an unattacked generator, scored against the run's real images and for the run's trigger; None for none.
         metrics: by name, as they were built.
         samples_per_class: synthetic images of each class.
         latent_seed: of their latents.

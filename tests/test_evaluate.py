@@ -210,3 +210,14 @@ def test_a_control_must_be_unattacked_and_on_the_same_data(
     other = run_of("other", "attack.malicious=0", "dataset.seed=5")
     with pytest.raises(SystemExit, match="control must be a run on the same data set"):
         call(evaluate.main, f"run={attacked}", f"control={other}", *QUICK)
+
+
+def test_a12_a_control_shares_the_test_images_and_its_training_images_may_differ(
+    call: Call, attacked: Path, run_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    fewer = run_of("fewer", "attack.malicious=0", "dataset.train_per_class=24")
+    call(evaluate.main, f"run={attacked}", f"control={fewer}", *QUICK, f"out={tmp_path / 'e.json'}")
+    assert json.loads((tmp_path / "e.json").read_text())["control_metrics"]
+    other = run_of("other test", "attack.malicious=0", "dataset.test_per_class=8")
+    with pytest.raises(SystemExit, match=r"control must be a run on the same data set .* \(the same test images\)"):
+        call(evaluate.main, f"run={attacked}", f"control={other}", *QUICK)
