@@ -5,7 +5,12 @@ python -m fedgan.evaluate run=outputs/train/2026-01-31_12-00-00 control=outputs/
 
 from __future__ import annotations
 
+import json
+import os
 import time
+import uuid
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +27,13 @@ if TYPE_CHECKING:
     from fedgan.metrics.base import Metric
 
 FILE_NAME = "evaluation.json"
+MARKS = {"run", "generator_sha256", "samples_per_class", "metrics", "absent", "facts"}  # what every evaluation has
+SPACE = 100_000  # bytes that have to be free for one
 
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
-    """Score, write the figures, and show them."""
+    """Score, show the figures, and write them."""
     check_settings(cfg)
 
     from fedgan.arithmetic import repeatable
@@ -35,7 +42,7 @@ def main(cfg: DictConfig) -> None:
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
     run, control = open_runs(cfg)
     out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
-    check(out.parent.is_dir(), "out", "a file in a folder that exists", str(cfg.out))
+    check_out(out)
     with repeatable(str(cfg.device)):
         evaluation = evaluate(
             run,
@@ -46,8 +53,8 @@ def main(cfg: DictConfig) -> None:
             batch_size=cfg.batch_size,
             device=cfg.device,
         )
+    show(evaluation, run.release.blueprint.classes)  # first: nothing is lost if it cannot be written after all
     write_json(out, evaluation | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)})
-    show(evaluation, run.release.blueprint.classes)
     print(out)
 
 
@@ -61,6 +68,34 @@ def check_settings(cfg: DictConfig) -> None:
     check_int("batch_size", cfg.batch_size, low=1)
     check_choice("device", str(cfg.device), ("cpu", "cuda"))
     check(cfg.device == "cpu" or torch.cuda.is_available(), "device", "cpu: no GPU is to be found here", cfg.device)
+
+
+def check_out(out: Path) -> None:
+    """Refuse, before anything is scored, a file that cannot be written or that no evaluation has left.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check(out.parent.is_dir(), "out", "a file in a folder that exists", str(out))
+    free = not os.path.lexists(out) or is_evaluation(out)
+    check(free, "out", "a new file, or one that fedgan.evaluate has written", str(out))
+    trial = out.with_name(f".{out.stem}.{uuid.uuid4().hex}{out.suffix}")
+    try:
+        trial.write_bytes(bytes(SPACE))
+    except OSError as error:
+        raise ValueError(f"out must be a file that can be written; got {str(out)!r} ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            trial.unlink()
+
+
+def is_evaluation(file: Path) -> bool:
+    """Whether an evaluation has left this file."""
+    try:
+        content = json.loads(file.read_text()) if file.is_file() else None
+    except (OSError, ValueError):  # not to be read, or no JSON
+        return False
+    return isinstance(content, dict) and content.keys() >= MARKS
 
 
 def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
@@ -106,6 +141,7 @@ def evaluate(
         What evaluation.json holds.
     """
     import torch
+    from rich.console import Console
     from rich.progress import track
 
     from fedgan.environment import git_state, peak_memory, versions
@@ -114,7 +150,7 @@ def evaluate(
     from fedgan.synthesis import draw_set
 
     start = time.perf_counter()
-    scorer = Scorer(metrics, run.splits.classes, watch=track)
+    scorer = Scorer(metrics, run.splits.classes, watch=partial(track, console=Console(stderr=True)))
     scorer.prepare(Reference(run.splits, run.trigger, run.seed, torch.device(device)))
 
     parts = {"": run} if control is None else {"": run, "control_": control}

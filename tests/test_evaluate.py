@@ -1,6 +1,7 @@
 """A finished run is taken up from its folder and scored again."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +190,92 @@ def test_a_run_that_did_not_finish_is_refused(copy: Path) -> None:
 def test_bad_settings(call: Call, attacked: Path, settings: tuple[str, ...], words: str) -> None:
     with pytest.raises(SystemExit, match=f"error: .*{words}"):
         call(evaluate.main, f"run={attacked}", *QUICK, *settings)
+
+
+@pytest.fixture
+def nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scored(*_: object, **__: object) -> None:
+        raise AssertionError("scored before it was known whether the file can be written")
+
+    monkeypatch.setattr(evaluate, "evaluate", scored)
+
+
+@pytest.mark.usefixtures("nothing_is_scored")
+def test_f26_a_file_that_cannot_be_written_is_refused_before_anything_is_scored(
+    call: Call, attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match="error: out must be a file that can be written; got .*too long"):
+        call(evaluate.main, f"run={attacked}", *QUICK, f"out={tmp_path / ('e' * 240)}.json")
+
+    def refused(path: Path, content: bytes) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refused)  # tests may run as root, who may write everywhere
+    for more in ((), (f"out={tmp_path / 'e.json'}",)):
+        with pytest.raises(SystemExit, match=r"error: out must be .* written; got '.*\.json' \(Permission denied\)$"):
+            call(evaluate.main, f"run={attacked}", *QUICK, *more)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("nothing_is_scored")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_f26_a_folder_of_somebody_else(call: Call, copy: Path) -> None:
+    copy.chmod(0o500)
+    with pytest.raises(SystemExit, match="error: out must be a file that can be written; got .*Permission denied"):
+        call(evaluate.main, f"run={copy}", *QUICK)
+    copy.chmod(0o700)
+
+
+@pytest.mark.usefixtures("nothing_is_scored")
+@pytest.mark.parametrize("content", [b"my notes", b"[]", b'{"metrics": {}}', b"\xff\xfe"], ids=repr)
+def test_f26_a_file_that_fedgan_did_not_write_is_not_replaced(
+    call: Call, copy: Path, tmp_path: Path, content: bytes
+) -> None:
+    link, folder = tmp_path / "link.json", tmp_path / "folder.json"
+    link.symlink_to(tmp_path / "nowhere")
+    folder.mkdir()
+    for file in (tmp_path / "mine.json", copy / "evaluation.json"):
+        file.write_bytes(content)
+    words = "error: out must be a new file, or one that fedgan.evaluate has written; got"
+    for more in ((), *((f"out={file}",) for file in (tmp_path / "mine.json", link, folder))):
+        with pytest.raises(SystemExit, match=words):
+            call(evaluate.main, f"run={copy}", *QUICK, *more)
+    assert (tmp_path / "mine.json").read_bytes() == (copy / "evaluation.json").read_bytes() == content
+    assert link.is_symlink()
+
+
+def test_f26_an_earlier_evaluation_is_replaced_and_nothing_else_is_left(call: Call, copy: Path) -> None:
+    before = {file.name for file in copy.iterdir()} | {"evaluation.json"}
+    call(evaluate.main, f"run={copy}", *QUICK)
+    call(evaluate.main, f"run={copy}", *QUICK, "samples_per_class=9")
+    assert json.loads((copy / "evaluation.json").read_text())["samples_per_class"] == 9
+    assert {file.name for file in copy.iterdir()} == before
+
+
+def test_f26_the_table_is_shown_also_where_writing_fails_after_all(
+    call: Call, attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fedgan.files.write_json", full)
+    with pytest.raises(SystemExit, match="error: .*No space left on device"):
+        call(evaluate.main, f"run={attacked}", *QUICK, f"out={tmp_path / 'e.json'}")
+    assert "frechet_classifier" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_f26_stdout_has_the_table_and_the_path_alone(
+    call: Call, attacked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(evaluate.main, f"run={attacked}", *QUICK, f"out={tmp_path / 'e.json'}")
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert lines[0].strip() == "8 synthetic images of each class"
+    assert lines[-1] == str(tmp_path / "e.json")
+    assert lines[-2].startswith("└")
+    assert "preparing" in shown.err
+    assert "scoring" in shown.err
 
 
 def test_no_run_at_all(call: Call) -> None:

@@ -3,6 +3,9 @@
 import csv
 import functools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -306,6 +309,21 @@ def test_files_of_a_study(call: Call, run: Path, tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert shown.strip().endswith("curve.png")
     assert f"{float(point['mean']):.3f} ± {float(point['std']):.3f}" in shown
+
+
+def test_f26_stdout_has_the_table_and_the_path_alone(run: Path, tmp_path: Path) -> None:
+    """As a user's first command, when matplotlib looks for fonts and says so."""
+    command = [sys.executable, "-m", "fedgan.utility", f"run={run}", *QUICK, "real_per_class=[1]", "seeds=[0]"]
+    environment = os.environ | {"MPLCONFIGDIR": str(tmp_path / "fonts")}
+    done = subprocess.run(
+        [*command, f"hydra.run.dir={tmp_path / 'u'}"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert list((tmp_path / "fonts").iterdir()), "matplotlib has looked for fonts"
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("chest_phantom, 6 synthetic images per class")
+    assert lines[-1] == str(tmp_path / "u/curve.png")
+    assert "training classifiers" in done.stderr
+    assert "font" not in done.stdout + done.stderr
 
 
 def test_the_same_seeds_give_the_same_figures(call: Call, run: Path, tmp_path: Path) -> None:
