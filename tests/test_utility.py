@@ -136,10 +136,22 @@ def test_test_images_are_never_trained_on() -> None:
     assert pixels(pooled.train) == pixels(NOISE.train)
     assert torch.equal(pooled.train.labels, NOISE.train.labels)
     with pytest.raises(
-        ValueError, match="real_per_class must be at most 30, the real training images of class a; got 31"
+        ValueError,
+        match="real_per_class must be at most 30, the real training images of class a that are no test images; got 31",
     ):
         pooled.check_real([1, 31])
     pooled.check_real([30])
+
+
+def test_f29_where_test_images_are_training_images_the_limit_says_so() -> None:
+    made = study(splits=Splits("the same twice", NOISE.train, NOISE.train))
+    with pytest.raises(ValueError) as error:
+        made.check_real([20])
+    limit = "at most 0, the real training images of class a that are no test images"
+    assert str(error.value) == f"real_per_class must be {limit}; got 20"
+    made.check_real([0])  # synthetic images alone
+    with pytest.raises(ValueError, match="at most 30, the real training images of class a; got 31"):
+        study().check_real([31])
 
 
 def test_balanced_accuracy_is_over_all_test_images() -> None:
