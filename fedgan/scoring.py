@@ -8,6 +8,7 @@ from rich.console import Console
 
 from fedgan.data import ImageSet
 from fedgan.metrics.base import Metric, Reference, Unavailable
+from fedgan.metrics.weights import one_try_each
 
 
 class Scorer:
@@ -36,12 +37,13 @@ class Scorer:
         """Make the metrics ready; those that cannot be computed for these data are left out for good."""
         if self.metrics and (left_out := reference.facts()):
             self._real = {"real_images": left_out}
-        for name in self._watch(list(self.metrics), "preparing"):
-            try:
-                self.metrics[name].prepare(reference)
-            except Unavailable as reason:
-                del self.metrics[name]
-                self._leave_out(name, str(reason))
+        with one_try_each():
+            for name in self._watch(list(self.metrics), "preparing"):
+                try:
+                    self.metrics[name].prepare(reference)
+                except Unavailable as reason:
+                    del self.metrics[name]
+                    self._leave_out(name, str(reason))
 
     @property
     def columns(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import pickle
 import socket
+import time
 import warnings
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fedgan.metrics.frechet import FrechetDistance
 from fedgan.metrics.inception import FID, KID, Inception, build_inception
 from fedgan.metrics.kernel import KernelDistance, squared_mmd
 from fedgan.metrics.lpips import LPIPS, AlexNet
+from fedgan.scoring import Scorer
 from fedgan.update import State
 from tests.conftest import random_images
 from tests.metrics.cases import Pixels, pixels, reference
@@ -162,6 +164,49 @@ def test_neither_weights_nor_network(kind: type[Metric], tmp_path: Path, monkeyp
     assert "\n" not in str(no.value)
     assert timeouts == [10.0]
     assert socket.getdefaulttimeout() is None
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts that were looked for, where there is no network and nothing downloaded yet."""
+    looked: list[str] = []
+
+    def refuse(host: str, *_: object, **__: object) -> None:
+        looked.append(host)
+        raise socket.gaierror("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    return looked
+
+
+def test_b4_each_download_is_tried_once_a_command(hosts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for attempt in (1, 2):  # another command tries again
+        scorer = Scorer({"lpips": LPIPS(), "fid": FID(), "kid": KID()}, ("a", "b"))
+        scorer.prepare(GREY)
+        assert hosts == ["download.pytorch.org", "github.com"] * attempt
+        for name in ("lpips", "fid", "kid"):
+            assert "https://" in scorer.absent[name]
+            assert scorer.absent[name].endswith(f": download it elsewhere and give metrics.{name}.weights=FILE")
+    shown = capsys.readouterr()
+    assert shown.out == "", "stdout is for results"
+    assert "metric kid is left out" in shown.err
+
+
+@pytest.mark.usefixtures("hosts")
+def test_b4_a_host_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listener:  # connections are taken, and then nothing is said
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        here = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: here)
+        monkeypatch.setattr("fedgan.metrics.weights._TIMEOUT", 0.2)
+        start = time.perf_counter()
+        with pytest.raises(Unavailable, match="timed out"):
+            LPIPS().prepare(GREY)
+        assert 0.2 <= time.perf_counter() - start < 5
 
 
 def test_the_downloads_file_is_read_where_torch_hub_keeps_it(
