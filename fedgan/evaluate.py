@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from fedgan.finished_run import FinishedRun
     from fedgan.metrics.base import Metric
+    from fedgan.scoring import Scorer
 
 FILE_NAME = "evaluation.json"
 MARKS = {"run", "generator_sha256", "samples_per_class", "metrics", "absent", "facts"}  # what every evaluation has
@@ -33,7 +34,7 @@ SPACE = 100_000  # bytes that have to be free for one
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
-    """Score, show the figures, and write them."""
+    """Score, show the table, and write the file."""
     check_settings(cfg)
 
     from fedgan.arithmetic import repeatable
@@ -126,7 +127,7 @@ def evaluate(
     batch_size: int = 64,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Score what the run's generator draws, and beside it what the control's draws, with the run's trigger.
+    """Score what the run's generator draws, and next to it what the control's draws, with the run's trigger.
 
     Args:
         run: whose generator is scored.
@@ -147,21 +148,16 @@ def evaluate(
     from fedgan.environment import git_state, peak_memory, versions
     from fedgan.metrics.base import Reference
     from fedgan.scoring import Scorer
-    from fedgan.synthesis import draw_set
 
     start = time.perf_counter()
     scorer = Scorer(metrics, run.splits.classes, watch=partial(track, console=Console(stderr=True)))
     scorer.prepare(Reference(run.splits, run.trigger, run.seed, torch.device(device)))
 
-    parts = {"": run} if control is None else {"": run, "control_": control}
     scored: dict[str, Any] = {}
-    for prefix, part in parts.items():
-        scored[f"{prefix}run"] = str(part.folder)
-        scored[f"{prefix}generator_sha256"] = part.release.sha256
-        generator, classes = part.release.generator.to(device), part.splits.classes
-        images = draw_set(generator, classes, samples_per_class, latent_seed, batch_size)
-        scored[f"{prefix}metrics"] = scorer.score(images)
-        scored[f"{prefix}absent"] = dict(scorer.absent)
+    for prefix, part in (("", run), ("control_", control)):
+        if part is not None:
+            found = score(part, scorer, samples_per_class, latent_seed, batch_size, device)
+            scored |= {f"{prefix}{name}": value for name, value in found.items()}
     return scored | {
         "samples_per_class": samples_per_class,
         "latent_seed": latent_seed,
@@ -170,6 +166,22 @@ def evaluate(
         "versions": versions(),
         "seconds": round(time.perf_counter() - start, 2),
         "peak_memory_bytes": peak_memory(torch.device(device)),
+    }
+
+
+def score(
+    run: FinishedRun, scorer: Scorer, samples_per_class: int, latent_seed: int, batch_size: int, device: str
+) -> dict[str, Any]:
+    """What one run's generator gets from metrics that are ready; see ``evaluate``."""
+    from fedgan.synthesis import draw_set
+
+    generator = run.release.generator.to(device)
+    images = draw_set(generator, run.splits.classes, samples_per_class, latent_seed, batch_size)
+    return {
+        "run": str(run.folder),
+        "generator_sha256": run.release.sha256,
+        "metrics": scorer.score(images),
+        "absent": dict(scorer.absent),
     }
 
 

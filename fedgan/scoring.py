@@ -52,7 +52,7 @@ class Scorer:
         return [column for name in names for column in (name, *(f"{name}/{each}" for each in self.classes))]
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """What has to be read next to the figures: by metric, thresholds, false-alarm rates, accuracies.
+        """What has to be read next to the metrics: by metric, thresholds, false-alarm rates, accuracies.
 
         Also, under ``real_images``, which training images were not used because they are test images; if there are any.
         """

@@ -79,7 +79,7 @@ class Classifier:
 
     It is trained on the CPU whatever the run's device, on one thread whatever the run's number, and from keyed streams,
     so that it depends on nothing else; batches are drawn with equal chances for each class. Its hash is in the facts
-    of the metrics that use it: figures of two runs compare where the hashes are equal.
+    of the metrics that use it: metrics of two runs compare where the hashes are equal.
 
     Args:
         width: the first convolution's channels.

@@ -11,9 +11,9 @@ from fedgan.metrics.perceptual import DistanceSource, Estimate, estimate_figures
 class Diversity(Metric):
     """The mean perceptual distance between random pairs of synthetic images of a class, and its standard error.
 
-    No image is in two pairs, so the distances are independent, and the standard error says how far the figure would
+    No image is in two pairs, so the distances are independent, and the standard error says how far the mean would
     move with other latents; the generator and the network that measures are taken as they are. A generator that
-    repeats one image scores 0. The distance is that of ``lpips_classifier``; the figure of the real test images is in
+    repeats one image scores 0. The distance is that of ``lpips_classifier``; the diversity of real test images is in
     ``facts``.
 
     Args:

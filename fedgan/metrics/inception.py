@@ -53,7 +53,7 @@ def build_inception(state: State) -> FeatureExtractorInceptionV3:
 
 
 class LoadedInception:
-    """Inception, ready to look at images. ``facts`` has the hash of its weights, and what figures compare with."""
+    """Inception, ready to look at images. ``facts`` has the hash of its weights, and what its metrics compare with."""
 
     def __init__(self, model: FeatureExtractorInceptionV3) -> None:
         self._model = model

@@ -17,7 +17,7 @@ class Memorisation(Metric):
 
     Nearer to the nearest training image of their class, in a classifier's features, than the 1st percentile
     of the held-out test images' distances. Training images are here all that the generator was trained on, also those
-    that are test images (``dataset.pool_splits``): to hand out one of them is memorisation like any other. A test
+    that are test images (``dataset.pool_splits``): a copy of one of them is memorisation like any other. A test
     image's own copies among the training images are no neighbors of its, so that the threshold is that of images which
     were not trained on.
 

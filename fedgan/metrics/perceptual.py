@@ -86,10 +86,10 @@ class PairedDistance(Metric):
     than real images among themselves (``<name>_real/<class>`` in ``facts``: real training in place of synthetic
     images) means lack of variety rather than quality; see ``diversity``.
 
-    The standard error takes the synthetic and the real images for random draws, and so says how far the figure would
+    The standard error takes the synthetic and the real images for random draws, and so says how far the mean would
     move with other latents and with other test images (see ``mean_distance``). The generator and the network that
-    measures are taken as they are: how much training varies from seed to seed is not in it. Figures of two runs on the
-    same data share the real images, so their difference varies less than their standard errors say.
+    measures are taken as they are: how much training varies from seed to seed is not in it. Two runs on the same
+    data share the real images, so their difference varies less than their standard errors say.
 
     Args:
         classifier: in whose layers images are compared.
