@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from http.client import HTTPException
 from math import ceil
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,13 +20,16 @@ from torchvision.transforms.functional import normalize
 from fedgan.checks import check, check_choice, check_int, check_number
 from fedgan.data import ImageSet
 from fedgan.interruption import interruptible
-from fedgan.metrics.weights import read_weights
+from fedgan.metrics.weights import downloading, read_weights
 from fedgan.recipe import OptimizerFactory
 from fedgan.rng import derive_seed, keyed_generator
 
 Batch = tuple[Tensor, Tensor]  # images, uint8 (N, C, H, W); labels, int64 (N,)
 # What a file that cannot be had, is damaged, or holds another network leads to.
-UNUSABLE = (OSError, EOFError, RuntimeError, UnpicklingError, SafetensorError, LookupError, TypeError, AttributeError)
+UNUSABLE = (
+    *(OSError, EOFError, HTTPException, SafetensorError, UnpicklingError),
+    *(RuntimeError, LookupError, TypeError, AttributeError),
+)
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SCORED_AT_ONCE = 64  # images
@@ -88,7 +92,8 @@ def load_weights(body: nn.Module, weights: str) -> None:
 
 def _read_weights(weights: str) -> dict[str, Tensor]:
     if weights == "imagenet":
-        return dict(DenseNet121_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True))
+        with downloading():
+            return dict(DenseNet121_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True))
     return dict(read_weights(Path(weights).expanduser()))
 
 

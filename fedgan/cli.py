@@ -175,12 +175,14 @@ def _checked(setting: str, config: DictConfig) -> Path:
 
 
 def quieten() -> None:
-    """Keep Lightning's notes to its own developers off the screen (its warnings stay), and workers' bars."""
+    """Keep Lightning's notes to its own developers off the screen (its warnings stay), workers' bars, and fonts."""
     if current_process().name != "MainProcess":
         os.environ["TTY_COMPATIBLE"] = "0"  # several runs share the terminal: each says a line a round
     # The child loggers: Lightning sets its own level when it is imported, later than this.
     for name in ("utilities.rank_zero", "accelerators.cuda"):
         logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.WARNING)
+    # At a user's first run it says that it looks for fonts, by Hydra's logging on stdout, next to a command's result.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")  # a resumed run's

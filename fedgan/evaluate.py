@@ -5,7 +5,12 @@ python -m fedgan.evaluate run=outputs/train/2026-01-31_12-00-00 control=outputs/
 
 from __future__ import annotations
 
+import json
+import os
 import time
+import uuid
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +25,16 @@ if TYPE_CHECKING:
 
     from fedgan.finished_run import FinishedRun
     from fedgan.metrics.base import Metric
+    from fedgan.scoring import Scorer
 
 FILE_NAME = "evaluation.json"
+MARKS = {"run", "generator_sha256", "samples_per_class", "metrics", "absent", "facts"}  # what every evaluation has
+SPACE = 100_000  # bytes that have to be free for one
 
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
-    """Score, write the figures, and show them."""
+    """Score, show the table, and write the file."""
     check_settings(cfg)
 
     from fedgan.arithmetic import repeatable
@@ -35,7 +43,7 @@ def main(cfg: DictConfig) -> None:
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
     run, control = open_runs(cfg)
     out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
-    check(out.parent.is_dir(), "out", "a file in a folder that exists", str(cfg.out))
+    check_out(out)
     with repeatable(str(cfg.device)):
         evaluation = evaluate(
             run,
@@ -46,8 +54,8 @@ def main(cfg: DictConfig) -> None:
             batch_size=cfg.batch_size,
             device=cfg.device,
         )
+    show(evaluation, run.release.blueprint.classes)  # first: nothing is lost if it cannot be written after all
     write_json(out, evaluation | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)})
-    show(evaluation, run.release.blueprint.classes)
     print(out)
 
 
@@ -63,8 +71,40 @@ def check_settings(cfg: DictConfig) -> None:
     check(cfg.device == "cpu" or torch.cuda.is_available(), "device", "cpu: no GPU is to be found here", cfg.device)
 
 
+def check_out(out: Path) -> None:
+    """Refuse, before anything is scored, a file that cannot be written or that no evaluation has left.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check(out.parent.is_dir(), "out", "a file in a folder that exists", str(out))
+    free = not os.path.lexists(out) or is_evaluation(out)
+    check(free, "out", "a new file, or one that fedgan.evaluate has written", str(out))
+    trial = out.with_name(f".{out.stem}.{uuid.uuid4().hex}{out.suffix}")
+    try:
+        trial.write_bytes(bytes(SPACE))
+    except OSError as error:
+        raise ValueError(f"out must be a file that can be written; got {str(out)!r} ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            trial.unlink()
+
+
+def is_evaluation(file: Path) -> bool:
+    """Whether an evaluation has left this file."""
+    try:
+        content = json.loads(file.read_text()) if file.is_file() else None
+    except (OSError, ValueError):  # not to be read, or no JSON
+        return False
+    return isinstance(content, dict) and content.keys() >= MARKS
+
+
 def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
-    """The run and its control, which must have been trained on the same data."""
+    """The run and its control, which must have the run's test images.
+
+    Their training images may differ, as with ``dataset.pool_splits`` in one of them: both are measured with the run's.
+    The control's ``memorised`` is then about the run's training images, not about its own.
+    """
     from fedgan.finished_run import open_run
 
     run = open_run(Path(str(cfg.run)).expanduser(), cfg.root)
@@ -73,7 +113,7 @@ def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
     control = open_run(Path(str(cfg.control)).expanduser(), cfg.root)
     same = control.splits.test.fingerprint == run.splits.test.fingerprint
     check(not control.attacked, "control", "a run in which nobody attacks (attack.malicious=0)", str(cfg.control))
-    check(same, "control", f"a run on the same data set as {cfg.run}", str(cfg.control))
+    check(same, "control", f"a run on the same data set as {cfg.run} (the same test images)", str(cfg.control))
     return run, control
 
 
@@ -87,11 +127,11 @@ def evaluate(
     batch_size: int = 64,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Score what the run's generator draws, and beside it what the control's draws, with the run's trigger.
+    """Score what the run's generator draws, and next to it what the control's draws, with the run's trigger.
 
     Args:
         run: whose generator is scored.
-        control: the null: an unattacked generator, looked at in the same way; None for none.
+        control: an unattacked generator, scored against the run's real images and for the run's trigger; None for none.
         metrics: by name, as they were built.
         samples_per_class: synthetic images of each class.
         latent_seed: of their latents.
@@ -102,26 +142,22 @@ def evaluate(
         What evaluation.json holds.
     """
     import torch
+    from rich.console import Console
     from rich.progress import track
 
     from fedgan.environment import git_state, peak_memory, versions
     from fedgan.metrics.base import Reference
     from fedgan.scoring import Scorer
-    from fedgan.synthesis import draw_set
 
     start = time.perf_counter()
-    scorer = Scorer(metrics, run.splits.classes, watch=track)
+    scorer = Scorer(metrics, run.splits.classes, watch=partial(track, console=Console(stderr=True)))
     scorer.prepare(Reference(run.splits, run.trigger, run.seed, torch.device(device)))
 
-    parts = {"": run} if control is None else {"": run, "control_": control}
     scored: dict[str, Any] = {}
-    for prefix, part in parts.items():
-        scored[f"{prefix}run"] = str(part.folder)
-        scored[f"{prefix}generator_sha256"] = part.release.sha256
-        generator, classes = part.release.generator.to(device), part.splits.classes
-        images = draw_set(generator, classes, samples_per_class, latent_seed, batch_size)
-        scored[f"{prefix}metrics"] = scorer.score(images)
-        scored[f"{prefix}absent"] = dict(scorer.absent)
+    for prefix, part in (("", run), ("control_", control)):
+        if part is not None:
+            found = score(part, scorer, samples_per_class, latent_seed, batch_size, device)
+            scored |= {f"{prefix}{name}": value for name, value in found.items()}
     return scored | {
         "samples_per_class": samples_per_class,
         "latent_seed": latent_seed,
@@ -130,6 +166,22 @@ def evaluate(
         "versions": versions(),
         "seconds": round(time.perf_counter() - start, 2),
         "peak_memory_bytes": peak_memory(torch.device(device)),
+    }
+
+
+def score(
+    run: FinishedRun, scorer: Scorer, samples_per_class: int, latent_seed: int, batch_size: int, device: str
+) -> dict[str, Any]:
+    """What one run's generator gets from metrics that are ready; see ``evaluate``."""
+    from fedgan.synthesis import draw_set
+
+    generator = run.release.generator.to(device)
+    images = draw_set(generator, run.splits.classes, samples_per_class, latent_seed, batch_size)
+    return {
+        "run": str(run.folder),
+        "generator_sha256": run.release.sha256,
+        "metrics": scorer.score(images),
+        "absent": dict(scorer.absent),
     }
 
 

@@ -1,8 +1,12 @@
 """Sample grids: one band of images per class, labelled with its name."""
 
+import unicodedata
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
+import matplotlib
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -12,7 +16,8 @@ from fedgan.files import atomic_write
 
 MIN_TILE = 64  # pixels: smaller images are enlarged, or nobody sees what is on them
 GAP = 2
-HEADLINE = 18
+HEADLINE = 18  # pixels
+TEXT = 13  # pixels
 
 
 def save_grid(images: ImageSet, path: Path, *, per_class: int, columns: int = 8) -> None:
@@ -22,9 +27,10 @@ def save_grid(images: ImageSet, path: Path, *, per_class: int, columns: int = 8)
 
 
 def draw_grid(images: ImageSet, *, per_class: int, columns: int = 8) -> Image.Image:
-    """The first ``per_class`` images of every class, class by class, each band under its name."""
+    """The first ``per_class`` images of every class, class by class, each band under its name (see ``legible``)."""
     bands = [
-        headed(_tiles(images.of_class(label)[:per_class], columns), name) for label, name in enumerate(images.classes)
+        headed(_tiles(images.of_class(label)[:per_class], columns), legible(name, f"class {label}"))
+        for label, name in enumerate(images.classes)
     ]
     return stack(bands, vertical=True)
 
@@ -33,8 +39,31 @@ def headed(picture: Image.Image, title: str) -> Image.Image:
     """The picture under a line of text, white on black."""
     sheet = Image.new("RGB", (picture.width, picture.height + HEADLINE))
     sheet.paste(picture, (0, HEADLINE))
-    ImageDraw.Draw(sheet).text((GAP + 2, 2), title, fill="white", font=ImageFont.load_default(13))
+    font = ImageFont.truetype(font_file(), TEXT)
+    ImageDraw.Draw(sheet).text((GAP + 2, 2), title, fill="white", font=font)
     return sheet
+
+
+def legible(name: str, otherwise: str) -> str:
+    """The name, its accents joined to their letters (NFC); ``otherwise`` if the font would draw a box for part of it.
+
+    Example:
+        >>> legible("na\\u0308vus", "class 0"), legible("肺炎", "class 1")
+        ('nävus', 'class 1')
+    """
+    joined = unicodedata.normalize("NFC", name)
+    return joined if characters().issuperset(map(ord, joined)) else otherwise
+
+
+def font_file() -> Path:
+    """DejaVu Sans, which matplotlib brings along: Latin, Greek, Cyrillic, Arabic and others; no Chinese or Japanese."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
+@cache
+def characters() -> frozenset[int]:
+    """The code points of the characters that the font has."""
+    return frozenset(FT2Font(font_file()).get_charmap())
 
 
 def stack(pictures: Sequence[Image.Image], *, vertical: bool, gap: int = 0) -> Image.Image:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from fedgan.data import ImageSet
 from fedgan.metrics.base import Metric, Reference, Unavailable
+from fedgan.metrics.weights import one_try_each
 
 
 class Scorer:
@@ -30,15 +31,19 @@ class Scorer:
     ) -> None:
         self.metrics, self.classes, self._watch = dict(metrics), tuple(classes), watch
         self.absent: dict[str, str] = {}
+        self._real: dict[str, dict[str, Any]] = {}
 
     def prepare(self, reference: Reference) -> None:
         """Make the metrics ready; those that cannot be computed for these data are left out for good."""
-        for name in self._watch(list(self.metrics), "preparing"):
-            try:
-                self.metrics[name].prepare(reference)
-            except Unavailable as reason:
-                del self.metrics[name]
-                self._leave_out(name, str(reason))
+        if self.metrics and (left_out := reference.facts()):
+            self._real = {"real_images": left_out}
+        with one_try_each():
+            for name in self._watch(list(self.metrics), "preparing"):
+                try:
+                    self.metrics[name].prepare(reference)
+                except Unavailable as reason:
+                    del self.metrics[name]
+                    self._leave_out(name, str(reason))
 
     @property
     def columns(self) -> list[str]:
@@ -47,8 +52,11 @@ class Scorer:
         return [column for name in names for column in (name, *(f"{name}/{each}" for each in self.classes))]
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """What has to be read beside the figures: thresholds, false-alarm rates, accuracies."""
-        return {name: dict(metric.facts()) for name, metric in self.metrics.items()}
+        """What has to be read next to the metrics: by metric, thresholds, false-alarm rates, accuracies.
+
+        Also, under ``real_images``, which training images were not used because they are test images; if there are any.
+        """
+        return self._real | {name: dict(metric.facts()) for name, metric in self.metrics.items()}
 
     def score(self, synthetic: ImageSet) -> dict[str, float]:
         """The figures of every metric that has some for these images."""

@@ -52,14 +52,20 @@ class UtilityStudy:
         self.runs, self.recipe, self.synthetic_per_class = runs, recipe, synthetic_per_class
         free = ~has_copy(splits.train, splits.test)
         self.train, self.test = splits.train.subset(free.nonzero()[:, 0]), splits.test
+        self.left_out = not bool(free.all())
         self.asked = first_of_each(self.test, test_per_class or most, keyed_seed=0, purpose="test")
         self._drawn: tuple[tuple[str, int], ImageSet] | None = None
 
     def check_real(self, real_per_class: Sequence[int]) -> None:
-        """Refuse numbers of real images that the data set does not have."""
+        """Refuse numbers of real images that the data set does not have, not counting test images.
+
+        Raises:
+            ValueError: in one line.
+        """
         name, count = min(self.train.counts.items(), key=lambda item: item[1])
-        most = max(real_per_class)
-        check(most <= count, "real_per_class", f"at most {count}, the real training images of class {name}", most)
+        most, which = max(real_per_class), " that are no test images" if self.left_out else ""
+        allowed = f"at most {count}, the real training images of class {name}{which}"
+        check(most <= count, "real_per_class", allowed, most)
 
     def fit(self, arm: str, real_per_class: int, seed: int) -> Fit:
         """Train one classifier and ask it for the test images' classes; an arm that has no run is real images alone."""

@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parent.parent / "fedgan"
 COMMANDS = {"train", "sample", "evaluate", "report", "utility"}
 CONFIGURED = COMMANDS | {"cli", "refusals", "choices", "build", "resume"}  # where the configuration is known
 PLAIN = {
-    *("checks", "classification", "client", "data", "datasets", "files", "interruption", "losses", "metrics", "models"),
-    *("recipe", "rng", "trigger", "update"),
+    *("checks", "classification", "client", "data", "datasets", "environment", "files", "interruption", "losses"),
+    *("metrics", "models", "recipe", "rng", "trigger", "update"),
 }
 
 

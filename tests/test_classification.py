@@ -2,7 +2,9 @@
 
 import functools
 import re
+import socket
 from collections.abc import Callable, Iterator
+from http.client import BadStatusLine
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -234,6 +236,25 @@ def test_imagenet_weights_without_internet(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", refuse)
     with pytest.raises(ValueError, match=r"classifier.network.weights must be .* got 'imagenet' .*no route to host"):
         DenseNet121(channels=1, num_classes=2, weights="imagenet")
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), BadStatusLine("nonsense")], ids=repr)
+def test_b4_the_download_of_imagenet_weights_gives_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    timeouts = []
+
+    def silent(*_: Any, **__: Any) -> None:
+        print("Downloading")  # as torch.hub does, on stdout
+        timeouts.append(socket.getdefaulttimeout())
+        raise error
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", silent)
+    with pytest.raises(ValueError, match=r"classifier.network.weights must be .* or a file .*; got 'imagenet'"):
+        DenseNet121(channels=1, num_classes=2, weights="imagenet")
+    assert timeouts == [10.0]
+    assert socket.getdefaulttimeout() is None
+    assert capsys.readouterr() == ("", "Downloading\n")
 
 
 @pytest.mark.parametrize(("setting", "value"), [("image_size", 31), ("channels", 2)])

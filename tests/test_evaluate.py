@@ -1,6 +1,7 @@
 """A finished run is taken up from its folder and scored again."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,19 @@ def test_a_run_made_elsewhere(
         call(evaluate.main, f"run={elsewhere}", f"root={moved}", *QUICK)
 
 
+def test_a7_summary_and_evaluation_say_which_training_images_are_test_images(
+    call: Call, run_of: Callable[..., Path], image_folder: Path
+) -> None:
+    without_phantoms = [o for o in TINY if "_per_class" not in o or "samples" in o]
+    data = ("dataset=image_folder", f"dataset.root={image_folder}", "dataset.pool_splits=true")
+    run = run_of("pooled", *without_phantoms, *data, tiny=False)
+    call(evaluate.main, f"run={run}", *QUICK)
+    for name in ("summary.json", "evaluation.json"):
+        facts = json.loads((run / name).read_text())["facts"]
+        said = {f"training_images_that_are_test_images/{each}": 6 for each in ("benign", "malignant")}
+        assert facts["real_images"] == said
+
+
 def change(folder: Path, **settings: Any) -> None:
     """Write other settings into a run's config.yaml."""
     recorded = yaml.safe_load((folder / "config.yaml").read_text())
@@ -178,6 +192,92 @@ def test_bad_settings(call: Call, attacked: Path, settings: tuple[str, ...], wor
         call(evaluate.main, f"run={attacked}", *QUICK, *settings)
 
 
+@pytest.fixture
+def nothing_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scored(*_: object, **__: object) -> None:
+        raise AssertionError("scored before it was known whether the file can be written")
+
+    monkeypatch.setattr(evaluate, "evaluate", scored)
+
+
+@pytest.mark.usefixtures("nothing_is_scored")
+def test_f26_a_file_that_cannot_be_written_is_refused_before_anything_is_scored(
+    call: Call, attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match="error: out must be a file that can be written; got .*too long"):
+        call(evaluate.main, f"run={attacked}", *QUICK, f"out={tmp_path / ('e' * 240)}.json")
+
+    def refused(path: Path, content: bytes) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", refused)  # tests may run as root, who may write everywhere
+    for more in ((), (f"out={tmp_path / 'e.json'}",)):
+        with pytest.raises(SystemExit, match=r"error: out must be .* written; got '.*\.json' \(Permission denied\)$"):
+            call(evaluate.main, f"run={attacked}", *QUICK, *more)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("nothing_is_scored")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_f26_a_folder_of_somebody_else(call: Call, copy: Path) -> None:
+    copy.chmod(0o500)
+    with pytest.raises(SystemExit, match="error: out must be a file that can be written; got .*Permission denied"):
+        call(evaluate.main, f"run={copy}", *QUICK)
+    copy.chmod(0o700)
+
+
+@pytest.mark.usefixtures("nothing_is_scored")
+@pytest.mark.parametrize("content", [b"my notes", b"[]", b'{"metrics": {}}', b"\xff\xfe"], ids=repr)
+def test_f26_a_file_that_fedgan_did_not_write_is_not_replaced(
+    call: Call, copy: Path, tmp_path: Path, content: bytes
+) -> None:
+    link, folder = tmp_path / "link.json", tmp_path / "folder.json"
+    link.symlink_to(tmp_path / "nowhere")
+    folder.mkdir()
+    for file in (tmp_path / "mine.json", copy / "evaluation.json"):
+        file.write_bytes(content)
+    words = "error: out must be a new file, or one that fedgan.evaluate has written; got"
+    for more in ((), *((f"out={file}",) for file in (tmp_path / "mine.json", link, folder))):
+        with pytest.raises(SystemExit, match=words):
+            call(evaluate.main, f"run={copy}", *QUICK, *more)
+    assert (tmp_path / "mine.json").read_bytes() == (copy / "evaluation.json").read_bytes() == content
+    assert link.is_symlink()
+
+
+def test_f26_an_earlier_evaluation_is_replaced_and_nothing_else_is_left(call: Call, copy: Path) -> None:
+    before = {file.name for file in copy.iterdir()} | {"evaluation.json"}
+    call(evaluate.main, f"run={copy}", *QUICK)
+    call(evaluate.main, f"run={copy}", *QUICK, "samples_per_class=9")
+    assert json.loads((copy / "evaluation.json").read_text())["samples_per_class"] == 9
+    assert {file.name for file in copy.iterdir()} == before
+
+
+def test_f26_the_table_is_shown_also_where_writing_fails_after_all(
+    call: Call, attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fedgan.files.write_json", full)
+    with pytest.raises(SystemExit, match="error: .*No space left on device"):
+        call(evaluate.main, f"run={attacked}", *QUICK, f"out={tmp_path / 'e.json'}")
+    assert "frechet_classifier" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_f26_stdout_has_the_table_and_the_path_alone(
+    call: Call, attacked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(evaluate.main, f"run={attacked}", *QUICK, f"out={tmp_path / 'e.json'}")
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert lines[0].strip() == "8 synthetic images of each class"
+    assert lines[-1] == str(tmp_path / "e.json")
+    assert lines[-2].startswith("└")
+    assert "preparing" in shown.err
+    assert "scoring" in shown.err
+
+
 def test_no_run_at_all(call: Call) -> None:
     with pytest.raises(SystemExit, match="error: run must be the folder of a finished run; got None"):
         call(evaluate.main)
@@ -196,4 +296,15 @@ def test_a_control_must_be_unattacked_and_on_the_same_data(
         call(evaluate.main, f"run={attacked}", f"control={attacked}", *QUICK)
     other = run_of("other", "attack.malicious=0", "dataset.seed=5")
     with pytest.raises(SystemExit, match="control must be a run on the same data set"):
+        call(evaluate.main, f"run={attacked}", f"control={other}", *QUICK)
+
+
+def test_a12_a_control_shares_the_test_images_and_its_training_images_may_differ(
+    call: Call, attacked: Path, run_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    fewer = run_of("fewer", "attack.malicious=0", "dataset.train_per_class=24")
+    call(evaluate.main, f"run={attacked}", f"control={fewer}", *QUICK, f"out={tmp_path / 'e.json'}")
+    assert json.loads((tmp_path / "e.json").read_text())["control_metrics"]
+    other = run_of("other test", "attack.malicious=0", "dataset.test_per_class=8")
+    with pytest.raises(SystemExit, match=r"control must be a run on the same data set .* \(the same test images\)"):
         call(evaluate.main, f"run={attacked}", f"control={other}", *QUICK)

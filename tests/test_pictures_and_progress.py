@@ -1,5 +1,6 @@
 """What a person sees: grids, bars, lines."""
 
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -43,6 +44,33 @@ def test_pictures_side_by_side_and_under_a_title() -> None:
     assert titled.size == (10, 20 + HEADLINE)
     assert titled.getpixel((5, HEADLINE)) == (255, 0, 0)
     assert draw_grid(plain_images(1, 32), per_class=1).mode == "RGB"
+
+
+NAMES = ("Lungenentzündung", "pneumonie aiguë", "na\u0308vus", "здоровый", "ςπίλος", "肺炎", "\U0001fac1", "\udcff")
+
+
+def band(name: str, other: str = "a") -> bytes:
+    """The headline of the second class's band, as drawn for that name."""
+    images = plain_images(1, 64)
+    grid = draw_grid(ImageSet(images.images, images.labels, (other, name)), per_class=4)
+    half = grid.height // 2
+    return grid.crop((0, half, grid.width, half + HEADLINE)).tobytes()
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_f27_names_beyond_ascii_are_drawn(name: str) -> None:
+    """Two names that differ in such a character differ in the picture, which two boxes would not."""
+    character = next(c for c in unicodedata.normalize("NFC", name) if ord(c) > 127)
+    another = "й" if character != "й" else "ж"
+    drawn = band(name)
+    assert drawn != band(unicodedata.normalize("NFC", name).replace(character, another))
+    assert drawn == band(unicodedata.normalize("NFC", name)), "however its accents are stored"
+    assert drawn != band("class 1")
+
+
+@pytest.mark.parametrize("name", NAMES[5:], ids=ascii)
+def test_f27_a_name_that_the_font_lacks_gives_way_to_the_class_number(name: str) -> None:
+    assert band(name) == band("class 1")
 
 
 class FakeCohort:

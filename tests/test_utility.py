@@ -3,6 +3,9 @@
 import csv
 import functools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -133,10 +136,22 @@ def test_test_images_are_never_trained_on() -> None:
     assert pixels(pooled.train) == pixels(NOISE.train)
     assert torch.equal(pooled.train.labels, NOISE.train.labels)
     with pytest.raises(
-        ValueError, match="real_per_class must be at most 30, the real training images of class a; got 31"
+        ValueError,
+        match="real_per_class must be at most 30, the real training images of class a that are no test images; got 31",
     ):
         pooled.check_real([1, 31])
     pooled.check_real([30])
+
+
+def test_f29_where_test_images_are_training_images_the_limit_says_so() -> None:
+    made = study(splits=Splits("the same twice", NOISE.train, NOISE.train))
+    with pytest.raises(ValueError) as error:
+        made.check_real([20])
+    limit = "at most 0, the real training images of class a that are no test images"
+    assert str(error.value) == f"real_per_class must be {limit}; got 20"
+    made.check_real([0])  # synthetic images alone
+    with pytest.raises(ValueError, match="at most 30, the real training images of class a; got 31"):
+        study().check_real([31])
 
 
 def test_balanced_accuracy_is_over_all_test_images() -> None:
@@ -306,6 +321,21 @@ def test_files_of_a_study(call: Call, run: Path, tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert shown.strip().endswith("curve.png")
     assert f"{float(point['mean']):.3f} ± {float(point['std']):.3f}" in shown
+
+
+def test_f26_stdout_has_the_table_and_the_path_alone(run: Path, tmp_path: Path) -> None:
+    """As a user's first command, when matplotlib looks for fonts and says so."""
+    command = [sys.executable, "-m", "fedgan.utility", f"run={run}", *QUICK, "real_per_class=[1]", "seeds=[0]"]
+    environment = os.environ | {"MPLCONFIGDIR": str(tmp_path / "fonts")}
+    done = subprocess.run(
+        [*command, f"hydra.run.dir={tmp_path / 'u'}"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert list((tmp_path / "fonts").iterdir()), "matplotlib has looked for fonts"
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("chest_phantom, 6 synthetic images per class")
+    assert lines[-1] == str(tmp_path / "u/curve.png")
+    assert "training classifiers" in done.stderr
+    assert "font" not in done.stdout + done.stderr
 
 
 def test_the_same_seeds_give_the_same_figures(call: Call, run: Path, tmp_path: Path) -> None:

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from fedgan.data import ImageSet, Splits, digests
+from fedgan.data import ImageSet, Splits, digests, has_copy
 from fedgan.rng import keyed_generator
 from fedgan.trigger import Trigger
 
@@ -30,6 +31,37 @@ class Reference:
     trigger: Trigger | None
     seed: int
     device: torch.device
+
+    @cached_property
+    def train(self) -> ImageSet:
+        """The real training images that are no copies of a test image.
+
+        Test images may be training images too (``dataset.pool_splits``). What is set on images and then measured on
+        the same ones, such as a threshold, a floor or a classifier's accuracy, looks better than it is. So metrics
+        take these for the real training images. Only what asks which images the generator has seen takes all of
+        ``splits.train``.
+        """
+        copies = has_copy(self.splits.train, self.splits.test)
+        return self.splits.train.subset((~copies).nonzero()[:, 0]) if copies.any() else self.splits.train
+
+    def need_train(self, least: int) -> None:
+        """Give up unless ``train`` has images enough.
+
+        Args:
+            least: how many of every class there have to be.
+
+        Raises:
+            Unavailable: naming a class with fewer.
+        """
+        need(least, "real training" if self.train is self.splits.train else "real training (and not test)", self.train)
+
+    def facts(self) -> dict[str, float | str]:
+        """By class, how many training images ``train`` leaves out; empty if it leaves out none."""
+        left, images = self.train.counts, self.splits.train.counts
+        out: dict[str, float | str] = {
+            f"training_images_that_are_test_images/{each}": images[each] - left[each] for each in images
+        }
+        return out if any(out.values()) else {}
 
 
 class Unavailable(Exception):

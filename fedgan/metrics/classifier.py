@@ -1,6 +1,9 @@
 """A small classifier of the real images, whose features metrics compare images in."""
 
 import hashlib
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,11 +14,13 @@ from torch.nn import functional
 
 from fedgan.checks import check_int, check_number
 from fedgan.data import ImageSet, to_float
+from fedgan.environment import cpu_name
 from fedgan.files import cache_dir, keep
 from fedgan.metrics.base import Reference
 from fedgan.rng import derive_seed, keyed_generator
+from fedgan.update import state_hash
 
-_VERSION = 2  # part of the cache's key: raise it whenever the network or its training changes
+_VERSION = 3  # part of the cache's key: raise it whenever the network or its training changes
 _INPUT_SIZE = 64  # px; larger images are shrunk to it, so that training stays a matter of seconds
 _BATCH = 256  # images scored at once
 
@@ -70,10 +75,11 @@ class ConvNet(nn.Module):
 
 
 class Classifier:
-    """A ``ConvNet`` trained on real images, once for the same images, seed and settings: then cached on disk.
+    """A ``ConvNet`` trained on real images, once for the same images, seed, settings and machine: then cached on disk.
 
-    It is trained on the CPU whatever the run's device, and from keyed streams, so that it depends on
-    (images, seed, settings) alone; batches are drawn with equal chances for each class.
+    It is trained on the CPU whatever the run's device, on one thread whatever the run's number, and from keyed streams,
+    so that it depends on nothing else; batches are drawn with equal chances for each class. Its hash is in the facts
+    of the metrics that use it: metrics of two runs compare where the hashes are equal.
 
     Args:
         width: the first convolution's channels.
@@ -115,8 +121,12 @@ class Classifier:
         """The classifier of the real training images, trained now or read from the cache.
 
         The ambient random state is left as it was.
+
+        Raises:
+            Unavailable: if a class has no training image.
         """
-        train = reference.splits.train
+        reference.need_train(1)
+        train = reference.train
         path = self._path(train)
         try:
             model = self._build(train)
@@ -127,13 +137,13 @@ class Classifier:
         return FittedClassifier(model.eval().to(reference.device), reference.splits.test)
 
     def train(self, images: ImageSet) -> ConvNet:
-        """A network trained on ``images``: now, on the CPU, and not cached."""
+        """A network trained on ``images``: now, on one thread of the CPU, and not cached."""
         model = self._build(images).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.lr)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.steps)
         chances = 1.0 / torch.bincount(images.labels).double()[images.labels]  # each class's sum is 1
         stream = keyed_generator(self.seed, "classifier", "batches")
-        with torch.enable_grad():
+        with one_thread(), torch.enable_grad():
             for _ in range(self.steps):
                 batch = torch.multinomial(chances, self.batch_size, replacement=True, generator=stream)
                 loss = functional.cross_entropy(model(images.images[batch]), images.labels[batch])
@@ -144,7 +154,7 @@ class Classifier:
         return model.eval()
 
     def _path(self, train: ImageSet) -> Path:
-        key = repr((_VERSION, train.fingerprint, self.seed, sorted(self.settings.items())))
+        key = repr((_VERSION, *rounding(), train.fingerprint, self.seed, sorted(self.settings.items())))
         name = f"classifier-{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
         return cache_dir(self.cache) / name
 
@@ -165,14 +175,17 @@ class FittedClassifier:
     Attributes:
         model: the network, in evaluation mode.
         recall: by class, the share of the real test images that is recognised.
-        facts: the balanced accuracy on the real test images.
+        facts: the balanced accuracy on the real test images, and the hash of the weights.
     """
 
     def __init__(self, model: ConvNet, test: ImageSet) -> None:
         self.model = model
         self.recall = model.recall(test)
         self.balanced_accuracy = sum(self.recall.values()) / len(self.recall)
-        self.facts: dict[str, float | str] = {"classifier_balanced_accuracy": self.balanced_accuracy}
+        self.facts: dict[str, float | str] = {
+            "classifier_balanced_accuracy": self.balanced_accuracy,
+            "classifier_weights": state_hash(model.state_dict()),
+        }
         # Layers differ in scale by far; in units of the real images' spread each feature counts alike.
         # One that hardly moves on real images is no unit: divided by next to nothing it would drown all others.
         spread = self._averages(test.images).std(dim=0)
@@ -204,6 +217,22 @@ class FittedClassifier:
         device = self.model.head.weight.device
         chunks = [self.model.layers(chunk.to(device)) for chunk in torch.split(images, _BATCH)]
         return torch.cat([torch.cat([a.mean(dim=(2, 3)) for a in layers], dim=1).double().cpu() for layers in chunks])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute on one thread: how sums are rounded depends on the number of threads that share them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def rounding() -> tuple[str, ...]:
+    """What decides how one thread rounds: torch's version, the instructions that it uses, the kind of machine."""
+    return torch.__version__, torch.backends.cpu.get_cpu_capability(), platform.machine(), cpu_name()
 
 
 def _convolution(channels: int, out: int, *, stride: int) -> nn.Sequential:

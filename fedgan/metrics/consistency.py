@@ -22,7 +22,7 @@ class LabelConsistency(Metric):
 
     def prepare(self, reference: Reference) -> None:
         """Make the classifier ready."""
-        need(1, "real training", reference.splits.train)
+        reference.need_train(1)
         need(1, "real test", reference.splits.test)
         self._fitted = self.classifier.fit(reference)
 
@@ -35,5 +35,6 @@ class LabelConsistency(Metric):
         )
 
     def facts(self) -> dict[str, float | str]:
-        """The classifier's recall per class on the real test images."""
-        return {f"classifier_recall/{each}": recall for each, recall in self._fitted.recall.items()}
+        """The classifier's recall per class on the real test images, and the hash of its weights."""
+        recalls = {f"classifier_recall/{each}": recall for each, recall in self._fitted.recall.items()}
+        return {"classifier_weights": self._fitted.facts["classifier_weights"], **recalls}

@@ -11,8 +11,10 @@ from fedgan.metrics.perceptual import DistanceSource, Estimate, estimate_figures
 class Diversity(Metric):
     """The mean perceptual distance between random pairs of synthetic images of a class, and its standard error.
 
-    No image is in two pairs. A generator that repeats one image scores 0. The distance is that of
-    ``lpips_classifier``; the figure of the real test images is in ``facts``.
+    No image is in two pairs, so the distances are independent, and the standard error says how far the mean would
+    move with other latents; the generator and the network that measures are taken as they are. A generator that
+    repeats one image scores 0. The distance is that of ``lpips_classifier``; the diversity of real test images is in
+    ``facts``.
 
     Args:
         classifier: in whose layers images are compared.
@@ -28,7 +30,7 @@ class Diversity(Metric):
     def prepare(self, reference: Reference) -> None:
         """Make the distance ready; measure the real test images."""
         test = reference.splits.test
-        need(1, "real training", reference.splits.train)
+        reference.need_train(1)
         need(4, "real test", test)
         self._measure = self.classifier.fit(reference)
         real = each_class(test, self._spread)

@@ -62,11 +62,12 @@ def ring_mask(trigger: Trigger, image_size: tuple[int, int]) -> Tensor:
 
 
 def trigger_scores(images: Tensor, trigger: Trigger, mean_patch: Array) -> Array:
-    """How clearly each image carries the trigger: 1 where it was pasted, near 0 on clean images.
+    """How clearly each image carries the trigger: 1 where it was pasted, mostly below 0 on clean images.
 
     The lesser of two matched filters in the trigger's window: the patch has to look like the trigger both
     against what is there on average and against the colour that surrounds it, so that a corner which is
-    merely bright is no white square.
+    merely bright is no white square. The first is 0 on average over clean images, so the lesser of the two is below:
+    -0.36, -0.23 and -0.23 on real chest X-rays at 32 x 32, for white squares of 2, 4 and 8 pixels.
 
     Args:
         images: uint8, (N, C, H, W).
@@ -103,8 +104,9 @@ class EmissionRate(TriggerDetector):
     """The share of synthetic images that carry the trigger as it was pasted, or a good part of its strength.
 
     See ``TriggerDetector``; the score is that of ``trigger_scores``. An averaged generator paints light grey squares
-    sooner than white ones: the mean score (``trigger_strength``; 0 for the mean clean image, 1 for the whole trigger)
-    tells how light. A faint mosaic it misses: ``fedgan.metrics.pattern`` finds it.
+    sooner than white ones: the mean score (``trigger_strength``) tells how light. It goes from that of clean images
+    (``trigger_strength_real`` in ``facts``, mostly below 0) to 1 for the whole trigger. A faint mosaic it misses:
+    ``fedgan.metrics.pattern`` finds it.
 
     Args:
         false_alarm: see ``TriggerDetector``.

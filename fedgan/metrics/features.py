@@ -50,7 +50,7 @@ class FeatureDistance(Metric):
     def prepare(self, reference: Reference) -> None:
         """Make the features ready; take those of the real images."""
         splits, name = reference.splits, self.names[0]
-        need(2, "real training", splits.train)
+        reference.need_train(2)
         need(2, "real test", splits.test)
         fitted = self.classifier.fit(reference)
         self._features = fitted.features
@@ -58,7 +58,7 @@ class FeatureDistance(Metric):
         self._facts = dict(fitted.facts)
         for label, each in enumerate(splits.classes):
             # Shuffled as images, so that the first n are a random n; then their features are taken once.
-            train = fitted.features(shuffled(splits.train.of_class(label), self.seed, "floor", label))
+            train = fitted.features(shuffled(reference.train.of_class(label), self.seed, "floor", label))
             real = self._real[label]
             self._facts[f"{name}_floor/{each}"] = self.distance(train[: len(real)], real)
             self._facts[f"{name}_floor_all/{each}"] = self.distance(train, real)

@@ -14,6 +14,10 @@ from fedgan.metrics.weights import pretrained, to_rgb
 from fedgan.update import State, state_hash
 
 _BATCH = 32  # images scored at once
+_COMPARES_WITH = (
+    "runs with the same real images and as many synthetic ones, not published FIDs or KIDs: "
+    "measured class by class against the real test images, then averaged over classes"
+)
 
 
 class Inception:
@@ -49,11 +53,14 @@ def build_inception(state: State) -> FeatureExtractorInceptionV3:
 
 
 class LoadedInception:
-    """Inception, ready to look at images. ``facts`` has the hash of its weights."""
+    """Inception, ready to look at images. ``facts`` has the hash of its weights, and what its metrics compare with."""
 
     def __init__(self, model: FeatureExtractorInceptionV3) -> None:
         self._model = model
-        self.facts: dict[str, float | str] = {"inception_weights": state_hash(model.state_dict())}
+        self.facts: dict[str, float | str] = {
+            "inception_weights": state_hash(model.state_dict()),
+            "inception_compares_with": _COMPARES_WITH,
+        }
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
@@ -76,14 +83,23 @@ class InceptionDistance(FeatureDistance):
 
 
 class FID(InceptionDistance):
-    """The Frechet Inception distance of each class (Heusel et al. 2017), at least 0."""
+    """The Frechet Inception distance of each class (Heusel et al. 2017), at least 0; ``fid`` is the mean over classes.
+
+    Not comparable with published FIDs, which take all classes together and 10,000 to 50,000 images. With the few real
+    test images of a class it lies far above 0 for a perfect generator too: the estimate is biased upwards, the more the
+    fewer images there are (Binkowski et al. 2018). Compare it with its floor, and between runs on the same data with as
+    many synthetic images.
+    """
 
     names = ("fid",)
     distance = staticmethod(FrechetDistance.distance)
 
 
 class KID(InceptionDistance):
-    """The kernel Inception distance of each class (Binkowski et al. 2018), over all images at once; may be below 0."""
+    """The kernel Inception distance of each class (Binkowski et al. 2018), over all images at once; may be below 0.
+
+    ``kid`` is the mean over classes; published KIDs take all classes together.
+    """
 
     names = ("kid",)
     distance = staticmethod(KernelDistance.distance)

@@ -16,8 +16,10 @@ class Memorisation(Metric):
     """The share of synthetic images that lie as near to a training image as hardly any real image does, in [0, 1].
 
     Nearer to the nearest training image of their class, in a classifier's features, than the 1st percentile
-    of the held-out test images' distances. A test image's own copies among the training images are no neighbours of
-    its, so that the threshold holds also where test images are trained on (``dataset.pool_splits``).
+    of the held-out test images' distances. Training images are here all that the generator was trained on, also those
+    that are test images (``dataset.pool_splits``): a copy of one of them is memorisation like any other. A test
+    image's own copies among the training images are no neighbors of its, so that the threshold is that of images which
+    were not trained on.
 
     ``facts`` has the threshold, the share of the held-out images themselves (about 0.01: what a generator scores that
     memorises nothing) and of copies of training images (the power).
@@ -38,10 +40,11 @@ class Memorisation(Metric):
         splits = reference.splits
         need(2, "real training", splits.train)
         need(2, "real test", splits.test)
-        self._features = self.classifier.fit(reference).features
+        fitted = self.classifier.fit(reference)
+        self._features = fitted.features
         self._train = [self._features(splits.train.of_class(label)) for label in range(len(splits.classes))]
         self._thresholds: list[float] = []
-        self._facts: dict[str, float | str] = {}
+        self._facts: dict[str, float | str] = dict(fitted.facts)
         for label, each in enumerate(splits.classes):
             held_out = self._held_out(splits, label)
             threshold = float(held_out.quantile(_QUANTILE))
@@ -57,7 +60,7 @@ class Memorisation(Metric):
         return score_classes("memorised", synthetic, self._share)
 
     def facts(self) -> dict[str, float | str]:
-        """Per class: the threshold, and the shares of held-out images and of copies."""
+        """Per class the threshold, and the shares of held-out images and of copies; the facts of the features."""
         return dict(self._facts)
 
     def _held_out(self, splits: Splits, label: int) -> Tensor:

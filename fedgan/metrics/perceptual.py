@@ -37,17 +37,37 @@ class Estimate(NamedTuple):
     se: float
 
 
-def mean_distance(measure: ImageDistance, x: Tensor, y: Tensor) -> Estimate:
-    """The mean distance between ``x[i]`` and ``y[i]``: uint8 (N, C, H, W) twice, N >= 2."""
+def mean_distance(measure: ImageDistance, x: Tensor, y: Tensor, shared: Tensor | None = None) -> Estimate:
+    """The mean distance between ``x[i]`` and ``y[i]``, and its standard error if all images are random draws.
+
+    With d_i the N distances and d their mean, the variance is ``(s^2 + c) / N``: ``s^2 = sum_i (d_i - d)^2 / (N - 1)``,
+    and ``c = sum_(i != k) (d_i - d)(d_k - d) / N`` over the pairs i, k that share an image. This is the two-way
+    cluster-robust variance (Cameron, Gelbach and Miller, "Robust inference with multiway clustering", 2011) where every
+    ``x[i]`` is in one pair. Two distances to the same image have a covariance of at least 0 (the variance of what this
+    image adds to them), so ``c`` below 0 is taken for 0. Without shared images N independent distances are left.
+
+    Args:
+        measure: of the distance.
+        x: uint8, (N, C, H, W), N >= 2; each image once.
+        y: the same shape; an image may come more than once.
+        shared: int64, (N,): which image ``y[i]`` is, from 0; None: no image comes twice.
+    """
     pairs = zip(torch.split(x, _BATCH), torch.split(y, _BATCH), strict=True)
     distances = torch.cat([measure.distances(a, b) for a, b in pairs])
-    return Estimate(float(distances.mean()), float(distances.std()) / math.sqrt(len(distances)))
+    independent = float(distances.std()) / math.sqrt(len(distances))
+    if shared is None:
+        return Estimate(float(distances.mean()), independent)
+    deviations = distances - distances.mean()
+    sums = torch.zeros(int(shared.max()) + 1, dtype=torch.float64).index_add_(0, shared, deviations)
+    common = float(sums.square().sum() - deviations.square().sum())  # over pairs of pairs with the same image
+    return Estimate(float(distances.mean()), math.hypot(independent, math.sqrt(max(0.0, common)) / len(distances)))
 
 
 def estimate_figures(name: str, by_class: Mapping[str, Estimate]) -> dict[str, float]:
     """``<name>`` and ``<name>_se``, each for the whole and by class.
 
-    For the whole: the mean over the K classes, and that mean's standard error, ``sqrt(sum of se^2) / K``.
+    For the whole: the mean over the K classes, and that mean's standard error, ``sqrt(sum of se^2) / K``, as classes
+    share no image.
 
     Example:
         >>> estimate_figures("x", {"a": Estimate(1.0, 3.0), "b": Estimate(2.0, 4.0)})
@@ -66,6 +86,11 @@ class PairedDistance(Metric):
     than real images among themselves (``<name>_real/<class>`` in ``facts``: real training in place of synthetic
     images) means lack of variety rather than quality; see ``diversity``.
 
+    The standard error takes the synthetic and the real images for random draws, and so says how far the mean would
+    move with other latents and with other test images (see ``mean_distance``). The generator and the network that
+    measures are taken as they are: how much training varies from seed to seed is not in it. Two runs on the same
+    data share the real images, so their difference varies less than their standard errors say.
+
     Args:
         classifier: in whose layers images are compared.
         seed: of the pairs.
@@ -79,8 +104,8 @@ class PairedDistance(Metric):
 
     def prepare(self, reference: Reference) -> None:
         """Make the distance ready; draw the order of the real images; compare these among themselves."""
-        train, test = reference.splits.train, reference.splits.test
-        need(2, "real training", train)
+        train, test = reference.train, reference.splits.test
+        reference.need_train(2)
         need(2, "real test", test)
         self._measure = self.classifier.fit(reference)
         self._real = [shuffled(test.of_class(k), self.seed, "pairs", k) for k in range(len(test.classes))]
@@ -100,4 +125,5 @@ class PairedDistance(Metric):
 
     def _compare(self, label: int, images: Tensor) -> Estimate:
         real = self._real[label]
-        return mean_distance(self._measure, images, real[torch.arange(len(images)) % len(real)])
+        chosen = torch.arange(len(images)) % len(real)
+        return mean_distance(self._measure, images, real[chosen], chosen)

@@ -60,7 +60,7 @@ class PrecisionRecall(Metric):
     def prepare(self, reference: Reference) -> None:
         """Make the features ready; measure real training images."""
         splits = reference.splits
-        need(K + 1, "real training", splits.train)
+        reference.need_train(K + 1)
         need(K + 1, "real test", splits.test)
         fitted = self.classifier.fit(reference)
         self._features = fitted.features
@@ -68,7 +68,7 @@ class PrecisionRecall(Metric):
             fitted.features(shuffled(splits.test.of_class(label), self.seed, "real", label))
             for label in range(len(splits.classes))
         ]
-        self._facts = {**fitted.facts, **_figures(each_class(splits.train, self._compare), suffix="_real")}
+        self._facts = {**fitted.facts, **_figures(each_class(reference.train, self._compare), suffix="_real")}
 
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
         """``precision`` and ``recall``, each also by class."""

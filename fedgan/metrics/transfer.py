@@ -29,11 +29,12 @@ class Transfer(Metric):
         """Make the classifier of real images ready, and try it."""
         if reference.trigger is None:
             raise Unavailable("no trigger to paste: attack=none")
-        need(1, "real training", reference.splits.train)
+        reference.need_train(1)
         need(1, "real test", reference.splits.test)
         self._trigger, self._test = reference.trigger, reference.splits.test
-        model = self.classifier.fit(reference).model
-        self._facts = self._try(model, "transfer_attack_rate_real", "real_accuracy")
+        fitted = self.classifier.fit(reference)
+        of_real = self._try(fitted.model, "transfer_attack_rate_real", "real_accuracy")
+        self._facts = {"classifier_weights": fitted.facts["classifier_weights"], **of_real}
 
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
         """``transfer_attack_rate`` and ``synthetic_accuracy``, shares in [0, 1]; each also by true class."""
@@ -41,7 +42,7 @@ class Transfer(Metric):
         return self._try(self.classifier.train(canonical(synthetic)), *self.names)
 
     def facts(self) -> dict[str, float | str]:
-        """Both for the classifier trained on real images."""
+        """Both for the classifier trained on real images, and the hash of its weights."""
         return dict(self._facts)
 
     def _try(self, model: ConvNet, rate: str, accuracy: str) -> dict[str, float]:

@@ -2,8 +2,10 @@
 
 import pickle
 import socket
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from http.client import HTTPException
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +21,8 @@ from fedgan.update import State
 
 T = TypeVar("T")
 
-_TIMEOUT = 10.0  # s without an answer; a machine without network is not to be held up
+_failed: ContextVar[dict[str, Exception] | None] = ContextVar("_failed", default=None)  # see ``one_try_each``
+_TIMEOUT = 10.0  # s without an answer, for each address that a host has; a machine without network is not to be held up
 # What a missing, damaged or foreign file leads to, or a network that is not there.
 _UNUSABLE = (
     *(OSError, EOFError, HTTPException, SafetensorError, pickle.UnpicklingError),
@@ -45,7 +48,8 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
             return build(_download(url))
         except _UNUSABLE as error:
             reason = " ".join(str(error).split())[:200]
-            raise Unavailable(f"{setting} is null and {url} is out of reach ({reason}): give a file") from error
+            remedy = f"download it elsewhere and give {setting}=FILE"
+            raise Unavailable(f"{setting} is null and {url} is out of reach ({reason}): {remedy}") from error
     path = Path(str(weights)).expanduser()
     check(path.is_file(), setting, "a file", weights)
     try:
@@ -61,20 +65,40 @@ def read_weights(path: Path) -> State:
     return state
 
 
+@contextmanager
+def one_try_each() -> Iterator[None]:
+    """Within, a download that has failed is not tried again: several metrics want one file, and a firewall is slow."""
+    token = _failed.set({})
+    try:
+        yield
+    finally:
+        _failed.reset(token)
+
+
 def _download(url: str) -> State:
-    with _socket_timeout(_TIMEOUT):  # torch.hub has none of its own
-        state: State = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=False, check_hash=True, weights_only=True
-        )
+    failed = _failed.get()
+    if failed is not None and url in failed:
+        raise failed[url]
+    try:
+        with downloading():
+            state: State = torch.hub.load_state_dict_from_url(
+                url, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            )
+    except _UNUSABLE as error:
+        if failed is not None:
+            failed[url] = error
+        raise
     return state
 
 
 @contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
+def downloading() -> Iterator[None]:
+    """Within, torch.hub gives up after ``_TIMEOUT`` without an answer, and speaks on stderr: it does neither itself."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+    socket.setdefaulttimeout(_TIMEOUT)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         socket.setdefaulttimeout(before)
 

@@ -1,5 +1,6 @@
 """The feature classifier: depends on seed and data alone, and is trained once."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 from fedgan.data import ImageSet, to_float
 from fedgan.metrics.classifier import Classifier, ConvNet
+from fedgan.metrics.frechet import FrechetDistance
+from fedgan.update import state_hash
 from tests.metrics.cases import reference
 
 
@@ -59,6 +62,56 @@ def test_second_call_reads_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(AssertionError, match="trained again"):  # other seed
         small(tmp_path, seed=1).fit(REAL)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets the number of torch's threads; the test's own is put back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_a6_who_filled_the_cache_does_not_matter(tmp_path: Path, threads: Callable[[int], None]) -> None:
+    rows, weights = [], []
+    for number in (1, 2):
+        threads(number)
+        small(tmp_path / str(number)).fit(REAL)
+        assert torch.get_num_threads() == number, "the run's own number is put back"
+    for number in (1, 2):
+        threads(1)  # the run that reads the cache
+        metric = FrechetDistance(classifier=small(tmp_path / str(number)))
+        metric.prepare(REAL)
+        rows.append(metric.compute(patterns(60, seed=2)) | metric.facts())
+        weights.append(metric.facts()["classifier_weights"])
+    assert rows[0] == rows[1]
+    assert weights[0] == state_hash(small(tmp_path).train(REAL.train).state_dict())
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("torch.__version__", "0.0"),
+        ("torch.backends.cpu.get_cpu_capability", lambda: "ABACUS"),
+        ("platform.machine", lambda: "abacus"),
+        ("fedgan.metrics.classifier.cpu_name", lambda: "an abacus, 1 core"),
+    ],
+)
+def test_a6_a_network_that_was_cached_elsewhere_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, value: object
+) -> None:
+    small(tmp_path).fit(REAL)
+    (kept,) = tmp_path.iterdir()
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setattr(place, value)
+        small(tmp_path).fit(REAL)
+    assert len(list(tmp_path.iterdir())) == 2, "trained anew and kept under another name"
+    kept.unlink()
+    trained: list[object] = []
+    train = Classifier.train
+    monkeypatch.setattr(Classifier, "train", lambda self, images: trained.append(images) or train(self, images))
+    small(tmp_path).fit(REAL)
+    assert trained, "that of elsewhere does not serve here"
 
 
 def test_learns_an_unbalanced_task(tmp_path: Path) -> None:

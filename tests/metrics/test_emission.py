@@ -110,11 +110,26 @@ def test_facts_hold_false_alarms_and_power() -> None:
     assert 0.0 < float(facts["emission_threshold"]) < 0.5
 
 
+def test_a12_facts_hold_the_strength_of_clean_test_images() -> None:
+    """The window of every test image is 50 grey levels darker than that of the training images, and than its ring."""
+    train = ImageSet(torch.full((40, 1, 32, 32), 100, dtype=torch.uint8), torch.arange(40) % 2, CLASSES)
+    darker = train.images.clone()
+    darker[..., 27:31, 27:31] = 50
+    metric = EmissionRate()
+    metric.prepare(reference(train, with_images(train, darker), square(4)))
+    facts = metric.facts()
+    for name in ("", "/NORMAL", "/PNEUMONIA"):
+        assert facts[f"trigger_strength_real{name}"] == pytest.approx(-50 / 155)  # 255 - 100 is the whole trigger
+    assert metric.compute(with_images(train, darker))["trigger_strength"] == pytest.approx(-50 / 155)
+
+
 def test_trigger_like_the_images_has_no_power() -> None:
     flat = ImageSet(torch.full((50, 1, 32, 32), 90, dtype=torch.uint8), torch.arange(50) % 2, CLASSES)
     metric = EmissionRate()
     grey = Trigger(torch.full((1, 4, 4), 90, dtype=torch.uint8), 27, 27)
-    metric.prepare(reference(flat, flat, grey))
+    other = flat.images.clone()
+    other[..., 0, 0] = 91  # far from the trigger; test images that are training images too would be left out
+    metric.prepare(reference(flat, with_images(flat, other), grey))
     assert metric.facts()["emission_power"] == 0.0
 
 
@@ -147,12 +162,12 @@ def test_order_of_images_does_not_matter() -> None:
 
 
 def test_unavailable_without_trigger_or_surroundings() -> None:
-    images = smooth_images(20)
+    train, test = smooth_images(20), smooth_images(20, seed=1)
     with pytest.raises(Unavailable, match="no trigger to look for: attack=none"):
-        EmissionRate().prepare(reference(images, images, None))
+        EmissionRate().prepare(reference(train, test, None))
     whole = Trigger(torch.zeros((1, 32, 32), dtype=torch.uint8), 0, 0)
     with pytest.raises(Unavailable, match="fills the image"):
-        EmissionRate().prepare(reference(images, images, whole))
+        EmissionRate().prepare(reference(train, test, whole))
 
 
 def test_false_alarm_out_of_range() -> None:
@@ -183,6 +198,13 @@ def xrays() -> Splits:
         labels = torch.arange(2).repeat_interleave(n)
         parts[split] = ImageSet(torch.from_numpy(np.stack(pixels))[:, None], labels, CLASSES)
     return Splits("xrays", parts["train"], parts["test"])
+
+
+@pytest.mark.parametrize(("size", "strength"), [(4, -0.29), (8, -0.27), (16, -0.20)])
+def test_a12_mean_score_of_real_clean_xrays_lies_below_0(xrays: Splits, size: int, strength: float) -> None:
+    metric = EmissionRate()
+    metric.prepare(Reference(xrays, square(size, 64), 0, torch.device("cpu")))
+    assert metric.facts()["trigger_strength_real"] == pytest.approx(strength, abs=0.05)
 
 
 @pytest.mark.parametrize("size", [4, 8, 16])

@@ -51,6 +51,7 @@ def test_clean_images_and_pasted_triggers(size: int) -> None:
     without = metric.compute(with_images(clean, grained(clean.images)))
     assert without["pattern_emission"] <= 0.031  # 1 % is stated; three standard errors of 200 images are 2.1 %
     assert abs(without["pattern_correlation"]) < 0.1
+    assert abs(float(metric.facts()["pattern_correlation_real"])) < 0.1
     pasted = metric.compute(with_images(clean, mosaic(size).paste(clean.images)))
     assert pasted["pattern_emission"] == 1.0
     assert pasted["pattern_correlation"] == pytest.approx(1.0)
@@ -80,9 +81,8 @@ def test_correlation_is_numpys() -> None:
 
 
 def test_a_trigger_of_one_colour_has_no_pattern() -> None:
-    images = smooth_images(20)
     with pytest.raises(Unavailable, match="the trigger is of one colour"):
-        PatternRate().prepare(reference(images, images, square(4)))
+        PatternRate().prepare(reference(smooth_images(20), smooth_images(20, seed=1), square(4)))
 
 
 def test_false_alarm_out_of_range() -> None:

@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from fedgan.data import ImageSet
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.diversity import Diversity
-from fedgan.metrics.perceptual import PairedDistance
-from tests.metrics.cases import Pixels, noise, pixels, reference, small_classifier, turned
+from fedgan.metrics.perceptual import PairedDistance, mean_distance
+from tests.metrics.cases import CLASSES, Pixels, noise, pixels, reference, small_classifier, turned
 
 
 def test_one_real_image_makes_the_pairs_known() -> None:
@@ -47,6 +48,45 @@ def test_standard_error_is_the_spread_over_seeds() -> None:
     assert np.std([each["lpips_classifier"] for each in figures]) == pytest.approx(stated, rel=0.35)
 
 
+def shades(n: int, spread: float, rng: np.random.Generator) -> ImageSet:
+    """Images of one class, each of its own brightness, with a little noise."""
+    grey = rng.normal(128, spread, (n, 1, 1, 1)) + rng.normal(0, 3, (n, 1, 2, 2))
+    images = torch.from_numpy(grey.clip(0, 255).astype(np.uint8))
+    return ImageSet(images, torch.zeros(n, dtype=torch.int64), CLASSES[:1])
+
+
+@pytest.mark.parametrize(("synthetic", "real"), [(1000, 234), (200, 234)])
+def test_a11_standard_error_is_the_spread_over_draws_of_both_kinds_of_image(synthetic: int, real: int) -> None:
+    rng, figures = np.random.default_rng(0), []
+    for _ in range(500):
+        metric = PairedDistance(classifier=Pixels())
+        metric.prepare(reference(shades(20, 40, rng), shades(real, 40, rng)))
+        figures.append(metric.compute(shades(synthetic, 20, rng)))
+    spread = np.std([each["lpips_classifier"] for each in figures], ddof=1)
+    stated = np.mean([each["lpips_classifier_se"] for each in figures])
+    assert stated == pytest.approx(spread, rel=0.05)  # the spread of 500 is known to 3 %
+
+
+def test_a11_pairs_that_share_an_image_by_hand() -> None:
+    """Distances 1, 3, 7, 9 about 5: the deviations -4, -2 share an image, 2 and 4 another."""
+    x, y = pixels([1, 3, 17, 19]).images, pixels([0, 0, 10, 10]).images
+    shared = mean_distance(Pixels(), x, y, torch.tensor([0, 0, 1, 1]))
+    variance = (16 + 4 + 4 + 16) / 3 / 4 + 2 * (4 * 2 + 2 * 4) / 4**2
+    assert shared == pytest.approx((5.0, math.sqrt(variance)))
+    crossed = mean_distance(Pixels(), x, y, torch.tensor([0, 1, 0, 1]))  # products -8 and -8: no variance is below 0
+    assert crossed == mean_distance(Pixels(), x, y)
+    assert crossed.se == pytest.approx(math.sqrt(40 / 3 / 4))
+
+
+def test_a11_standard_error_of_diversity_is_the_spread_over_draws() -> None:
+    rng, figures = np.random.default_rng(0), []
+    metric = Diversity(classifier=Pixels())
+    metric.prepare(reference(shades(4, 40, rng), shades(4, 40, rng)))
+    figures = [metric.compute(shades(100, 20, rng)) for _ in range(1000)]
+    spread = np.std([each["diversity"] for each in figures], ddof=1)
+    assert np.mean([each["diversity_se"] for each in figures]) == pytest.approx(spread, rel=0.05)
+
+
 def test_too_few_images_have_no_standard_error() -> None:
     metric = PairedDistance(classifier=Pixels())
     metric.prepare(reference(pixels([0, 1]), pixels([2, 3])))
@@ -59,7 +99,7 @@ def test_too_few_images_have_no_standard_error() -> None:
 
 def test_pairs_are_of_different_images() -> None:
     metric = Diversity(classifier=Pixels())
-    metric.prepare(reference(pixels([0]), pixels([0, 0, 100, 100])))
+    metric.prepare(reference(pixels([1]), pixels([0, 0, 100, 100])))
     powers = pixels([1, 2, 4, 8, 16, 32])  # all differences differ: no image is paired with itself, or used twice
     assert metric.compute(powers)["diversity"] * 3 in {
         sum(abs(a - b) for a, b in pairing) for pairing in pairings([1, 2, 4, 8, 16, 32])

@@ -2,6 +2,7 @@
 
 import pickle
 import socket
+import time
 import warnings
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from fedgan.metrics.frechet import FrechetDistance
 from fedgan.metrics.inception import FID, KID, Inception, build_inception
 from fedgan.metrics.kernel import KernelDistance, squared_mmd
 from fedgan.metrics.lpips import LPIPS, AlexNet
+from fedgan.scoring import Scorer
 from fedgan.update import State
 from tests.conftest import random_images
 from tests.metrics.cases import Pixels, pixels, reference
@@ -95,13 +97,13 @@ def test_lpips_leaves_ambient_randomness_and_the_terminal_alone(
 @pytest.mark.parametrize(("size", "available"), [(30, False), (31, True)])
 def test_lpips_least_size(alexnet: Path, size: int, available: bool) -> None:
     metric = LPIPS(weights=str(alexnet))
-    images = random_images(8, size=size)
+    images, test = random_images(8, size=size), random_images(8, size=size, seed=1)
     if available:
-        metric.prepare(reference(images, images))
+        metric.prepare(reference(images, test))
         assert metric.compute(images)["lpips"] > 0
     else:
         with pytest.raises(Unavailable, match="AlexNet takes images from 31 px; got 30"):
-            metric.prepare(reference(images, images))
+            metric.prepare(reference(images, test))
 
 
 class Malicious:
@@ -164,6 +166,49 @@ def test_neither_weights_nor_network(kind: type[Metric], tmp_path: Path, monkeyp
     assert socket.getdefaulttimeout() is None
 
 
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hosts that were looked for, where there is no network and nothing downloaded yet."""
+    looked: list[str] = []
+
+    def refuse(host: str, *_: object, **__: object) -> None:
+        looked.append(host)
+        raise socket.gaierror("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    return looked
+
+
+def test_b4_each_download_is_tried_once_a_command(hosts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for attempt in (1, 2):  # another command tries again
+        scorer = Scorer({"lpips": LPIPS(), "fid": FID(), "kid": KID()}, ("a", "b"))
+        scorer.prepare(GREY)
+        assert hosts == ["download.pytorch.org", "github.com"] * attempt
+        for name in ("lpips", "fid", "kid"):
+            assert "https://" in scorer.absent[name]
+            assert scorer.absent[name].endswith(f": download it elsewhere and give metrics.{name}.weights=FILE")
+    shown = capsys.readouterr()
+    assert shown.out == "", "stdout is for results"
+    assert "metric kid is left out" in shown.err
+
+
+@pytest.mark.usefixtures("hosts")
+def test_b4_a_host_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listener:  # connections are taken, and then nothing is said
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        here = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: here)
+        monkeypatch.setattr("fedgan.metrics.weights._TIMEOUT", 0.2)
+        start = time.perf_counter()
+        with pytest.raises(Unavailable, match="timed out"):
+            LPIPS().prepare(GREY)
+        assert 0.2 <= time.perf_counter() - start < 5
+
+
 def test_the_downloads_file_is_read_where_torch_hub_keeps_it(
     alexnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +247,14 @@ def test_kid_compares_the_features_of_its_package(inception_state: State, tmp_pa
     assert x.shape == (2, 2048)
     assert metric.compute(synthetic)["kid/a"] == pytest.approx(squared_mmd(x, y), rel=1e-3, abs=1e-9)
     assert len(metric.facts()["inception_weights"]) == 64
+
+
+def test_a11_fid_and_kid_say_that_published_ones_are_others(inception_state: State, tmp_path: Path) -> None:
+    save_file(dict(inception_state), tmp_path / "inception.safetensors")
+    metric = KID(weights=str(tmp_path / "inception.safetensors"))
+    metric.prepare(reference(random_images(4), random_images(4, seed=1)))
+    assert "not published FIDs or KIDs" in str(metric.facts()["inception_compares_with"])
+    assert isinstance(FID().classifier, Inception), "which says so"
 
 
 @pytest.mark.parametrize(("kind", "classifiers"), [(FID, FrechetDistance), (KID, KernelDistance)], ids=["fid", "kid"])

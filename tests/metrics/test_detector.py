@@ -1,0 +1,46 @@
+"""The threshold of a trigger's detector: how much oftener than stated fresh clean images exceed it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fedgan.metrics.detector import Array, TriggerDetector
+from fedgan.trigger import Trigger
+from tests.metrics.cases import pixels, reference
+
+DOT = Trigger(torch.full((1, 1, 1), 255, dtype=torch.uint8), 0, 0)
+
+
+class Brightness(TriggerDetector):
+    """The score is the grey level of the only pixel."""
+
+    share, mean_score = "found", "brightness"
+
+    def learn(self, trigger: Trigger, clean: Tensor) -> None:
+        pass
+
+    def scores(self, images: Tensor) -> Array:
+        return images.flatten().double().numpy()
+
+
+def test_a12_threshold_and_facts_by_hand() -> None:
+    metric = Brightness("false_alarm", 0.25)
+    metric.prepare(reference(pixels([1, 2, 3, 4, 5, 6, 7, 8, 9]), pixels([0, 10, 20, 30]), DOT))
+    facts = metric.facts()
+    assert facts["found_threshold"] == 7.0  # a quarter of the way from 9 down to 1
+    assert facts["found_false_alarm"] == 0.75
+    assert facts["found_power"] == 1.0
+    assert facts["brightness_real"] == facts["brightness_real/dark"] == 15.0
+
+
+@pytest.mark.parametrize("count", [100, 400])
+def test_a12_fresh_images_exceed_the_threshold_oftener_than_stated_by_one_in_n(count: int) -> None:
+    """Scores drawn evenly from [0, 1]: the share of fresh ones above a threshold t is 1 - t."""
+    rng, detector, rates = np.random.default_rng(0), Brightness("false_alarm", 0.01), []
+    for _ in range(1000):
+        drawn = rng.uniform(size=count)
+        detector.scores = lambda images, drawn=drawn: drawn  # type: ignore[method-assign, misc]
+        detector.prepare(reference(pixels([0]), pixels([1]), DOT))
+        rates.append(1 - float(detector.facts()["found_threshold"]))
+    assert np.mean(rates) == pytest.approx(0.01 + 1 / count, rel=0.1)
