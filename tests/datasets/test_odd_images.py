@@ -19,9 +19,10 @@ def load(root: Path, size: int = 8) -> Splits:
 
 
 def fill(folder: Path, count: int = 3, grey: int = 100) -> Path:
+    """Images of their own gray each, at most ``grey``."""
     folder.mkdir(parents=True)
     for index in range(count):
-        Image.new("L", (12, 10), grey).save(folder / f"{index}.png")
+        Image.new("L", (12, 10), grey - index).save(folder / f"{index}.png")
     return folder
 
 
@@ -42,17 +43,17 @@ def sixteen_bit_png(pixels: npt.NDArray[np.uint16]) -> bytes:
 def test_of_an_animation_the_first_frame(tmp_path: Path, suffix: str) -> None:
     first, second = (Image.new("RGB", (16, 16), (grey, grey, grey)) for grey in (50, 250))
     first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
-    assert decode_image(tmp_path / f"a.{suffix}", 8, 1) == pytest.approx(50, abs=2)
+    assert decode_image(tmp_path / f"a.{suffix}", 8, 1).pixels == pytest.approx(50, abs=2)
 
 
 def test_sixteen_bit_colour_is_scaled_and_its_transparency_black(tmp_path: Path) -> None:
     colour = np.broadcast_to(np.array([65535, 257 * 100, 0], np.uint16), (8, 8, 3))
     (tmp_path / "rgb.png").write_bytes(sixteen_bit_png(colour))
-    assert decode_image(tmp_path / "rgb.png", 4, 3)[:, 0, 0].tolist() == [255, 100, 0]
+    assert decode_image(tmp_path / "rgb.png", 4, 3).pixels[:, 0, 0].tolist() == [255, 100, 0]
     alpha = np.full((8, 8, 1), 65535, np.uint16)
     alpha[:, 4:] = 0
     (tmp_path / "rgba.png").write_bytes(sixteen_bit_png(np.concatenate([colour, alpha], axis=2)))
-    decoded = decode_image(tmp_path / "rgba.png", 8, 3)
+    decoded = decode_image(tmp_path / "rgba.png", 8, 3).pixels
     assert decoded[:, 4, 0].tolist() == [255, 100, 0]
     assert decoded[:, 4, 7].tolist() == [0, 0, 0]
 
@@ -111,7 +112,7 @@ def test_links_are_followed_within_the_root_and_never_out_of_it(tmp_path: Path) 
     splits = load(tmp_path / "door")
     assert splits.classes == ("inside", "same")
     assert {**splits.train.counts} == {"inside": 2, "same": 2}
-    assert int(splits.train.images.max()) == 100
+    assert int(splits.train.images.max()) <= 100
     (tmp_path / "data" / "way out").symlink_to(outside)
     with pytest.raises(ValueError, match=r"way out' holds no images .*links that lead outside dataset.root are not"):
         load(tmp_path / "data")
