@@ -8,6 +8,8 @@ from fedgan.checks import check
 # Each class, in the order of the labels, and the folders (or the values in a labels file) that make it.
 Members = Mapping[str, tuple[str, ...]]
 
+_NAMES = "a list of different names, or null"
+_MEMBERS = "a list of different names, a mapping of each class to such a list, or null"
 _QUOTED = 'names in quotes, such as ["0", "1"] or ["no", "yes"]'  # YAML reads 0 and no as a number and false
 _MOST_LISTED = 20
 
@@ -17,8 +19,12 @@ def same_name(name: str) -> str:
     return normalize("NFC", name)
 
 
-def class_names(classes: object) -> tuple[str, ...]:
+def class_names(classes: object, allowed: str = _NAMES) -> tuple[str, ...]:
     """The names if there are any, if they differ, and if a folder can have each.
+
+    Args:
+        classes: ``dataset.classes``.
+        allowed: what the error says is allowed.
 
     Raises:
         ValueError: in one line, if not.
@@ -29,8 +35,8 @@ def class_names(classes: object) -> tuple[str, ...]:
         ...
         ValueError: dataset.classes must be names that a folder can have; got 'bacterial/viral'
     """
-    names = _strings(classes, "a list of different names, or null", classes)
-    check(len(set(names)) == len(names), "dataset.classes", "a list of different names, or null", classes)
+    names = _strings(classes, allowed, classes)
+    check(len(set(names)) == len(names), "dataset.classes", allowed, classes)
     for name in names:
         check(fits_folder(name), "dataset.classes", "names that a folder can have", name)
     return names
@@ -47,13 +53,12 @@ def class_members(classes: object) -> Members:
         {'benign': ('nv', 'bkl'), 'malignant': ('mel',)}
     """
     if not isinstance(classes, Mapping):
-        return {name: (name,) for name in class_names(classes)}
-    allowed = "a list of names, or a mapping of classes to lists of different names, or null"
+        return {name: (name,) for name in class_names(classes, _MEMBERS)}
     parts = [[part] if isinstance(part, str) else part for part in classes.values()]
-    members = [_strings(part, allowed, classes) for part in parts]
+    members = [_strings(part, _MEMBERS, classes) for part in parts]
     everything = [name for names in members for name in names]
-    check(len(set(everything)) == len(everything), "dataset.classes", allowed, classes)
-    return dict(zip(class_names(list(classes)), members, strict=True))
+    check(len(set(everything)) == len(everything), "dataset.classes", _MEMBERS, classes)
+    return dict(zip(class_names(list(classes), _MEMBERS), members, strict=True))
 
 
 def fits_folder(name: str) -> bool:

@@ -123,10 +123,6 @@ def _check_splits(entries: Sequence[Entry], classes: Sequence[str], name: str) -
         return
     for split in ("train", "test"):
         empty = [own for label, own in enumerate(classes) if not counts[split, label]]
-        remedy = "dataset.columns.split=false draws the test images"
-        check(
-            not empty,
-            "dataset.labels",
-            f"a file with {split} images of each class ({remedy})",
-            f"{name} without any of {listed(empty)}",
-        )
+        if empty:
+            remedy = "dataset.columns.split=false draws the test images"
+            raise ValueError(f"dataset.labels: {name} has no {split} images of {listed(empty)}; {remedy}")

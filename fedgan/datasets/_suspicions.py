@@ -11,6 +11,7 @@ from fedgan.datasets._finder import Finder
 from fedgan.datasets._listing import DRAWN, Entry, split_named
 from fedgan.datasets._table import Table, read_columns, read_table
 
+_MAX_UNASKED = 2**24  # bytes of a CSV file that is read although nobody named it; takes half a second
 Folders = Mapping[str, Mapping[str, Path]]  # class folders by split, then by name
 
 
@@ -21,13 +22,16 @@ def refuse_deeper_set(inner: Iterable[Path], names: Collection[str] = ()) -> Non
         inner: folders below the class folders.
         names: of the classes that are looked for.
     """
-    found = sorted(path for path in inner if split_named(path.name) or same_name(path.name) in names)
-    if found:
-        holder = found[0].parent
-        raise ValueError(
-            f"dataset.root: {str(holder)!r} holds {[path.name for path in found if path.parent == holder]}, which are "
-            f"no part of a class; if it is the data set, set dataset.root={holder}"
-        )
+    found = [path for path in inner if split_named(path.name) or same_name(path.name) in names]
+    if not found:
+        return
+    above = min(len(path.parts) for path in found)  # a zip file in a zip file holds the set twice
+    holders = sorted({path.parent for path in found if len(path.parts) == above})
+    inside = sorted(path.name for path in found if path.parent == holders[0])
+    remedy = f"if it is the data set, set dataset.root={holders[0]}"
+    if len(holders) > 1:
+        remedy += f"; if {holders[1].name!r} is another class, move {inside} above the classes"
+    raise ValueError(f"dataset.root: {str(holders[0])!r} holds {inside}, which are no part of a class; {remedy}")
 
 
 def refuse_sole_wrapper(folders: Folders, inner: Collection[Path], entries: Iterable[Entry]) -> None:
@@ -70,8 +74,11 @@ def note_split_as_root(root: Path, flat: bool) -> list[str]:
     own = split_named(root.name)
     if own is None or not flat:
         return []
-    beside = sorted(path.name for path in root.parent.iterdir() if path.is_dir())
-    others = [f"{name}/" for name in beside if split_named(name) not in (None, own)]
+    try:
+        beside = sorted(path for path in root.parent.iterdir() if split_named(path.name) not in (None, own))
+    except OSError:  # a folder that this user may pass through and not list
+        return []
+    others = [f"{path.name}/" for path in beside if path.is_dir()]
     if not others:
         return []
     return [
@@ -103,7 +110,7 @@ def note_table(root: Path, entries: Sequence[Entry], flat: bool, named: bool) ->
     """
     notes, finder = [], None
     for path in sorted(path for path in root.iterdir() if path.suffix.lower() == ".csv"):
-        table = _table_of_files(path)
+        table = _table_of_files(path, root)
         if table is None:
             continue
         finder = finder or Finder([entry.file for entry in entries], root)
@@ -122,8 +129,10 @@ def note_table(root: Path, entries: Sequence[Entry], flat: bool, named: bool) ->
     return notes
 
 
-def _table_of_files(path: Path) -> Table | None:
-    """The table, if it can be read and has a column with a usual name for files."""
+def _table_of_files(path: Path, root: Path) -> Table | None:
+    """The table, if it is not too large, can be read and has a column with a usual name for files."""
+    if not path.is_file() or not path.resolve().is_relative_to(root) or path.stat().st_size > _MAX_UNASKED:
+        return None
     try:
         return read_table(path) if usual_column("file", read_columns(path)) else None
     except ValueError:
