@@ -73,7 +73,7 @@ def divide(listing: Listing, copies: Numbers, how: Division) -> Parts:
     if drawn:
         wanted = [_share(how.share, int((labels == label).sum()), name) for label, name in enumerate(classes)]
         is_test = draw(labels, classes, unit_of, wanted, how.seed)
-        _check_drawn(labels[is_test], classes, how.share)
+        _check_drawn(labels, classes, unit_of, is_test, how.share)
         notes = [_drawn_note(int(is_test.sum()), sum(wanted), how.share, grouped=any(entry.group for entry in entries))]
     else:
         is_test, notes = np.array([entry.split == "test" for entry in entries]), []
@@ -142,15 +142,19 @@ def _share(share: float, count: int, name: str) -> int:
     return min(max(round(share * count), 1), count - 1)
 
 
-def _check_drawn(labels: Numbers, classes: Sequence[str], share: float) -> None:
-    counts = np.bincount(labels, minlength=len(classes)).tolist()
-    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
-    check(
-        not empty,
-        "dataset.test_share",
-        f"enough for a whole group, or all copies of an image, of {listed(empty)}",
-        share,
-    )
+def _check_drawn(labels: Numbers, classes: Sequence[str], unit_of: Numbers, is_test: Mask, share: float) -> None:
+    """Refuse a test set without images of some class, none of whose units was small enough."""
+    for label, name in enumerate(classes):
+        own = labels == label
+        if (own & is_test).any():
+            continue
+        sizes, count = np.bincount(unit_of[own]), int(own.sum())
+        smallest = int(sizes[sizes > 0].min())
+        if smallest == count:
+            one = f"all {count} images of {name!r} are of one group, or copies"
+            raise ValueError(f"dataset.root must hold at least 2 groups of each class to be split; {one}")
+        allowed = f"large enough for a whole group, which is at least {smallest} of the {count} images of {name!r}"
+        check(False, "dataset.test_share", allowed, share)
 
 
 def _drawn_note(count: int, wanted: int, share: float, grouped: bool) -> str:

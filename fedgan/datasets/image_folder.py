@@ -114,14 +114,18 @@ class ImageFolder:
         pixels = self._read(root, listing)
         labels = torch.tensor([entry.label for entry in listing.entries])
         images = ImageSet(pixels.images, labels, listing.classes)
-        parts = divide(listing, pixels.copies.numpy(), self.division)
+        extremes = _note_range(pixels.peak, self.white)
+        try:
+            parts = divide(listing, pixels.copies.numpy(), self.division)
+        except ValueError as error:  # images that are all but black may be copies of each other for that reason alone
+            raise ValueError("; ".join([str(error), *extremes])) from error
         return Splits(
             self.name,
             train=_part(images, torch.from_numpy(parts.train)),
             test=_part(images, torch.from_numpy(parts.test)),
             pooled=self.division.pool,
             left_out={**listing.left_out, **parts.left_out},
-            notes=(*listing.notes, *parts.notes, *_note_range(pixels.peak, self.white)),
+            notes=(*listing.notes, *parts.notes, *extremes),
         )
 
     def _list(self, root: Path) -> Listing:

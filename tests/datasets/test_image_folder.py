@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fedgan.data import ImageSet, Splits
 from fedgan.datasets import _decoding, _pixel_cache
 from fedgan.datasets._decoding import decode_image
 from fedgan.datasets.image_folder import ImageFolder
-
-XRAYS = Path(__file__).parents[3] / "shared" / "data" / "chest_xray"
+from tests.datasets.cases import SHARED, real
 
 
 def decoded_pixels(file: Path, image_size: int, channels: int) -> npt.NDArray[np.uint8]:
@@ -263,14 +263,38 @@ def foreign(file: Path) -> None:
     save_file({"images": torch.zeros(16, 1, 8, 8, dtype=torch.uint8)}, file)
 
 
-@pytest.mark.parametrize("damage", [cut, flip, empty, text, foreign])
+def altered(file: Path, **changes: Any) -> None:
+    """The same file with other tensors or facts, under the right key."""
+    with safe_open(file, "pt") as stored:
+        about = stored.metadata() | {name: value for name, value in changes.items() if isinstance(value, str)}
+        tensors = {"images": stored.get_tensor("images").clone(), "copies": stored.get_tensor("copies").clone()}
+    save_file(
+        tensors | {name: value for name, value in changes.items() if isinstance(value, torch.Tensor)}, file, about
+    )
+
+
+def other_copies(file: Path) -> None:
+    altered(file, copies=torch.zeros(16, dtype=torch.int64))
+
+
+def short_copies(file: Path) -> None:
+    altered(file, copies=torch.zeros(3, dtype=torch.int64))
+
+
+def no_peak(file: Path) -> None:
+    altered(file, peak="")
+
+
+@pytest.mark.parametrize("damage", [cut, flip, empty, text, foreign, other_copies, short_copies, no_peak])
 def test_a_damaged_cache_is_rebuilt(
     kaggle: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = reader(kaggle).load()
     (file,) = (kaggle.parent / "cache").glob("images-*")
     damage(file)
-    assert reader(kaggle).load().train.fingerprint == good.train.fingerprint
+    again = reader(kaggle).load()
+    assert again.train.fingerprint == good.train.fingerprint
+    assert again.left_out == good.left_out
     monkeypatch.setattr(_decoding, "decode_image", no_decoding)
     reader(kaggle).load()  # whole again
     assert not list(file.parent.glob(".*"))  # no temporary files left
@@ -430,10 +454,10 @@ def test_refuses_decompression_bombs_and_pixels_of_unknown_range(
 # Real images
 
 
-@pytest.mark.skipif(not XRAYS.is_dir(), reason=f"the real X-rays are not at {XRAYS}")
+@real("chest_xray")
 def test_real_xrays(tmp_path: Path) -> None:
     def load(**changes: Any) -> Splits:
-        return reader(XRAYS, image_size=32, cache_dir=str(tmp_path), **changes).load()
+        return reader(SHARED / "chest_xray", image_size=32, cache_dir=str(tmp_path), **changes).load()
 
     splits = load()
     assert splits.train.counts == {"NORMAL": 838, "PNEUMONIA": 2866}
