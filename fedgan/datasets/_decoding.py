@@ -16,7 +16,7 @@ from rich.progress import track
 from torch import Tensor
 
 VERSION = "2"  # raise it whenever the same file would give other pixels or facts: it is part of the cache's key
-WHITE = 65535  # what 16 bits show as white unless they are told otherwise
+WHITE = 65535  # what files of 16 bits show as white by default
 # By content, not by suffix: Pillow has decoders for dozens of formats, and one of them starts Ghostscript.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
 _MAX_PIXELS = 89_478_485  # Pillow's own threshold for suspecting a decompression bomb

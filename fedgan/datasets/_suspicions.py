@@ -53,9 +53,9 @@ def refuse_sole_wrapper(folders: Folders, inner: Collection[Path], entries: Iter
 
 def note_same_inside(folders: Folders, inner: Collection[Path], entries: Iterable[Entry]) -> list[str]:
     """Where all class folders hold the same folders and no image of their own: hospitals, perhaps, with the classes."""
-    held, read = _names_inside(inner), [path for inside in folders.values() for path in inside.values()]
-    names = held[read[0]]
-    if len(read) < 2 or len(names) < 2 or any(held[path] != names for path in read):
+    names_in, read = _names_inside(inner), [path for inside in folders.values() for path in inside.values()]
+    names = names_in[read[0]]
+    if len(read) < 2 or len(names) < 2 or any(names_in[path] != names for path in read):
         return []
     if any(entry.file.parent in read for entry in entries):
         return []
@@ -75,10 +75,10 @@ def note_split_as_root(root: Path, flat: bool) -> list[str]:
     if own is None or not flat:
         return []
     try:
-        beside = sorted(path for path in root.parent.iterdir() if split_named(path.name) not in (None, own))
+        splits = sorted(path for path in root.parent.iterdir() if split_named(path.name) not in (None, own))
     except OSError:  # a folder that this user may pass through and not list
         return []
-    others = [f"{path.name}/" for path in beside if path.is_dir()]
+    others = [f"{path.name}/" for path in splits if path.is_dir()]
     if not others:
         return []
     return [
