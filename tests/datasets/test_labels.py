@@ -92,6 +92,17 @@ def test_f2_other_csv_files_are_passed_over(tmp_path: Path, content: str) -> Non
     assert not any("lists these images" in note for note in read(root, classes=["a", "b"]).notes)
 
 
+def test_f2_csv_files_out_of_the_root_or_very_large_are_read_only_when_named(tmp_path: Path) -> None:
+    root = tree(tmp_path / "data", {"a": 5, "b": 5})
+    rows = [("file", "class"), *((f"{name}/00{index}.png", name) for name in "ab" for index in range(5))]
+    (root / "link.csv").symlink_to(table(tmp_path / "l.csv", rows))
+    with table(root / "large.csv", rows).open("a") as text:
+        text.write("\n" * 2**24)
+    assert not any("lists these images" in note for note in read(root).notes)
+    for name in ("link.csv", "large.csv"):
+        assert counts(read(root, labels=name)) == {"a": (4, 1), "b": (4, 1)}
+
+
 # Published sets
 
 
@@ -184,9 +195,10 @@ def test_files_are_found_by_path_name_or_stem(tmp_path: Path, said: str) -> None
     assert not splits.left_out
 
 
-def test_a_path_is_preferred_to_a_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("above", ["", "data/"])
+def test_a_path_is_preferred_to_a_name(tmp_path: Path, above: str) -> None:
     root = tree(tmp_path / "data", {"x": 2, "y": 2})
-    table(root / "l.csv", [("path", "label"), *((f"{k}/00{i}.png", k) for k in "xy" for i in range(2))])
+    table(root / "l.csv", [("path", "label"), *((f"{above}{k}/00{i}.png", k) for k in "xy" for i in range(2))])
     assert counts(read(root, labels="l.csv")) == {"x": (1, 1), "y": (1, 1)}
 
 
@@ -258,6 +270,14 @@ def test_a_patient_is_preferred_to_a_lesion_and_a_group_by_path_to_both(tmp_path
     assert "group" not in read(root, labels="l.csv", group_pattern=r"00\d").notes[0]
     words = refusal(root, labels="l.csv", columns={"group": "lesion_id"}, group_pattern=r"00\d")
     assert words == "dataset.group_pattern must be null with dataset.columns.group; got '00\\\\d'"
+
+
+def test_of_two_columns_with_a_usual_name_the_more_usual_and_then_the_first_is_taken(tmp_path: Path) -> None:
+    root = flat(tmp_path / "data", 2)
+    table(root / "l.csv", [("Image", "image", "dx", "label"), ("000", "x", "nv", "a"), ("001", "y", "nv", "a")])
+    splits = read(root, labels="l.csv")
+    assert splits.notes[0] == "l.csv: file from Image, class from label"
+    assert counts(splits) == {"a": (1, 1)}
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
