@@ -69,7 +69,7 @@ class Splits:
         train: the images that clients share out.
         test: real images that nothing is trained on (but see ``pooled``).
         pooled: whether the test images are also training images, as in the paper.
-        left_out: how many files or images were not used, by the reason.
+        left_out: how many files, images or rows of a labels file were not used, by the reason.
         notes: what a user should know about these images before trusting a result; a sentence each.
     """
 
@@ -100,15 +100,15 @@ class Splits:
 
         Example:
             >>> black = ImageSet(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 1]), ("a", "b"))
-            >>> print(Splits("xrays", black, black.subset(torch.tensor([0, 1])), left_out={"not an image (.txt)": 2}))
-            xrays: a 1 + 1, b 2 + 1 (training + test images), 8 x 8, gray; 2 files left out: 2 not an image (.txt)
+            >>> print(Splits("xrays", black, black.subset(torch.tensor([0, 1])), left_out={"with suffix .txt": 2}))
+            xrays: a 1 + 1, b 2 + 1 (training + test images), 8 x 8, gray; 2 left out: 2 with suffix .txt
         """
         test = self.test.counts
         counts = ", ".join(f"{name} {count:,} + {test[name]:,}" for name, count in self.train.counts.items())
         size, color = f"{self.image_size} x {self.image_size}", "gray" if self.channels == 1 else "RGB"
         pooled = "; the test images are also training images" if self.pooled else ""
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
-        left_out = f"; {sum(self.left_out.values()):,} files left out: {reasons}" if reasons else ""
+        left_out = f"; {sum(self.left_out.values()):,} left out: {reasons}" if reasons else ""
         return f"{self.name}: {counts} (training + test images), {size}, {color}{pooled}{left_out}"
 
 

@@ -241,6 +241,31 @@ def test_folders(
     assert all(word in message for word in expected), message
 
 
+FOLDER = {
+    "dataset.root=": "dataset.root must be the folder that holds the images; got ''",
+    "dataset.root=x dataset.labels=": "dataset.labels must be a path, or null; got ''",
+    "dataset.root=x dataset.cache_dir=": "dataset.cache_dir must be a path, or null; got ''",
+    "dataset=medmnist dataset.file=": "dataset.file must be set to a MedMNIST .npz file; got ''",
+    "dataset.root=x dataset.classes=[0,1]": 'dataset.classes must be names in quotes, such as ["0", "1"] or '
+    '["no", "yes"]; got [0, 1]',
+    "dataset.root=x dataset.classes=[a,b/c]": "dataset.classes must be names that a folder can have; got 'b/c'",
+    "dataset=medmnist dataset.file=x dataset.classes=[a,..]": "dataset.classes must be names that a folder can have; "
+    "got '..'",
+    "dataset.root=x dataset.white=0": "dataset.white must be a whole number from 1 to 65535; got 0",
+    "dataset.root=x dataset.group_pattern=7": "dataset.group_pattern must be a regular expression, such as "
+    r"'(person\d+|IM-\d+)', or null; got 7",
+    "dataset.root=x dataset.columns.class=dx": "dataset.columns must be null without dataset.labels; "
+    "got {'class': 'dx'}",
+    "dataset.root=x dataset.labels=l.csv dataset.columns.split=true": "dataset.columns.split must be a column, "
+    "false (none), or null; got True",
+}
+
+
+@pytest.mark.parametrize("typed", FOLDER)
+def test_f17_f22_f30_the_whole_line_of_a_folder(call: Call, capsys: pytest.CaptureFixture[str], typed: str) -> None:
+    assert refusal(call, capsys, train.main, *TINY_FOLDER, *typed.split()) == f"error: {FOLDER[typed]}"
+
+
 def test_missing_root(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "dataset.root" in refusal(call, capsys, train.main, *TINY_FOLDER)
     message = refusal(call, capsys, train.main, *TINY_FOLDER, f"dataset.root={tmp_path}/nowhere")

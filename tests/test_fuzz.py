@@ -87,7 +87,7 @@ def read_image(file: Path, content: bytes) -> bool:
     """Whether it could be read."""
     file.write_bytes(content)
     try:
-        decoded = decode_image(file, 8, 3)
+        decoded = decode_image(file, 8, 3).pixels
     except ValueError as error:
         one_line(error, repr(str(file)))
         return False

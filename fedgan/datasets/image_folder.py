@@ -1,43 +1,61 @@
-"""A folder of images, one sub-folder per class: ISIC, the chest X-rays, or one's own."""
+"""A folder of images, whose classes are its folders or stand in a CSV file: ISIC, the chest X-rays, or one's own."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fedgan.checks import check, check_flag, check_int, check_number
+from fedgan.checks import check, check_int
 from fedgan.data import ImageSet, Splits
-from fedgan.datasets._classes import class_names
+from fedgan.datasets._classes import class_members
+from fedgan.datasets._columns import check_columns
 from fedgan.datasets._decoding import VERSION as DECODER_VERSION
-from fedgan.datasets._decoding import decode_all
-from fedgan.datasets._pixel_cache import content_key, keep_pixels, read_pixels
+from fedgan.datasets._decoding import WHITE, decode_all
+from fedgan.datasets._division import Division, divide
+from fedgan.datasets._folders import list_folders
+from fedgan.datasets._groups import check_pattern, group_by
+from fedgan.datasets._labels import list_labels
+from fedgan.datasets._listing import Listing
+from fedgan.datasets._pixel_cache import Pixels, content_key, keep_pixels, read_pixels
+from fedgan.datasets._splitting import first_copies
 from fedgan.files import cache_dir as cache_folder
-from fedgan.rng import keyed_generator
-
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 
 
 class ImageFolder:
-    """Images in ``root/{train,test}/<class>/`` (``root/val/`` joins train), or in ``root/<class>/``.
+    """Images in ``root/{train,test}/<class>/`` (``val/`` joins train), in ``root/<class>/``, or as a CSV file says.
+
+    Folders of splits may be spelled train, training, test, testing, val, valid or validation, in any case; such a name
+    is never a class. With ``labels`` the images may lie anywhere below ``root``.
 
     Each image is decoded once: the first frame of an animation, turned as its EXIF data say, 16 bits scaled to 8, what
-    is transparent made black, converted to grey or RGB, and squashed to a square.
+    is transparent made black, converted to gray or RGB, and squashed to a square.
     The pixels are kept in a cache whose key is the files' content, so that a changed file is noticed. Hidden
-    files, files that are no images by suffix, and symbolic links that lead outside ``root`` are left out.
+    files, files that are no images by suffix, and symbolic links that lead outside ``root`` are left out and counted.
+
+    No group (a patient, a lesion) and no copy of an image, equal in every pixel, lies on both sides of the split. Test
+    images are drawn by whole groups; where splits are given, training images whose group or copy is in the test
+    set are left out. Copies within one split stay.
 
     Args:
         name: what the data set is called in reports.
         root: the folder; ``~`` is expanded.
         image_size: height and width in pixels, at least 1.
-        channels: 1 (grey) or 3 (RGB).
-        classes: the classes' folders in the order of their labels; None: all, sorted by name.
+        channels: 1 (gray) or 3 (RGB).
+        classes: the classes' folders (or names in ``labels``) in the order of their labels; or a mapping of each class
+            to the folders (or names) that make it; None: all, sorted by name. Others are left out.
+        labels: a CSV file with a row for each image, absolute or below ``root``; None: the folders are the classes.
+        columns: its columns for ``file``, ``class``, ``split`` and ``group``; None: those with a usual name; False, for
+            split and group: none. For class also a list of columns of which each row has a 1 in one.
+        group_pattern: a regular expression for the path below ``root`` (with /); what its first group, or the whole
+            of it, matches is the image's group. None: the column's, or none.
         pool_splits: train on all images, those of the test split too, as in the paper (ISIC 3,297,
             ChestX 5,856). The test set then overlaps the training pool: that repeats the paper's setting, but
             it is no honest test of anything trained on the pool.
         test_per_class: test images drawn from each class (paper: ISIC 300, ChestX 234); None: all.
-        test_share: share of each class drawn for the test where ``root`` has no train/ and test/; in (0, 1).
+        test_share: share of each class drawn for the test where there are no splits; in (0, 1).
+        white: the value, 1 to 65,535, that gray files of 16 bits show as white, such as 4095 for detectors of 12 bits;
+            larger ones are clipped to it; None: 65535.
         seed: at least 0; draws the test images.
         cache_dir: where decoded pixels are kept; None: ``$XDG_CACHE_HOME/fedgan`` or ``~/.cache/fedgan``.
 
@@ -52,26 +70,38 @@ class ImageFolder:
         root: str | None,
         image_size: int,
         channels: int,
-        classes: list[str] | None = None,
+        classes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        labels: str | None = None,
+        columns: Mapping[str, object] | None = None,
+        group_pattern: str | None = None,
         pool_splits: bool = False,
         test_per_class: int | None = None,
         test_share: float = 0.2,
+        white: int | None = None,
         seed: int,
         cache_dir: str | None,
     ) -> None:
-        check(root is not None, "dataset.root", "the folder that holds the images", root)
-        check(type(channels) is int and channels in (1, 3), "dataset.channels", "1 (grey) or 3 (RGB)", channels)
-        check_flag("dataset.pool_splits", pool_splits)
-        check_number("dataset.test_share", test_share, low=0, high=1, low_allowed=False, high_allowed=False)
-        check_int("dataset.seed", seed, low=0)
+        check(root is not None and bool(str(root).strip()), "dataset.root", "the folder that holds the images", root)
+        check(type(channels) is int and channels in (1, 3), "dataset.channels", "1 (gray) or 3 (RGB)", channels)
         check_int("dataset.image_size", image_size, low=1)
-        if test_per_class is not None:
-            check_int("dataset.test_per_class", test_per_class, low=1)
-        self.name, self.channels, self.image_size, self.seed = name, channels, image_size, seed
+        self.white = WHITE if white is None else white
+        check_int("dataset.white", self.white, low=1, high=WHITE)
+        for setting, value in (("labels", labels), ("cache_dir", cache_dir)):
+            check(value is None or bool(str(value).strip()), f"dataset.{setting}", "a path, or null", value)
+        self.columns = check_columns(columns)
+        named = {role: column for role, column in self.columns.items() if column is not None}
+        check(labels is not None or not named, "dataset.columns", "null without dataset.labels", named)
+        self.group_pattern = None if group_pattern is None else check_pattern(group_pattern)
+        if group_pattern is not None:
+            check(not named.get("group"), "dataset.group_pattern", "null with dataset.columns.group", group_pattern)
+            self.columns = {**self.columns, "group": False}
+        self.name, self.channels, self.image_size = name, channels, image_size
         self.root = Path(str(root)).expanduser()
-        self.classes = None if classes is None else class_names(classes)
-        self.pool_splits, self.test_share, self.test_per_class = pool_splits, test_share, test_per_class
-        self.cache_dir = None if cache_dir is None else str(cache_dir)  # YAML reads a folder named 2026 as a number
+        # YAML reads a file or a folder named 2026 as a number.
+        self.labels = None if labels is None else Path(str(labels)).expanduser()
+        self.cache_dir = None if cache_dir is None else str(cache_dir)
+        self.classes = None if classes is None else class_members(classes)
+        self.division = Division(pool_splits, test_share, test_per_class, seed)
 
     def load(self) -> Splits:
         """Read the pixels, from the cache where it has them, and split them.
@@ -80,58 +110,47 @@ class ImageFolder:
             ValueError: in one line, for a folder missing or not laid out as above, or an unreadable image.
         """
         root = _existing_folder(self.root)
-        folders = _split_folders(root)
-        classes = _classes(folders, self.classes)
-        listing = [  # (split, label, file)
-            (split, label, file)
-            for split, folder in folders.items()
-            for label, name in enumerate(classes)
-            for file in _images(folder / name, root, required=split != "val")
-        ]
-        images = self._pixels(root, classes, [file for _, _, file in listing])
-        labels = torch.tensor([label for _, label, _ in listing])
-        everything = ImageSet(images, labels, classes)
-        train, test = self._indices([split for split, _, _ in listing], everything)
-        return Splits(self.name, _part(everything, train), _part(everything, test))
+        listing = self._list(root)
+        pixels = self._read(root, listing)
+        labels = torch.tensor([entry.label for entry in listing.entries])
+        images = ImageSet(pixels.images, labels, listing.classes)
+        extremes = _note_range(pixels.peak, self.white)
+        try:
+            parts = divide(listing, pixels.copies.numpy(), self.division)
+        except ValueError as error:  # images that are all but black may be copies of each other for that reason alone
+            raise ValueError("; ".join([str(error), *extremes])) from error
+        return Splits(
+            self.name,
+            train=_part(images, torch.from_numpy(parts.train)),
+            test=_part(images, torch.from_numpy(parts.test)),
+            pooled=self.division.pool,
+            left_out={**listing.left_out, **parts.left_out},
+            notes=(*listing.notes, *parts.notes, *extremes),
+        )
 
-    def _pixels(self, root: Path, classes: tuple[str, ...], files: list[Path]) -> Tensor:
-        """The files' pixels, (N, C, S, S), decoded or from the cache."""
-        folder = cache_folder(self.cache_dir)
-        settings = (DECODER_VERSION, self.image_size, self.channels, classes)
+    def _list(self, root: Path) -> Listing:
+        """The images, and their groups."""
+        if self.labels is None:
+            listing = list_folders(root, self.classes)
+        else:
+            listing = list_labels(root, root / self.labels, self.columns, self.classes)
+        if self.group_pattern is None:
+            return listing
+        return group_by(self.group_pattern, listing, root)
+
+    def _read(self, root: Path, listing: Listing) -> Pixels:
+        """The files' pixels, decoded or from the cache."""
+        files, folder = [entry.file for entry in listing.entries], cache_folder(self.cache_dir)
+        settings = (DECODER_VERSION, self.image_size, self.channels, self.white, listing.classes)
         key = content_key(settings, root, files, folder)
         path = folder / f"images-{key[:32]}.safetensors"
-        images = read_pixels(path, key, (len(files), self.channels, self.image_size, self.image_size))
-        if images is None:
-            images = decode_all(files, self.image_size, self.channels, f"decoding {self.name}")
-            keep_pixels(path, key, images)
-        return images
-
-    def _indices(self, splits: list[str], images: ImageSet) -> tuple[Tensor, Tensor]:
-        """Which images train and which test: two ascending index tensors."""
-        if "all" in splits:
-            is_test = self._drawn(images.labels, images.classes, lambda count: _share(self.test_share, count))
-        else:
-            is_test = torch.tensor([split == "test" for split in splits])
-        train = torch.arange(len(splits)) if self.pool_splits else (~is_test).nonzero().flatten()
-        test = is_test.nonzero().flatten()
-        if self.test_per_class is not None:
-            wanted = self.test_per_class
-            test = test[self._drawn(images.labels[test], images.classes, lambda _: wanted)]
-        return train, test
-
-    def _drawn(self, labels: Tensor, classes: tuple[str, ...], how_many: Callable[[int], int]) -> Tensor:
-        """A mask of ``how_many(count)`` random images of each class."""
-        mask = torch.zeros(len(labels), dtype=torch.bool)
-        for label, name in enumerate(classes):
-            members = (labels == label).nonzero().flatten()
-            wanted = how_many(len(members))
-            if wanted > len(members):
-                raise ValueError(
-                    f"dataset.test_per_class must be at most {len(members)}, the test images of {name!r}; got {wanted}"
-                )
-            order = torch.randperm(len(members), generator=keyed_generator(self.seed, "test images", name))
-            mask[members[order[:wanted]]] = True
-        return mask
+        pixels = read_pixels(path, key, (len(files), self.channels, self.image_size, self.image_size))
+        if pixels is None:
+            title = f"decoding {self.name}"
+            images, peak = decode_all(files, self.image_size, self.channels, title, white=self.white)
+            pixels = Pixels(images, torch.from_numpy(first_copies(images)), peak)
+            keep_pixels(path, key, pixels)
+        return pixels
 
 
 def _existing_folder(root: Path) -> Path:
@@ -142,63 +161,19 @@ def _existing_folder(root: Path) -> Path:
     return root.resolve()
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """The splits' folders by split, or the root itself as ``all``."""
-    splits = {split: root / split for split in ("train", "val", "test") if (root / split).is_dir()}
-    if "train" in splits and "test" in splits:
-        return splits
-    if "train" in splits or "test" in splits:
-        raise ValueError(f"dataset.root must have both train/ and test/, or neither; {str(root)!r} has {list(splits)}")
-    return {"all": root}
-
-
-def _classes(folders: dict[str, Path], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
-    inside = (entry for folder in folders.values() for entry in folder.iterdir())
-    found = sorted({entry.name for entry in inside if entry.is_dir() and not entry.name.startswith(".")})
-    places = " or ".join(repr(str(folder)) for folder in folders.values())
-    if not found:
-        raise ValueError(f"dataset.root must hold one folder per class; there is none in {places}")
-    missing = [name for name in wanted or () if name not in found]
-    if missing:
-        raise ValueError(f"dataset.classes must be among {found}, the folders in {places}; got {missing}")
-    return wanted or tuple(found)
-
-
-def _images(folder: Path, root: Path, required: bool) -> list[Path]:
-    """The image files below a class folder, sorted; ``required``: there must be some."""
-    files = sorted(_image_files(folder, root), key=lambda file: file.parts)
-    if required and not files:
-        raise ValueError(
-            f"dataset.root: the class folder {str(folder)!r} holds no images ({' '.join(sorted(_SUFFIXES))}; "
-            f"links that lead outside dataset.root are not followed)"
-        )
-    return files
-
-
-def _image_files(folder: Path, root: Path) -> Iterator[Path]:
-    inside = folder.resolve().is_relative_to(root)
-    for entry in os.scandir(folder) if folder.is_dir() else ():  # a class may be missing from a split
-        path = folder / entry.name
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _image_files(path, root)
-        elif path.suffix.lower() in _SUFFIXES:
-            linked = entry.is_symlink() and path.is_file() and path.resolve().is_relative_to(root)
-            if linked or (inside and entry.is_file(follow_symlinks=False)):
-                yield path
-
-
-def _share(share: float, count: int) -> int:
-    """``share`` of ``count`` images, leaving at least one on either side."""
-    if count < 2:
-        raise ValueError(f"dataset.root must hold at least 2 images of each class to be split; got {count}")
-    return min(max(round(share * count), 1), count - 1)
-
-
 def _part(images: ImageSet, indices: Tensor) -> ImageSet:
     """``images.subset(indices)`` of ascending indices; without a gap they are a view, and nothing is copied."""
     start, stop = int(indices[0]), int(indices[-1]) + 1
     if stop - start > len(indices):
         return images.subset(indices)
     return ImageSet(images.images[start:stop], images.labels[start:stop], images.classes)
+
+
+def _note_range(peak: int | None, white: int) -> list[str]:
+    """Where gray files of 16 bits use a small part of the range, as those of detectors of 12 bits do, or pass it."""
+    if peak is None or white / 8 <= peak <= white:
+        return []
+    said = f"the largest value in gray files of 16 bits is {peak:,}, and dataset.white is {white:,}"
+    if peak > white:
+        return [f"{said}: all values between are shown as white"]
+    return [f"{said}, so that they are nearly black; dataset.white={max(peak, 1)} would show that value as white"]

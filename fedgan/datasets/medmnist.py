@@ -9,9 +9,11 @@ from numpy.lib.npyio import NpzFile
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fedgan.checks import check_int
+from fedgan.checks import check, check_int
 from fedgan.data import ImageSet, Splits
 from fedgan.datasets._classes import class_names
+from fedgan.datasets._division import copies_note, refuse_emptied, train_apart
+from fedgan.datasets._splitting import first_copies
 
 _AT_ONCE = 1024  # images resized together, to bound the memory
 
@@ -21,7 +23,7 @@ class MedMNIST:
 
     The arrays are ``train_images``, ``train_labels`` and so on: images uint8, (N, H, W) grey or (N, H, W, 3)
     RGB, resized with an antialiased bicubic filter; labels integers, (N,) or (N, 1). Pickled objects are never
-    loaded.
+    loaded. Training images that equal a test image in every pixel are left out.
 
     Args:
         name: what the data set is called in reports.
@@ -36,8 +38,8 @@ class MedMNIST:
     def __init__(
         self, *, name: str = "medmnist", file: str | None, image_size: int, classes: list[str] | None = None
     ) -> None:
-        if file is None:
-            raise ValueError("dataset.file must be set to a MedMNIST .npz file; got None")
+        given = file is not None and bool(str(file).strip())
+        check(given, "dataset.file", "set to a MedMNIST .npz file", file)
         self.name = name
         self.file = Path(str(file)).expanduser()
         check_int("dataset.image_size", image_size, low=1)
@@ -56,10 +58,19 @@ class MedMNIST:
         if len({images.shape[1:] for images, _ in parts.values()}) > 1:
             raise self._error("the splits' images must have one size and colour")
         pool, pool_labels = (torch.cat(pair) for pair in zip(parts["train"], parts["val"], strict=True))
+        test, test_labels = parts["test"]
+        labels, copies = torch.cat([pool_labels, test_labels]).numpy(), first_copies(pool, test)
+        is_test = np.arange(len(labels)) >= len(pool)
+        kept, left_out = train_apart(copies, copies, is_test)
+        refuse_emptied(labels, classes, ~is_test, kept, f"dataset.file {str(self.file)!r}")
+        if left_out:
+            pool, pool_labels = pool[kept], pool_labels[kept]
         return Splits(
             self.name,
             ImageSet(_resize(pool, self.image_size), pool_labels, classes),
-            ImageSet(_resize(parts["test"][0], self.image_size), parts["test"][1], classes),
+            ImageSet(_resize(test, self.image_size), test_labels, classes),
+            left_out=left_out,
+            notes=tuple(copies_note(copies, kept, is_test.nonzero()[0])),
         )
 
     def _error(self, problem: str) -> ValueError:

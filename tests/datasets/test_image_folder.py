@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fedgan.data import ImageSet, Splits
 from fedgan.datasets import _decoding, _pixel_cache
 from fedgan.datasets._decoding import decode_image
 from fedgan.datasets.image_folder import ImageFolder
+from tests.datasets.cases import SHARED, real
 
-XRAYS = Path(__file__).parents[3] / "shared" / "data" / "chest_xray"
+
+def decoded_pixels(file: Path, image_size: int, channels: int) -> npt.NDArray[np.uint8]:
+    return decode_image(file, image_size, channels).pixels
 
 
 def picture(grey: int, size: tuple[int, int] = (12, 10)) -> Image.Image:
@@ -116,8 +121,9 @@ def test_ignores_hidden_files_other_suffixes_and_links_that_lead_outside(kaggle:
     (folder / ".hidden").mkdir()
     picture(3).save(folder / ".hidden" / "0.png")
     (folder / "notes.txt").write_text("no image")
-    splits = reader(kaggle).load()
-    assert greys(splits.train) == [10, 20, 30, 110, 40, 50, 60, 70, 80, 90, 100]
+    splits = reader(kaggle, pool_splits=True).load()
+    assert greys(splits.train)[:4] == [10, 20, 30, 110]
+    assert len(splits.train) == 17
 
 
 # Decoding
@@ -131,42 +137,42 @@ def saved(path: Path, image: Image.Image, **options: Any) -> Path:
 def test_squashes_with_an_antialiased_filter(tmp_path: Path) -> None:
     stripes = np.zeros((64, 32), np.uint8)
     stripes[:, ::2] = 255
-    decoded = decode_image(saved(tmp_path / "a.png", Image.fromarray(stripes)), 8, 1)
+    decoded = decoded_pixels(saved(tmp_path / "a.png", Image.fromarray(stripes)), 8, 1)
     assert decoded.shape == (1, 8, 8)
     assert abs(decoded[:, 2:-2, 2:-2].astype(int) - 127).max() <= 3
 
 
 def test_grey_becomes_rgb_and_rgb_grey(tmp_path: Path) -> None:
-    assert decode_image(saved(tmp_path / "a.png", picture(77)), 4, 3).tolist() == [[[77] * 4] * 4] * 3
+    assert decoded_pixels(saved(tmp_path / "a.png", picture(77)), 4, 3).tolist() == [[[77] * 4] * 4] * 3
     red = saved(tmp_path / "b.png", Image.new("RGB", (9, 9), (255, 0, 0)))
-    assert (decode_image(red, 4, 1) == 76).all()  # 0.299 of 255
+    assert (decoded_pixels(red, 4, 1) == 76).all()  # 0.299 of 255
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (257 * 100, 100), (65535, 255)])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bits_keep_their_whole_range(tmp_path: Path, value: int, expected: int, suffix: str) -> None:
     wide = Image.fromarray(np.full((6, 6), value, np.uint16))
-    assert (decode_image(saved(tmp_path / f"a.{suffix}", wide), 4, 1) == expected).all()
+    assert (decoded_pixels(saved(tmp_path / f"a.{suffix}", wide), 4, 1) == expected).all()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparent_pixels_become_black(tmp_path: Path, mode: str) -> None:
     image = Image.new("RGBA", (8, 8), (200, 200, 200, 0))
     image.paste((200, 200, 200, 255), (4, 0, 8, 8))
-    decoded = decode_image(saved(tmp_path / "a.png", image.convert(mode)), 8, 3)
+    decoded = decoded_pixels(saved(tmp_path / "a.png", image.convert(mode)), 8, 3)
     assert decoded[:, 4, 0].tolist() == [0, 0, 0]
     assert decoded[:, 4, 7] == pytest.approx([200] * 3, abs=4)
 
 
 def test_cmyk_jpeg_and_bilevel(tmp_path: Path) -> None:
     cmyk = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
-    assert decode_image(saved(tmp_path / "a.jpg", cmyk), 4, 3)[:, 0, 0] == pytest.approx([255, 0, 0], abs=4)
-    assert (decode_image(saved(tmp_path / "b.png", Image.new("1", (8, 8), 1)), 4, 1) == 255).all()
+    assert decoded_pixels(saved(tmp_path / "a.jpg", cmyk), 4, 3)[:, 0, 0] == pytest.approx([255, 0, 0], abs=4)
+    assert (decoded_pixels(saved(tmp_path / "b.png", Image.new("1", (8, 8), 1)), 4, 1) == 255).all()
 
 
 def test_grey_is_resized_before_it_becomes_rgb_and_gives_the_same_bytes(tmp_path: Path) -> None:
     noise = Image.effect_noise((50, 41), 60)
-    decoded = decode_image(saved(tmp_path / "a.png", noise), 8, 3)
+    decoded = decoded_pixels(saved(tmp_path / "a.png", noise), 8, 3)
     resized = np.asarray(noise.convert("RGB").resize((8, 8), Image.Resampling.BICUBIC))
     assert (decoded == resized.transpose(2, 0, 1)).all()
 
@@ -177,7 +183,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, suffix: str) -> None:
     image.paste(255, (0, 0, 32, 16))  # white above
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter: white on the right
-    decoded = decode_image(saved(tmp_path / f"a.{suffix}", image, exif=exif), 8, 1)[0]
+    decoded = decoded_pixels(saved(tmp_path / f"a.{suffix}", image, exif=exif), 8, 1)[0]
     assert decoded[:, :3].max() < 40
     assert decoded[:, 5:].min() > 215
 
@@ -185,10 +191,10 @@ def test_exif_orientation_is_applied(tmp_path: Path, suffix: str) -> None:
 def test_scaled_jpeg_decoding_stays_close_to_the_full_one(tmp_path: Path) -> None:
     y, x = np.mgrid[:256, :256]
     smooth = Image.fromarray((127 + 60 * np.sin(x / 20) + 60 * np.cos(y / 30)).astype(np.uint8))
-    fast = decode_image(saved(tmp_path / "a.jpg", smooth, quality=95), 32, 1)
+    fast = decoded_pixels(saved(tmp_path / "a.jpg", smooth, quality=95), 32, 1)
     full = np.asarray(Image.open(tmp_path / "a.jpg").resize((32, 32), Image.Resampling.BICUBIC))
     assert abs(fast[0].astype(int) - full).max() <= 4
-    assert (fast == decode_image(tmp_path / "a.jpg", 32, 1)).all()
+    assert (fast == decoded_pixels(tmp_path / "a.jpg", 32, 1)).all()
 
 
 # The cache
@@ -208,9 +214,9 @@ def test_second_load_decodes_nothing(kaggle: Path, monkeypatch: pytest.MonkeyPat
 def test_no_image_is_decoded_twice(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Path] = []
 
-    def counted(file: Path, image_size: int, channels: int) -> object:
+    def counted(file: Path, *settings: int) -> object:
         seen.append(file)
-        return decode_image(file, image_size, channels)
+        return decode_image(file, *settings)
 
     monkeypatch.setattr(_decoding, "decode_image", counted)
     reader(kaggle, pool_splits=True).load()
@@ -257,14 +263,38 @@ def foreign(file: Path) -> None:
     save_file({"images": torch.zeros(16, 1, 8, 8, dtype=torch.uint8)}, file)
 
 
-@pytest.mark.parametrize("damage", [cut, flip, empty, text, foreign])
+def altered(file: Path, **changes: Any) -> None:
+    """The same file with other tensors or facts, under the right key."""
+    with safe_open(file, "pt") as stored:
+        about = stored.metadata() | {name: value for name, value in changes.items() if isinstance(value, str)}
+        tensors = {"images": stored.get_tensor("images").clone(), "copies": stored.get_tensor("copies").clone()}
+    save_file(
+        tensors | {name: value for name, value in changes.items() if isinstance(value, torch.Tensor)}, file, about
+    )
+
+
+def other_copies(file: Path) -> None:
+    altered(file, copies=torch.zeros(16, dtype=torch.int64))
+
+
+def short_copies(file: Path) -> None:
+    altered(file, copies=torch.zeros(3, dtype=torch.int64))
+
+
+def no_peak(file: Path) -> None:
+    altered(file, peak="")
+
+
+@pytest.mark.parametrize("damage", [cut, flip, empty, text, foreign, other_copies, short_copies, no_peak])
 def test_a_damaged_cache_is_rebuilt(
     kaggle: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = reader(kaggle).load()
     (file,) = (kaggle.parent / "cache").glob("images-*")
     damage(file)
-    assert reader(kaggle).load().train.fingerprint == good.train.fingerprint
+    again = reader(kaggle).load()
+    assert again.train.fingerprint == good.train.fingerprint
+    assert again.left_out == good.left_out
     monkeypatch.setattr(_decoding, "decode_image", no_decoding)
     reader(kaggle).load()  # whole again
     assert not list(file.parent.glob(".*"))  # no temporary files left
@@ -356,8 +386,8 @@ def test_the_cache_lies_where_the_platform_says(kaggle: Path, monkeypatch: pytes
     [
         ({"root": None}, "dataset.root must be the folder"),
         ({"image_size": 0}, "dataset.image_size must be a whole number of at least 1; got 0"),
-        ({"channels": 4}, "dataset.channels must be 1 (grey) or 3 (RGB); got 4"),
-        ({"channels": True}, "dataset.channels must be 1 (grey) or 3 (RGB); got True"),
+        ({"channels": 4}, "dataset.channels must be 1 (gray) or 3 (RGB); got 4"),
+        ({"channels": True}, "dataset.channels must be 1 (gray) or 3 (RGB); got True"),
         ({"test_share": 1.0}, "dataset.test_share must be a number in"),
         ({"test_per_class": 0}, "dataset.test_per_class must be a whole number of at least 1; got 0"),
         ({"pool_splits": "no"}, "dataset.pool_splits must be true or false; got 'no'"),
@@ -379,8 +409,8 @@ def test_refuses_folders_laid_out_otherwise(kaggle: Path) -> None:
     refused(kaggle, "dataset.test_per_class must be at most 2, the test images of 'NORMAL'; got 3", test_per_class=3)
     (kaggle / "train" / "EMPTY").mkdir()
     refused(kaggle, f"the class folder {str(kaggle / 'train' / 'EMPTY')!r} holds no images")
-    (kaggle / "train").rename(kaggle / "training")
-    refused(kaggle, "must have both train/ and test/, or neither")
+    (kaggle / "train").rename(kaggle / "moved")
+    refused(kaggle, "must have both train/ and test/, or no folder of a split")
 
 
 def test_refuses_to_split_a_single_image(tmp_path: Path) -> None:
@@ -424,10 +454,10 @@ def test_refuses_decompression_bombs_and_pixels_of_unknown_range(
 # Real images
 
 
-@pytest.mark.skipif(not XRAYS.is_dir(), reason=f"the real X-rays are not at {XRAYS}")
+@real("chest_xray")
 def test_real_xrays(tmp_path: Path) -> None:
     def load(**changes: Any) -> Splits:
-        return reader(XRAYS, image_size=32, cache_dir=str(tmp_path), **changes).load()
+        return reader(SHARED / "chest_xray", image_size=32, cache_dir=str(tmp_path), **changes).load()
 
     splits = load()
     assert splits.train.counts == {"NORMAL": 838, "PNEUMONIA": 2866}

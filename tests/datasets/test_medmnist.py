@@ -134,5 +134,57 @@ def test_refuses_wrong_class_names(save: Callable[[Arrays], str]) -> None:
     file = save(arrays())
     refused(file, "dataset.classes must name each label from 0 to 1", classes=["one"])
     refused(file, "dataset.classes must be a list of different names", classes=["a", "a"])
-    with pytest.raises(ValueError, match=r"dataset.file must be set"):
-        MedMNIST(file=None, image_size=32)
+
+
+@pytest.mark.parametrize("file", [None, "", " "])
+def test_f17_a_file_that_is_not_set_is_refused(file: str | None) -> None:
+    with pytest.raises(ValueError) as caught:
+        MedMNIST(file=file, image_size=32)
+    assert str(caught.value) == f"dataset.file must be set to a MedMNIST .npz file; got {file!r}"
+
+
+@pytest.mark.parametrize("name", ["bacterial/viral", "..", "", "x" * 256])
+def test_f22_class_names_that_no_folder_can_have_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="dataset.classes must be names that a folder can have; got "):
+        MedMNIST(file="any.npz", image_size=32, classes=["normal", name])
+
+
+@pytest.mark.parametrize("classes", [[False, True], [0, 1, 2]])
+def test_f30_names_that_yaml_reads_as_something_else_need_quotes(classes: Any) -> None:
+    with pytest.raises(ValueError, match="dataset.classes must be names in quotes, such as"):
+        MedMNIST(file="any.npz", image_size=32, classes=classes)
+
+
+def test_a_mapping_of_classes_is_for_folders_alone() -> None:
+    with pytest.raises(ValueError, match="dataset.classes must be a list of different names, or null"):
+        MedMNIST(file="any.npz", image_size=32, classes={"a": ["b"]})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_a10_training_images_that_are_copies_of_test_images_are_left_out(
+    save: Callable[[Arrays], str], channels: int
+) -> None:
+    made = arrays(channels=channels, counts=(8, 2, 4))
+    made["train_images"][3] = made["test_images"][1]
+    made["val_images"][0] = made["test_images"][2]
+    made["train_images"][5] = made["train_images"][7]
+    splits = MedMNIST(file=save(made), image_size=28).load()
+    kept = np.concatenate([np.delete(made["train_images"], 3, 0), made["val_images"][1:]])
+    planes = kept[:, None] if channels == 0 else kept.transpose(0, 3, 1, 2)
+    assert torch.equal(splits.train.images, torch.from_numpy(planes.copy()))
+    assert splits.train.labels.tolist() == [0, 1, 0, 0, 1, 0, 1, 1]
+    assert len(splits.test) == 4
+    assert splits.left_out == {"training images that are copies of test images": 2}
+    assert splits.notes == ("1 training and 0 test images are copies of others on their side, and stay",)
+
+
+def test_a10_files_without_copies_have_nothing_to_say(save: Callable[[Arrays], str]) -> None:
+    splits = MedMNIST(file=save(arrays()), image_size=28).load()
+    assert not splits.left_out
+    assert splits.notes == ()
+
+
+def test_a10_a_class_with_nothing_left_is_refused(save: Callable[[Arrays], str]) -> None:
+    made = arrays(counts=(6, 2, 8))
+    made["train_images"][::2], made["val_images"][0] = made["test_images"][:3], made["test_images"][3]
+    refused(save(made), "all training images of ['0'] are copies of test images")
