@@ -6,6 +6,7 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,34 @@ from safetensors import SafetensorError
 _LOG = logging.getLogger(__name__)
 
 
-def cache_dir(setting: str | None) -> Path:
+def cache_dir(setting: str | None) -> Path | None:
     """The folder for what can be computed again (decoded images, trained classifiers); it need not exist yet.
 
     Args:
         setting: the folder asked for; None for ``$XDG_CACHE_HOME/fedgan``, or ``~/.cache/fedgan`` where
             that variable is unset, empty or relative (XDG Base Directory Specification 0.8).
+
+    Returns:
+        None where this user has no home folder (in some containers): nothing is cached, which is said once.
     """
     if setting is not None:
         return Path(setting).expanduser()
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "fedgan"
+    folder = base if base.is_absolute() else _home_cache()
+    return None if folder is None else folder / "fedgan"
+
+
+def _home_cache() -> Path | None:
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:
+        _warn_of_no_home()
+        return None
+
+
+@cache
+def _warn_of_no_home() -> None:
+    _LOG.warning("this user has no home folder: nothing is cached; XDG_CACHE_HOME=PATH names a folder for it")
 
 
 def atomic_write(path: Path, write: Callable[[Path], None]) -> None:

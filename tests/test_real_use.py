@@ -259,6 +259,25 @@ def test_f9_where_the_system_tells_no_memory_there_is_none_to_record(monkeypatch
     assert fresh.peak_memory(torch.device("cpu")) == {"host": None}
 
 
+def test_f10_a_user_without_a_home_has_no_cache_and_one_warning(
+    configure: Configure, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """As in a container that runs under an unknown user id."""
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", home)
+    files._warn_of_no_home.cache_clear()
+    settings = [o for o in FOLDER if not o.startswith("metrics")]
+    cfg = configure(*settings, f"dataset.root={image_folder}", "metrics=[frechet]", "fl.rounds=1", tiny=False)
+    summary = train.train(cfg, tmp_path / "run")
+    files._warn_of_no_home.cache_clear()
+    assert summary["metrics"]["frechet_classifier"] > 0
+    assert [record.getMessage()[:29] for record in caplog.records] == ["this user has no home folder:"]
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
 def test_f11_without_locks_a_run_warns_and_goes_on(
     number: int,

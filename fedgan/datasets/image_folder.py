@@ -141,16 +141,20 @@ class ImageFolder:
     def _read(self, root: Path, listing: Listing) -> Pixels:
         """The files' pixels, decoded or from the cache."""
         files, folder = [entry.file for entry in listing.entries], cache_folder(self.cache_dir)
+        if folder is None:
+            return self._decode(files)
         settings = (DECODER_VERSION, self.image_size, self.channels, self.white, listing.classes)
         key = content_key(settings, root, files, folder)
         path = folder / f"images-{key[:32]}.safetensors"
         pixels = read_pixels(path, key, (len(files), self.channels, self.image_size, self.image_size))
         if pixels is None:
-            title = f"decoding {self.name}"
-            images, peak = decode_all(files, self.image_size, self.channels, title, white=self.white)
-            pixels = Pixels(images, torch.from_numpy(first_copies(images)), peak)
+            pixels = self._decode(files)
             keep_pixels(path, key, pixels)
         return pixels
+
+    def _decode(self, files: Sequence[Path]) -> Pixels:
+        images, peak = decode_all(files, self.image_size, self.channels, f"decoding {self.name}", white=self.white)
+        return Pixels(images, torch.from_numpy(first_copies(images)), peak)
 
 
 def _existing_folder(root: Path) -> Path:

@@ -127,13 +127,8 @@ class Classifier:
         """
         reference.need_train(1)
         train = reference.train
-        path = self._path(train)
-        try:
-            model = self._build(train)
-            model.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError):  # not there, damaged, or someone else's
-            model = self.train(train)
-            keep(path, lambda temporary: save_file(model.state_dict(), temporary))
+        folder = cache_dir(self.cache)
+        model = self.train(train) if folder is None else self._cached(train, folder / self._name(train))
         return FittedClassifier(model.eval().to(reference.device), reference.splits.test)
 
     def train(self, images: ImageSet) -> ConvNet:
@@ -153,10 +148,18 @@ class Classifier:
                 schedule.step()
         return model.eval()
 
-    def _path(self, train: ImageSet) -> Path:
+    def _cached(self, train: ImageSet, path: Path) -> ConvNet:
+        model = self._build(train)
+        try:
+            model.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError):  # not there, damaged, or someone else's
+            model = self.train(train)
+            keep(path, lambda temporary: save_file(model.state_dict(), temporary))
+        return model
+
+    def _name(self, train: ImageSet) -> str:
         key = repr((_VERSION, *rounding(), train.fingerprint, self.seed, sorted(self.settings.items())))
-        name = f"classifier-{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
-        return cache_dir(self.cache) / name
+        return f"classifier-{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
 
     def _build(self, images: ImageSet) -> ConvNet:
         with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the ambient stream
