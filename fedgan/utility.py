@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedgan.checks import check, check_int
 from fedgan.cli import command
+from fedgan.folders import claim
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fedgan.learning_curve import Fit, Point
     from fedgan.utility_study import UtilityStudy
 
+WRITTEN = ("utility.json", "results.csv", "curve.csv", "differences.csv", "curve.png", "fits")
 REAL_ONLY = "real only"
 ARM_OF_ONE_RUN = "real + synthetic"
 Key = tuple[str, int, int]  # arm, seed, real images per class
@@ -103,6 +105,7 @@ def write_record(folder: Path, cfg: DictConfig, runs: Mapping[str, FinishedRun])
     from fedgan.environment import git_state, versions
     from fedgan.files import write_json
 
+    claim(folder, WRITTEN, "hydra.run.dir")
     path = folder / "utility.json"
     now: dict[str, Any] = {
         "settings": OmegaConf.to_container(cfg, resolve=True),

@@ -23,7 +23,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import round_split, three_arms
-from fedgan import cli, environment, files, sample, train
+from fedgan import cli, environment, files, sample, train, utility
 from fedgan.checkpoint import latest_checkpoint
 from fedgan.exclusive import exclusive
 from fedgan.folders import LEDGER, claim
@@ -79,6 +79,18 @@ def test_f1_a_folder_of_others_is_refused_and_nothing_in_it_changes(
     typed = named.format(folder=thesis, name=thesis.name)
     message = refused(call, main, *settings, f"hydra.run.dir={typed}")
     assert message.startswith("error: hydra.run.dir must be ")
+    assert tree(thesis) == before
+
+
+def test_f1_a_study_of_others_is_not_continued(
+    call: Call, configure: Configure, thesis: Path, tmp_path_factory: Any
+) -> None:
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train.train(configure("fl.rounds=1"), run)
+    before = tree(thesis)
+    few = ("real_per_class=[1]", "seeds=[0]", "synthetic_per_class=2", "classifier.epochs=1")
+    message = refused(call, utility.main, f"run={run}", *few, "hydra.run.dir=.")
+    assert "without files of these names that others wrote (utility.json)" in message
     assert tree(thesis) == before
 
 
@@ -275,7 +287,8 @@ def test_f10_a_user_without_a_home_has_no_cache_and_one_warning(
     summary = train.train(cfg, tmp_path / "run")
     files._warn_of_no_home.cache_clear()
     assert summary["metrics"]["frechet_classifier"] > 0
-    assert [record.getMessage()[:29] for record in caplog.records] == ["this user has no home folder:"]
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("fedgan")]
+    assert said == ["this user has no home folder: nothing is cached; XDG_CACHE_HOME=PATH names a folder for it"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])

@@ -65,7 +65,7 @@ class Copies(Generator):
 
 
 def finished(splits: Splits, source: ImageSet | None = None, trigger: Trigger | None = None) -> FinishedRun:
-    blueprint = Blueprint("", {}, splits.classes, splits.name, 1)
+    blueprint = Blueprint("", {}, splits.classes, splits.name, 1, attack="none", defense="none", emission=None)
     release = Release(Copies(source or splits.train), blueprint, "0")
     return FinishedRun(Path("run"), release, splits, trigger, seed=0, attacked=False)
 
