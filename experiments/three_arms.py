@@ -19,13 +19,14 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from experiments.measures import attackers_loss, cell
+from experiments.measures import attackers_loss, cell, client_rows
 from experiments.running import is_finished, training
 from fedgan.checks import check
 from fedgan.cli import command
 from fedgan.files import atomic_write
 from fedgan.folders import claim
 
+WRITTEN = ("table.csv", "runs.csv", "three_arms.png")
 # A figure's name, and where it stands in summary.json.
 FIGURES = {
     "weight of the malicious client": ("weight_of_malicious",),
@@ -41,7 +42,7 @@ def main(cfg: DictConfig) -> None:
     """Run every arm with every seed, then show what came out."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     check(len({slug(str(arm)) for arm in cfg.arms}) == len(cfg.arms), "arms", "names that differ", list(cfg.arms))
-    claim(folder, ["table.csv", "three_arms.png"], "hydra.run.dir")
+    claim(folder, WRITTEN, "hydra.run.dir")
     arms: dict[str, list[Path]] = {}
     for arm, overrides in cfg.arms.items():
         settings = [f"experiment={cfg.preset}", *overrides, *cfg.overrides]
@@ -71,16 +72,20 @@ def slug(arm: str) -> str:
 
 
 def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
-    """Print the table (an arm a column) and the picture's path; write the table as CSV (an arm a row)."""
-    figures = {arm: [measure(run) for run in runs] for arm, runs in arms.items()}
-    cells = {
-        arm: {name: cell([f[name] for f in measured]) for name in measured[0]} for arm, measured in figures.items()
-    }
+    """Print the table (an arm a column), what each defense came to, and the picture's path; write the tables as CSV."""
+    measured = {arm: [measure(run) for run in runs] for arm, runs in arms.items()}
+    cells = {arm: {name: cell([m[name] for m in each]) for name in each[0]} for arm, each in measured.items()}
     names = list(next(iter(cells.values())))
     table = Table("", *cells, title=title, caption=caption(next(iter(arms.values()))[0]))
     for name in names:
         table.add_row(name, *(cells[arm][name] for arm in cells))
     write_rows(folder / "table.csv", [["arm", *names], *([arm, *row.values()] for arm, row in cells.items())])
+    by_run = [
+        [arm, str(seed_of(run)), *("" if value is None else repr(value) for value in own.values())]
+        for arm, runs in arms.items()
+        for run, own in zip(runs, measured[arm], strict=True)
+    ]
+    write_rows(folder / "runs.csv", [["arm", "seed", *names], *by_run])
     Console().print(table)
     for line in outcomes(arms):
         print(line)
@@ -92,29 +97,37 @@ def outcomes(arms: dict[str, list[Path]]) -> list[str]:
 
     Stopped: at most 5 in 100 images more carry it than where nobody attacks, with the same seed.
     """
-    found = {arm: [facts_of(run) for run in runs] for arm, runs in arms.items()}
-    controls = {seed: emission for each in found.values() for seed, attacked, _, emission in each if not attacked}
+    runs = [run for own in arms.values() for run in own]
+    controls = {seed_of(run): emission_of(run) for run in runs if not summary_of(run)["malicious"]}
     lines = []
-    for arm, each in found.items():
-        judged = [
-            (emission, controls.get(seed, 0.0)) for seed, attacked, defended, emission in each if attacked and defended
-        ]
-        known = [(emission, control) for emission, control in judged if emission is not None]
+    for arm, own in arms.items():
+        defended = [run for run in own if settings_of(run)["defense"] and summary_of(run)["malicious"]]
+        known = {run: emission for run in defended if (emission := emission_of(run)) is not None}
         if known:
-            stopped = sum(emission <= (control or 0.0) + 0.05 for emission, control in known)
-            share = mean(emission for emission, _ in known)
-            lines.append(
-                f"{arm}: trigger stopped in {stopped} of {len(known)} federation(s); on {share:.0%} of all images"
-            )
+            stopped = sum(share <= (controls.get(seed_of(run)) or 0.0) + 0.05 for run, share in known.items())
+            on = f"{mean(known.values()):.0%} of the images carry it"
+            lines.append(f"{arm}: trigger stopped in {stopped} of {len(known)} federation(s); {on}")
     return lines
 
 
-def facts_of(run: Path) -> tuple[int, bool, bool, float | None]:
-    """Seed, whether anybody attacks, whether anything defends, and the share of images with the trigger."""
-    settings = yaml.safe_load((run / "config.yaml").read_text())
-    summary = json.loads((run / "summary.json").read_text())
-    emission = figure(summary, FIGURES["images with the trigger"])
-    return settings["seed"], bool(summary["malicious"]), bool(settings["defense"]), emission
+def summary_of(run: Path) -> dict[str, Any]:
+    """A run's summary.json."""
+    return dict(json.loads((run / "summary.json").read_text()))
+
+
+def settings_of(run: Path) -> dict[str, Any]:
+    """A run's config.yaml."""
+    return dict(yaml.safe_load((run / "config.yaml").read_text()))
+
+
+def seed_of(run: Path) -> int:
+    """The run's seed."""
+    return int(settings_of(run)["seed"])
+
+
+def emission_of(run: Path) -> float | None:
+    """The share of images with the trigger."""
+    return figure(summary_of(run), FIGURES["images with the trigger"])
 
 
 def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
@@ -128,11 +141,15 @@ def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def measure(run: Path) -> dict[str, float | None]:
-    """A run's figures by the name that the table gives them."""
-    summary = json.loads((run / "summary.json").read_text())
+    """A run's metrics by the name that the table gives them."""
+    summary = summary_of(run)
     first, second = halves(attackers_loss(run))
+    flagged = [int(row["malicious"]) for row in client_rows(run) if row["flagged"] == "1"]
+    defended = bool(settings_of(run)["defense"])
     return {
         **{name: figure(summary, path) for name, path in FIGURES.items()},
+        "rounds in which the malicious client was flagged": float(sum(flagged)) if defended else None,
+        "flags of honest clients": float(len(flagged) - sum(flagged)) if defended else None,
         "attacker's loss / others' median, rounds' 1st half": first,
         "attacker's loss / others' median, rounds' 2nd half": second,
     }
@@ -140,7 +157,7 @@ def measure(run: Path) -> dict[str, float | None]:
 
 def caption(run: Path) -> str | None:
     """What has to be read beside the share of images with the trigger."""
-    facts = json.loads((run / "summary.json").read_text()).get("facts", {}).get("emission")
+    facts = summary_of(run).get("facts", {}).get("emission")
     if not facts:
         return None
     rate, power = facts["emission_false_alarm"], facts["emission_power"]
