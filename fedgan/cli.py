@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -30,6 +31,8 @@ from fedgan.refusals import CONF, REFUSALS, explain
 INTERRUPTED = 130  # the exit code of a command that a signal stopped
 AUTO = "auto"  # resume=auto: resume the run in the command's own folder, or begin it
 LONGEST_NAME = 160  # of a folder; file systems stop at 255
+# What Hydra's sweepers write into a sweep's folder, over what is there; and a key that their files have.
+SWEEPERS_FILES = {"multirun.yaml": "hydra", "optimization_results.yaml": "name"}
 REFUSED: set[int] = set()  # the numbers of a sweep's refused runs
 MADE: list[Path] = []  # folders that were not there before Hydra made them, innermost first
 
@@ -92,20 +95,19 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
     return decorate
 
 
-class Refusal(float):
-    """What a refused run of a sweep returns: NaN, which a sweeper that optimizes takes for a failed trial.
+class Refusal:
+    """What a refused run of a sweep returns: it is noted here, and wherever it is sent to.
 
-    It is noted here, and wherever it is sent to: Hydra's launchers hand their workers' results back to the process
-    that counts, and nothing else.
+    Hydra's launchers hand their workers' results back to the process that counts, and nothing else. It is no number,
+    not even NaN: Optuna's sweeper takes what is none for a failed trial and goes on, and breaks off at NaN.
     """
 
-    def __new__(cls, number: int) -> "Refusal":
-        refusal = super().__new__(cls, "nan")
-        refusal.number = number
+    def __init__(self, number: int) -> None:
+        self.number = number
         REFUSED.add(number)
-        return refusal
 
-    number: int
+    def __repr__(self) -> str:
+        return f"run #{self.number}, which was refused"
 
     def __reduce__(self) -> tuple[type, tuple[int]]:
         return Refusal, (self.number,)
@@ -153,10 +155,10 @@ class OutputFolders(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a sweep's folder."""
         self._sweep = _checked("hydra.sweep.dir", config)
-        there = list(self._sweep.iterdir()) if self._sweep.is_dir() else []
-        self._before = set(there)
-        if there and not (self._sweep / "multirun.yaml").is_file():
-            sys.exit(f"error: hydra.sweep.dir must be a new or empty folder, or a sweep's; got {str(self._sweep)!r}")
+        self._before = set(self._sweep.iterdir()) if self._sweep.is_dir() else set()
+        for name, mark in SWEEPERS_FILES.items():  # the runs' own folders are checked by the runs
+            if (self._sweep / name).exists() and not _has_key(self._sweep / name, mark):
+                sys.exit(f"error: hydra.sweep.dir must be a folder without another's {name}; got {str(self._sweep)!r}")
         optimizes = not str(config.hydra.sweeper["_target_"]).endswith("BasicSweeper")
         if optimizes and "objective" in config and config.objective is None:
             allowed = "the metric that hydra/sweeper is to optimize (frechet_classifier, say)"
@@ -165,6 +167,14 @@ class OutputFolders(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """After the last run."""
         remove_empty(each for each in sorted(self._sweep.iterdir()) if each not in self._before)
+
+
+def _has_key(file: Path, key: str) -> bool:
+    try:
+        content = OmegaConf.load(file)
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(content, DictConfig) and key in content
 
 
 def _checked(setting: str, config: DictConfig) -> Path:

@@ -102,6 +102,15 @@ def test_f1_a_link_to_such_a_folder_is_such_a_folder(call: Call, thesis: Path, t
     assert tree(thesis) == before
 
 
+@pytest.mark.parametrize("name", ["multirun.yaml", "optimization_results.yaml"])
+def test_f1_a_sweep_writes_over_nothing_of_others(name: str, call: Call, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine: 1")
+    before = tree(tmp_path)
+    message = refused(call, train.main, "-m", *TINY, "seed=0,1", "hydra.sweep.dir=.")
+    assert message == f"error: hydra.sweep.dir must be a folder without another's {name}; got '.'"
+    assert tree(tmp_path) == before
+
+
 @pytest.mark.parametrize("bad", ["dataset=image_folder dataset.root=/nonexistent", "fl.batch_size=999", "seed=x"])
 @pytest.mark.parametrize("there", [True, False])
 def test_f1_a_refused_run_touches_nothing(bad: str, there: bool, call: Call, tmp_path: Path) -> None:
@@ -368,10 +377,12 @@ def test_f15_an_optimizing_sweeper_needs_an_objective(tmp_path: Path) -> None:
     started(None, "hydra._internal.core_plugins.basic_sweeper.BasicSweeper")
 
 
-def test_f15_a_refused_trial_is_nan_wherever_it_was_run() -> None:
+def test_f15_a_refused_trial_is_no_number_wherever_it_was_run() -> None:
+    """Optuna's sweeper takes what float() refuses for a failed trial; NaN would end the whole study."""
     value = pickle.loads(pickle.dumps(cli.Refusal(2)))
-    assert isinstance(value, float)
-    assert value != value
+    assert str(value) == "run #2, which was refused"
+    with pytest.raises(TypeError):
+        float(value)
 
 
 @pytest.mark.parametrize("value", ["~/x", "/data/Données", "/data/chest (1)", "/data/a=b", "/data/#1"])
