@@ -78,7 +78,7 @@ def write_checkpoint(content: dict[str, Any], path: Path) -> None:
     try:
         atomic_write(path, write)
     except RuntimeError as error:  # torch's way to say that a write fell short
-        raise OSError(f"cannot write {path}: {error}") from error
+        raise OSError(f"cannot write {path}: is the disk full? ({error})") from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from fedgan.checks import check
 IMAGE_SIZES = (32, 64, 128, 256)
 
 
-def check_image_size(model: str, image_size: int) -> None:
-    """Refuse a size that the networks of ``model=...`` are not made for.
+def check_image_size(networks: str, image_size: int) -> None:
+    """Refuse a size that these networks are not made for.
 
     Raises:
         ValueError: in one line.
     """
-    allowed = f"a power of two from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} for model={model}"
+    allowed = f"a power of two from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} for {networks} networks"
     check(image_size in IMAGE_SIZES, "dataset.image_size", allowed, image_size)
 
 

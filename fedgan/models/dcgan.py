@@ -17,7 +17,7 @@ NORMS = ("batch", "instance", "pixel")
 
 def _num_halvings(image_size: int) -> int:
     """How many stride-2 layers lie between ``image_size`` and 4 x 4."""
-    check_image_size("dcgan", image_size)
+    check_image_size("DCGAN", image_size)
     return image_size.bit_length() - 3
 
 

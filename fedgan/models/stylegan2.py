@@ -225,7 +225,7 @@ class StyleGAN2Generator(Generator):
         channel_max: int = 512,
     ) -> None:
         super().__init__()
-        check_image_size("stylegan2", image_size)
+        check_image_size("StyleGAN2", image_size)
         numbers = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers, "channel_max": channel_max}
         for name, value in {**numbers, "channel_base": channel_base}.items():
             check_int(f"model.generator.{name}", value, low=1)
