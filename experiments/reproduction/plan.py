@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torchvision.models import AlexNet_Weights
 
-from experiments.measures import NULL
+from experiments.measures import FEDDETECTS, NULL
 from experiments.running import Job, composed, training
 from fedgan.checks import check, check_int
 from fedgan.cli import CONF
@@ -23,12 +23,14 @@ from fedgan.resume import leaves
 KEPT = Path(__file__).parent.parent / "results"
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
 PAPERS_DATA = {"isic": "ISIC", "chestx": "ChestX"}
-NONE, FEDDETECT = "none", "feddetect"
+NONE, FEDDETECT = "none", FEDDETECTS[0]  # the paper's rule to the letter
 BASELINES = ("reconstruction", "horizontal_flip", "rotation")  # of Tables 3 and 4, in their order
-DEFENSES = (FEDDETECT, *BASELINES)
+DEFENSES = (*FEDDETECTS, *BASELINES)
 TITLES = {
     NONE: "attack",
     FEDDETECT: "FedDetect",
+    "feddetect_code": "FedDetect (code)",
+    "feddetect_mean": "FedDetect (mean)",
     "reconstruction": "reconstruction",
     "horizontal_flip": "horizontal flip",
     "rotation": "rotation",
