@@ -169,3 +169,25 @@ def test_a2_bad_settings(
         call(study.main, *QUICK, more, override, f"hydra.run.dir={tmp_path / 'b'}")
     assert said in str(error.value)
     assert not (tmp_path / "b/budget.csv").exists()
+
+
+@pytest.mark.slow
+def test_a2_twice_as_many_steps_change_little_and_300_swallow_what_perfect_images_add(
+    call: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Drawn lesions, 200 real images of each class, three seeds: a minute and a half."""
+    cfg = settings("steps=[300]", "seeds=[0,1,2]", "real_per_class=[200]")
+    splits = study.load("lesion_phantom", cfg)
+    fits = study.carry_out({"lesion_phantom": splits}, cfg, tmp_path / "budget.csv")
+    accuracy = {
+        (arm, budget): mean(fit.accuracy for fit in fits if (fit.arm, fit.budget) == (arm, budget))
+        for arm in (study.ALONE, study.WITH)
+        for budget in ("300 steps", "1 x own", "2 x own")
+    }
+    for arm, change in ((study.ALONE, 0.015), (study.WITH, 0.006)):
+        assert accuracy[arm, "2 x own"] == pytest.approx(accuracy[arm, "1 x own"], abs=change)
+    gains = {
+        budget: accuracy[study.WITH, budget] - accuracy[study.ALONE, budget] for budget in ("300 steps", "1 x own")
+    }
+    assert gains["1 x own"] > gains["300 steps"] + 0.004
+    assert gains["1 x own"] > 0.02
