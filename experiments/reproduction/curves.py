@@ -12,7 +12,7 @@ from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.claims import Values
 from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import commits_of, in_words, provenance
-from experiments.reproduction.tables import by_seed, seeds_and_values
+from experiments.reproduction.tables import seeds_and_values, values_by_seed
 from experiments.reproduction.utility import Study, studies
 from experiments.reproduction.verdicts import RULE, Verdict
 from experiments.reproduction.writing import (
@@ -89,7 +89,10 @@ class Curve(Artefact):
     def kept(self, file: Path) -> Values:
         """See ``Artefact``."""
         rows = [row for row in read_rows(file) if row.get("values")]
-        return {name_of(row["data"], row["arm"], int(row["real_per_class"])): {ACCURACY: by_seed(row)} for row in rows}
+        return {
+            name_of(row["data"], row["arm"], int(row["real_per_class"])): {ACCURACY: values_by_seed(row)}
+            for row in rows
+        }
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The curve as CSV and picture, and what the claims about it come to."""

@@ -174,7 +174,7 @@ def read_long_rows(file: Path) -> dict[str, dict[str, dict[int, float]]]:
     for row in read_rows(file):
         figure = f"{row['figure']}/{row['class']}" if row["class"] else row["figure"]
         if row["seeds"]:
-            found.setdefault(row["arm"], {})[figure] = by_seed(row)
+            found.setdefault(row["arm"], {})[figure] = values_by_seed(row)
     return found
 
 
@@ -183,11 +183,11 @@ def seeds_and_values(by_seed: Mapping[Any, float]) -> Row:
     return {"seeds": " ".join(map(str, by_seed)), "values": " ".join(map(repr, by_seed.values()))}
 
 
-def by_seed(row: Mapping[str, str]) -> dict[int, float]:
+def values_by_seed(row: Mapping[str, str]) -> dict[int, float]:
     """The two cells read again.
 
     Example:
-        >>> by_seed({"seeds": "0 2", "values": "0.5 0.25"})
+        >>> values_by_seed({"seeds": "0 2", "values": "0.5 0.25"})
         {0: 0.5, 2: 0.25}
     """
     return {int(s): float(v) for s, v in zip(row["seeds"].split(), row["values"].split(), strict=True)}
