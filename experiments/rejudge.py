@@ -15,10 +15,10 @@ import yaml
 from experiments.reproduction.artefact import Artefact
 from experiments.reproduction.claims import Values
 from experiments.reproduction.command import NAMES
+from experiments.reproduction.plan import stand_ins
 from experiments.reproduction.verdicts import RULE, Verdict
 from experiments.reproduction.writing import judged
 from fedgan.checks import check
-from fedgan.cli import CONF
 
 RENAMED = "renamed.yaml"
 
@@ -48,7 +48,9 @@ def rejudge(artefact: Artefact, folder: Path) -> list[Verdict]:
     values = renamed(
         artefact.kept(folder / f"{artefact.name}.csv"), yaml.safe_load(file.read_text()) if file.is_file() else {}
     )
-    return artefact.verdicts(values, stand_ins(values)) if values else []
+    there = {figure.partition("/")[0] for of_arm in values.values() for figure in of_arm}
+    instead = {wanted: other for wanted, other in stand_ins().items() if wanted not in there}
+    return artefact.verdicts(values, instead) if values else []
 
 
 def renamed(values: Values, names: dict[str, str]) -> Values:
@@ -63,13 +65,6 @@ def renamed(values: Values, names: dict[str, str]) -> Values:
         old = next((name for name in names if arm.startswith((f"{name} ", f"{name},"))), "")
         found[names.get(old, "") + arm.removeprefix(old)] = of_arm
     return found
-
-
-def stand_ins(values: Values) -> dict[str, str]:
-    """The metrics that a scale has in the stead of others, where these results lack the others."""
-    there = {figure.partition("/")[0] for of_arm in values.values() for figure in of_arm}
-    scales = [yaml.safe_load(file.read_text())["instead_of"] for file in sorted((CONF / "scale").glob("*.yaml"))]
-    return {wanted: other for scale in scales for wanted, other in scale.items() if wanted not in there}
 
 
 if __name__ == "__main__":

@@ -225,6 +225,17 @@ def check_kept(cfg: DictConfig) -> None:
     check(not cfg.overrides, "overrides", f"none {other}", list(cfg.overrides))
 
 
+def stand_ins() -> dict[str, str]:
+    """The metrics that some scale has in the stead of others.
+
+    Example:
+        >>> stand_ins()
+        {'lpips': 'lpips_classifier'}
+    """
+    scales = [OmegaConf.load(file) for file in sorted((CONF / "scale").glob("*.yaml"))]
+    return {str(wanted): str(other) for scale in scales for wanted, other in scale.instead_of.items()}
+
+
 def pixels_of(sizes: Sequence[int], image_size: int) -> dict[int, int]:
     """The trigger's side in an image of ``image_size`` pixels, by its side at 256 x 256: the same share of the area.
 

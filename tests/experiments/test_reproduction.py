@@ -378,9 +378,11 @@ def test_lpips_without_alexnet_is_refused_before_anything_runs(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
-def test_the_scales_settings_are_settings(scale: str, tmp_path: Path) -> None:
+def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fedgan.train import check_settings
 
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     plan = plan_of(tmp_path, f"scale={scale}", "chestx=somewhere", "isic=elsewhere")
     arms = {arm for artefact in artefacts(*command.NAMES) for arm in artefact.arms(plan)}
     assert len(arms) == 2 * (1 + 3 + 6 * 4)
