@@ -13,6 +13,8 @@ import yaml
 
 Row = dict[str, str]
 NULL = "null.json"  # in a run's folder: an evaluation beside a control
+# By the loss that clients report: the paper's letter, the first code's last mini-batch, the mean over the local round.
+FEDDETECTS = ("feddetect", "feddetect_code", "feddetect_mean")
 OF_A_TRIGGER = ("emission", "trigger_strength", "pattern_", "transfer_attack_rate")
 
 
@@ -79,7 +81,7 @@ def figures(run: Path) -> dict[str, float]:
     found: dict[str, float] = dict(summary["metrics"])
     found["effective_clients"] = summary["effective_clients"]
     settings: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text())
-    detection = settings["defense"].get("feddetect")
+    detection = next((settings["defense"][name] for name in FEDDETECTS if name in settings["defense"]), None)
     detected = None if detection is None else range(detection["warmup"] + 1, summary["rounds"])
     if detected is not None:
         found["benign_flags"], found["benign_flag_rate"] = flags(run, detected, malicious=False)

@@ -125,7 +125,11 @@ class Batches:
         steps: steps an epoch, each of ``batch_size`` images: the images are gone through as often as that takes, so
             that each is seen as often as the others, give or take once. None: each image once, in batches whose
             sizes differ by at most one, so that none is left with a single image, which BatchNorm cannot take.
+        least_steps: where one pass takes fewer steps, as many as this.
         rng: of the order.
+
+    Attributes:
+        draws: images an epoch.
 
     Example:
         >>> two = ImageSet(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), ("a", "b"))
@@ -133,8 +137,12 @@ class Batches:
         [[2, 2], [2, 2], [2, 2]]
     """
 
-    def __init__(self, images: ImageSet, batch_size: int, *, steps: int | None, rng: torch.Generator) -> None:
+    def __init__(
+        self, images: ImageSet, batch_size: int, *, steps: int | None, least_steps: int = 1, rng: torch.Generator
+    ) -> None:
         self.images, self.rng = images, rng
+        if steps is None and len(images) <= (least_steps - 1) * batch_size:
+            steps = least_steps
         self.draws = len(images) if steps is None else steps * batch_size
         self.steps = ceil(self.draws / batch_size)
 
@@ -194,7 +202,9 @@ class ClassifierRecipe:
         optimizer: makes the optimizer from the parameters.
         decay: what the learning rate is multiplied by after each epoch, in (0, 1]; the paper: 0.9.
         epochs: of training; the paper: 20.
-        steps_per_epoch: steps that make an epoch; None: as many as one pass over the training images takes.
+        steps_per_epoch: steps that make an epoch; None: as many as one pass over the training images takes, so that
+            each image is seen ``epochs`` times, whatever it is trained with.
+        least_steps_per_epoch: where that is None and a pass takes fewer: a handful of images needs more passes.
         batch_size: images a step, at least 2. The paper does not state it.
         flips: whether training images are flipped at random, left to right and top to bottom.
         accelerator: where it is trained: cpu or cuda.
@@ -211,6 +221,7 @@ class ClassifierRecipe:
         decay: float = 0.9,
         epochs: int = 20,
         steps_per_epoch: int | None = None,
+        least_steps_per_epoch: int = 1,
         batch_size: int = 32,
         flips: bool = False,
         accelerator: str = "cpu",
@@ -218,6 +229,7 @@ class ClassifierRecipe:
         check_number("classifier.decay", decay, low=0, high=1, low_allowed=False)
         check_int("classifier.epochs", epochs, low=1)
         check_int("classifier.batch_size", batch_size, low=2)
+        check_int("classifier.least_steps_per_epoch", least_steps_per_epoch, low=1)
         if steps_per_epoch is not None:
             check_int("classifier.steps_per_epoch", steps_per_epoch, low=1)
         check(isinstance(flips, bool), "classifier.flips", "true or false", flips)
@@ -225,7 +237,8 @@ class ClassifierRecipe:
         found = accelerator == "cpu" or torch.cuda.is_available()
         check(found, "accelerator", "cpu: no GPU is to be found here", accelerator)
         self.network, self.optimizer, self.decay, self.flips = network, optimizer, decay, flips
-        self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
+        self.epochs, self.batch_size = epochs, batch_size
+        self.steps_per_epoch, self.least_steps_per_epoch = steps_per_epoch, least_steps_per_epoch
         self.device = torch.device(accelerator)
 
     def fit(self, images: ImageSet, seed: int) -> ImageClassifier:
@@ -235,7 +248,6 @@ class ClassifierRecipe:
             ValueError: if training left the finite numbers.
         """
         model = self.build(images, seed)
-        order = keyed_generator(seed, "classifier", "order")
         trainer = Trainer(
             accelerator=self.device.type,
             devices=1,
@@ -247,10 +259,16 @@ class ClassifierRecipe:
             enable_model_summary=False,
         )
         with interruptible(trainer):
-            trainer.fit(model, Batches(images, self.batch_size, steps=self.steps_per_epoch, rng=order))
+            trainer.fit(model, self.batches(images, seed))
         finite = all(bool(p.isfinite().all()) for p in model.parameters())
         check(finite, "classifier.optimizer", "such that training stays finite", "weights that are not")
         return model.to(self.device)
+
+    def batches(self, images: ImageSet, seed: int) -> Batches:
+        """An epoch's batches."""
+        order = keyed_generator(seed, "classifier", "order")
+        steps, least = self.steps_per_epoch, self.least_steps_per_epoch
+        return Batches(images, self.batch_size, steps=steps, least_steps=least, rng=order)
 
     def build(self, images: ImageSet, seed: int) -> ImageClassifier:
         """The untrained classifier: its weights are those that the seed alone draws."""

@@ -66,6 +66,25 @@ def test_a_number_of_steps_shows_all_images_alike(count: int, least: int, most: 
     assert (int(times.min()), int(times.max())) == (least, most)
 
 
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [
+        (24, [12, 12, 12]),  # a pass of two steps: three at least
+        (25, [9, 8, 8]),  # one of three: each image once
+        (2, [12, 12, 12]),
+    ],
+)
+def test_a2_a_pass_has_a_floor(count: int, sizes: list[int]) -> None:
+    batches = Batches(numbered(count), 12, steps=None, least_steps=3, rng=torch.Generator().manual_seed(0))
+    assert [len(batch) for batch in contents(batches)] == sizes
+    assert (len(batches), batches.draws) == (3, sum(sizes))
+
+
+def test_a2_a_given_number_of_steps_needs_no_floor() -> None:
+    batches = recipe(steps_per_epoch=2, least_steps_per_epoch=5, batch_size=4).batches(numbered(3), seed=0)
+    assert [len(batch) for batch in contents(batches)] == [4, 4]
+
+
 def test_flips_are_mirror_images_and_keyed() -> None:
     images = random_images(64).images
     flipped = random_flips(images, torch.Generator().manual_seed(1))
@@ -134,6 +153,7 @@ def test_weights_that_are_not_finite_are_no_result() -> None:
         ({"epochs": 0}, "classifier.epochs must be a whole number of at least 1; got 0"),
         ({"batch_size": 1}, "classifier.batch_size must be a whole number of at least 2; got 1"),
         ({"steps_per_epoch": 0}, "classifier.steps_per_epoch must be a whole number of at least 1; got 0"),
+        ({"least_steps_per_epoch": 0}, "classifier.least_steps_per_epoch must be a whole number of at least 1; got 0"),
         ({"flips": "often"}, "classifier.flips must be true or false; got 'often'"),
         ({"accelerator": "tpu"}, "accelerator must be one of cpu, cuda; got 'tpu'"),
     ],
@@ -290,7 +310,7 @@ def settings_of() -> Iterator[Callable[[str], DictConfig]]:
 )
 def test_the_papers_recipes(name: str, facts: dict[str, object], settings_of: Callable[[str], DictConfig]) -> None:
     cfg: Any = OmegaConf.to_container(settings_of(name), resolve=True)
-    same = {"decay": 0.9, "epochs": 20, "steps_per_epoch": None, "accelerator": "cpu"}
+    same = {"decay": 0.9, "epochs": 20, "steps_per_epoch": None, "least_steps_per_epoch": 1, "accelerator": "cpu"}
     assert {key: cfg[key] for key in same | facts} == same | facts
     assert cfg["network"] == {
         "_target_": "fedgan.classification.DenseNet121", "_partial_": True, "image_size": 224, "weights": None

@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from experiments.reproduction.claims import Values, read_claims, replaced
 from experiments.reproduction.plan import Arm, Plan
-from experiments.reproduction.verdicts import Claim, Values, Verdict, judge, read_claims
+from experiments.reproduction.verdicts import Verdict, judge_all
 from experiments.running import Job
 
 EXPERIMENTS = Path(__file__).parent.parent
@@ -38,6 +38,10 @@ class Artefact(ABC):
         """What the claims are judged by."""
 
     @abstractmethod
+    def kept(self, file: Path) -> Values:
+        """The same, read from the CSV that ``write`` has left; empty if it has no values by seed."""
+
+    @abstractmethod
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """Write all files of results; returns their paths."""
 
@@ -46,18 +50,11 @@ class Artefact(ABC):
         number = f"{self.name.rstrip('0123456789').capitalize()} {self.name[-1]}"
         return f"{number}: {self.title}, {' and '.join(plan.data[data].title for data in self.data)}"
 
-    def verdicts(self, plan: Plan, values: Values) -> list[Verdict]:
-        """A verdict for each claim, by the figure that this scale has in a figure's stead."""
-        return [judge(replaced(claim, plan.instead_of), values) for claim in read_claims(self.folder / "claims.yaml")]
+    def verdicts(self, values: Values, instead_of: Mapping[str, str]) -> list[Verdict]:
+        """A verdict for each claim.
 
-
-def replaced(claim: Claim, instead: Mapping[str, str]) -> Claim:
-    """The claim, judged by another figure where its own cannot be had.
-
-    Example:
-        >>> claim = Claim("normal images suffer", "lpips/NORMAL", ("attack 16",), "higher", than=("vanilla",))
-        >>> replaced(claim, {"lpips": "lpips_classifier"}).figure
-        'lpips_classifier/NORMAL'
-    """
-    kind, slash, of_class = claim.figure.partition("/")
-    return replace(claim, figure=f"{instead.get(kind, kind)}{slash}{of_class}")
+        Args:
+            values: what they are judged by.
+            instead_of: the metric that a scale has in the stead of another.
+        """
+        return judge_all([replaced(claim, instead_of) for claim in read_claims(self.folder / "claims.yaml")], values)

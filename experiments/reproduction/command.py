@@ -50,9 +50,9 @@ def runs_of(artefact: Artefact, plan: Plan) -> set[Path]:
 def tell(artefact: Artefact, plan: Plan) -> None:
     """Write the results; show the verdicts and where the files are."""
     values = artefact.values(plan)
-    verdicts = artefact.verdicts(plan, values)
+    verdicts = artefact.verdicts(values, plan.instead_of)
     files = artefact.write(plan, values, verdicts)
-    table = Table("claim", "verdict", "difference", "95 % interval", title=artefact.heading(plan))
+    table = Table("claim", "verdict", "after Holm", "95 % interval", title=artefact.heading(plan))
     for row in verdict_rows(verdicts):
         table.add_row(*(row[column.header] for column in table.columns))  # type: ignore[index]
     Console().print(table)

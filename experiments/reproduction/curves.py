@@ -9,11 +9,23 @@ from matplotlib.figure import Figure
 
 from experiments.measures import read_rows
 from experiments.reproduction.artefact import Artefact
+from experiments.reproduction.claims import Values
 from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import commits_of, in_words, provenance
+from experiments.reproduction.tables import seeds_and_values, values_by_seed
 from experiments.reproduction.utility import Study, studies
-from experiments.reproduction.verdicts import RULE, Values, Verdict
-from experiments.reproduction.writing import Row, latex, markdown, verdict_rows, write_csv, write_picture, write_text
+from experiments.reproduction.verdicts import RULE, Verdict
+from experiments.reproduction.writing import (
+    Row,
+    counted,
+    judged,
+    latex,
+    markdown,
+    verdict_rows,
+    write_csv,
+    write_picture,
+    write_text,
+)
 from experiments.running import Job
 from fedgan.checks import check
 from fedgan.learning_curve import Point, plot_curve
@@ -70,9 +82,17 @@ class Curve(Artefact):
         found: dict[str, dict[str, dict[int, float]]] = {}
         for (data, seed), study in self._studies(plan).items():
             for (arm, n), fits in study.fits().items():
-                own = found.setdefault(f"{data}: {arm} @ {n}", {ACCURACY: {}})
+                own = found.setdefault(name_of(data, arm, n), {ACCURACY: {}})
                 own[ACCURACY][seed] = mean(fit[ACCURACY] for fit in fits)
         return found
+
+    def kept(self, file: Path) -> Values:
+        """See ``Artefact``."""
+        rows = [row for row in read_rows(file) if row.get("values")]
+        return {
+            name_of(row["data"], row["arm"], int(row["real_per_class"])): {ACCURACY: values_by_seed(row)}
+            for row in rows
+        }
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The curve as CSV and picture, and what the claims about it come to."""
@@ -84,15 +104,20 @@ class Curve(Artefact):
             plan.results / f"{self.name}.md",
             *(f"# {heading}", f"![{heading}]({self.name}.png)", caption),
             *(f"{plan.data[data].title}:\n\n{markdown(tables[data])}" for data in self.data),
-            *(markdown(verdict_rows(verdicts)), RULE),
+            *(*judged(verdicts), RULE),
         )
         typeset = write_text(
             plan.results / f"{self.name}.tex",
             *(latex(tables[data], f"{heading}: {plan.data[data].title}. {caption}") for data in self.data),
-            latex(verdict_rows(verdicts), f"{heading}: verdicts. {RULE} {caption}"),
+            latex(verdict_rows(verdicts), f"{heading}: verdicts. {counted(verdicts)} {RULE} {caption}"),
         )
         rows: list[Row] = [
-            {"data": data, **asdict(point), "published": published.get((data, point.arm, point.real_per_class), "")}
+            {
+                "data": data,
+                **asdict(point),
+                **seeds_and_values(values[name_of(data, point.arm, point.real_per_class)][ACCURACY]),
+                "published": published.get((data, point.arm, point.real_per_class), ""),
+            }
             for data in self.data
             for point in points[data]
         ]
@@ -117,6 +142,11 @@ class Curve(Artefact):
         for axes, data in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
             plot_curve(axes, points[data], title=f"{plan.data[data].title}, trigger {plan.sizes[self.size]} px")
         return write_picture(plan.results / self.name, figure)
+
+
+def name_of(data: str, arm: str, real_per_class: int) -> str:
+    """What a point of the curve is called in claims."""
+    return f"{data}: {arm} @ {real_per_class}"
 
 
 def points_of(data: str, values: Values) -> list[Point]:

@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from torchvision.utils import make_grid
 
 from experiments.reproduction.artefact import Artefact
+from experiments.reproduction.claims import Values
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import detectors, gather, provenance
-from experiments.reproduction.tables import long_rows
-from experiments.reproduction.verdicts import RULE, Values, Verdict
-from experiments.reproduction.writing import markdown, verdict_rows, write_csv, write_picture, write_text
+from experiments.reproduction.tables import long_rows, read_long_rows
+from experiments.reproduction.verdicts import RULE, Verdict
+from experiments.reproduction.writing import judged, write_csv, write_picture, write_text
 from experiments.running import Job
 from fedgan.data import ImageSet
 from fedgan.finished_run import open_run
@@ -51,6 +52,10 @@ class Grid(Artefact):
         """Every figure of every arm."""
         return gather(plan, self.arms(plan))
 
+    def kept(self, file: Path) -> Values:
+        """See ``Artefact``."""
+        return read_long_rows(file)
+
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The picture, the figures behind it, and what the claims about it come to."""
         arms, (data,), heading = self.arms(plan), self.data, self.heading(plan)
@@ -59,7 +64,7 @@ class Grid(Artefact):
         said = write_text(
             plan.results / f"{self.name}.md",
             *(f"# {heading}", f"![{heading}]({self.name}.png)", f"{caption} {shown}"),
-            *(markdown(verdict_rows(verdicts)), RULE),
+            *(*judged(verdicts), RULE),
         )
         figures = write_csv(
             plan.results / f"{self.name}.csv", long_rows([str(arm) for arm in arms], values, {}, caption)

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torchvision.models import AlexNet_Weights
 
-from experiments.measures import NULL
+from experiments.measures import FEDDETECTS, NULL
 from experiments.running import Job, composed, training
 from fedgan.checks import check, check_int
 from fedgan.metrics.base import Unavailable
@@ -23,12 +23,14 @@ from fedgan.resume import leaves
 KEPT = Path(__file__).parent.parent / "results"
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
 PAPERS_DATA = {"isic": "ISIC", "chestx": "ChestX"}
-NONE, FEDDETECT = "none", "feddetect"
+NONE, FEDDETECT = "none", FEDDETECTS[0]  # the paper's rule to the letter
 BASELINES = ("reconstruction", "horizontal_flip", "rotation")  # of Tables 3 and 4, in their order
-DEFENSES = (FEDDETECT, *BASELINES)
+DEFENSES = (*FEDDETECTS, *BASELINES)
 TITLES = {
     NONE: "attack",
     FEDDETECT: "FedDetect",
+    "feddetect_code": "FedDetect (code)",
+    "feddetect_mean": "FedDetect (mean)",
     "reconstruction": "reconstruction",
     "horizontal_flip": "horizontal flip",
     "rotation": "rotation",
@@ -221,6 +223,17 @@ def check_kept(cfg: DictConfig) -> None:
     same = leaves(OmegaConf.create({"scale": as_shipped})) == leaves(OmegaConf.create({"scale": cfg.scale}))
     check(same, "scale", f"conf/scale/{cfg.scale.name}.yaml as it is {other}", "a changed one")
     check(not cfg.overrides, "overrides", f"none {other}", list(cfg.overrides))
+
+
+def stand_ins() -> dict[str, str]:
+    """The metrics that some scale has in the stead of others.
+
+    Example:
+        >>> stand_ins()
+        {'lpips': 'lpips_classifier'}
+    """
+    scales = [OmegaConf.load(file) for file in sorted((CONF / "scale").glob("*.yaml"))]
+    return {str(wanted): str(other) for scale in scales for wanted, other in scale.instead_of.items()}
 
 
 def pixels_of(sizes: Sequence[int], image_size: int) -> dict[int, int]:

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from experiments.measures import NULL, OF_A_TRIGGER, before_fine_tuning, client_rows, figures
+from experiments.reproduction.claims import Values
 from experiments.reproduction.plan import NONE, PAPERS_DATA, TITLES, Arm, Plan
-from experiments.reproduction.verdicts import Values
 
 
 def gather(plan: Plan, arms: Sequence[Arm]) -> Values:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from experiments.measures import cell, read_rows
 from experiments.reproduction.artefact import Artefact
+from experiments.reproduction.claims import Values
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import (
     classes_of,
@@ -16,8 +18,8 @@ from experiments.reproduction.study import (
     provenance,
     real_images,
 )
-from experiments.reproduction.verdicts import RULE, Values, Verdict
-from experiments.reproduction.writing import Row, latex, markdown, verdict_rows, write_csv, write_text
+from experiments.reproduction.verdicts import RULE, Verdict
+from experiments.reproduction.writing import Row, counted, judged, latex, markdown, verdict_rows, write_csv, write_text
 from experiments.running import Job
 
 # Figures that each class has, and those of a run, under the names that tables give them.
@@ -77,6 +79,10 @@ class Table(Artefact):
         """Every figure of every arm."""
         return gather(plan, self.arms(plan))
 
+    def kept(self, file: Path) -> Values:
+        """See ``Artefact``."""
+        return read_long_rows(file)
+
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """CSV with all there is, Markdown and LaTeX to read."""
         published = read_published(self.folder / "published.csv")
@@ -86,16 +92,19 @@ class Table(Artefact):
         caption = f"{origin} {detectors(plan, arms)}"
         values = {**values, **gather_before_fine_tuning(plan, arms)}  # of which the paper claims nothing
         names = [name for arm in arms for name in (str(arm), control_name(arm)) if name in values]
-        judged = verdict_rows(verdicts)
         by_class = class_rows(names, classes_of(run), values, published, real_images(run))
         folder, by_run = plan.results, run_rows([str(arm) for arm in arms], values)
-        others = (f"what the server saw and did. {origin}", f"verdicts. {RULE} {origin}")  # each is read alone
-        captions = (f"{heading}. {caption}", *(f"{heading}: {other}" for other in others))
-        tables = zip((by_class, by_run, judged), captions, strict=True)
+        captions = (  # each is read alone
+            f"{heading}. {caption}",
+            f"{heading}: what the server saw and did. {origin}",
+            f"{heading}: verdicts. {counted(verdicts)} {RULE} {origin}",
+        )
+        tables = zip((by_class, by_run, verdict_rows(verdicts)), captions, strict=True)
         return [
             write_csv(folder / f"{self.name}.csv", long_rows(names, values, published, caption)),
             write_text(
-                folder / f"{self.name}.md", f"# {heading}", caption, *map(markdown, (by_class, by_run, judged)), RULE
+                folder / f"{self.name}.md",
+                *(f"# {heading}", caption, markdown(by_class), markdown(by_run), *judged(verdicts), RULE),
             ),
             write_text(folder / f"{self.name}.tex", *(latex(rows, text) for rows, text in tables)),
         ]
@@ -155,6 +164,30 @@ def long_row(name: str, figure: str, by_seed: Mapping[str, float]) -> Row:
         "figure": kind,
         "mean": mean(measured),
         "std": stdev(measured) if len(measured) > 1 else "",
-        "seeds": " ".join(by_seed),
-        "values": " ".join(map(repr, measured)),
+        **seeds_and_values(by_seed),
     }
+
+
+def read_long_rows(file: Path) -> dict[str, dict[str, dict[int, float]]]:
+    """What ``long_rows`` wrote: by arm, by figure, a value a seed; without what the paper published."""
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for row in read_rows(file):
+        figure = f"{row['figure']}/{row['class']}" if row["class"] else row["figure"]
+        if row["seeds"]:
+            found.setdefault(row["arm"], {})[figure] = values_by_seed(row)
+    return found
+
+
+def seeds_and_values(by_seed: Mapping[Any, float]) -> Row:
+    """The two cells of a CSV that hold a value for each seed, to the last digit."""
+    return {"seeds": " ".join(map(str, by_seed)), "values": " ".join(map(repr, by_seed.values()))}
+
+
+def values_by_seed(row: Mapping[str, str]) -> dict[int, float]:
+    """The two cells read again.
+
+    Example:
+        >>> values_by_seed({"seeds": "0 2", "values": "0.5 0.25"})
+        {0: 0.5, 2: 0.25}
+    """
+    return {int(s): float(v) for s, v in zip(row["seeds"].split(), row["values"].split(), strict=True)}

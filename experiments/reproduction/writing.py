@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from experiments.reproduction.verdicts import Comparison, Verdict
+from experiments.reproduction.verdicts import NOT_JUDGED, REVERSED, SHOWN, Comparison, Verdict
 from fedgan.files import atomic_write
 
 Row = Mapping[str, Any]
@@ -68,22 +68,55 @@ def escaped(text: str) -> str:
     return "".join(f"\\{character}" if character in "%_&#$" else character for character in text)
 
 
+def judged(verdicts: Sequence[Verdict]) -> list[str]:
+    """Blocks of Markdown: how many claims there are, a table of them, what was made post hoc."""
+    reasons = dict.fromkeys(verdict.claim.post_hoc for verdict in verdicts if verdict.claim.post_hoc)
+    post_hoc = [f"† Post hoc: {'; '.join(reasons)}."] if reasons else []
+    return [counted(verdicts), markdown(verdict_rows(verdicts)), *post_hoc]
+
+
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """How many claims are made and judged, and how many verdicts stand, alone and together."""
+    number = sum(verdict.verdict != NOT_JUDGED for verdict in verdicts)
+    alone, together = (
+        " and ".join(f"{sum(each == which for each in found)} {which}" for which in (SHOWN, REVERSED))
+        for found in ([v.verdict for v in verdicts], [v.after_holm for v in verdicts])
+    )
+    return (
+        f"{len(verdicts)} claims, {number} of them judged. Nominally, at 5 % each: {alone}. "
+        f"After Holm's correction over the {number}: {together}."
+    )
+
+
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[Row]:
     """A line a claim."""
     return [
         {
-            "claim": verdict.claim.says,
+            "claim": f"{verdict.claim.says} †" if verdict.claim.post_hoc else verdict.claim.says,
             "verdict": verdict.verdict,
+            "after Holm": verdict.after_holm,
             "figure": verdict.claim.figure,
             "arms": ", ".join(verdict.claim.arms),
             "": verdict.claim.how,
             "compared with": verdict.claim.compared_with,
-            "difference": "; ".join(f"{each.difference:.3g}" for each in verdict.comparisons) or "-",
+            "difference": "; ".join(map(_difference, verdict.comparisons)) or "-",
             "95 % interval": "; ".join(map(_interval, verdict.comparisons)) or "-",
             "seeds": ", ".join(dict.fromkeys(str(each.seeds) for each in verdict.comparisons)) or "0",
+            "p": _p_value(verdict.p),
+            "p after Holm": _p_value(verdict.p_holm),
         }
         for verdict in verdicts
     ]
+
+
+def _difference(comparison: Comparison) -> str:
+    if comparison.successes is None:
+        return f"{comparison.difference:.3g}"
+    return f"{comparison.successes} of {comparison.seeds} succeed"
+
+
+def _p_value(p: float | None) -> str:
+    return "-" if p is None else f"{p:.2g}" if p >= 0.0001 else "< 0.0001"
 
 
 def _interval(comparison: Comparison) -> str:

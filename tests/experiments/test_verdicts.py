@@ -3,9 +3,12 @@
 import pytest
 
 from experiments.reproduction.artefact import EXPERIMENTS
+from experiments.reproduction.claims import KINDS, Claim, Values, expand, paired, read_claims
 from experiments.reproduction.command import NAMES
+from experiments.reproduction.inference import interval
 from experiments.reproduction.plan import DEFENSES, NONE, SIZES, Arm
-from experiments.reproduction.verdicts import KINDS, Claim, Values, expand, interval, judge, paired, read_claims
+from experiments.reproduction.verdicts import RULE, Comparison, Verdict, judge, judge_all
+from experiments.reproduction.writing import counted, judged, verdict_rows
 
 CURVES = ("real only", "vanilla", "attacked", "feddetect")
 # Three seeds: mean difference 2, standard deviation 1; t(0.975, 2) = 4.3027, so the interval is 2 ± 2.484.
@@ -132,7 +135,7 @@ def test_no_verdict_without_two_seeds(figure: str, than: str, seeds: list[int]) 
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="kind must be one of higher, lower, at_most, at_least, nearer; got 'more'"):
+    with pytest.raises(ValueError, match="higher, lower, at_most, at_least, nearer, succeeds; got 'more'"):
         Claim("says", "x", ("a",), "more")
 
 
@@ -148,9 +151,214 @@ def test_every_claim_speaks_of_arms_that_there_are(name: str) -> None:
     for each in claims:
         assert each.kind in KINDS
         assert each.says
-        assert (each.margin > 0) == (each.kind in ("at_most", "at_least"))
+        assert (each.margin > 0) == (each.kind in ("at_most", "at_least", "succeeds"))
         if each.each:
             assert paired(*(expand(side, known) for side in (each.arms, each.than, each.rather_than)))
         for arm in (*each.arms, *each.than, *each.rather_than):
             assert expand((arm,), known)
             assert set(expand((arm,), known)) <= set(known), arm
+
+
+# Claims that count successes
+
+
+def federations(outcomes: list[float], control: float = 0.0) -> Values:
+    """An arm with these emissions, and its own control, by seed."""
+    return {"a": {"x": dict(enumerate(outcomes)), "control_x": dict.fromkeys(range(len(outcomes)), control)}}
+
+
+STOPPED = Claim("stopped in most", "x", ("a",), "succeeds", than=("a",), than_figure="control_x", margin=0.05)
+
+
+@pytest.mark.parametrize(
+    ("failures", "seeds", "verdict"),
+    [
+        (0, 10, "shown"),
+        (1, 10, "shown"),  # Clopper-Pearson 0.555 to 0.997
+        (2, 10, "not shown"),  # 0.444 to 0.975
+        (8, 10, "not shown"),
+        (9, 10, "reversed"),
+        (0, 9, "not judged"),  # 0.664 to 1: too few seeds, whatever came out
+        (0, 3, "not judged"),
+    ],
+)
+def test_a4_successes_are_counted_over_ten_seeds_at_least(failures: int, seeds: int, verdict: str) -> None:
+    found = judge(STOPPED, federations([0.82] * failures + [0.0] * (seeds - failures)))
+    assert found.verdict == verdict
+    assert found.comparisons[0].successes == seeds - failures
+    assert (found.p is None) == (verdict == "not judged")
+
+
+def test_a4_three_of_three_are_told_with_their_interval_and_not_judged() -> None:
+    """0.025 ** (1 / 3) = 0.292: a chance of success of 0.3 is compatible with three of three."""
+    (row,) = verdict_rows([judge(STOPPED, federations([0.0, 0.0, 0.01]))])
+    assert (row["verdict"], row["difference"], row["95 % interval"]) == ("not judged", "3 of 3 succeed", "0.292 to 1")
+    assert (row["p"], row["p after Holm"], row["seeds"]) == ("-", "-", "3")
+
+
+def test_a4_each_success_is_decided_against_its_own_control() -> None:
+    """In seed 0 both are high (no failure), in seed 1 only the attacked one; their means would hide both."""
+    values = {"a": {"x": {0: 0.9, 1: 0.3, 2: 0.05}, "control_x": {0: 0.9, 1: 0.0, 2: 0.0}}}
+    (comparison,) = judge(STOPPED, values).comparisons
+    assert (comparison.successes, comparison.seeds) == (2, 3), "the third lies on the margin: at most"
+
+
+def test_a4_a_federation_that_fails_now_and_then_is_no_longer_shown_to_succeed() -> None:
+    """One failure in six of size 0.82: the mean of three seeds without one was 'at most 0.05 more: shown'."""
+    lucky = federations([0.0, 0.001, 0.0])
+    at_most = Claim("stopped", "x", ("a",), "at_most", than=("a",), than_figure="control_x", margin=0.05)
+    assert judge(at_most, lucky).verdict == "shown"
+    assert judge(STOPPED, lucky).verdict == "not judged"
+
+
+def test_a4_the_claimed_share_is_a_setting() -> None:
+    most = federations([0.82] + [0.0] * 19)  # 19 of 20: 0.751 to 0.999
+    claims = [Claim("says", "x", ("a",), "succeeds", margin=0.05, share=share) for share in (0.7, 0.8, 0.9995)]
+    assert [judge(claim, most).verdict for claim in claims] == ["shown", "not shown", "reversed"]
+    for share, kind in ((0.0, "succeeds"), (1.0, "succeeds"), (0.9, "at_most")):
+        with pytest.raises(ValueError, match="share must be"):
+            Claim("says", "x", ("a",), kind, share=share)
+
+
+# p values, and Holm's correction over the claims of a table or figure
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "nearer"])
+@pytest.mark.parametrize("shift", [-1.0, -0.06, -0.049, 0.0, 0.03, 0.049, 0.06, 1.0])
+def test_a4_p_is_below_5_percent_exactly_where_something_is_shown_or_reversed(kind: str, shift: float) -> None:
+    noise = [0.01, -0.02, 0.0, 0.03, -0.01, 0.02, -0.03, 0.0, 0.01, -0.01, 0.004]
+    claim = Claim("says", "x", ("a",), kind, than=("a",), than_figure="control_x", margin=0.05)
+    found = judge(claim, federations([shift + each for each in noise]))
+    assert found.p is not None
+    assert (found.p < 0.05) == (found.verdict in ("shown", "reversed"))
+    (comparison,) = found.comparisons
+    assert comparison.low is not None
+    assert comparison.high is not None
+    outside = not comparison.low <= claim.bound <= comparison.high
+    assert (found.p < 0.05) == outside, "the interval says the same"
+
+
+def test_a4_p_of_a_t_test_by_hand() -> None:
+    """Differences 1, 2, 3: t = 2 / (1 / sqrt 3), two degrees of freedom; p = 1 - t / sqrt(t^2 + 2) = 0.0742."""
+    (row,) = verdict_rows(judge_all([Claim("says", "x", ("a",), "higher", than=("b",))], ARMS))
+    assert judge(Claim("says", "x", ("a",), "higher", than=("b",)), ARMS).p == pytest.approx(1 - 12**0.5 / 14**0.5)
+    assert (row["p"], row["p after Holm"]) == ("0.074", "0.074")
+
+
+def test_a4_p_against_the_margins_end() -> None:
+    """Differences 1, 2, 3 against 4.5: t = 2.5 * sqrt 3."""
+    t = 2.5 * 3**0.5
+    found = judge(Claim("says", "x", ("a",), "at_most", than=("b",), margin=4.5), ARMS)
+    assert found.p == pytest.approx(1 - t / (t**2 + 2) ** 0.5)
+    assert found.verdict == "shown"
+    mirrored = judge(Claim("says", "x", ("b",), "at_least", than=("a",), margin=4.5), ARMS)
+    assert mirrored.p == pytest.approx(found.p)
+
+
+def test_a4_p_of_each_is_the_largest() -> None:
+    alone = [judge(Claim("says", "x", (arm,), "higher", than=("b",)), ARMS).p for arm in ("far", "a")]
+    both = judge(Claim("says", "x", ("far", "a"), "higher", than=("b",), each=True), ARMS)
+    assert both.p == max(each for each in alone if each is not None)
+    assert both.p == alone[1]
+
+
+def test_a4_each_that_points_to_both_sides_shows_nothing() -> None:
+    """far is shown to be higher than a, b (with less noise) lower; together that is no verdict, and no small p."""
+    apart = {"up": {"x": {0: 1.0, 1: 1.01}}, "down": {"x": {0: -1.0, 1: -1.01}}, "mid": {"x": {0: 0.0, 1: 0.0}}}
+    found = judge(Claim("says", "x", ("up", "down"), "higher", than=("mid",), each=True), apart)
+    assert (found.verdict, found.p) == ("not shown", 1.0)
+
+
+def spread(shift: float) -> dict[int, float]:
+    """Four seeds around ``shift``, standard deviation 1."""
+    return {seed: shift + each for seed, each in enumerate((-1.2247449, 0.0, 0.0, 1.2247449))}
+
+
+def test_a4_holm_is_over_the_claims_that_are_judged() -> None:
+    """t = 2 * shift, three degrees of freedom: p = 0.0138, 0.0171 and 0.43; a fourth claim has no metric."""
+    values: Values = {"a": {"p": spread(2.6), "q": spread(2.4), "r": spread(0.45)}}
+    claims = [Claim(each, each, ("a",), "higher") for each in "pqrs"]
+    verdicts = judge_all(claims, values)
+    assert [v.verdict for v in verdicts] == ["shown", "shown", "not shown", "not judged"]
+    raw = [v.p for v in verdicts if v.p is not None]
+    assert raw == pytest.approx([0.0138, 0.0172, 0.434], abs=5e-4)
+    assert [v.p_holm for v in verdicts] == pytest.approx([3 * raw[0], 3 * raw[0], raw[2], None])
+    assert [v.after_holm for v in verdicts] == ["shown", "shown", "not shown", "not judged"]
+    more = judge_all([*claims, *(Claim("more", "r", ("a",), "higher") for _ in range(3))], values)
+    assert [v.after_holm for v in more[:2]] == ["not shown", "not shown"], "among six claims they no longer stand"
+    assert [v.verdict for v in more[:2]] == ["shown", "shown"]
+
+
+def test_a4_results_say_how_many_claims_they_judge_and_how_many_stand() -> None:
+    comparison = (Comparison(1.0, 0.5, 1.5, 3, 0.01),)
+    claim = Claim("says", "x", ("a",), "higher")
+    verdicts = [
+        Verdict(claim, "shown", comparison, 0.001, 0.003),
+        Verdict(claim, "shown", comparison, 0.04, 0.08),
+        Verdict(claim, "reversed", comparison, 0.03, 0.09),
+        Verdict(claim, "not judged", (), None, None),
+    ]
+    assert counted(verdicts) == (
+        "4 claims, 3 of them judged. Nominally, at 5 % each: 2 shown and 1 reversed. "
+        "After Holm's correction over the 3: 1 shown and 0 reversed."
+    )
+    rows = verdict_rows(verdicts)
+    assert [(row["verdict"], row["after Holm"]) for row in rows] == [
+        ("shown", "shown"),
+        ("shown", "not shown"),
+        ("reversed", "not shown"),
+        ("not judged", "not judged"),
+    ]
+
+
+# Claims made after metrics had been seen, and claims about the rules that are not the paper's
+
+
+def test_a4_a_post_hoc_claim_is_marked_wherever_its_verdict_is_shown() -> None:
+    marked = judge(Claim("seen before", "x", ("a",), "higher", than=("b",), post_hoc="2026-01-01: why"), ARMS)
+    plain = judge(Claim("made before", "x", ("a",), "higher", than=("b",)), ARMS)
+    assert [row["claim"] for row in verdict_rows([marked, plain])] == ["seen before †", "made before"]
+    text = "\n".join(judged([marked, plain]))
+    assert "| seen before † |" in text
+    assert "† Post hoc: 2026-01-01: why." in text
+    assert "† marks a claim made post hoc" in RULE
+    assert "†" not in "\n".join(judged([plain]))
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "known"),
+    [
+        ("table2", "log_loss_ratio", "7562ea7: judged on logarithms after the verdicts"),
+        ("figure3", "pattern_emission", "0fa0f73: added after Figure 3"),
+        ("figure5", "pattern_emission", "0fa0f73: added after Figure 3"),
+        ("table3", "weight_of_malicious", "counted by seed"),
+        ("table4", "weight_of_malicious", "counted by seed"),
+        ("figure6", "emission", "2026-11-2"),
+    ],
+)
+def test_a4_claims_known_to_be_post_hoc_are_marked(name: str, figure: str, known: str) -> None:
+    """As `git log -- experiments/NAME/claims.yaml` and sections 10 to 12 of experiments/LOG.md have it."""
+    reasons = [c.post_hoc for c in read_claims(EXPERIMENTS / name / "claims.yaml") if c.figure == figure]
+    assert reasons
+    assert all(known in reason for reason in reasons)
+
+
+def test_a4_reconstruction_is_compared_post_hoc_on_chest_x_rays() -> None:
+    claims = read_claims(EXPERIMENTS / "figure6" / "claims.yaml")
+    about = [c for c in claims if "reconstruction takes no effect" in c.says or "outperforms reconstruction" in c.says]
+    assert len(about) == 4, "the paper's two, and one for each of the other rules"
+    assert all("7562ea7: added after the verdicts" in claim.post_hoc for claim in about)
+
+
+@pytest.mark.parametrize("name", ["table3", "table4", "figure5", "figure6"])
+def test_a1_the_papers_claims_are_the_letters_and_are_repeated_for_the_other_rules(name: str) -> None:
+    claims = read_claims(EXPERIMENTS / name / "claims.yaml")
+    ours = [c for c in claims if any("FedDetect (" in arm for arm in c.arms)]
+    letters = [c for c in claims if any(arm.startswith("FedDetect ") for arm in c.arms) and c not in ours]
+    assert letters
+    assert len(ours) == 2 * len(letters)
+    assert all(c.says.startswith("Not in the paper: ") for c in ours)
+    for variant in ("FedDetect (code)", "FedDetect (mean)"):
+        own = [c for c in ours if c.arms == tuple(f"{variant} {size}" for size in SIZES)]
+        assert [(c.figure, c.kind, c.margin) for c in own] == [(c.figure, c.kind, c.margin) for c in letters]
+        assert all(variant in c.says or "FedDetect" not in c.says for c in own)
