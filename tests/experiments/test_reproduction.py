@@ -382,7 +382,6 @@ def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatc
     from fedgan.train import check_settings
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     plan = plan_of(tmp_path, f"scale={scale}", "chestx=somewhere", "isic=elsewhere")
     arms = {arm for artefact in artefacts(*command.NAMES) for arm in artefact.arms(plan)}
     assert len(arms) == 2 * (1 + 3 + 6 * 4)
