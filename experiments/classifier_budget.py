@@ -36,6 +36,7 @@ from fedgan.cli import command
 from fedgan.data import ImageSet, Splits
 from fedgan.environment import git_state, versions
 from fedgan.files import write_json
+from fedgan.folders import claim
 from fedgan.utility_study import first_of_each
 
 ALONE, WITH = "real only", "real + perfect synthetic"
@@ -126,6 +127,7 @@ def check_record(folder: Path, cfg: DictConfig, sets: Mapping[str, Splits]) -> N
         ValueError: in one line, if the folder's fits were made otherwise. Seeds, steps, data sets, and numbers of real
             images below the largest may come and go: they choose among fits.
     """
+    claim(folder, ["budget.json", "budget.csv", "budget.md"], "hydra.run.dir")
     path, settings = folder / "budget.json", OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
     now: dict[str, Any] = {name: settings[name] for name in DECISIVE}
@@ -133,7 +135,6 @@ def check_record(folder: Path, cfg: DictConfig, sets: Mapping[str, Splits]) -> N
     before = json.loads(path.read_text()) if path.is_file() else {}
     changed = [name for name, value in now.items() if before.get(name, value) != value]
     check(not changed, "hydra.run.dir", f"a folder without fits of another {' and '.join(changed)}", str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(path, before | now | {"git": git_state(), "versions": versions()})
 
 

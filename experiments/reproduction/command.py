@@ -13,7 +13,9 @@ from experiments.reproduction.plan import Plan
 from experiments.reproduction.writing import verdict_rows
 from experiments.running import carry_out
 from fedgan.cli import command
+from fedgan.folders import claim
 
+SUFFIXES = ("csv", "md", "tex", "png", "pdf")  # of what a table or figure may write
 NAMES = ("table1", "table2", "table3", "table4", "figure3", "figure4", "figure5", "figure6", "figure7")
 
 
@@ -28,6 +30,7 @@ def reproduce(artefacts: Sequence[Artefact], plan: Plan) -> None:
         plan.check_data(data)
     plan.check_device()
     plan.check_weights()
+    claim(plan.results, [f"{each.name}.{suffix}" for each in artefacts for suffix in SUFFIXES], "results")
     failures = carry_out(plan.trainings(arms), at_once=plan.jobs, threads=plan.threads)
     trained = [each for each in artefacts if not failures.keys() & runs_of(each, plan)]
     # The null of an attack is wanted by several tables, and looked at once.

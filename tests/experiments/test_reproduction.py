@@ -458,3 +458,13 @@ def test_published_numbers_are_the_papers() -> None:
     feddetect = [value for (arm, _), value in tables["table3"].items() if arm.startswith("FedDetect")]
     assert np.mean(feddetect) == pytest.approx(0.73, abs=0.006)
     assert vanilla("isic").size == 0
+
+
+def test_f1_results_of_others_are_refused_before_anything_runs(tmp_path: Path, in_process: list[str]) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/table2.md").write_text("mine")
+    plan, before = plan_of(tmp_path, changed=SMALLEST), list(in_process)
+    with pytest.raises(ValueError, match=r"^results must be a folder without files .* \(table2.md\)"):
+        command.reproduce(artefacts("table2"), plan)
+    assert in_process == before
+    assert [file.name for file in tmp_path.rglob("*")] == ["results", "table2.md"]
