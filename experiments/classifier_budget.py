@@ -29,15 +29,15 @@ from experiments.reproduction.inference import interval
 from experiments.reproduction.plan import quoted
 from experiments.reproduction.writing import Row, markdown, write_csv, write_text
 from experiments.running import composed
-from fedgan.arithmetic import repeatable
-from fedgan.checks import check, check_int
-from fedgan.classification import ClassifierRecipe
-from fedgan.cli import command
-from fedgan.data import ImageSet, Splits
-from fedgan.environment import git_state, versions
-from fedgan.files import write_json
-from fedgan.folders import claim
-from fedgan.utility_study import first_of_each
+from fedgan.config.command import command
+from fedgan.core.checks import check, check_int
+from fedgan.core.files import write_json
+from fedgan.core.folders import claim
+from fedgan.core.images import ImageSet, Splits
+from fedgan.core.precision import repeatable
+from fedgan.downstream.classifier import ClassifierRecipe
+from fedgan.downstream.study import first_of_each
+from fedgan.runs.provenance import git_state, versions
 
 ALONE, WITH = "real only", "real + perfect synthetic"
 DRAWN, READ = ("chest_phantom", "lesion_phantom"), ("chestx", "isic")  # what needs no folder, and what does
@@ -58,7 +58,7 @@ class Fit:
         images: that it was trained on, all classes together.
         steps: of training.
         visits: how often each of them was seen, on average.
-        accuracy: share of the test images that it recognises, mean over classes.
+        accuracy: share of the test images that it recognizes, mean over classes.
         seconds: that training and testing took.
     """
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from fedgan.core.update import ClientUpdate, effective_clients
 from fedgan.defenses.feddetect import FedDetect
-from fedgan.update import ClientUpdate, effective_clients
 
 ROUNDS, SEEDS, WARMUP = 100, 3, 10
 

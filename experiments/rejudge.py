@@ -12,13 +12,13 @@ from pathlib import Path
 
 import yaml
 
-from experiments.reproduction.artefact import Artefact
+from experiments.reproduction.artifact import Artifact
 from experiments.reproduction.claims import Values
 from experiments.reproduction.command import NAMES
 from experiments.reproduction.plan import stand_ins
 from experiments.reproduction.verdicts import RULE, Verdict
 from experiments.reproduction.writing import judged
-from fedgan.checks import check
+from fedgan.core.checks import check
 
 RENAMED = "renamed.yaml"
 
@@ -42,15 +42,15 @@ def rejudged(folder: Path) -> dict[str, list[Verdict]]:
     return {name: rejudge(import_module(f"experiments.{name}").ARTEFACT, folder) for name in names}
 
 
-def rejudge(artefact: Artefact, folder: Path) -> list[Verdict]:
+def rejudge(artifact: Artifact, folder: Path) -> list[Verdict]:
     """The verdicts on one table or figure."""
     file = folder / RENAMED
     values = renamed(
-        artefact.kept(folder / f"{artefact.name}.csv"), yaml.safe_load(file.read_text()) if file.is_file() else {}
+        artifact.kept(folder / f"{artifact.name}.csv"), yaml.safe_load(file.read_text()) if file.is_file() else {}
     )
     there = {figure.partition("/")[0] for of_arm in values.values() for figure in of_arm}
     instead = {wanted: other for wanted, other in stand_ins().items() if wanted not in there}
-    return artefact.verdicts(values, instead) if values else []
+    return artifact.verdicts(values, instead) if values else []
 
 
 def renamed(values: Values, names: dict[str, str]) -> Values:

@@ -16,9 +16,9 @@ from pytorch_lightning.profilers import SimpleProfiler
 from rich.console import Console
 from rich.table import Table
 
-from fedgan.checks import check_int
-from fedgan.cli import command
-from fedgan.folders import check_empty
+from fedgan.config.command import command
+from fedgan.core.checks import check_int
+from fedgan.core.folders import check_empty
 
 STEPS = ("D step", "G step")
 

@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 
-from fedgan.refusals import CONF
-from fedgan.resume import WHERE, is_begun, leaves, record_of, recorded_settings
+from fedgan.config.refusals import CONF
+from fedgan.config.resume import WHERE, is_begun, leaves, recorded_settings
+from fedgan.runs.folder import record_of
 
 # Settings that may differ between two starts of one run: where things are, and how many processes there are.
 ELSEWHERE = {"resume", "dataset.root", "dataset.file", "dataset.cache_dir", "metrics.lpips.weights", *WHERE}

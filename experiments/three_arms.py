@@ -21,10 +21,10 @@ from rich.table import Table
 
 from experiments.measures import attackers_loss, cell, client_rows
 from experiments.running import is_finished, training
-from fedgan.checks import check
-from fedgan.cli import command
-from fedgan.files import atomic_write
-from fedgan.folders import claim
+from fedgan.config.command import command
+from fedgan.core.checks import check
+from fedgan.core.files import atomic_write
+from fedgan.core.folders import claim
 
 WRITTEN = ("table.csv", "runs.csv", "three_arms.png")
 # A figure's name, and where it stands in summary.json.
@@ -182,7 +182,7 @@ def picture(arms: dict[str, list[Path]], folder: Path) -> Path:
     """The last sample grid of each arm's first run, side by side."""
     from PIL import Image
 
-    from fedgan.grid import headed, stack
+    from fedgan.scoring.grid import headed, stack
 
     grids = [headed(Image.open(sorted((runs[0] / "samples").glob("*.png"))[-1]), arm) for arm, runs in arms.items()]
     path = folder / "three_arms.png"

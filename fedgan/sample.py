@@ -1,121 +1,19 @@
-"""What the hospital takes home: a labelled synthetic data set, drawn by a finished run's generator.
+"""What the hospital takes home: a labeled synthetic data set, drawn by a finished run's generator.
 
 python -m fedgan.sample run=outputs/train/2026-01-31_12-00-00 per_class=1000 out=PATH
 """
 
-from __future__ import annotations
-
-import csv
-import shutil
-import sys
-import uuid
-from itertools import chain, count
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from omegaconf import DictConfig
 
-from fedgan.checks import check, check_int
-from fedgan.cli import command
-from fedgan.folders import check_empty
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from torch import Tensor
-
-    from fedgan.release import Release
-    from fedgan.synthesis import Request
-
-MANIFEST = "manifest.csv"
-COLUMNS = ("file", "class", "label", "latent_seed", "generator_sha256", "rounds", "attack", "defense", "emission")
+from fedgan.config.command import command
 
 
 @command("sample")
 def main(cfg: DictConfig) -> None:
-    """Write the data set and say where it lies."""
-    check_int("per_class", cfg.per_class, low=1)
-    check_int("batch_size", cfg.batch_size, low=1)
-    check(cfg.run not in (None, ""), "run", "the folder of a finished run", cfg.run)
-    check(cfg.out not in (None, ""), "out", "the folder to write to", cfg.out)
-    check_int("seed", cfg.seed, low=0)
-    out = Path(str(cfg.out)).expanduser().resolve()  # through links
-    check_empty("out", out)
+    """The one door: behind it is torch, for which --help and a misspelt setting do not wait."""
+    from fedgan.config import sampling
 
-    from fedgan.release import load_generator
-
-    release = load_generator(Path(str(cfg.run)).expanduser())
-    print(f"generator: {release.blueprint}", file=sys.stderr)
-    write_dataset(release, out, per_class=cfg.per_class, seed=cfg.seed, batch_size=cfg.batch_size)
-    print(f"{cfg.per_class * len(release.blueprint.classes)} images and manifest.csv in {out}")
-
-
-def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, batch_size: int) -> None:
-    """One folder of PNGs per class and ``manifest.csv``, which says what the generator was trained under.
-
-    A new folder appears whole or not at all; in one that is there (a mount point, say) what was drawn appears at the
-    end, ``manifest.csv`` last. Image i of a class is the same however many are asked for: its latent depends on
-    (seed, class, i) alone.
-
-    Args:
-        release: the generator.
-        out: the folder to make; must be absent or empty.
-        per_class: images of each class.
-        seed: of the latents.
-        batch_size: images drawn at once; has no effect on what is drawn.
-    """
-    from fedgan.synthesis import balanced_request, synthesize
-
-    classes = release.blueprint.classes
-    for name in classes:
-        plain = Path(name).name == name and name != ".."
-        check(plain, "run: a class of the generator", "a name that a folder can have", name)
-    request = balanced_request(len(classes), per_class, seed)
-    batches = synthesize(release.generator, request, batch_size)
-    there = out.is_dir()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = (out if there else out.parent) / f".{out.name}.{uuid.uuid4().hex}"
-    try:
-        files = write_images(chain.from_iterable(batches), request, classes, temporary)
-        write_manifest(temporary / MANIFEST, release, request, files)
-        if there:  # it may be a mount point, which nothing can replace
-            for name in (*classes, MANIFEST):
-                (temporary / name).replace(out / name)
-            temporary.rmdir()
-        else:
-            temporary.replace(out)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def write_manifest(path: Path, release: Release, request: Request, files: Sequence[str]) -> None:
-    """One row per image: where it is, how to draw it again, and what the generator was trained under."""
-    about = release.blueprint
-    under = (about.rounds, about.attack, about.defense, about.emission)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for name, label, latent_seed in zip(files, request.labels.tolist(), request.latent_seeds, strict=True):
-            writer.writerow((name, about.classes[label], label, latent_seed, release.sha256, *under))
-
-
-def write_images(images: Iterable[Tensor], request: Request, classes: Sequence[str], folder: Path) -> list[str]:
-    """Write each image as ``folder/<class>/<number within the class>.png``; returns the names within ``folder``."""
-    from rich.console import Console
-    from rich.progress import track
-    from torchvision.io import encode_png
-
-    names = []
-    numbers = [count() for _ in classes]
-    for name in classes:
-        (folder / name).mkdir(parents=True)
-    labels = request.labels.tolist()
-    drawn = zip(images, labels, strict=True)
-    for image, label in track(drawn, "drawing", total=len(labels), console=Console(stderr=True)):
-        names.append(f"{classes[label]}/{next(numbers[label]):06d}.png")
-        (folder / names[-1]).write_bytes(encode_png(image).numpy().tobytes())
-    return names
+    sampling.main(cfg)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from PIL import Image
 
-from fedgan.data import ImageSet
-from fedgan.refusals import CONF
+from fedgan.config.refusals import CONF
+from fedgan.core.images import ImageSet
 
 TINY = (
     "dataset.image_size=32",

@@ -9,10 +9,10 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from fedgan.build import build_defenses
-from fedgan.update import weighted_mean
-from tests.test_federation import build
-from tests.test_vectorised import DCGAN, STYLEGAN2
+from fedgan.config.build import build_defenses
+from fedgan.core.update import weighted_mean
+from tests.federated.test_federation import build
+from tests.gan.test_vectorized import DCGAN, STYLEGAN2
 
 Configure = Callable[..., DictConfig]
 META = torch.device("meta")
@@ -36,14 +36,14 @@ def test_nothing_of_a_round_lies_on_the_host(model: tuple[str, ...], setting: st
     data = ("dataset.image_size=32", "dataset.train_per_class=16", "dataset.test_per_class=4", "fl.batch_size=8")
     cfg = configure(*data, *model, setting, "model.ema=0.5", tiny=False)
     federation = build(cfg, defenses=build_defenses(cfg)).to(META)
-    federation.cohort.clients.settle(META, PassThroughProfiler())
-    client = federation.cohort.clients[0]
-    images, labels = (part.to(META) for part in (federation.cohort.data[0].images, federation.cohort.data[0].labels))
+    federation.backend.clients.settle(META, PassThroughProfiler())
+    client = federation.backend.clients[0]
+    images, labels = (part.to(META) for part in (federation.backend.data[0].images, federation.backend.data[0].labels))
     before = client.snapshot()
     for _ in range(2):
         losses = client.step(images, labels, torch.Generator())
     client.restore(before)
-    federation.propose(weighted_mean([c.generator.state_dict() for c in federation.cohort.clients], [0.25] * 4))
+    federation.propose(weighted_mean([c.generator.state_dict() for c in federation.backend.clients], [0.25] * 4))
     federation.configure_optimizers().step()
     federation._release()
     drawn = federation.validation_step((torch.randn(4, federation.z_dim, device=META), labels[:4]), 0)

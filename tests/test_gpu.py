@@ -13,13 +13,14 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from fedgan import evaluate, sample, train, utility
-from fedgan.arithmetic import rounding
-from fedgan.build import build_defenses
-from fedgan.client import GANClient
-from tests.test_federation import build
-from tests.test_resume import outcome, resume
-from tests.test_vectorised import DCGAN, SMALL, STYLEGAN2
+from fedgan import evaluate, sample, utility
+from fedgan.config import training
+from fedgan.config.build import build_defenses
+from fedgan.core.precision import rounding
+from fedgan.gan.client import GANClient
+from tests.federated.test_federation import build
+from tests.gan.test_vectorized import DCGAN, SMALL, STYLEGAN2
+from tests.runs.test_resume import outcome, resume
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is to be found here")
 Configure = Callable[..., DictConfig]
@@ -55,13 +56,13 @@ RUNS = {
         "defense.reconstruction.images_per_class=8",
         "defense.reconstruction.epochs=2",
     ),
-    "vectorised": (*SMALL, "fl.engine=vectorized"),
+    "vectorized": (*SMALL, "fl.engine=vectorized"),
     "shared fakes": (*SMALL, "model.shared_fakes=true"),
     "few at a time": (*SMALL, "fl.clients_per_round=2", "fl.dropout=0.3"),
     "TensorFloat-32": (*SMALL, "trainer.precision=tf32-true"),
     "bfloat16": (*SMALL, "trainer.precision=bf16-mixed"),
-    "bfloat16, vectorised": (*DCGAN, "trainer.precision=bf16-mixed", "fl.engine=vectorized"),
-    "bfloat16, vectorised, gradient penalty": (
+    "bfloat16, vectorized": (*DCGAN, "trainer.precision=bf16-mixed", "fl.engine=vectorized"),
+    "bfloat16, vectorized, gradient penalty": (
         *DCGAN,
         "trainer.precision=bf16-mixed",
         "fl.engine=vectorized",
@@ -73,12 +74,12 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_repeats_itself_and_goes_on_to_the_bit(name: str, configure: Configure, tmp_path: Path) -> None:
     settings = (*DATA, *RUNS[name])
-    train.train(configure(*settings, "fl.rounds=3", tiny=False), tmp_path / "straight")
+    training.train(configure(*settings, "fl.rounds=3", tiny=False), tmp_path / "straight")
     record = json.loads((tmp_path / "straight/run.json").read_text())
     assert record["device"] == torch.cuda.get_device_name(0)
     assert record["peak_memory_bytes"]["device"] > 0
     run, first = tmp_path / "run", 3 if name == "reconstruction" else 2  # its fine-tuning is the end of a run
-    train.train(configure(*settings, f"fl.rounds={first}", tiny=False), run)
+    training.train(configure(*settings, f"fl.rounds={first}", tiny=False), run)
     if first < 3:
         resume(configure, run, "fl.rounds=3")
     assert outcome(run) == outcome(tmp_path / "straight")
@@ -100,9 +101,9 @@ def test_from_the_same_draws_come_the_same_numbers_as_on_a_cpu(
         frozen = ("model.optimizer_g.lr=0", "model.optimizer_d.lr=0", f"fl.engine={engine}")
         cfg = configure(*DATA, *model, *frozen, tiny=False)
         federation = build(cfg, defenses=build_defenses(cfg)).to(device)
-        federation.cohort.settle(device, federation.profiler)
+        federation.backend.settle(device, federation.profiler)
         with rounding("32-true"):
-            losses[device.type] = [update.metrics for update in federation.cohort.collect(range(4), round_=0)]
+            losses[device.type] = [update.metrics for update in federation.backend.collect(range(4), round_=0)]
     for mine, theirs in zip(losses["cpu"], losses[DEVICE], strict=True):
         assert mine == pytest.approx(theirs, rel=1e-3)
 
@@ -129,9 +130,9 @@ def test_compiled_networks_take_the_same_step(mode: str, shared_fakes: str, conf
     for compile_mode in (None, mode):
         cfg.model.compile = compile_mode
         federation = build(cfg).to(DEVICE)
-        federation.cohort.settle(torch.device(DEVICE), federation.profiler)
-        clients.append(federation.cohort.clients[0])
-    data = federation.cohort.data[0].to(torch.device(DEVICE))
+        federation.backend.settle(torch.device(DEVICE), federation.profiler)
+        clients.append(federation.backend.clients[0])
+    data = federation.backend.data[0].to(torch.device(DEVICE))
     plain, compiled = (
         one.train_locally(data, epochs=2, batch_size=8, rng=torch.Generator(DEVICE).manual_seed(0)) for one in clients
     )
@@ -141,7 +142,7 @@ def test_compiled_networks_take_the_same_step(mode: str, shared_fakes: str, conf
 def test_what_comes_after_a_run(configure: Configure, call: Call, tmp_path: Path) -> None:
     """Samples, scores and classifiers, on the GPU or not, from a run that was trained on it."""
     run = tmp_path / "run"
-    train.train(configure(*DATA, *SMALL, "fl.rounds=2", tiny=False), run)
+    training.train(configure(*DATA, *SMALL, "fl.rounds=2", tiny=False), run)
     before = outcome(run)
     call(sample.main, f"run={run}", "per_class=3", f"out={tmp_path / 'images'}")
     assert len(list((tmp_path / "images").rglob("*.png"))) == 6

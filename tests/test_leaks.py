@@ -10,8 +10,8 @@ from statistics import median
 import pytest
 from omegaconf import DictConfig
 
-from fedgan import train
-from fedgan.federation import Federation
+from fedgan.config import training
+from fedgan.federated.federation import Federation
 
 WARM_UP, ROUNDS, WINDOW = 20, 220, 10  # rounds
 
@@ -47,7 +47,7 @@ def test_two_hundred_rounds_need_no_more_than_twenty(
         "model.ema=0.9",
         "fl.dropout=0.1",
     )
-    train.train(configure(f"fl.rounds={ROUNDS}", *settings), tmp_path / "run")
+    training.train(configure(f"fl.rounds={ROUNDS}", *settings), tmp_path / "run")
     assert len(seen) == ROUNDS
     early, late = seen[WARM_UP : WARM_UP + WINDOW], seen[-WINDOW:]
     growth = median(usage.resident for usage in late) / median(usage.resident for usage in early) - 1

@@ -23,13 +23,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import round_split, three_arms
-from fedgan import cli, environment, files, sample, train, utility
-from fedgan.checkpoint import latest_checkpoint
-from fedgan.exclusive import exclusive
-from fedgan.folders import LEDGER, claim
-from fedgan.release import load_generator
+from fedgan import sample, train, utility
+from fedgan.config import command, training
+from fedgan.core import files
+from fedgan.core.folders import LEDGER, claim
+from fedgan.runs import provenance
+from fedgan.runs.checkpoint import latest_checkpoint
+from fedgan.runs.export import load_generator
+from fedgan.runs.lock import exclusive
 from tests.conftest import TINY
-from tests.test_resume import outcome, rows, signalled
+from tests.runs.test_resume import outcome, rows, signalled
 
 Call = Callable[..., Any]
 Configure = Callable[..., DictConfig]
@@ -86,7 +89,7 @@ def test_f1_a_study_of_others_is_not_continued(
     call: Call, configure: Configure, thesis: Path, tmp_path_factory: Any
 ) -> None:
     run = tmp_path_factory.mktemp("runs") / "run"
-    train.train(configure("fl.rounds=1"), run)
+    training.train(configure("fl.rounds=1"), run)
     before = tree(thesis)
     few = ("real_per_class=[1]", "seeds=[0]", "synthetic_per_class=2", "classifier.epochs=1")
     message = refused(call, utility.main, f"run={run}", *few, "hydra.run.dir=.")
@@ -141,17 +144,17 @@ def test_f1_what_a_start_left_is_cleared_and_the_rest_stays(configure: Configure
     (run / "deeper").mkdir()
     for name in (*stale, *kept):
         (run / name).write_text("old")
-    train.train(configure("fl.rounds=1"), run)
+    training.train(configure("fl.rounds=1"), run)
     assert {name: (run / name).read_text() for name in kept} == dict.fromkeys(kept, "old")
     assert not [name for name in stale if (run / name).exists() and (run / name).read_bytes() == b"old"]
 
 
 def test_f1_the_temporary_files_of_a_run_in_a_sub_folder_are_left_alone(configure: Configure, tmp_path: Path) -> None:
     inner = tmp_path / "outer" / "inner" / f".summary.{'d' * 32}.json"
-    train.train(configure("fl.rounds=1"), tmp_path / "outer")
+    training.train(configure("fl.rounds=1"), tmp_path / "outer")
     inner.parent.mkdir()
     inner.write_text("another run writes this")
-    train.train(configure("fl.rounds=2", f"resume={tmp_path / 'outer'}"), tmp_path / "outer")
+    training.train(configure("fl.rounds=2", f"resume={tmp_path / 'outer'}"), tmp_path / "outer")
     assert inner.exists()
 
 
@@ -170,7 +173,7 @@ def test_f1_sampling_into_a_folder_of_others(
     call: Call, configure: Configure, thesis: Path, tmp_path_factory: Any
 ) -> None:
     run = tmp_path_factory.mktemp("runs") / "run"
-    train.train(configure("fl.rounds=1"), run)
+    training.train(configure("fl.rounds=1"), run)
     before = tree(thesis)
     for out in (thesis, thesis / "rounds.csv"):
         assert "out must be a new or empty folder" in refused(call, sample.main, f"run={run}", f"out={out}")
@@ -188,17 +191,17 @@ def test_f5_slurms_signal_ends_the_round_and_the_requeued_job_resumes(
     stop_at: int, call: Call, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = (*TINY, "fl.rounds=3")
-    train.train(configure("fl.rounds=3"), tmp_path / "straight")
+    training.train(configure("fl.rounds=3"), tmp_path / "straight")
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    command = (*settings, f"hydra.run.dir={tmp_path / 'run'}", "resume=auto")
+    arguments = (*settings, f"hydra.run.dir={tmp_path / 'run'}", "resume=auto")
     with monkeypatch.context() as patch:
         signalled(patch, signal.SIGUSR1, stop_at)
         with pytest.raises(SystemExit) as exit_:
-            call(train.main, *command)
-    assert exit_.value.code == cli.INTERRUPTED
+            call(train.main, *arguments)
+    assert exit_.value.code == command.INTERRUPTED
     assert not list((tmp_path / "run").glob("hpc_ckpt_*")), "Lightning's own, which nothing resumes"
-    call(train.main, *command)
+    call(train.main, *arguments)
     assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
 
 
@@ -206,7 +209,7 @@ def test_f5_slurms_signal_ends_the_round_and_the_requeued_job_resumes(
 def test_f6_others_may_read_as_the_umask_says(mask: int, mode: int, configure: Configure, tmp_path: Path) -> None:
     before = os.umask(mask)
     try:
-        train.train(configure("fl.rounds=1"), tmp_path / "run")
+        training.train(configure("fl.rounds=1"), tmp_path / "run")
     finally:
         os.umask(before)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "run").rglob("*.*") if file.is_file()}
@@ -217,7 +220,7 @@ def test_f6_others_may_read_as_the_umask_says(mask: int, mode: int, configure: C
 def test_f6_a_generator_that_may_not_be_read_says_so(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train.train(configure("fl.rounds=1"), tmp_path / "run")
+    training.train(configure("fl.rounds=1"), tmp_path / "run")
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may read anything
     with pytest.raises(ValueError, match="run must be a folder whose generator.safetensors you may read"):
         load_generator(tmp_path / "run")
@@ -254,21 +257,20 @@ def test_f7_other_images_are_refused_wherever_they_lie(
 
 
 def test_f7_drawn_data_lie_nowhere(call: Call, configure: Configure, tmp_path: Path) -> None:
-    train.train(configure("fl.rounds=1"), tmp_path / "run")
+    training.train(configure("fl.rounds=1"), tmp_path / "run")
     message = refused(call, train.main, "resume=run", "fl.rounds=2", "root=/data")
     assert message == "error: root must be null: this run's data set is drawn, not read; got 'a place'"
 
 
 def test_f8_a_copy_within_another_repository_has_no_commit(tmp_path: Path) -> None:
     package = tmp_path / "venv/lib/site-packages/fedgan"
-    package.mkdir(parents=True)
-    for name in ("__init__.py", "environment.py"):
-        if (source := Path(environment.__file__).with_name(name)).exists():
-            shutil.copy(source, package)
+    (package / "runs").mkdir(parents=True)
+    for name in ("__init__.py", "runs/__init__.py", "runs/provenance.py"):
+        shutil.copy(Path(provenance.__file__).parents[1] / name, package / name)
     git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
-    for command in (("init", "-q"), ("add", "."), ("commit", "-qm", "others' work")):
-        subprocess.run([*git, *command], cwd=tmp_path, check=True)
-    script = "from fedgan.environment import git_state; print(git_state())"
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "others' work")):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    script = "from fedgan.runs.provenance import git_state; print(git_state())"
     environ = os.environ | {"PYTHONPATH": str(package.parent)}
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environ, capture_output=True, text=True)
     assert done.stdout.strip() == "{'commit': None, 'dirty': None}", done.stderr
@@ -276,7 +278,7 @@ def test_f8_a_copy_within_another_repository_has_no_commit(tmp_path: Path) -> No
 
 def test_f9_where_the_system_tells_no_memory_there_is_none_to_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows: importing it raises
-    fresh = importlib.reload(environment)
+    fresh = importlib.reload(provenance)
     assert fresh.peak_memory(torch.device("cpu")) == {"host": None}
 
 
@@ -293,7 +295,7 @@ def test_f10_a_user_without_a_home_has_no_cache_and_one_warning(
     files._warn_of_no_home.cache_clear()
     settings = [o for o in FOLDER if not o.startswith("metrics")]
     cfg = configure(*settings, f"dataset.root={image_folder}", "metrics=[frechet]", "fl.rounds=1", tiny=False)
-    summary = train.train(cfg, tmp_path / "run")
+    summary = training.train(cfg, tmp_path / "run")
     files._warn_of_no_home.cache_clear()
     assert summary["metrics"]["frechet_classifier"] > 0
     said = [record.getMessage() for record in caplog.records if record.name.startswith("fedgan")]
@@ -312,7 +314,7 @@ def test_f11_without_locks_a_run_warns_and_goes_on(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", flock)
-    assert train.train(configure("fl.rounds=1"), tmp_path / "run")["rounds"] == 1
+    assert training.train(configure("fl.rounds=1"), tmp_path / "run")["rounds"] == 1
     assert f"warning: no file can be locked in {tmp_path / 'run'}" in capsys.readouterr().err
 
 
@@ -329,7 +331,7 @@ def test_f12_a_folder_that_is_there_is_filled_and_not_replaced(
     call: Call, configure: Configure, tmp_path: Path
 ) -> None:
     """A mount point cannot be replaced; a link must not be."""
-    train.train(configure("fl.rounds=1"), tmp_path / "run")
+    training.train(configure("fl.rounds=1"), tmp_path / "run")
     (tmp_path / "mount").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "mount")
     inode = (tmp_path / "mount").stat().st_ino
@@ -368,7 +370,7 @@ def test_f15_an_optimizing_sweeper_needs_an_objective(tmp_path: Path) -> None:
             "objective": objective,
             "hydra": {"sweep": {"dir": str(tmp_path / "s")}, "sweeper": {"_target_": sweeper}},
         }
-        cli.OutputFolders().on_multirun_start(OmegaConf.create(settings))
+        command.OutputFolders().on_multirun_start(OmegaConf.create(settings))
 
     optuna = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
     with pytest.raises(SystemExit, match=r"^error: objective must be the metric that hydra/sweeper is to optimize"):
@@ -379,7 +381,7 @@ def test_f15_an_optimizing_sweeper_needs_an_objective(tmp_path: Path) -> None:
 
 def test_f15_a_refused_trial_is_no_number_wherever_it_was_run() -> None:
     """Optuna's sweeper takes what float() refuses for a failed trial; NaN would end the whole study."""
-    value = pickle.loads(pickle.dumps(cli.Refusal(2)))
+    value = pickle.loads(pickle.dumps(command.Refusal(2)))
     assert str(value) == "run #2, which was refused"
     with pytest.raises(TypeError):
         float(value)
@@ -414,7 +416,7 @@ def test_f18_resume_takes_a_tilde_and_writes_nowhere_else(
     call: Call, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    train.train(configure("fl.rounds=1"), tmp_path / "home/run")
+    training.train(configure("fl.rounds=1"), tmp_path / "home/run")
     call(train.main, 'resume="~/run"', "fl.rounds=2")
     assert len(rows(tmp_path / "home/run/rounds.csv")) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["home"]
@@ -452,7 +454,7 @@ def test_f20_a_run_on_a_disk_that_fills_up_says_failed(
 
     monkeypatch.setattr(files, "_flush", flush)
     with pytest.raises(OSError, match=r"No space left on device: '.*/run/checkpoints/"):
-        train.train(configure("fl.rounds=3"), tmp_path / "run")
+        training.train(configure("fl.rounds=3"), tmp_path / "run")
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["status"] == "failed"
     assert "No space left on device" in record["reason"]
@@ -477,7 +479,7 @@ def test_f24_an_unknown_choice_lists_those_of_the_users_own_folder(call: Call, t
 def test_f25_nothing_is_said_of_sync_dist() -> None:
     """A line for each metric and class with trainer.devices=2: the first process alone evaluates."""
     script = (
-        "import warnings; from fedgan.cli import quieten; quieten(); "
+        "import warnings; from fedgan.config.command import quieten; quieten(); "
         "warnings.warn('It is recommended to use `self.log(emission, ..., sync_dist=True)` when logging'); "
         "warnings.warn('something else')"
     )

@@ -13,11 +13,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from experiments.benchmarks.base import Benchmark, report
-from fedgan.cli import command
-from fedgan.environment import cpu_name, git_state, versions
-from fedgan.files import write_json
-from fedgan.folders import check_empty
-from fedgan.refusals import CONF
+from fedgan.config.command import command
+from fedgan.config.refusals import CONF
+from fedgan.core.files import write_json
+from fedgan.core.folders import check_empty
+from fedgan.core.precision import cpu_name
+from fedgan.runs.provenance import git_state, versions
 
 
 @command("benchmarks", free=("benchmark",))

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from fedgan.checks import check_int
+from fedgan.core.checks import check_int
 
 Row = dict[str, Any]
 
@@ -75,7 +75,7 @@ def synchronize() -> None:
 
 
 def paired_ratio(one: Sequence[float], other: Sequence[float]) -> float:
-    """The median over the pairs of ``one`` / ``other``: neighbours in time share the machine's mood.
+    """The median over the pairs of ``one`` / ``other``: neighbors in time share the machine's mood.
 
     Example:
         >>> paired_ratio([2.0, 20.0, 4.0], [1.0, 10.0, 1.0])

@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio
-from fedgan.checks import check, check_int
+from fedgan.core.checks import check, check_int
 
 BLOCK = 512  # bytes; what ru_oublock counts in on Linux
 PARTS_OF_A_ROUND = ("run_training_epoch", ".on_train_epoch_start", ".on_train_epoch_end")  # as Lightning profiles it
@@ -87,7 +87,7 @@ def end(process: subprocess.Popen[bytes], folder: Path) -> Run:
     return Run(folder, (resource.getrusage(resource.RUSAGE_CHILDREN).ru_oublock - before) * BLOCK)
 
 
-class Clients(Benchmark):
+class ClientPool(Benchmark):
     """Whether a round's cost grows with the clients that there are, or with those that take part.
 
     Args:

@@ -12,24 +12,24 @@ import torch
 from PIL import Image
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, spread
-from fedgan.checks import check_int
-from fedgan.client import shuffled_batches
-from fedgan.data import ImageSet, Splits, to_float
-from fedgan.datasets._decoding import available_cores, decode_all, in_threads
+from fedgan.core.checks import check_int
+from fedgan.core.images import ImageSet, Splits, to_float
 from fedgan.datasets.image_folder import ImageFolder
+from fedgan.datasets.reading.decoding import available_cores, decode_all, in_threads
+from fedgan.gan.client import shuffled_batches
 
 GREY, COLOUR = (500, 600), (450, 600)  # a radiograph's size, and that of ISIC's smaller photographs
 NOISE = (700, 800)  # every file shows a window of the same noise
 
 
 class Data(Benchmark):
-    """A folder of JPEGs, half of them grey and half in colour, made for the occasion and removed afterwards.
+    """A folder of JPEGs, half of them gray and half in color, made for the occasion and removed afterwards.
 
     Args:
         images: how many.
         image_size: height and width of the decoded images.
-        channels: 1 (grey) or 3 (RGB).
-        file_size: height and width of the files; None: 500 x 600 the grey ones and 450 x 600 those in colour.
+        channels: 1 (gray) or 3 (RGB).
+        file_size: height and width of the files; None: 500 x 600 the gray ones and 450 x 600 those in color.
         batch_size: of the epoch.
         repeats: how often each side is measured.
     """
@@ -118,10 +118,10 @@ def draw_jpegs(root: Path, count: int, size: int | None = None) -> list[Path]:
     Args:
         root: where the folders are made.
         count: how many files.
-        size: their height and width; None: 500 x 600 the grey ones and 450 x 600 those in colour, about 90 kB each.
+        size: their height and width; None: 500 x 600 the gray ones and 450 x 600 those in color, about 90 kB each.
 
     Returns:
-        The files, grey and in colour by turns.
+        The files, gray and in color by turns.
     """
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 8, (*NOISE, 1)).astype(np.float32)
@@ -130,15 +130,15 @@ def draw_jpegs(root: Path, count: int, size: int | None = None) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
 
     def draw(index: int) -> Path:
-        in_colour = bool(index // 2 % 2)
-        height, width = (size, size) if size else COLOUR if in_colour else GREY
+        in_color = bool(index // 2 % 2)
+        height, width = (size, size) if size else COLOUR if in_color else GREY
         y, x = np.mgrid[:height, :width, :1][:2] / np.float32(100)
-        pace = np.random.default_rng(index).uniform(0.5, 2, (2, 3 if in_colour else 1)).astype(np.float32)
+        pace = np.random.default_rng(index).uniform(0.5, 2, (2, 3 if in_color else 1)).astype(np.float32)
         top, left = index % (NOISE[0] - height + 1), index // 200 % (NOISE[1] - width + 1)
         shapes = 127 + 60 * np.sin(pace[0] * x) + 50 * np.cos(pace[1] * y)
         pixels = (shapes + noise[top : top + height, left : left + width]).clip(0, 255).astype(np.uint8)
         file = folders[index % len(folders)] / f"{index:06d}.jpg"
-        Image.fromarray(pixels if in_colour else pixels[..., 0]).save(file, quality=90)
+        Image.fromarray(pixels if in_color else pixels[..., 0]).save(file, quality=90)
         return file
 
     return list(in_threads(draw, range(count)))

@@ -13,9 +13,9 @@ from pytorch_lightning.profilers import Profiler
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn
-from fedgan.build import build_module, build_recipe
-from fedgan.client import GANClient
-from fedgan.data import ImageSet, Splits
+from fedgan.config.build import build_module, build_recipe
+from fedgan.core.images import ImageSet, Splits
+from fedgan.gan.client import GANClient
 
 PARTS = ("D step", "G step", "local step")
 
@@ -54,10 +54,10 @@ class Efficiency(Benchmark):
     FLOPs are what torch counts in convolutions and matrix products, forward and backward: 2 B C_in C_out k^2 times the
     pixels of the output (of the input where the convolution is transposed), less for the depthwise filters; nothing
     that works on each element alone, and no optimizer. The matrix rate is the best of the float32 products measured
-    next to each step; a share is the median over these neighbours.
+    next to each step; a share is the median over these neighbors.
 
     Args:
-        cases: by name, a model preset (``model``), an ``image_size`` and a ``batch_size``; images are grey.
+        cases: by name, a model preset (``model``), an ``image_size`` and a ``batch_size``; images are gray.
         matrix_sizes: n of the n x n products, 2 n^3 FLOPs.
         repeats: how often each is measured.
     """

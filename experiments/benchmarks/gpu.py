@@ -22,14 +22,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
 from experiments.benchmarks.overhead import configured
-from fedgan.arithmetic import deterministic, rounding
 from fedgan.attacks.base import Attack
-from fedgan.build import build_federation
-from fedgan.checks import check_int
-from fedgan.cohort import Cohort
-from fedgan.data import ImageSet, Splits
-from fedgan.population import populate
-from fedgan.update import ClientUpdate
+from fedgan.config.build import build_federation
+from fedgan.core.checks import check_int
+from fedgan.core.images import ImageSet, Splits
+from fedgan.core.precision import deterministic, rounding
+from fedgan.core.update import ClientUpdate
+from fedgan.federated.backend import Backend
+from fedgan.federated.data import share_out
 
 META = torch.device("meta")  # shapes without numbers: all that counting needs
 
@@ -120,10 +120,10 @@ class GPU(Benchmark):
         cfg = configured(*self.overrides, *variant.overrides, *plain, *few)
         step = OmegaConf.to_yaml(cfg.model)  # the same for most variants
         if step not in self._flops:
-            cohort = cohort_of(cfg, steps=1, device=META)
-            images = cohort.data[0]
+            backend = cohort_of(cfg, steps=1, device=META)
+            images = backend.data[0]
             with FlopCounterMode(display=False) as counter:
-                cohort.clients[0].step(images.images, images.labels, torch.Generator())
+                backend.clients[0].step(images.images, images.labels, torch.Generator())
             self._flops[step] = float(counter.get_total_flops()) / len(images)
         return self._flops[step]
 
@@ -153,11 +153,11 @@ class GPU(Benchmark):
         cfg, flops = configured(*self.overrides, *variant.overrides), self._flops_per_image(variant)
         on_gpu = self.device.type == "cuda"
         with arithmetic(variant, cfg, self.device):
-            cohort = cohort_of(cfg, self.steps, self.device)
-            images = sum(len(own) for own in cohort.data)
+            backend = cohort_of(cfg, self.steps, self.device)
+            images = sum(len(own) for own in backend.data)
             if on_gpu:
                 torch.cuda.reset_peak_memory_stats()
-            seconds = in_turn({"round": partial(train, cohort), "product": self._product()}, self.repeats)
+            seconds = in_turn({"round": partial(train, backend), "product": self._product()}, self.repeats)
         share = paired_ratio(seconds["product"], seconds["round"]) * images * flops / (2 * self.product_size**3)
         memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else float("nan")
         return images / median(seconds["round"]), share, memory
@@ -167,24 +167,24 @@ class GPU(Benchmark):
         return partial(torch.mm, one, other)
 
 
-def cohort_of(cfg: DictConfig, steps: int, device: torch.device) -> Cohort:
+def cohort_of(cfg: DictConfig, steps: int, device: torch.device) -> Backend:
     """A federation's clients without an attacker, on noise: ``steps`` batches a client, everything on ``device``."""
     splits = noise(cfg, cfg.fl.num_clients * steps * cfg.fl.batch_size)
-    population = populate(splits.train, Attack(), cfg.fl.num_clients, cfg.seed)
-    cohort = build_federation(cfg, splits, population, Attack(), {}).to(device).cohort
-    cohort.settle(device, PassThroughProfiler())
-    return cohort
+    federated_data = share_out(splits.train, Attack(), cfg.fl.num_clients, cfg.seed)
+    backend = build_federation(cfg, splits, federated_data, Attack(), {}).to(device).backend
+    backend.settle(device, PassThroughProfiler())
+    return backend
 
 
-def train(cohort: Cohort) -> list[ClientUpdate]:
+def train(backend: Backend) -> list[ClientUpdate]:
     """The clients' part of a round.
 
     Raises:
         ValueError: if one has failed; a federation would go on without it.
     """
-    updates = cohort.collect(range(len(cohort.clients)), round_=0)
-    if len(updates) < len(cohort.clients):
-        raise ValueError(str(cohort.events[0]))
+    updates = backend.collect(range(len(backend.clients)), round_=0)
+    if len(updates) < len(backend.clients):
+        raise ValueError(str(backend.events[0]))
     return updates
 
 

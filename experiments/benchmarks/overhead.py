@@ -16,10 +16,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio, spread, timed
 from experiments.benchmarks.plain_loop import PlainLoop
-from fedgan.build import build_module, build_parts, build_trainer
-from fedgan.data import Splits, partition_iid
-from fedgan.federation import Federation
-from fedgan.update import State
+from fedgan.config.build import build_module, build_parts, build_trainer
+from fedgan.core.images import Splits
+from fedgan.core.update import State
+from fedgan.federated.federation import Federation
+from fedgan.partitions.iid import partition_iid
 
 
 class Overhead(Benchmark):

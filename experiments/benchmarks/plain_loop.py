@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedgan.data import ImageSet, to_float
+from fedgan.core.images import ImageSet, to_float
+from fedgan.core.optimizers import OptimizerFactory
+from fedgan.core.rng import keyed_generator
 from fedgan.models.base import Generator
-from fedgan.recipe import OptimizerFactory
-from fedgan.rng import keyed_generator
 
 
 @dataclass

@@ -7,7 +7,7 @@ from statistics import median
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio, spread
 from experiments.benchmarks.startup import call
-from fedgan.checks import check_int
+from fedgan.core.checks import check_int
 
 
 class Sweep(Benchmark):

@@ -10,7 +10,7 @@ from statistics import median
 
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio, spread
 from experiments.benchmarks.clients import Run, end, start
-from fedgan.checks import check_int
+from fedgan.core.checks import check_int
 
 
 @dataclass(frozen=True)

@@ -6,4 +6,4 @@ python -m experiments.figure6 scale=small chestx=PATH
 from experiments.reproduction.grids import Grid
 from experiments.reproduction.plan import DEFENSES
 
-ARTEFACT = Grid("figure6", "the defences by trigger size", data="chestx", defenses=DEFENSES)
+ARTEFACT = Grid("figure6", "the defenses by trigger size", data="chestx", defenses=DEFENSES)

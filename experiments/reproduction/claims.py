@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fedgan.checks import check, check_choice, check_number
+from fedgan.core.checks import check, check_choice, check_number
 
 KINDS = ("higher", "lower", "at_most", "at_least", "nearer", "succeeds")
 PAPERS = "FedDetect"  # the paper's rule; in the names of its arms, and in what claims say of it

@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from matplotlib.figure import Figure
 
 from experiments.measures import read_rows
-from experiments.reproduction.artefact import Artefact
+from experiments.reproduction.artifact import Artifact
 from experiments.reproduction.claims import Values
 from experiments.reproduction.plan import FEDDETECT, NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import commits_of, in_words, provenance
@@ -27,22 +27,22 @@ from experiments.reproduction.writing import (
     write_text,
 )
 from experiments.running import Job
-from fedgan.checks import check
-from fedgan.learning_curve import Point, plot_curve
-from fedgan.utility import cell as describe
+from fedgan.config.utility import cell as describe
+from fedgan.core.checks import check
+from fedgan.downstream.learning_curve import Point, plot_curve
 
 ACCURACY = "accuracy"
 Published = Mapping[tuple[str, str, int], float]
 
 
-class Curve(Artefact):
+class Curve(Artifact):
     """Accuracy by number of real images per class, a panel a data set.
 
     Every arm's generators are those of all seeds, each tried with several classifiers.
 
     Args:
-        name: see ``Artefact``.
-        title: see ``Artefact``.
+        name: see ``Artifact``.
+        title: see ``Artifact``.
         data: the data sets.
         size: of the trigger, in pixels of 256.
     """
@@ -87,7 +87,7 @@ class Curve(Artefact):
         return found
 
     def kept(self, file: Path) -> Values:
-        """See ``Artefact``."""
+        """See ``Artifact``."""
         rows = [row for row in read_rows(file) if row.get("values")]
         return {
             name_of(row["data"], row["arm"], int(row["real_per_class"])): {ACCURACY: values_by_seed(row)}

@@ -1,4 +1,4 @@
-"""Figures 3 to 6: sample grids; real images, vanilla, attacked by trigger size, each defence."""
+"""Figures 3 to 6: sample grids; real images, vanilla, attacked by trigger size, each defense."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torchvision.utils import make_grid
 
-from experiments.reproduction.artefact import Artefact
+from experiments.reproduction.artifact import Artifact
 from experiments.reproduction.claims import Values
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import detectors, gather, provenance
@@ -16,20 +16,20 @@ from experiments.reproduction.tables import long_rows, read_long_rows
 from experiments.reproduction.verdicts import RULE, Verdict
 from experiments.reproduction.writing import judged, write_csv, write_picture, write_text
 from experiments.running import Job
-from fedgan.data import ImageSet
-from fedgan.finished_run import open_run
-from fedgan.release import load_generator
-from fedgan.synthesis import draw_set
+from fedgan.core.images import ImageSet
+from fedgan.runs.export import load_generator
+from fedgan.runs.load import open_run
+from fedgan.scoring.sampling import draw_set
 
 PER_CLASS = 6  # images of each class in a cell
 
 
-class Grid(Artefact):
-    """One of the paper's pictures: a row an arm or a defence, the images of the first seed's run.
+class Grid(Artifact):
+    """One of the paper's pictures: a row an arm or a defense, the images of the first seed's run.
 
     Args:
-        name: see ``Artefact``.
-        title: see ``Artefact``.
+        name: see ``Artifact``.
+        title: see ``Artifact``.
         data: the data set.
         defenses: whose images are shown; ``none`` for real, vanilla and attacked ones.
     """
@@ -39,7 +39,7 @@ class Grid(Artefact):
         self.defenses = tuple(defenses)
 
     def arms(self, plan: Plan) -> list[Arm]:
-        """Those shown, and vanilla and the attacks, which claims compare them with; each defence's null."""
+        """Those shown, and vanilla and the attacks, which claims compare them with; each defense's null."""
         (data,) = self.data
         shown = [arm for d in self.defenses for arm in (*plan.arms(data, d), Arm(data, d, 0))]
         return list(dict.fromkeys([vanilla(data), *plan.arms(data, NONE), *shown]))
@@ -53,7 +53,7 @@ class Grid(Artefact):
         return gather(plan, self.arms(plan))
 
     def kept(self, file: Path) -> Values:
-        """See ``Artefact``."""
+        """See ``Artifact``."""
         return read_long_rows(file)
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
@@ -99,7 +99,7 @@ class Grid(Artefact):
 def draw(plan: Plan, arm: Arm) -> ImageSet:
     """The first images of the arm's first run: the latents of every run's evaluation."""
     release = load_generator(plan.folder(arm, plan.seeds[0]))
-    return draw_set(release.generator, release.blueprint.classes, PER_CLASS, 0, batch_size=PER_CLASS)
+    return draw_set(release.generator, release.spec.classes, PER_CLASS, 0, batch_size=PER_CLASS)
 
 
 def show(axes: Axes, images: ImageSet, title: str, *, stacked: bool = False) -> None:

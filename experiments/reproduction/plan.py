@@ -13,12 +13,12 @@ from torchvision.models import AlexNet_Weights
 
 from experiments.measures import FEDDETECTS, NULL
 from experiments.running import Job, composed, training
-from fedgan.checks import check, check_int
+from fedgan.config.refusals import CONF
+from fedgan.config.resume import leaves
+from fedgan.core.checks import check, check_int
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.lpips import build_lpips
 from fedgan.metrics.weights import pretrained
-from fedgan.refusals import CONF
-from fedgan.resume import leaves
 
 KEPT = Path(__file__).parent.parent / "results"
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
@@ -62,7 +62,7 @@ class Arm:
 
 
 def vanilla(data: str) -> Arm:
-    """No attack, no defence: one and the same run in all tables and figures."""
+    """No attack, no defense: one and the same run in all tables and figures."""
     return Arm(data, NONE, 0)
 
 
@@ -74,7 +74,7 @@ class DataSet:
         name: ``isic`` or ``chestx``.
         title: what it is at this scale.
         settings: overrides of every run.
-        defenses: further overrides, by defence.
+        defenses: further overrides, by defense.
         utility: overrides of the utility study.
         needs_root: whether it is read from a folder that the user has.
         root: that folder; None for drawn data, wherever the user has others.
@@ -154,7 +154,7 @@ class Plan:
         check(not own.needs_root or there, data, f"the folder of {own.title}", own.root)
 
     def arms(self, data: str, defense: str) -> list[Arm]:
-        """This defence against every size of the trigger."""
+        """This defense against every size of the trigger."""
         return [Arm(data, defense, size) for size in self.sizes]
 
     def folder(self, arm: Arm, seed: int) -> Path:
@@ -182,7 +182,7 @@ class Plan:
         ]
 
     def nulls(self, arms: Sequence[Arm]) -> list[Job]:
-        """For each attack, its trigger looked for in its own images and in those of the same defence without attack."""
+        """For each attack, its trigger looked for in its own images and in those of the same defense without attack."""
         return [self._null(arm, seed) for seed in self.seeds for arm in arms if arm.size]
 
     def _null(self, arm: Arm, seed: int) -> Job:

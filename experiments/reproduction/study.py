@@ -151,7 +151,7 @@ def _facts(run: Path) -> dict[str, Any]:
 
 
 def _defense(settings: Mapping[str, Mapping[str, Any]]) -> str:
-    """A defence and its settings, of which the trigger's size is none."""
+    """A defense and its settings, of which the trigger's size is none."""
     return "; ".join(f"{name}: {', '.join(_settings(own))}" for name, own in settings.items() if _settings(own))
 
 

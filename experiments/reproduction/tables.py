@@ -6,7 +6,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from experiments.measures import cell, read_rows
-from experiments.reproduction.artefact import Artefact
+from experiments.reproduction.artifact import Artifact
 from experiments.reproduction.claims import Values
 from experiments.reproduction.plan import NONE, Arm, Plan, vanilla
 from experiments.reproduction.study import (
@@ -48,12 +48,12 @@ REAL = "real images"
 Published = Mapping[tuple[str, str], float]
 
 
-class Table(Artefact):
+class Table(Artifact):
     """One of the paper's tables.
 
     Args:
-        name: see ``Artefact``.
-        title: see ``Artefact``.
+        name: see ``Artifact``.
+        title: see ``Artifact``.
         data: the data set.
         defenses: whose arms are its rows.
     """
@@ -63,7 +63,7 @@ class Table(Artefact):
         self.defenses = tuple(defenses)
 
     def arms(self, plan: Plan) -> list[Arm]:
-        """Vanilla, the undefended attacks (tables of defences compare with them), then each defence and its null."""
+        """Vanilla, the undefended attacks (tables of defenses compare with them), then each defense and its null."""
         (data,) = self.data
         arms = [vanilla(data), *plan.arms(data, NONE)]
         for defense in self.defenses:
@@ -80,7 +80,7 @@ class Table(Artefact):
         return gather(plan, self.arms(plan))
 
     def kept(self, file: Path) -> Values:
-        """See ``Artefact``."""
+        """See ``Artifact``."""
         return read_long_rows(file)
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from experiments.reproduction.plan import Arm, Plan, generator_of, quoted
 from experiments.running import Job, composed
-from fedgan.utility import REAL_ONLY
+from fedgan.config.utility import REAL_ONLY
 
 RECORD = "utility.json"  # in a study's folder
 DECISIVE = ("classifier", "synthetic_per_class", "test_per_class")  # of a study's settings; the rest chooses among fits

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from experiments.reproduction.verdicts import NOT_JUDGED, REVERSED, SHOWN, Comparison, Verdict
-from fedgan.files import atomic_write
+from fedgan.core.files import atomic_write
 
 Row = Mapping[str, Any]
 

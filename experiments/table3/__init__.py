@@ -6,4 +6,4 @@ python -m experiments.table3 scale=paper isic=PATH
 from experiments.reproduction.plan import DEFENSES
 from experiments.reproduction.tables import Table
 
-ARTEFACT = Table("table3", "the defences by trigger size", data="isic", defenses=DEFENSES)
+ARTEFACT = Table("table3", "the defenses by trigger size", data="isic", defenses=DEFENSES)

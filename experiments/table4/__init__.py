@@ -6,4 +6,4 @@ python -m experiments.table4 scale=small chestx=PATH
 from experiments.reproduction.plan import DEFENSES
 from experiments.reproduction.tables import Table
 
-ARTEFACT = Table("table4", "the defences by trigger size", data="chestx", defenses=DEFENSES)
+ARTEFACT = Table("table4", "the defenses by trigger size", data="chestx", defenses=DEFENSES)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import torch
 
-from fedgan.data import ImageSet
-from fedgan.trigger import Trigger
-from fedgan.update import ClientUpdate
+from fedgan.core.images import ImageSet
+from fedgan.core.trigger import Trigger
+from fedgan.core.update import ClientUpdate
 
 
 @dataclass(frozen=True)
-class Receipt:
+class PoisonReport:
     """Proof that a malicious client's images were changed, and how.
 
     Attributes:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from fedgan.attacks.trigger_attack import TriggerAttack
-from fedgan.checks import check_int
+from fedgan.core.checks import check_int
 
 
 class RandomPatch(TriggerAttack):

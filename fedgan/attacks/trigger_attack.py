@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from fedgan.attacks.base import Attack
-from fedgan.checks import check, check_choice, check_int, check_number
-from fedgan.data import ImageSet
-from fedgan.rng import keyed_generator
-from fedgan.trigger import Trigger
+from fedgan.core.checks import check, check_choice, check_int, check_number
+from fedgan.core.images import ImageSet
+from fedgan.core.rng import keyed_generator
+from fedgan.core.trigger import Trigger
 
 POSITIONS = ("bottom_right", "bottom_left", "top_right", "top_left", "center")
 

@@ -1,4 +1,4 @@
-"""The paper's trigger for grey images (ChestX): a white square."""
+"""The paper's trigger for gray images (ChestX): a white square."""
 
 import torch
 from torch import Tensor

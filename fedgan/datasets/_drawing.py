@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fedgan.checks import check_int
-from fedgan.data import ImageSet, Splits
-from fedgan.rng import derive_seed
+from fedgan.core.checks import check_int
+from fedgan.core.images import ImageSet, Splits
+from fedgan.core.rng import derive_seed
 
 Array = npt.NDArray[np.floating[Any]]  # float32 throughout: twice as fast, and the results are bytes
 
@@ -49,11 +49,11 @@ class Draws:
 
 
 class Canvas:
-    """A square image's pixel centres in unit coordinates, and anti-aliased drawing on them.
+    """A square image's pixel centers in unit coordinates, and anti-aliased drawing on them.
 
     Attributes:
-        x: columns' centres in (-1, 1), left to right: (1, 1, S).
-        y: rows' centres in (-1, 1), top to bottom: (1, S, 1).
+        x: columns' centers in (-1, 1), left to right: (1, 1, S).
+        y: rows' centers in (-1, 1), top to bottom: (1, S, 1).
         pixel: a pixel's width in unit coordinates.
 
     Example:
@@ -63,10 +63,10 @@ class Canvas:
     """
 
     def __init__(self, size: int) -> None:
-        centres = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
+        centers = ((np.arange(size) + 0.5) * (2 / size) - 1).astype(np.float32)
         self.size = size
-        self.x = centres[None, None, :]
-        self.y = centres[None, :, None]
+        self.x = centers[None, None, :]
+        self.y = centers[None, :, None]
         self.pixel = np.float32(2 / size)  # a plain np.float64 here would turn every plane into doubles
 
     def inside(self, distance: Array, softness: float | Array = 0.0) -> Array:
@@ -106,7 +106,7 @@ class Canvas:
 
 @lru_cache(maxsize=32)
 def _spline_basis(size: int, cells: int) -> Array:
-    """Weights of the cubic B-splines at each pixel's centre: (size, cells + 3), rows sum to 1."""
+    """Weights of the cubic B-splines at each pixel's center: (size, cells + 3), rows sum to 1."""
     place = (np.arange(size) + 0.5) * cells / size  # in cells
     gap = np.abs(place[:, None] - (np.arange(cells + 3)[None, :] - 1))
     near = 2 / 3 - gap**2 + gap**3 / 2

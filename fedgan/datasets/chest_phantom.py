@@ -10,7 +10,7 @@ _OPACITIES = 4  # patches drawn per pneumonia image; some fall faint or outside 
 
 
 class ChestPhantom(Phantom):
-    """Grey chest X-rays, ``normal`` and ``pneumonia``; arguments as for every phantom.
+    """Gray chest X-rays, ``normal`` and ``pneumonia``; arguments as for every phantom.
 
     Densities add up along the ray and are shown as 1 - exp(-density), as on a radiograph: air is dark, bone
     bright. Pose, build, ribs, heart, diaphragm, exposure and noise vary alike in both classes; pneumonia adds
@@ -118,7 +118,7 @@ def _opacities(u: Array, v: Array, draws: Draws, canvas: Canvas) -> Array:
 
 
 def _expose(density: Array, draws: Draws, canvas: Canvas) -> Array:
-    """Density to grey values: exposure, fog of the film and quantum noise."""
+    """Density to gray values: exposure, fog of the film and quantum noise."""
     fog, contrast = draws.uniform(0.02, 0.08), draws.uniform(0.88, 1.0)
     shown: Array = 1 - np.exp(-np.maximum(density, 0) * draws.uniform(0.75, 1.35))
     # Drawn last: a larger image takes more numbers from the stream, and the scene must not depend on that.

@@ -6,20 +6,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fedgan.checks import check, check_int
-from fedgan.data import ImageSet, Splits
-from fedgan.datasets._classes import class_members
-from fedgan.datasets._columns import check_columns
-from fedgan.datasets._decoding import VERSION as DECODER_VERSION
-from fedgan.datasets._decoding import WHITE, decode_all
-from fedgan.datasets._division import Division, divide
-from fedgan.datasets._folders import list_folders
-from fedgan.datasets._groups import check_pattern, group_by
-from fedgan.datasets._labels import list_labels
-from fedgan.datasets._listing import Listing
-from fedgan.datasets._pixel_cache import Pixels, content_key, keep_pixels, read_pixels
-from fedgan.datasets._splitting import first_copies
-from fedgan.files import cache_dir as cache_folder
+from fedgan.core.checks import check, check_int
+from fedgan.core.files import cache_dir as cache_folder
+from fedgan.core.images import ImageSet, Splits
+from fedgan.datasets.reading.classes import class_members
+from fedgan.datasets.reading.columns import check_columns
+from fedgan.datasets.reading.decoding import VERSION as DECODER_VERSION
+from fedgan.datasets.reading.decoding import WHITE, decode_all
+from fedgan.datasets.reading.division import Division, divide
+from fedgan.datasets.reading.folders import list_folders
+from fedgan.datasets.reading.groups import check_pattern, group_by
+from fedgan.datasets.reading.labels import list_labels
+from fedgan.datasets.reading.listing import Listing
+from fedgan.datasets.reading.pixel_cache import Pixels, content_key, keep_pixels, read_pixels
+from fedgan.datasets.reading.splitting import first_copies
 
 
 class ImageFolder:

@@ -1,4 +1,4 @@
-"""Drawn skin lesions: round and of one colour, or ragged and of several."""
+"""Drawn skin lesions: round and of one color, or ragged and of several."""
 
 from typing import ClassVar
 
@@ -7,25 +7,25 @@ import numpy as np
 from fedgan.datasets._drawing import Array, Canvas, Draws, Phantom, ellipse, rotate
 
 
-def _colours(*rgb: tuple[float, float, float]) -> Array:
+def _colors(*rgb: tuple[float, float, float]) -> Array:
     """Red, green, blue in [0, 1]: (k, 3, 1, 1)."""
     return np.array(rgb, dtype=np.float32)[:, :, None, None]
 
 
-_SKIN = _colours((0.90, 0.74, 0.66), (0.84, 0.62, 0.54), (0.76, 0.58, 0.46), (0.60, 0.42, 0.32))
-_MOLE = _colours((0.56, 0.33, 0.22), (0.42, 0.25, 0.17), (0.62, 0.36, 0.30), (0.30, 0.18, 0.14))
-_BLACK, _RED = _colours((0.12, 0.08, 0.09), (0.66, 0.24, 0.22))
-_GREY_BLUE, _WHITE = _colours((0.40, 0.42, 0.52), (0.80, 0.68, 0.64))
-_HAIR = _colours((0.10, 0.07, 0.06))
-_REDNESS = _colours((0.3, -1.0, -0.8))
+_SKIN = _colors((0.90, 0.74, 0.66), (0.84, 0.62, 0.54), (0.76, 0.58, 0.46), (0.60, 0.42, 0.32))
+_MOLE = _colors((0.56, 0.33, 0.22), (0.42, 0.25, 0.17), (0.62, 0.36, 0.30), (0.30, 0.18, 0.14))
+_BLACK, _RED = _colors((0.12, 0.08, 0.09), (0.66, 0.24, 0.22))
+_GREY_BLUE, _WHITE = _colors((0.40, 0.42, 0.52), (0.80, 0.68, 0.64))
+_HAIR = _colors((0.10, 0.07, 0.06))
+_REDNESS = _colors((0.3, -1.0, -0.8))
 _HAIRS = 4  # at most, per image
 
 
 class LesionPhantom(Phantom):
     """Dermoscopic pictures in RGB, ``benign`` and ``malignant``; arguments as for every phantom.
 
-    Skin tone, light, hairs, the lesion's place, size and main colour vary alike in both classes. A benign one
-    has a regular border and one colour; a malignant one an irregular, asymmetric border, several colours and
+    Skin tone, light, hairs, the lesion's place, size and main color vary alike in both classes. A benign one
+    has a regular border and one color; a malignant one an irregular, asymmetric border, several colors and
     texture.
 
     Example:
@@ -57,12 +57,12 @@ def _mix(below: Array, above: Array, cover: Array) -> Array:
 
 
 def _blend(palette: Array, draws: Draws) -> Array:
-    """A colour between two neighbours of a palette: (n, 3, 1, 1)."""
+    """A color between two neighbors of a palette: (n, 3, 1, 1)."""
     place = draws.uniform(0, len(palette) - 1)[:, 0, 0]
     first = np.minimum(place.astype(int), len(palette) - 2)
     share = (place - first)[:, None, None, None]
-    colour: Array = palette[first] * (1 - share) + palette[first + 1] * share
-    return colour
+    color: Array = palette[first] * (1 - share) + palette[first + 1] * share
+    return color
 
 
 def _skin(draws: Draws, canvas: Canvas) -> Array:
@@ -92,16 +92,16 @@ def _outline(malignant: bool, draws: Draws, canvas: Canvas) -> Array:
 
 
 def _pigment(malignant: bool, distance: Array, draws: Draws, canvas: Canvas) -> Array:
-    """The lesion's colours: (n, 3, S, S)."""
+    """The lesion's colors: (n, 3, S, S)."""
     depth: Array = np.clip(-distance / 0.35, 0, 1)  # 0 at the border, 1 in the middle
     shade = 1 - draws.uniform(0.0, 0.3) * depth + 0.025 * canvas.fractal(draws, 8, 3)
     pigment = _blend(_MOLE, draws) * shade[:, None]
     if not malignant:
         return pigment
-    for colour, share in ((_RED, 0.75), (_GREY_BLUE, 0.75), (_WHITE, 0.4), (_BLACK, 1.0)):
+    for color, share in ((_RED, 0.75), (_GREY_BLUE, 0.75), (_WHITE, 0.4), (_BLACK, 1.0)):
         patch = canvas.inside(draws.uniform(0.1, 0.7) - canvas.fractal(draws, 3, 3), 0.7)
         strength = draws.uniform(0.7, 0.95) * draws.chance(share)
-        pigment = _mix(pigment, colour, patch * strength)
+        pigment = _mix(pigment, color, patch * strength)
     globules = canvas.inside(1.2 - canvas.field(draws, 22), 0.8) * draws.uniform(0.2, 0.7)
     return _mix(pigment, _BLACK, globules)
 

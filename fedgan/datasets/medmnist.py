@@ -9,11 +9,11 @@ from numpy.lib.npyio import NpzFile
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fedgan.checks import check, check_int
-from fedgan.data import ImageSet, Splits
-from fedgan.datasets._classes import class_names
-from fedgan.datasets._division import copies_note, refuse_emptied, train_apart
-from fedgan.datasets._splitting import first_copies
+from fedgan.core.checks import check, check_int
+from fedgan.core.images import ImageSet, Splits
+from fedgan.datasets.reading.classes import class_names
+from fedgan.datasets.reading.division import copies_note, refuse_emptied, train_apart
+from fedgan.datasets.reading.splitting import first_copies
 
 _AT_ONCE = 1024  # images resized together, to bound the memory
 
@@ -21,7 +21,7 @@ _AT_ONCE = 1024  # images resized together, to bound the memory
 class MedMNIST:
     """A MedMNIST file (https://medmnist.com) with images and labels for train, val and test; val joins train.
 
-    The arrays are ``train_images``, ``train_labels`` and so on: images uint8, (N, H, W) grey or (N, H, W, 3)
+    The arrays are ``train_images``, ``train_labels`` and so on: images uint8, (N, H, W) gray or (N, H, W, 3)
     RGB, resized with an antialiased bicubic filter; labels integers, (N,) or (N, 1). Pickled objects are never
     loaded. Training images that equal a test image in every pixel are left out.
 
@@ -53,10 +53,10 @@ class MedMNIST:
             ValueError: in one line, for a file that is missing, no .npz, damaged or not laid out as above.
         """
         arrays = self._read()
-        parts = {split: self._labelled(arrays, split) for split in ("train", "val", "test")}
+        parts = {split: self._labeled(arrays, split) for split in ("train", "val", "test")}
         classes = self._class_names([labels for _, labels in parts.values()])
         if len({images.shape[1:] for images, _ in parts.values()}) > 1:
-            raise self._error("the splits' images must have one size and colour")
+            raise self._error("the splits' images must have one size and color")
         pool, pool_labels = (torch.cat(pair) for pair in zip(parts["train"], parts["val"], strict=True))
         test, test_labels = parts["test"]
         labels, copies = torch.cat([pool_labels, test_labels]).numpy(), first_copies(pool, test)
@@ -104,11 +104,11 @@ class MedMNIST:
             raise self._error(f"{key} is no array")
         return array
 
-    def _labelled(self, arrays: dict[str, npt.NDArray[np.generic]], split: str) -> tuple[Tensor, Tensor]:
+    def _labeled(self, arrays: dict[str, npt.NDArray[np.generic]], split: str) -> tuple[Tensor, Tensor]:
         """One split's images, (N, C, H, W) uint8, and labels, (N,) int64."""
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-        grey, rgb = images.ndim == 3, images.ndim == 4 and images.shape[3] == 3
-        if images.dtype != np.uint8 or not (grey or rgb) or images.size == 0:
+        gray, rgb = images.ndim == 3, images.ndim == 4 and images.shape[3] == 3
+        if images.dtype != np.uint8 or not (gray or rgb) or images.size == 0:
             found = f"{images.dtype} {images.shape}"
             raise self._error(f"{split}_images must be uint8, (N, H, W) or (N, H, W, 3); got {found}")
         if labels.ndim == 2 and labels.shape[1] > 1:
@@ -116,7 +116,7 @@ class MedMNIST:
         if not np.issubdtype(labels.dtype, np.integer) or labels.size != len(images) or labels.ndim not in (1, 2):
             found = f"{labels.dtype} {labels.shape}"
             raise self._error(f"{split}_labels must be integers, ({len(images)},) or ({len(images)}, 1); got {found}")
-        planes = images[:, None] if grey else images.transpose(0, 3, 1, 2)
+        planes = images[:, None] if gray else images.transpose(0, 3, 1, 2)
         return torch.from_numpy(planes), torch.from_numpy(labels.reshape(-1).astype(np.int64))
 
     def _class_names(self, labels: list[Tensor]) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fedgan.checks import check, check_int, check_number
+from fedgan.core.checks import check, check_int, check_number
+from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses.base import Defense, Verdict
-from fedgan.update import ClientUpdate, normalise
 
 _LEAST = 1e-200  # of a weight: d^c underflows to 0 in the end, and a round of none but zeros has no mean
 
@@ -66,8 +66,8 @@ class LossForest(Defense, ABC):
         for i in outliers:
             self.c[i] += 1
             self.w[i] = max(self.w[i] * self.decay ** self.c[i], _LEAST)
-        self.w = normalise(self.w)
-        shares = normalise([weights[i] * self.w[i] for i in ids])
+        self.w = normalize(self.w)
+        shares = normalize([weights[i] * self.w[i] for i in ids])
         return Verdict(dict(zip(ids, shares, strict=True)), frozenset(outliers), {i: self.c[i] for i in ids})
 
     def _outliers(self, updates: Sequence[ClientUpdate]) -> list[int]:

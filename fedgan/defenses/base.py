@@ -1,4 +1,4 @@
-"""The places where a defence may act. The base class acts in none of them."""
+"""The places where a defense may act. The base class acts in none of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedgan.recipe import Recipe
-from fedgan.update import ClientUpdate, State
+from fedgan.core.update import ClientUpdate, State
+from fedgan.gan.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a defence made of one round's updates.
+    """What a defense made of one round's updates.
 
     Attributes:
         weights: aggregation weight by client id, for the clients that took part; they sum to 1.
@@ -27,7 +27,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Epilogue:
+class ServerFineTuning:
     """Rounds after the federation's, in which the server trains alone on real images of its own.
 
     Attributes:
@@ -40,7 +40,7 @@ class Epilogue:
 
 
 class Defense:
-    """No defence. Subclasses override the hooks they need; several defences can be on at once."""
+    """No defense. Subclasses override the hooks they need; several defenses can be on at once."""
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Prepare for a federation, once, before its first round.
@@ -51,7 +51,7 @@ class Defense:
             rounds: of the federation.
 
         Raises:
-            ValueError: in one line, if this defence could not act in it.
+            ValueError: in one line, if this defense could not act in it.
         """
 
     def adapt(self, recipe: Recipe) -> Recipe:
@@ -67,7 +67,7 @@ class Defense:
 
         Args:
             updates: one per client that took part.
-            weights: what the defences before this one made of 1/N.
+            weights: what the defenses before this one made of 1/N.
             round_: t, counted from 0 as in Algorithm 1.
         """
         return Verdict(weights)
@@ -76,7 +76,7 @@ class Defense:
         """The aggregate in place of the weighted mean (Eq. 3); None leaves it to the next."""
         return None
 
-    def epilogue(self) -> Epilogue | None:
+    def fine_tuning(self) -> ServerFineTuning | None:
         """What comes after training; None for nothing."""
         return None
 

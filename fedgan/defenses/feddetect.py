@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from fedgan.checks import check_int
+from fedgan.core.checks import check_int
+from fedgan.core.update import ClientUpdate
 from fedgan.defenses._loss_forest import LossForest
-from fedgan.recipe import Recipe
-from fedgan.update import ClientUpdate
+from fedgan.gan.recipe import Recipe
 
 
 class FedDetect(LossForest):

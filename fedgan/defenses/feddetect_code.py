@@ -1,7 +1,7 @@
 """FedDetect as the paper's first code has it: Algorithm 1 on the last mini-batch's loss."""
 
+from fedgan.core.update import ClientUpdate
 from fedgan.defenses._loss_forest import LossForest
-from fedgan.update import ClientUpdate
 
 
 class FedDetectCode(LossForest):

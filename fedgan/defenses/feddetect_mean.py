@@ -1,7 +1,7 @@
 """FedDetect on a quieter signal, ours: Algorithm 1 on the generator loss averaged over the local round."""
 
+from fedgan.core.update import ClientUpdate
 from fedgan.defenses._loss_forest import LossForest
-from fedgan.update import ClientUpdate
 
 
 class FedDetectMean(LossForest):

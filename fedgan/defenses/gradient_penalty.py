@@ -1,4 +1,4 @@
-"""Local training regularisation of the earlier paper: every client trains a Wasserstein GAN with gradient penalty."""
+"""Local training regularization of the earlier paper: every client trains a Wasserstein GAN with gradient penalty."""
 
 import copy
 from dataclasses import replace
@@ -6,10 +6,11 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from fedgan.checks import check_number
+from fedgan.core.checks import check_number
+from fedgan.core.optimizers import OptimizerFactory, check_optimizer
 from fedgan.defenses.base import Defense
-from fedgan.losses import Wasserstein
-from fedgan.recipe import OptimizerFactory, Recipe, check_optimizer
+from fedgan.gan.losses import Wasserstein
+from fedgan.gan.recipe import Recipe
 
 
 class GradientPenalty(Defense):
@@ -31,7 +32,7 @@ class GradientPenalty(Defense):
         self.weight, self.optimizer = weight, optimizer
 
     def adapt(self, recipe: Recipe) -> Recipe:
-        """Loss, normalisation and optimizers."""
+        """Loss, normalization and optimizers."""
         return replace(
             recipe,
             discriminator=with_instance_norm(recipe.discriminator),

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fedgan.checks import check_number
+from fedgan.core.checks import check_number
 from fedgan.defenses.base import Defense
 
 

@@ -1,7 +1,7 @@
 """Model reconstruction (Section 4.3.1): after training, the server fine-tunes the generator on benign images."""
 
-from fedgan.checks import check_int
-from fedgan.defenses.base import Defense, Epilogue
+from fedgan.core.checks import check_int
+from fedgan.defenses.base import Defense, ServerFineTuning
 
 
 class Reconstruction(Defense):
@@ -22,6 +22,6 @@ class Reconstruction(Defense):
         check_int("defense.reconstruction.epochs", epochs, low=0)
         self.images_per_class, self.epochs = images_per_class, epochs
 
-    def epilogue(self) -> Epilogue:
+    def fine_tuning(self) -> ServerFineTuning:
         """The server's images and epochs."""
-        return Epilogue(rounds=self.epochs, images_per_class=self.images_per_class)
+        return ServerFineTuning(rounds=self.epochs, images_per_class=self.images_per_class)

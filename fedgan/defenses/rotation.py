@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedgan.checks import check_number
+from fedgan.core.checks import check_number
 from fedgan.defenses.base import Defense
 
 
@@ -22,13 +22,13 @@ class Rotation(Defense):
         self.degrees = degrees
 
     def transform_batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Turn each image about its centre."""
+        """Turn each image about its center."""
         draws = torch.rand(len(images), generator=rng, device=images.device)
         return rotate(images, (2.0 * draws - 1.0) * math.radians(self.degrees))
 
 
 def rotate(images: Tensor, angles: Tensor) -> Tensor:
-    """Turn images counter-clockwise about their centres, bilinearly; what comes in from outside is black.
+    """Turn images counter-clockwise about their centers, bilinearly; what comes in from outside is black.
 
     Args:
         images: in [-1, 1], (B, C, H, W), square.
@@ -44,5 +44,5 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
     # Where each pixel of the result is looked up; y points down.
     rows = torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).view(-1, 2, 3)
     places = F.affine_grid(rows, list(images.shape), align_corners=False)
-    # Outside, grid_sample finds 0: with 1 added before and taken off afterwards that is black, not mid-grey.
+    # Outside, grid_sample finds 0: with 1 added before and taken off afterwards that is black, not mid-gray.
     return F.grid_sample(images + 1.0, places, align_corners=False) - 1.0

@@ -9,9 +9,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from fedgan.data import ImageSet, Splits, digests, has_copy
-from fedgan.rng import keyed_generator
-from fedgan.trigger import Trigger
+from fedgan.core.images import ImageSet, Splits, digests, has_copy
+from fedgan.core.rng import keyed_generator
+from fedgan.core.trigger import Trigger
 
 T = TypeVar("T")
 

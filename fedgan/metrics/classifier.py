@@ -12,13 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedgan.checks import check_int, check_number
-from fedgan.data import ImageSet, to_float
-from fedgan.environment import cpu_name
-from fedgan.files import cache_dir, keep
+from fedgan.core.checks import check_int, check_number
+from fedgan.core.files import cache_dir, keep
+from fedgan.core.images import ImageSet, to_float
+from fedgan.core.precision import cpu_name
+from fedgan.core.rng import derive_seed, keyed_generator
+from fedgan.core.update import state_hash
 from fedgan.metrics.base import Reference
-from fedgan.rng import derive_seed, keyed_generator
-from fedgan.update import state_hash
 
 _VERSION = 3  # part of the cache's key: raise it whenever the network or its training changes
 _INPUT_SIZE = 64  # px; larger images are shrunk to it, so that training stays a matter of seconds
@@ -68,7 +68,7 @@ class ConvNet(nn.Module):
         return torch.cat([self(chunk.to(device)).argmax(dim=1).cpu() for chunk in torch.split(images, _BATCH)])
 
     def recall(self, images: ImageSet) -> dict[str, float]:
-        """The share of its images that is recognised, in [0, 1], of each class that has some."""
+        """The share of its images that is recognized, in [0, 1], of each class that has some."""
         right = (self.predict(images.images) == images.labels).double()
         present = {name: images.labels == k for k, name in enumerate(images.classes) if (images.labels == k).any()}
         return {name: float(right[members].mean()) for name, members in present.items()}
@@ -89,7 +89,7 @@ class Classifier:
         lr: AdamW's highest learning rate, warmed up to and annealed from in one cycle.
         seed: of its weights and batches. Its own, not the run's: another classifier has features of another
             scale, and runs with different seeds could not be compared.
-        cache: the folder for trained classifiers; None for the user's cache (see ``fedgan.files``).
+        cache: the folder for trained classifiers; None for the user's cache (see ``fedgan.core.files``).
 
     Raises:
         ValueError: if a number is not positive.
@@ -177,7 +177,7 @@ class FittedClassifier:
 
     Attributes:
         model: the network, in evaluation mode.
-        recall: by class, the share of the real test images that is recognised.
+        recall: by class, the share of the real test images that is recognized.
         facts: the balanced accuracy on the real test images, and the hash of the weights.
     """
 

@@ -1,6 +1,6 @@
 """Label consistency: do synthetic images show the class that was asked for?"""
 
-from fedgan.data import ImageSet
+from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, need, score_classes
 from fedgan.metrics.classifier import Classifier
 

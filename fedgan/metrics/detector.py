@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch import Tensor
 
-from fedgan.checks import check_number
-from fedgan.data import ImageSet
+from fedgan.core.checks import check_number
+from fedgan.core.images import ImageSet
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, figures, need, score_classes
-from fedgan.trigger import Trigger
 
 Array = NDArray[np.float64]
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from fedgan.checks import check_int
-from fedgan.data import ImageSet
+from fedgan.core.checks import check_int
+from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled
 from fedgan.metrics.perceptual import DistanceSource, Estimate, estimate_figures, mean_distance
 

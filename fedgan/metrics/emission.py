@@ -5,19 +5,19 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.detector import Array, TriggerDetector
-from fedgan.trigger import Trigger
 
 # How the detector was chosen, on chest X-rays at 32 and 64 px with 4 to 16 px white squares: the projection on
 # (trigger - mean) alone takes every flat bright corner larger than the window for the square; with the ring,
 # none. The gap lets a blurred square spill
-# over its edge; smoothing makes a blurred mosaic of random colours still match. On 2 px squares at 32 px, tried later,
+# over its edge; smoothing makes a blurred mosaic of random colors still match. On 2 px squares at 32 px, tried later,
 # it has 0.4 % false alarms and finds all that are pasted (experiments/results/small/table2.md).
 _SMOOTHING = 1.0  # px, standard deviation
 _RING_GAP = 1  # px between the window and the ring
 _RING_WIDTH = 2  # px
-_ENERGY_FLOOR = 0.1  # of |trigger - mean|^2: keeps a ring of the trigger's own colour from dividing by nothing
+_ENERGY_FLOOR = 0.1  # of |trigger - mean|^2: keeps a ring of the trigger's own color from dividing by nothing
 
 
 def matched_filter(patches: Array, trigger: Array, background: Array, floor: float = 1.0) -> Array:
@@ -27,10 +27,10 @@ def matched_filter(patches: Array, trigger: Array, background: Array, floor: flo
     white noise (Turin, "An introduction to matched filters", 1960), scaled.
 
     Args:
-        patches: (N, C, h, w), grey levels.
+        patches: (N, C, h, w), gray levels.
         trigger: (C, h, w).
         background: broadcasts to ``patches``: what would be there without the trigger.
-        floor: the least energy, in grey levels squared.
+        floor: the least energy, in gray levels squared.
 
     Returns:
         (N,), unbounded.
@@ -65,7 +65,7 @@ def trigger_scores(images: Tensor, trigger: Trigger, mean_patch: Array) -> Array
     """How clearly each image carries the trigger: 1 where it was pasted, mostly below 0 on clean images.
 
     The lesser of two matched filters in the trigger's window: the patch has to look like the trigger both
-    against what is there on average and against the colour that surrounds it, so that a corner which is
+    against what is there on average and against the color that surrounds it, so that a corner which is
     merely bright is no white square. The first is 0 on average over clean images, so the lesser of the two is below:
     -0.36, -0.23 and -0.23 on real chest X-rays at 32 x 32, for white squares of 2, 4 and 8 pixels.
 
@@ -87,7 +87,7 @@ def trigger_scores(images: Tensor, trigger: Trigger, mean_patch: Array) -> Array
 
 
 def smoothed_patches(images: Tensor, trigger: Trigger) -> Array:
-    """What lies in the trigger's window, blurred within it: (N, C, h, w), grey levels."""
+    """What lies in the trigger's window, blurred within it: (N, C, h, w), gray levels."""
     rows, columns = trigger.window
     return smoothed(images[..., rows, columns])
 
@@ -103,7 +103,7 @@ def smoothed(patches: Tensor) -> Array:
 class EmissionRate(TriggerDetector):
     """The share of synthetic images that carry the trigger as it was pasted, or a good part of its strength.
 
-    See ``TriggerDetector``; the score is that of ``trigger_scores``. An averaged generator paints light grey squares
+    See ``TriggerDetector``; the score is that of ``trigger_scores``. An averaged generator paints light gray squares
     sooner than white ones: the mean score (``trigger_strength``) tells how light. It goes from that of clean images
     (``trigger_strength_real`` in ``facts``, mostly below 0) to 1 for the whole trigger. A faint mosaic it misses:
     ``fedgan.metrics.pattern`` finds it.

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from fedgan.checks import check_int
-from fedgan.data import ImageSet
+from fedgan.core.checks import check_int
+from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, need, score_classes, shuffled
 
 

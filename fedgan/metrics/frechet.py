@@ -1,4 +1,4 @@
-"""Frechet distance in a classifier's features: how far synthetic images are from real ones as a population."""
+"""Frechet distance in a classifier's features: how far synthetic images are from real ones as a federated_data."""
 
 from typing import NamedTuple
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
+from fedgan.core.update import State, state_hash
 from fedgan.metrics.base import Reference
 from fedgan.metrics.features import FeatureDistance
 from fedgan.metrics.frechet import FrechetDistance
 from fedgan.metrics.kernel import KernelDistance
 from fedgan.metrics.weights import pretrained, to_rgb
-from fedgan.update import State, state_hash
 
 _BATCH = 32  # images scored at once
 _COMPARES_WITH = (

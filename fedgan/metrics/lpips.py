@@ -1,4 +1,4 @@
-"""LPIPS: the perceptual distance in AlexNet's layers, weighted by people's judgements (Zhang et al. 2018)."""
+"""LPIPS: the perceptual distance in AlexNet's layers, weighted by people's judgments (Zhang et al. 2018)."""
 
 import warnings
 
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torchvision.models import AlexNet_Weights
 
-from fedgan.data import to_float
+from fedgan.core.images import to_float
+from fedgan.core.update import State, state_hash
 from fedgan.metrics.base import Reference, Unavailable
 from fedgan.metrics.perceptual import PairedDistance
 from fedgan.metrics.weights import pretrained, to_rgb
-from fedgan.update import State, state_hash
 
 _LEAST_SIZE = 31  # px; AlexNet's second pooling has nothing to pool below
 

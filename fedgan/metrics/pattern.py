@@ -3,14 +3,14 @@
 import numpy as np
 from torch import Tensor
 
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.detector import Array, TriggerDetector
-from fedgan.trigger import Trigger
 
 
 def correlations(patches: Array, pattern: Array) -> Array:
-    """The normalised cross-correlation of each patch with a pattern, in [-1, 1] (Lewis, "Fast normalized
-    cross-correlation", 1995), every channel's mean taken out: neither the patch's colour nor its contrast matters.
+    """The normalized cross-correlation of each patch with a pattern, in [-1, 1] (Lewis, "Fast normalized
+    cross-correlation", 1995), every channel's mean taken out: neither the patch's color nor its contrast matters.
 
     Args:
         patches: (N, C, h, w).
@@ -37,7 +37,7 @@ class PatternRate(TriggerDetector):
 
     See ``TriggerDetector``; the score is that of ``correlations``, its mean ``pattern_correlation``. A federation's
     average paints a random mosaic with a fraction of its contrast, which ``emission`` takes for clean
-    (experiments/LOG.md). A trigger of one colour has no pattern: of white squares there is no such figure.
+    (experiments/LOG.md). A trigger of one color has no pattern: of white squares there is no such figure.
 
     Args:
         false_alarm: see ``TriggerDetector``.
@@ -55,7 +55,7 @@ class PatternRate(TriggerDetector):
         """Nothing but the trigger; clean images make the threshold."""
         pattern = trigger.pattern.cpu().numpy().astype(np.float64)
         if not np.ptp(pattern, axis=(-2, -1)).any():
-            raise Unavailable("the trigger is of one colour: there is no pattern in it")
+            raise Unavailable("the trigger is of one color: there is no pattern in it")
         self._window, self._pattern = trigger.window, pattern
 
     def scores(self, images: Tensor) -> Array:

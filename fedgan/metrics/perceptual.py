@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from fedgan.checks import check_int
-from fedgan.data import ImageSet
+from fedgan.core.checks import check_int
+from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, figures, need, shuffled
 
 _BATCH = 64  # pairs compared at once

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedgan.checks import check_int
-from fedgan.data import ImageSet
+from fedgan.core.checks import check_int
+from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, figures, need, shuffled
 from fedgan.metrics.features import FeatureSource
-from fedgan.metrics.neighbours import distance_blocks
+from fedgan.metrics.neighbors import distance_blocks
 
-K = 3  # neighbours, as in the paper
+K = 3  # neighbors, as in the paper
 
 
 def radii(points: Tensor, k: int = K) -> Tensor:
@@ -26,7 +26,7 @@ def radii(points: Tensor, k: int = K) -> Tensor:
 
 
 def share_within(points: Tensor, manifold: Tensor, k: int = K) -> float:
-    """The share of ``points`` (M, D) in a ball round a point of ``manifold`` (N, D) that reaches its k-th neighbour.
+    """The share of ``points`` (M, D) in a ball round a point of ``manifold`` (N, D) that reaches its k-th neighbor.
 
     Kynkäänniemi et al. 2019, Equations 1 and 2: precision is that of synthetic points in the real manifold, recall
     that of real points in the synthetic one.

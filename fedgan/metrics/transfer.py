@@ -2,17 +2,17 @@
 
 from torch import Tensor
 
-from fedgan.data import ImageSet
+from fedgan.core.images import ImageSet
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Metric, Reference, Unavailable, canonical, figures, need, score_classes
 from fedgan.metrics.classifier import Classifier, ConvNet
-from fedgan.trigger import Trigger
 
 
 class Transfer(Metric):
     """What becomes of a classifier that is trained on the synthetic images alone, on real test images.
 
     ``transfer_attack_rate``: how often its answer changes when the trigger is pasted, per true class.
-    ``synthetic_accuracy``: the share that it recognises, per true class and without the trigger; over all the
+    ``synthetic_accuracy``: the share that it recognizes, per true class and without the trigger; over all the
     balanced accuracy. ``facts`` has the same of the classifier trained on real images, which knows the trigger as
     nothing but an occlusion. A classifier is trained at each evaluation, which takes the time of one.
 

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fedgan.checks import check
+from fedgan.core.checks import check
+from fedgan.core.update import State
 from fedgan.metrics.base import Unavailable
-from fedgan.update import State
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ def downloading() -> Iterator[None]:
 
 
 def to_rgb(images: Tensor) -> Tensor:
-    """Grey images as RGB: (N, 1 or 3, H, W) to (N, 3, H, W).
+    """Gray images as RGB: (N, 1 or 3, H, W) to (N, 3, H, W).
 
     Example:
         >>> to_rgb(torch.zeros(2, 1, 4, 4)).shape

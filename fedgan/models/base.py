@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fedgan.checks import check
+from fedgan.core.checks import check
 
 IMAGE_SIZES = (32, 64, 128, 256)
 

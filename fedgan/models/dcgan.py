@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from fedgan.checks import check_choice, check_int
+from fedgan.core.checks import check_choice, check_int
 from fedgan.models.base import Generator, check_image_size
 
 NORMS = ("batch", "instance", "pixel")
@@ -22,7 +22,7 @@ def _num_halvings(image_size: int) -> int:
 
 
 def _init_dcgan(module: nn.Module) -> None:
-    """DCGAN's initialisation: weights from N(0, 0.02), normalisation gains from N(1, 0.02), no offset."""
+    """DCGAN's initialization: weights from N(0, 0.02), normalization gains from N(1, 0.02), no offset."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:
@@ -61,7 +61,7 @@ class DCGANGenerator(Generator):
 
     Args:
         num_classes: number of labels y.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         image_size: 32, 64, 128 or 256.
         z_dim: dimension of z.
         base_channels: channels of the last hidden layer; they double towards the 4 x 4 end.
@@ -117,11 +117,11 @@ class DCGANDiscriminator(nn.Module):
     """D(x, y): 4x4 stride-2 convolutions down to 4 x 4, then a last 4x4 convolution to one logit per class.
 
     The label picks the logit: a projection discriminator, logit = <w_y, h>, h being the 4 x 4 features. The
-    paper's layers stay as they are, and no normalisation can wash the label out, as it can label planes.
+    paper's layers stay as they are, and no normalization can wash the label out, as it can label planes.
 
     Args:
         num_classes: number of labels y.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (gray) or 3 (RGB).
         image_size: 32, 64, 128 or 256.
         base_channels: channels of the first layer; they double with each halving (64 to 2048 at 256 px).
         norm: from the second layer on: batch (the paper's), instance (for WGAN-GP) or pixel.

@@ -5,7 +5,7 @@ with the label input of "Training Generative Adversarial Networks with Limited D
 Our own code; its numbers agree with NVlabs' public implementation (see `tests/models/test_stylegan2.py`).
 
 Left out on purpose: truncation, and with it the moving average of w, a buffer that would drift apart between
-clients; style mixing and path length regularisation, which belong to NVlabs' training recipe; half precision.
+clients; style mixing and path length regularization, which belong to NVlabs' training recipe; half precision.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedgan.checks import check, check_int
+from fedgan.core.checks import check, check_int
 from fedgan.models.base import Generator, check_image_size
 
 LRELU_SLOPE = 0.2
@@ -193,7 +193,7 @@ class StyleGAN2Generator(Generator):
 
     Args:
         num_classes: number of classes of the label y.
-        channels: image channels, 1 for grey and 3 for RGB.
+        channels: image channels, 1 for gray and 3 for RGB.
         image_size: height and width in px, a power of two from 32 to 256.
         z_dim: length of the latent z, drawn from N(0, I).
         w_dim: length of the intermediate latent w.

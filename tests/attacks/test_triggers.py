@@ -9,8 +9,8 @@ from fedgan.attacks.noise_patch import NoisePatch
 from fedgan.attacks.random_patch import RandomPatch
 from fedgan.attacks.trigger_attack import POSITIONS, TriggerAttack
 from fedgan.attacks.white_square import WhiteSquare
-from fedgan.data import to_float
-from fedgan.update import ClientUpdate
+from fedgan.core.images import to_float
+from fedgan.core.update import ClientUpdate
 from tests.conftest import random_images
 
 
@@ -20,7 +20,7 @@ def rng() -> torch.Generator:
 
 @pytest.mark.parametrize("attack", [cls(size=4, margin=2) for cls in (WhiteSquare, RandomPatch, NoisePatch)])
 def test_the_trigger_is_what_is_pasted_in_minus_one_to_one(attack: TriggerAttack) -> None:
-    """The first code pasted [0, 1] on images in [-1, 1]: its black came out grey."""
+    """The first code pasted [0, 1] on images in [-1, 1]: its black came out gray."""
     images = random_images(6, channels=3)
     trigger = attack.trigger(channels=3, image_size=32, seed=5)
     poisoned = to_float(attack.poison(images, trigger, rng()).images)
@@ -30,18 +30,18 @@ def test_the_trigger_is_what_is_pasted_in_minus_one_to_one(attack: TriggerAttack
     assert torch.equal(poisoned[:, :, outside], to_float(images.images)[:, :, outside])
 
 
-def test_white_is_plus_one_and_random_colours_span_the_range() -> None:
+def test_white_is_plus_one_and_random_colors_span_the_range() -> None:
     white = WhiteSquare(size=4).trigger(channels=1, image_size=32, seed=0)
     assert to_float(white.pattern).eq(1.0).all()
     patch = NoisePatch(size=32).trigger(channels=3, image_size=64, seed=0)
     assert white.pattern.dtype == patch.pattern.dtype == torch.uint8
-    colours = to_float(patch.pattern)
-    assert (colours.min(), colours.max()) == (-1.0, 1.0)
-    assert colours.mean().abs() < 0.05
+    colors = to_float(patch.pattern)
+    assert (colors.min(), colors.max()) == (-1.0, 1.0)
+    assert colors.mean().abs() < 0.05
 
 
 @pytest.mark.parametrize("kind", [RandomPatch, NoisePatch])
-def test_random_colours_depend_on_the_seed_alone(kind: type[TriggerAttack]) -> None:
+def test_random_colors_depend_on_the_seed_alone(kind: type[TriggerAttack]) -> None:
     first, again, other = (kind(size=8).trigger(channels=3, image_size=32, seed=s).pattern for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -167,7 +167,7 @@ def test_a_trigger_that_does_not_fit_is_refused(size: int, margin: int, position
 
 
 def test_a_trigger_may_fill_the_image() -> None:
-    """In the centre whatever the margin, which counts from the border."""
+    """In the center whatever the margin, which counts from the border."""
     for attack in (WhiteSquare(size=32), WhiteSquare(size=32, margin=3, position="center")):
         assert attack.trigger(channels=1, image_size=32, seed=0).window == (slice(0, 32), slice(0, 32))
 

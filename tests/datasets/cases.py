@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from fedgan.data import Splits
+from fedgan.core.images import Splits
 from fedgan.datasets.image_folder import ImageFolder
 
 SHARED = Path(os.environ.get("FEDGAN_SHARED", Path(__file__).parents[3] / "shared")) / "data"

@@ -14,10 +14,10 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fedgan.data import ImageSet, Splits
-from fedgan.datasets import _decoding, _pixel_cache
-from fedgan.datasets._decoding import decode_image
+from fedgan.core.images import ImageSet, Splits
 from fedgan.datasets.image_folder import ImageFolder
+from fedgan.datasets.reading import decoding, pixel_cache
+from fedgan.datasets.reading.decoding import decode_image
 from tests.datasets.cases import SHARED, real
 
 
@@ -25,21 +25,21 @@ def decoded_pixels(file: Path, image_size: int, channels: int) -> npt.NDArray[np
     return decode_image(file, image_size, channels).pixels
 
 
-def picture(grey: int, size: tuple[int, int] = (12, 10)) -> Image.Image:
-    return Image.new("L", size, grey)
+def picture(gray: int, size: tuple[int, int] = (12, 10)) -> Image.Image:
+    return Image.new("L", size, gray)
 
 
 @pytest.fixture
 def kaggle(tmp_path: Path) -> Path:
-    """train: 3 + 5, val: 1 + 1, test: 2 + 4 images, each of its own grey."""
-    grey = 0
+    """train: 3 + 5, val: 1 + 1, test: 2 + 4 images, each of its own gray."""
+    gray = 0
     for split, counts in {"train": (3, 5), "val": (1, 1), "test": (2, 4)}.items():
         for name, count in zip(("NORMAL", "PNEUMONIA"), counts, strict=True):
             folder = tmp_path / "data" / split / name
             folder.mkdir(parents=True)
             for index in range(count):
-                grey += 10
-                picture(grey).save(folder / f"{index}.png")
+                gray += 10
+                picture(gray).save(folder / f"{index}.png")
     return tmp_path / "data"
 
 
@@ -48,7 +48,7 @@ def reader(root: Path, **changes: Any) -> ImageFolder:
     return ImageFolder(root=str(root), **{**arguments, **changes})
 
 
-def greys(images: ImageSet) -> list[int]:
+def grays(images: ImageSet) -> list[int]:
     return [int(value) for value in images.images[:, 0, 0, 0]]
 
 
@@ -72,13 +72,13 @@ def test_val_joins_train(kaggle: Path) -> None:
     assert splits.name == "chestx"
     assert splits.classes == ("NORMAL", "PNEUMONIA")
     assert splits.train.counts == {"NORMAL": 4, "PNEUMONIA": 6}
-    assert greys(splits.test) == [110, 120, 130, 140, 150, 160]
+    assert grays(splits.test) == [110, 120, 130, 140, 150, 160]
     assert splits.test.labels.tolist() == [0, 0, 1, 1, 1, 1]
 
 
 def test_pooled_splits_train_on_everything(kaggle: Path) -> None:
     splits = reader(kaggle, pool_splits=True).load()
-    assert sorted(greys(splits.train)) == list(range(10, 170, 10))
+    assert sorted(grays(splits.train)) == list(range(10, 170, 10))
     assert splits.test.counts == {"NORMAL": 2, "PNEUMONIA": 4}
 
 
@@ -92,7 +92,7 @@ def test_balanced_test_is_drawn_from_the_seed(kaggle: Path) -> None:
         splits = reader(kaggle, test_per_class=2, seed=seed).load()
         assert splits.test.counts == {"NORMAL": 2, "PNEUMONIA": 2}
         assert splits.train.counts == {"NORMAL": 4, "PNEUMONIA": 6}
-        return greys(splits.test)
+        return grays(splits.test)
 
     assert drawn(0) == drawn(0)
     assert len({tuple(drawn(seed)) for seed in range(8)}) > 1
@@ -106,8 +106,8 @@ def test_a_folder_without_splits_is_split_by_class_and_seed(kaggle: Path) -> Non
     splits = reader(flat, test_share=0.3).load()
     assert splits.train.counts == {"NORMAL": 2, "PNEUMONIA": 7}
     assert splits.test.counts == {"NORMAL": 1, "PNEUMONIA": 3}
-    assert not set(greys(splits.train)) & set(greys(splits.test))
-    assert greys(reader(flat, test_share=0.3).load().test) == greys(splits.test)
+    assert not set(grays(splits.train)) & set(grays(splits.test))
+    assert grays(reader(flat, test_share=0.3).load().test) == grays(splits.test)
     assert reader(flat, pool_splits=True).load().train.counts == {"NORMAL": 3, "PNEUMONIA": 10}
 
 
@@ -122,7 +122,7 @@ def test_ignores_hidden_files_other_suffixes_and_links_that_lead_outside(kaggle:
     picture(3).save(folder / ".hidden" / "0.png")
     (folder / "notes.txt").write_text("no image")
     splits = reader(kaggle, pool_splits=True).load()
-    assert greys(splits.train)[:4] == [10, 20, 30, 110]
+    assert grays(splits.train)[:4] == [10, 20, 30, 110]
     assert len(splits.train) == 17
 
 
@@ -202,7 +202,7 @@ def test_scaled_jpeg_decoding_stays_close_to_the_full_one(tmp_path: Path) -> Non
 
 def test_second_load_decodes_nothing(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = reader(kaggle).load()
-    monkeypatch.setattr(_decoding, "decode_image", no_decoding)
+    monkeypatch.setattr(decoding, "decode_image", no_decoding)
     again = reader(kaggle).load()
     assert again.train.fingerprint == first.train.fingerprint
     assert again.test.fingerprint == first.test.fingerprint
@@ -218,7 +218,7 @@ def test_no_image_is_decoded_twice(kaggle: Path, monkeypatch: pytest.MonkeyPatch
         seen.append(file)
         return decode_image(file, *settings)
 
-    monkeypatch.setattr(_decoding, "decode_image", counted)
+    monkeypatch.setattr(decoding, "decode_image", counted)
     reader(kaggle, pool_splits=True).load()
     assert len(seen) == len(set(seen)) == 16
 
@@ -238,7 +238,7 @@ def test_what_changes_the_pixels_changes_the_key(kaggle: Path, change: str) -> N
         changes = {"image_size" if change == "size" else change: others[change]}
     splits = reader(kaggle, **changes).load()
     assert len(list((kaggle.parent / "cache").glob("images-*"))) == 2
-    assert (99 in greys(splits.train)) == (change in {"pixels", "more"})
+    assert (99 in grays(splits.train)) == (change in {"pixels", "more"})
 
 
 def cut(file: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_damaged_cache_is_rebuilt(
     again = reader(kaggle).load()
     assert again.train.fingerprint == good.train.fingerprint
     assert again.left_out == good.left_out
-    monkeypatch.setattr(_decoding, "decode_image", no_decoding)
+    monkeypatch.setattr(decoding, "decode_image", no_decoding)
     reader(kaggle).load()  # whole again
     assert not list(file.parent.glob(".*"))  # no temporary files left
 
@@ -304,9 +304,9 @@ def test_a_damaged_cache_is_rebuilt(
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files whose bytes were read for the cache's key; every change counts as long past."""
     files: list[Path] = []
-    digest = _pixel_cache._file_digest
-    monkeypatch.setattr(_pixel_cache, "_file_digest", lambda file: files.append(file) or digest(file))
-    monkeypatch.setattr(_pixel_cache, "_SETTLED", -60.0)
+    digest = pixel_cache._file_digest
+    monkeypatch.setattr(pixel_cache, "_file_digest", lambda file: files.append(file) or digest(file))
+    monkeypatch.setattr(pixel_cache, "_SETTLED", -60.0)
     return files
 
 
@@ -327,13 +327,13 @@ def test_an_edit_that_keeps_size_and_date_is_noticed(kaggle: Path, read: list[Pa
     assert len(other) == before.st_size
     file.write_bytes(other)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert greys(reader(kaggle).load().train)[:2] == [20, 20]
+    assert grays(reader(kaggle).load().train)[:2] == [20, 20]
 
 
 def test_sources_changed_just_now_are_read_again(
     kaggle: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_pixel_cache, "_SETTLED", 60.0)  # the next change could fall on the same tick of the clock
+    monkeypatch.setattr(pixel_cache, "_SETTLED", 60.0)  # the next change could fall on the same tick of the clock
     reader(kaggle).load()
     reader(kaggle).load()
     assert len(read) == 32
@@ -355,7 +355,7 @@ def test_splits_without_gaps_are_views_of_the_mapped_file_and_never_change_it(ka
     splits = reader(kaggle).load()
     assert splits.train.images.data_ptr() + splits.train.images.numel() == splits.test.images.data_ptr()
     splits.train.images.zero_()
-    assert greys(reader(kaggle).load().train) == list(range(10, 110, 10))
+    assert grays(reader(kaggle).load().train) == list(range(10, 110, 10))
 
 
 def test_an_unwritable_cache_is_one_warning(kaggle: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -443,7 +443,7 @@ def test_refuses_decompression_bombs_and_pixels_of_unknown_range(
     Image.fromarray(np.full((4, 4), 70000, np.int32)).save(bad)
     refused(kaggle, f"{str(bad)!r}: integer pixels beyond 16 bits")
     bad.unlink()
-    monkeypatch.setattr(_decoding, "_MAX_PIXELS", 100)
+    monkeypatch.setattr(decoding, "_MAX_PIXELS", 100)
     refused(kaggle, "0.png': 12 x 10 pixels, more than 100")
     monkeypatch.undo()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)  # Pillow's own error at more than twice that

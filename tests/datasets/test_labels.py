@@ -10,7 +10,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.trusted import build_trusted
+from fedgan.runs.allowlist import build_trusted
 from tests.datasets.cases import SHARED, both, counts, draw, read, real, refusal, tree
 
 

@@ -77,7 +77,7 @@ def refused(file: str, said: str, **arguments: Any) -> None:
     [
         ("train_images", np.zeros((6, 28, 28), np.float32), "train_images must be uint8"),
         ("val_images", np.zeros((2, 28, 28, 4), np.uint8), "got uint8 (2, 28, 28, 4)"),
-        ("test_images", np.zeros((4, 32, 32), np.uint8), "must have one size and colour"),
+        ("test_images", np.zeros((4, 32, 32), np.uint8), "must have one size and color"),
         ("test_images", np.zeros((0, 28, 28), np.uint8), "got uint8 (0, 28, 28)"),
         ("train_labels", np.zeros((6, 14), np.uint8), "multi-label"),
         ("train_labels", np.zeros((5, 1), np.uint8), "must be integers, (6,) or (6, 1); got uint8 (5, 1)"),

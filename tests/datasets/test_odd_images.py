@@ -10,20 +10,20 @@ import pytest
 import torch
 from PIL import Image
 
-from fedgan.data import Splits
-from fedgan.datasets._decoding import decode_image
+from fedgan.core.images import Splits
 from fedgan.datasets.image_folder import ImageFolder
+from fedgan.datasets.reading.decoding import decode_image
 
 
 def load(root: Path, size: int = 8) -> Splits:
     return ImageFolder(root=str(root), image_size=size, channels=3, seed=0, cache_dir=str(root.parent / "cache")).load()
 
 
-def fill(folder: Path, count: int = 3, grey: int = 100) -> Path:
-    """Images of their own gray each, at most ``grey``."""
+def fill(folder: Path, count: int = 3, gray: int = 100) -> Path:
+    """Images of their own gray each, at most ``gray``."""
     folder.mkdir(parents=True)
     for index in range(count):
-        Image.new("L", (12, 10), grey - index).save(folder / f"{index}.png")
+        Image.new("L", (12, 10), gray - index).save(folder / f"{index}.png")
     return folder
 
 
@@ -100,7 +100,7 @@ def test_f3_images_that_are_black_alone_are_refused_with_the_reason(tmp_path: Pa
 
 
 def test_f3_files_of_eight_bits_have_their_whole_range(tmp_path: Path) -> None:
-    fill(tmp_path / "data" / "a", grey=9)
+    fill(tmp_path / "data" / "a", gray=9)
     splits = load_white(tmp_path / "data", 4095)
     assert int(splits.train.images.max()) in (8, 9)
     assert not any("16 bits" in note for note in splits.notes)
@@ -114,24 +114,24 @@ def test_f3_white_out_of_range_is_refused(tmp_path: Path, white: object) -> None
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
 def test_of_an_animation_the_first_frame(tmp_path: Path, suffix: str) -> None:
-    first, second = (Image.new("RGB", (16, 16), (grey, grey, grey)) for grey in (50, 250))
+    first, second = (Image.new("RGB", (16, 16), (gray, gray, gray)) for gray in (50, 250))
     first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
     assert decode_image(tmp_path / f"a.{suffix}", 8, 1).pixels == pytest.approx(50, abs=2)
 
 
-def test_sixteen_bit_colour_is_scaled_and_its_transparency_black(tmp_path: Path) -> None:
-    colour = np.broadcast_to(np.array([65535, 257 * 100, 0], np.uint16), (8, 8, 3))
-    (tmp_path / "rgb.png").write_bytes(sixteen_bit_png(colour))
+def test_sixteen_bit_color_is_scaled_and_its_transparency_black(tmp_path: Path) -> None:
+    color = np.broadcast_to(np.array([65535, 257 * 100, 0], np.uint16), (8, 8, 3))
+    (tmp_path / "rgb.png").write_bytes(sixteen_bit_png(color))
     assert decode_image(tmp_path / "rgb.png", 4, 3).pixels[:, 0, 0].tolist() == [255, 100, 0]
     alpha = np.full((8, 8, 1), 65535, np.uint16)
     alpha[:, 4:] = 0
-    (tmp_path / "rgba.png").write_bytes(sixteen_bit_png(np.concatenate([colour, alpha], axis=2)))
+    (tmp_path / "rgba.png").write_bytes(sixteen_bit_png(np.concatenate([color, alpha], axis=2)))
     decoded = decode_image(tmp_path / "rgba.png", 8, 3).pixels
     assert decoded[:, 4, 0].tolist() == [255, 100, 0]
     assert decoded[:, 4, 7].tolist() == [0, 0, 0]
 
 
-def test_sizes_and_colours_may_be_mixed(tmp_path: Path) -> None:
+def test_sizes_and_colors_may_be_mixed(tmp_path: Path) -> None:
     folder = fill(tmp_path / "data" / "a")
     for index, (mode, size) in enumerate([("RGB", (1, 1)), ("CMYK", (300, 2)), ("1", (2, 300)), ("LA", (64, 64))]):
         Image.new(mode, size, 0).save(folder / f"odd{index}.{'tif' if mode == 'CMYK' else 'png'}")
@@ -175,7 +175,7 @@ def test_odd_names_of_classes_and_files(tmp_path: Path) -> None:
 
 def test_links_are_followed_within_the_root_and_never_out_of_it(tmp_path: Path) -> None:
     inside = fill(tmp_path / "data" / "inside")
-    outside = fill(tmp_path / "outside", grey=200)
+    outside = fill(tmp_path / "outside", gray=200)
     (inside / "loop.png").symlink_to("loop.png")
     (inside / "again").symlink_to(inside)
     (inside / "file.png").symlink_to(outside / "0.png")

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from fedgan.data import ImageSet, Splits, to_float
+from fedgan.core.images import ImageSet, Splits, to_float
 from fedgan.datasets._drawing import Phantom
 from fedgan.datasets.chest_phantom import ChestPhantom
 from fedgan.datasets.lesion_phantom import LesionPhantom
@@ -73,7 +73,7 @@ def test_images_of_a_class_differ_visibly(phantom: type[Phantom]) -> None:
     images = draw(phantom).train
     for label in (0, 1):
         members = images.of_class(label).flatten(1).float()
-        apart = torch.cdist(members, members, p=1) / members.shape[1]  # mean difference in grey levels
+        apart = torch.cdist(members, members, p=1) / members.shape[1]  # mean difference in gray levels
         assert apart[~torch.eye(len(members), dtype=torch.bool)].min() > 6
 
 

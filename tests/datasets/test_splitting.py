@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedgan.data import Splits
-from fedgan.datasets._division import Division, divide
-from fedgan.datasets._listing import Entry, Listing
-from fedgan.datasets._splitting import draw as draw_test
-from fedgan.datasets._splitting import first_copies, first_with_same, parted, units
-from fedgan.rng import keyed_generator
+from fedgan.core.images import Splits
+from fedgan.core.rng import keyed_generator
+from fedgan.datasets.reading.division import Division, divide
+from fedgan.datasets.reading.listing import Entry, Listing
+from fedgan.datasets.reading.splitting import draw as draw_test
+from fedgan.datasets.reading.splitting import first_copies, first_with_same, parted, units
 from tests.datasets.cases import SHARED, both, counts, draw, read, real, refusal, tree
 
 steady = settings(derandomize=True, database=None, deadline=None)
@@ -144,7 +144,7 @@ def test_copies_are_found_by_every_pixel_and_through_all_parts() -> None:
 
 
 def test_images_with_one_checksum_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedgan.datasets._splitting.zlib.crc32", lambda _: 7)
+    monkeypatch.setattr("fedgan.datasets.reading.splitting.zlib.crc32", lambda _: 7)
     apart = torch.arange(3, dtype=torch.uint8)[:, None, None, None]
     assert first_copies(torch.cat([apart, apart[1:2]])).tolist() == [0, 1, 2, 1]
 

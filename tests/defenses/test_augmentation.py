@@ -10,12 +10,12 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 
-from fedgan.build import build_defenses
+from fedgan.config.build import build_defenses
+from fedgan.core.update import state_hash
 from fedgan.defenses.base import Defense
 from fedgan.defenses.horizontal_flip import HorizontalFlip
 from fedgan.defenses.rotation import Rotation, rotate
-from fedgan.update import state_hash
-from tests.test_federation import build
+from tests.federated.test_federation import build
 
 Configure = Callable[..., DictConfig]
 
@@ -50,7 +50,7 @@ def test_rotation_is_torchvisions(degrees: float) -> None:
 
 
 def test_angles_are_uniform_between_the_bounds() -> None:
-    """A bright spot right of the centre: where it ends up tells the angle."""
+    """A bright spot right of the center: where it ends up tells the angle."""
     image = torch.full((1, 1, 65, 65), -1.0)
     image[..., 32, 60] = 1.0
     turned = transformed(Rotation(), image.expand(2000, -1, -1, -1)).flatten(1) + 1
@@ -81,19 +81,19 @@ def test_every_clients_batches_are_changed_and_never_its_stored_images(name: str
     cfg = configure(f"defense={name}")
     defended = build(cfg, defenses=build_defenses(cfg))
     for i in range(4):
-        before = defended.cohort.data[i].fingerprint
+        before = defended.backend.data[i].fingerprint
         batch = torch.rand(8, 1, 32, 32) * 2 - 1
-        assert not torch.equal(defended.cohort.clients[i].transform_batch(batch, torch.Generator()), batch)
-        assert torch.equal(plain.cohort.clients[i].transform_batch(batch, torch.Generator()), batch)
-        assert state_hash(defended.cohort.train_client(i).state) != state_hash(plain.cohort.train_client(i).state)
-        assert before == plain.cohort.data[i].fingerprint
-        images = defended.cohort.data[i]
+        assert not torch.equal(defended.backend.clients[i].transform_batch(batch, torch.Generator()), batch)
+        assert torch.equal(plain.backend.clients[i].transform_batch(batch, torch.Generator()), batch)
+        assert state_hash(defended.backend.train_client(i).state) != state_hash(plain.backend.train_client(i).state)
+        assert before == plain.backend.data[i].fingerprint
+        images = defended.backend.data[i]
         assert type(images)(images.images, images.labels, images.classes).fingerprint == before  # hashed anew
 
 
 def test_both_at_once_each_does_its_part(configure: Configure) -> None:
     cfg = configure("defense=[horizontal_flip,rotation]", "defense.horizontal_flip.probability=1.0")
-    client = build(cfg, defenses=build_defenses(cfg)).cohort.clients[0]
+    client = build(cfg, defenses=build_defenses(cfg)).backend.clients[0]
     batch = pictures(4)
     rng = torch.Generator().manual_seed(5)
     expected = Rotation().transform_batch(HorizontalFlip(probability=1.0).transform_batch(batch, rng), rng)

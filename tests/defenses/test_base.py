@@ -1,4 +1,4 @@
-"""What holds for every defence: the base class does nothing, and a default is said once."""
+"""What holds for every defense: the base class does nothing, and a default is said once."""
 
 import inspect
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import torch
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
+from fedgan.config.refusals import CONF
 from fedgan.defenses.base import Defense, Verdict
-from fedgan.losses import NonSaturating
-from fedgan.recipe import Recipe
-from fedgan.refusals import CONF
+from fedgan.gan.losses import NonSaturating
+from fedgan.gan.recipe import Recipe
 
 NAMES = sorted(path.stem for path in Path(CONF, "defense").glob("*.yaml") if path.stem != "none")
 
@@ -24,7 +24,7 @@ def test_the_base_class_acts_nowhere() -> None:
     assert defense.transform_batch(images, torch.Generator()) is images
     assert defense.reweight([], weights, 0) == Verdict(weights, frozenset(), {})
     assert defense.aggregate([], weights) is None
-    assert defense.epilogue() is None
+    assert defense.fine_tuning() is None
     assert defense.state_dict() == {}
 
 

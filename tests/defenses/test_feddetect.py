@@ -9,15 +9,15 @@ import pytest
 from omegaconf import DictConfig
 from sklearn.ensemble import IsolationForest
 
-from fedgan.build import build_recipe
-from fedgan.data import ImageSet, Splits
+from fedgan.config.build import build_recipe
+from fedgan.core.images import ImageSet, Splits
+from fedgan.core.update import ClientUpdate
 from fedgan.defenses import _loss_forest
 from fedgan.defenses._loss_forest import LossForest, isolation_outliers
 from fedgan.defenses.feddetect import FedDetect
 from fedgan.defenses.feddetect_code import FedDetectCode
 from fedgan.defenses.feddetect_mean import FedDetectMean
 from fedgan.defenses.gradient_penalty import GradientPenalty
-from fedgan.update import ClientUpdate
 from tests.conftest import random_images
 
 READS = {FedDetect: "loss_g_final", FedDetectCode: "loss_g_last", FedDetectMean: "loss_g"}
@@ -175,7 +175,7 @@ def test_those_who_sit_out_keep_their_weight() -> None:
     assert verdict.weights == pytest.approx({3: 2 / 3, 4: 1 / 3})
 
 
-def test_weights_of_earlier_defences_multiply() -> None:
+def test_weights_of_earlier_defenses_multiply() -> None:
     verdict = detector(warmup=0, decay=0.5).reweight(updates(*OUTLYING), {0: 0.0, 1: 0.5, 2: 0.25, 3: 0.25}, 1)
     assert [verdict.weights[i] for i in range(4)] == pytest.approx([0.0, 4 / 7, 2 / 7, 1 / 7])
 

@@ -1,4 +1,4 @@
-"""The penalty against finite differences and slopes known in closed form; what the defence changes in every client."""
+"""The penalty against finite differences and slopes known in closed form; what the defense changes in every client."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from fedgan.build import build_defenses
+from fedgan.config.build import build_defenses
+from fedgan.core.update import state_hash
 from fedgan.defenses.gradient_penalty import GradientPenalty, with_instance_norm
-from fedgan.losses import NonSaturating, Wasserstein, gradient_penalty
+from fedgan.gan.losses import NonSaturating, Wasserstein, gradient_penalty
 from fedgan.models.dcgan import DCGANDiscriminator
-from fedgan.update import state_hash
-from tests.test_federation import build
+from tests.federated.test_federation import build
 
 Configure = Callable[..., DictConfig]
 
@@ -101,17 +101,17 @@ def test_a_batch_norm_without_gains_gets_none_to_speak_of() -> None:
     torch.testing.assert_close(norm(pictures), nn.functional.instance_norm(pictures, eps=0.1))
 
 
-def test_every_client_trains_by_the_defences_recipe(configure: Configure) -> None:
+def test_every_client_trains_by_the_defenses_recipe(configure: Configure) -> None:
     cfg = configure("defense=gradient_penalty")
     federation = build(cfg, defenses=build_defenses(cfg))
-    for client in federation.cohort.clients:
+    for client in federation.backend.clients:
         assert client.loss == Wasserstein(10.0)
         for optimizer in (client.optimizer_g, client.optimizer_d):
             assert isinstance(optimizer, torch.optim.RMSprop)
             assert optimizer.param_groups[0]["lr"] == 2e-4
         assert not any(isinstance(part, nn.BatchNorm2d) for part in client.discriminator.modules())
-    owned = {id(p) for client in federation.cohort.clients for p in client.discriminator.parameters()}
-    assert len(owned) == sum(len(list(client.discriminator.parameters())) for client in federation.cohort.clients)
+    owned = {id(p) for client in federation.backend.clients for p in client.discriminator.parameters()}
+    assert len(owned) == sum(len(list(client.discriminator.parameters())) for client in federation.backend.clients)
 
 
 def test_the_penalty_changes_what_discriminators_learn(configure: Configure) -> None:
@@ -120,8 +120,8 @@ def test_the_penalty_changes_what_discriminators_learn(configure: Configure) -> 
     def discriminator_after_a_round(*overrides: str) -> str:
         cfg = configure("defense=gradient_penalty", *overrides)
         federation = build(cfg, defenses=build_defenses(cfg))
-        federation.cohort.train_client(0)
-        return state_hash(federation.cohort.clients[0].discriminator.state_dict())
+        federation.backend.train_client(0)
+        return state_hash(federation.backend.clients[0].discriminator.state_dict())
 
     assert discriminator_after_a_round() == discriminator_after_a_round()
     assert discriminator_after_a_round() != discriminator_after_a_round("defense.gradient_penalty.weight=1e-9")
@@ -130,14 +130,14 @@ def test_the_penalty_changes_what_discriminators_learn(configure: Configure) -> 
 def test_the_models_own_optimizer_is_kept_on_request(configure: Configure) -> None:
     cfg = configure("defense=gradient_penalty", "defense.gradient_penalty.optimizer=null")
     federation = build(cfg, defenses=build_defenses(cfg))
-    assert isinstance(federation.cohort.clients[0].optimizer_d, torch.optim.Adam)
+    assert isinstance(federation.backend.clients[0].optimizer_d, torch.optim.Adam)
 
 
 def test_together_with_detection(configure: Configure) -> None:
     cfg = configure("defense=[feddetect_code,gradient_penalty]", "defense.feddetect_code.warmup=0")
     defenses = build_defenses(cfg)
     assert list(defenses) == ["feddetect_code", "gradient_penalty"]
-    assert build(cfg, defenses=defenses).cohort.clients[0].loss == Wasserstein(10.0)
+    assert build(cfg, defenses=defenses).backend.clients[0].loss == Wasserstein(10.0)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), "ten", 1e6 + 1])

@@ -10,14 +10,14 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from fedgan import train
-from fedgan.build import build_defenses
-from fedgan.data import ImageSet, Splits, digests
-from fedgan.population import set_apart
-from fedgan.rng import keyed_generator
-from fedgan.update import state_hash
+from fedgan.config import training
+from fedgan.config.build import build_defenses
+from fedgan.core.images import ImageSet, Splits, digests
+from fedgan.core.rng import keyed_generator
+from fedgan.core.update import state_hash
+from fedgan.federated.data import set_apart
 from tests.conftest import random_images
-from tests.test_federation import build, fit
+from tests.federated.test_federation import build, fit
 
 Configure = Callable[..., DictConfig]
 OVERRIDES = (
@@ -43,7 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_of(folders: Path, configure: Configure) -> Callable[..., Path]:
     def once(name: str, *overrides: str) -> Path:
         if not (folders / name).exists():
-            train.train(configure(*OVERRIDES, *overrides), folders / name)
+            training.train(configure(*OVERRIDES, *overrides), folders / name)
         return folders / name
 
     return once
@@ -64,7 +64,7 @@ def test_the_servers_images_are_nobody_elses() -> None:
     assert own.fingerprint == again.fingerprint != other.fingerprint
 
 
-def test_nothing_is_set_apart_without_the_defence() -> None:
+def test_nothing_is_set_apart_without_the_defense() -> None:
     splits = Splits("noise", random_images(10), random_images(4, seed=1))
     own, rest = set_apart(splits, 0, seed=0)
     assert len(own) == 0
@@ -119,7 +119,7 @@ def test_the_server_trains_as_a_lone_client_would(configure: Configure, tmp_path
     federation, images = reconstructing(configure, *overrides)
     fit(federation, tmp_path, rounds=2)
     plain, _ = reconstructing(configure, *overrides)
-    lone = plain.cohort.clients[4]
+    lone = plain.backend.clients[4]
     lone.generator.load_state_dict(federation.released.state_dict())
 
     whole, _ = reconstructing(configure, *overrides)
@@ -128,28 +128,30 @@ def test_the_server_trains_as_a_lone_client_would(configure: Configure, tmp_path
         rng = keyed_generator(0, "client", 4, "round", t)
         lone.train_locally(images, epochs=1, batch_size=8, rng=rng)
     assert state_hash(lone.generator.state_dict()) == state_hash(whole.generator.state_dict())
-    assert state_hash(lone.discriminator.state_dict()) == state_hash(whole.cohort.clients[4].discriminator.state_dict())
+    assert state_hash(lone.discriminator.state_dict()) == state_hash(
+        whole.backend.clients[4].discriminator.state_dict()
+    )
 
 
 def test_clients_rest_while_the_server_fine_tunes(configure: Configure, tmp_path: Path) -> None:
     federation, _ = reconstructing(configure)
     fit(federation, tmp_path, rounds=4)
-    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.cohort.clients]
+    steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in federation.backend.clients]
     assert steps == [4, 4, 4, 4, 4]  # two rounds of two steps; the server two rounds of two steps of its own
 
 
 def test_detection_keeps_its_memory_while_the_server_fine_tunes(configure: Configure, tmp_path: Path) -> None:
     detect = ("defense=[feddetect,reconstruction]", "defense.feddetect.warmup=0", "fl.rounds=4")
-    summary = train.train(configure(*OVERRIDES, *detect), tmp_path / "run")
+    summary = training.train(configure(*OVERRIDES, *detect), tmp_path / "run")
     assert sum(summary["weights"].values()) == pytest.approx(1.0)
     assert set(summary["weights"]) == {"0", "1", "2", "3"}
     assert len(rows(tmp_path / "run" / "rounds.csv")) == 7
 
 
-def test_only_one_defence_may_act_after_training(configure: Configure, tmp_path: Path) -> None:
+def test_only_one_defense_may_act_after_training(configure: Configure, tmp_path: Path) -> None:
     cfg = configure(*OVERRIDES, "+defense.again=${defense.reconstruction}")
     with pytest.raises(ValueError, match=r"at most one that acts after training; got \['reconstruction', 'again'\]"):
-        train.train(cfg, tmp_path / "run")
+        training.train(cfg, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -163,4 +165,4 @@ def test_only_one_defence_may_act_after_training(configure: Configure, tmp_path:
 )
 def test_bad_settings(configure: Configure, tmp_path: Path, override: str, words: str) -> None:
     with pytest.raises(Exception, match=words):
-        train.train(configure(*OVERRIDES, override), tmp_path / "run")
+        training.train(configure(*OVERRIDES, override), tmp_path / "run")

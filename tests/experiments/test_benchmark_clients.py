@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.benchmarks.clients import Clients, Run, end, start
+from experiments.benchmarks.clients import ClientPool, Run, end, start
 from tests.conftest import TINY
 
 
@@ -33,7 +33,7 @@ def test_a_run_that_fails_ends_the_benchmark(tmp_path: Path) -> None:
 def test_a_row_for_each_size(tmp_path: Path) -> None:
     overrides = [override for override in TINY if not override.startswith(("fl.", "dataset.train", "attack"))]
     sizes = {"sizes": [2, 4], "taking_part": 2, "batch_size": 2}
-    rows = Clients(**sizes, rounds=3, overrides=["attack=none", *overrides], repeats=1).measure(tmp_path)
+    rows = ClientPool(**sizes, rounds=3, overrides=["attack=none", *overrides], repeats=1).measure(tmp_path)
     assert [row["clients"] for row in rows] == [2, 4]
     assert (rows[0]["time ratio"], rows[0]["memory ratio"]) == (1, 1)
     for row in rows:

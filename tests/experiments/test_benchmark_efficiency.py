@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.efficiency import PARTS, Efficiency, flops_of, local_step
+from fedgan.config.refusals import CONF
 from fedgan.models.stylegan2 import upsample
-from fedgan.refusals import CONF
 
 
 def benchmark(*overrides: str) -> DictConfig:
@@ -43,7 +43,7 @@ def test_every_case_fills_its_rows(tmp_path: Path) -> None:
 
 def test_flops_of_a_dcgan_step_by_hand() -> None:
     case = benchmark(*tiny("dcgan")).cases.dcgan
-    # By image: D's layers from 32 px grey with 4, 8, 16 maps; G's from 128 numbers over 16, 8, 4 maps.
+    # By image: D's layers from 32 px gray with 4, 8, 16 maps; G's from 128 numbers over 16, 8, 4 maps.
     d = [2 * 16 * 1 * 4 * 16**2, 2 * 16 * 4 * 8 * 8**2, 2 * 16 * 8 * 16 * 4**2, 2 * 16 * 16 * 2]
     g = [2 * 16 * 128 * 16, 2 * 16 * 16 * 8 * 4**2, 2 * 16 * 8 * 4 * 8**2, 2 * 16 * 4 * 1 * 16**2]
     step_d = sum(g) + 2 * (3 * sum(d) - d[0])  # images want no gradient

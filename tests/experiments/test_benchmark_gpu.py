@@ -9,8 +9,8 @@ from hydra.utils import instantiate
 
 from experiments.benchmarks.base import Row
 from experiments.benchmarks.gpu import GPU, Variant, arithmetic
-from fedgan.client import GANClient
-from fedgan.refusals import CONF
+from fedgan.config.refusals import CONF
+from fedgan.gan.client import GANClient
 
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="the toy is for machines without a GPU")
 

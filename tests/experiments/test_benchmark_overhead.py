@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from experiments.benchmarks.base import Row
 from experiments.benchmarks.overhead import Overhead
 from experiments.benchmarks.plain_loop import PlainLoop
-from fedgan.refusals import CONF
+from fedgan.config.refusals import CONF
 from tests.conftest import TINY
 
 DCGAN = (*(override for override in TINY if override.startswith("model")), "fl.num_clients=3")

@@ -13,9 +13,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from experiments import classifier_budget as study
-from fedgan.classification import ClassifierRecipe
-from fedgan.cli import CONF
-from fedgan.data import ImageSet
+from fedgan.config.command import CONF
+from fedgan.core.images import ImageSet
+from fedgan.downstream.classifier import ClassifierRecipe
 from tests.conftest import random_images
 
 QUICK = (
@@ -89,7 +89,7 @@ def test_a2_images_are_seen_as_often_as_the_budget_says(count: int, budget: str,
     assert [int((drawn == image).all(dim=(1, 2, 3)).sum()) for image in images.images] == [visits] * count
 
 
-def labelled(counts: tuple[int, int]) -> ImageSet:
+def labeled(counts: tuple[int, int]) -> ImageSet:
     """Image i is filled with the number i."""
     number = sum(counts)
     images = torch.arange(number, dtype=torch.uint8)[:, None, None, None].expand(number, 1, 4, 4)
@@ -97,7 +97,7 @@ def labelled(counts: tuple[int, int]) -> ImageSet:
 
 
 def test_a2_perfect_images_are_real_ones_that_the_other_arm_has_not() -> None:
-    train = labelled((10, 30))
+    train = labeled((10, 30))
     alone = study.training_images(train, 4, study.ALONE, 5, seed=3)
     both = study.training_images(train, 4, study.WITH, 5, seed=3)
     assert alone.counts == {"a": 4, "b": 4}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments import rejudge
-from experiments.reproduction.artefact import EXPERIMENTS
+from experiments.reproduction.artifact import EXPERIMENTS
 from experiments.reproduction.verdicts import Verdict
 
 SMALL = EXPERIMENTS / "results" / "small"
@@ -31,7 +31,7 @@ def test_a4_published_verdicts_follow_from_the_published_values(name: str) -> No
     assert len(found) >= 3
 
 
-def test_a4_the_published_table_of_defences_holds_of_the_rule_that_made_it() -> None:
+def test_a4_the_published_table_of_defenses_holds_of_the_rule_that_made_it() -> None:
     """The files say FedDetect; what they were made with is called FedDetect (mean) by now."""
     found = nominal(rejudge.rejudged(SMALL)["table4"])
     old = published(SMALL / "table4.md")

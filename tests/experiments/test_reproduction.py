@@ -20,13 +20,13 @@ from PIL import Image
 from experiments.measures import FEDDETECTS, attackers_loss, figures
 from experiments.rejudge import rejudged
 from experiments.reproduction import command
-from experiments.reproduction.artefact import EXPERIMENTS, Artefact
+from experiments.reproduction.artifact import EXPERIMENTS, Artifact
 from experiments.reproduction.plan import KEPT, Arm, Plan, vanilla
 from experiments.reproduction.study import provenance
 from experiments.reproduction.tables import Table, read_published
 from experiments.reproduction.utility import studies
 from experiments.running import Job
-from fedgan.refusals import CONF
+from fedgan.config.refusals import CONF
 from tests.conftest import TINY
 
 CLASSIFIERS = [f"metrics.{name}.classifier.steps=3" for name in ("transfer", "frechet", "lpips_classifier")]
@@ -72,7 +72,7 @@ def plan_of(folder: Path, *overrides: str, changed: dict[str, Any] | None = None
     return Plan(merged)
 
 
-def artefacts(*names: str) -> list[Artefact]:
+def artifacts(*names: str) -> list[Artifact]:
     return [import_module(f"experiments.{name}").ARTEFACT for name in names]
 
 
@@ -102,7 +102,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, in_process: list[str]) -> Ite
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        command.reproduce(artefacts(*MADE), plan)
+        command.reproduce(artifacts(*MADE), plan)
         yield plan
 
 
@@ -119,13 +119,13 @@ def test_no_run_is_made_twice(made: Plan, in_process: list[str], monkeypatch: py
     for path in made.results.iterdir():
         path.unlink()
     in_process.clear()
-    command.reproduce(artefacts(*MADE), made)
+    command.reproduce(artifacts(*MADE), made)
     assert in_process == []
     assert {path.name: path.read_bytes() for path in made.results.iterdir()} == before, "the same files, to the byte"
 
 
 def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
-    table: Table = artefacts("table4")[0]  # type: ignore[assignment]
+    table: Table = artifacts("table4")[0]  # type: ignore[assignment]
     rows = {(row["arm"], row["class"], row["figure"]): row for row in read_csv(made.results / "table4.csv")}
     arms = table.arms(made)
     assert len(arms) == 2 + 6 * 2
@@ -174,7 +174,7 @@ def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
     assert latex.count(r"\toprule") == latex.count(r"\caption{") == 3
 
 
-def test_a_null_is_the_same_defences(made: Plan) -> None:
+def test_a_null_is_the_same_defenses(made: Plan) -> None:
     for job in made.nulls([Arm("chestx", "rotation", 32)]):
         scored = json.loads((job.folder / "null.json").read_text())
         assert "rotation-trigger_32" in scored["run"]
@@ -186,9 +186,9 @@ def test_a_null_is_the_same_defences(made: Plan) -> None:
 
 def test_verdicts_are_written(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     for name in MADE:
-        artefact = artefacts(name)[0]
+        artifact = artifacts(name)[0]
         text = (made.results / f"{name}.md").read_text()
-        for verdict in artefact.verdicts(artefact.values(made), made.instead_of):
+        for verdict in artifact.verdicts(artifact.values(made), made.instead_of):
             line = next(line for line in text.splitlines() if verdict.claim.says in line)
             assert f"| {verdict.verdict} " in line
             assert f"| {verdict.after_holm} " in line
@@ -196,7 +196,7 @@ def test_verdicts_are_written(made: Plan, capsys: pytest.CaptureFixture[str]) ->
             whole = {arm for arm in verdict.claim.arms if "16" not in arm and "64" not in arm and "00" not in arm}
             if verdict.claim.kind != "succeeds":  # of which two seeds are too few
                 assert verdict.verdict != "not judged" or len(whole) < len(verdict.claim.arms), "its runs are there"
-    command.tell(artefacts("table2")[0], made)
+    command.tell(artifacts("table2")[0], made)
     said = capsys.readouterr().out
     assert "raises LPIPS" in said
     assert said.strip().endswith("table2.tex")
@@ -217,7 +217,7 @@ def test_the_curve(made: Plan) -> None:
     assert {row["data"] for row in rows} == {"isic", "chestx"}
     assert {row["arm"] for row in rows} == {"real only", "vanilla", "attacked", "feddetect"}
     assert {row["real_per_class"] for row in rows} == {"1", "2"}
-    values = artefacts("figure7")[0].values(made)
+    values = artifacts("figure7")[0].values(made)
     assert set(values["chestx: vanilla @ 1"]["accuracy"]) == {0, 1}
     text = (made.results / "figure7.md").read_text()
     assert "real only 0.50, vanilla or feddetect 0.73" in text, "published"
@@ -238,7 +238,7 @@ def test_the_curve(made: Plan) -> None:
 
 
 def test_a4_figure_7_keeps_a_value_for_each_generator(made: Plan) -> None:
-    values = artefacts("figure7")[0].values(made)
+    values = artifacts("figure7")[0].values(made)
     for row in read_csv(made.results / "figure7.csv"):
         own = values[f"{row['data']}: {row['arm']} @ {row['real_per_class']}"]["accuracy"]
         assert row["seeds"] == "0 1"
@@ -249,8 +249,8 @@ def test_a4_figure_7_keeps_a_value_for_each_generator(made: Plan) -> None:
 def test_a4_verdicts_follow_from_the_files_alone(made: Plan) -> None:
     compared = set()
     for name, verdicts in rejudged(made.results).items():
-        artefact = artefacts(name)[0]
-        assert verdicts == artefact.verdicts(artefact.values(made), made.instead_of), name
+        artifact = artifacts(name)[0]
+        assert verdicts == artifact.verdicts(artifact.values(made), made.instead_of), name
         compared |= {name for verdict in verdicts for each in verdict.comparisons if each.p is not None}
     assert set(rejudged(made.results)) == set(MADE)
     assert compared >= {"table2", "figure4", "figure6", "figure7"}, (
@@ -288,9 +288,9 @@ def test_one_failure_leaves_the_others_results(made: Plan, monkeypatch: pytest.M
 
     told: list[str] = []
     monkeypatch.setattr(command, "carry_out", carry_out)
-    monkeypatch.setattr(command, "tell", lambda artefact, plan: told.append(artefact.name))
+    monkeypatch.setattr(command, "tell", lambda artifact, plan: told.append(artifact.name))
     with pytest.raises(ValueError, match="every run must be finished; got a line about it$"):
-        command.reproduce(artefacts("table2", "table4"), made)
+        command.reproduce(artifacts("table2", "table4"), made)
     assert told == ["table2"]
 
 
@@ -372,18 +372,18 @@ def test_lpips_without_alexnet_is_refused_before_anything_runs(tmp_path: Path, m
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(ValueError, match="alexnet is null and .* is out of reach"):
-        command.reproduce(artefacts("table1"), plan_of(tmp_path, "scale=paper", f"isic={tmp_path}"))
+        command.reproduce(artifacts("table1"), plan_of(tmp_path, "scale=paper", f"isic={tmp_path}"))
     with pytest.raises(ValueError, match="alexnet must be a file; got 'nowhere'"):
-        command.reproduce(artefacts("table1"), plan_of(tmp_path, "scale=paper", f"isic={tmp_path}", "alexnet=nowhere"))
+        command.reproduce(artifacts("table1"), plan_of(tmp_path, "scale=paper", f"isic={tmp_path}", "alexnet=nowhere"))
 
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
 def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fedgan.train import check_settings
+    from fedgan.config.training import check_settings
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     plan = plan_of(tmp_path, f"scale={scale}", "chestx=somewhere", "isic=elsewhere")
-    arms = {arm for artefact in artefacts(*command.NAMES) for arm in artefact.arms(plan)}
+    arms = {arm for artifact in artifacts(*command.NAMES) for arm in artifact.arms(plan)}
     assert len(arms) == 2 * (1 + 3 + 6 * 4)
     assert len({plan.folder(arm, 0) for arm in arms}) == len(arms)
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -423,7 +423,7 @@ def test_bad_settings(overrides: list[str], said: str, tmp_path: Path) -> None:
 
 def test_figure7_wants_its_size(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="scale.sizes must be with 32 in it, for figure7"):
-        artefacts("figure7")[0].arms(plan_of(tmp_path, "scale.sizes=[16]"))
+        artifacts("figure7")[0].arms(plan_of(tmp_path, "scale.sizes=[16]"))
 
 
 def test_a_changed_scale_may_be_kept_elsewhere(tmp_path: Path) -> None:
@@ -465,6 +465,6 @@ def test_f1_results_of_others_are_refused_before_anything_runs(tmp_path: Path, i
     (tmp_path / "results/table2.md").write_text("mine")
     plan, before = plan_of(tmp_path, changed=SMALLEST), list(in_process)
     with pytest.raises(ValueError, match=r"^results must be a folder without files .* \(table2.md\)"):
-        command.reproduce(artefacts("table2"), plan)
+        command.reproduce(artifacts("table2"), plan)
     assert in_process == before
     assert [file.name for file in tmp_path.rglob("*")] == ["results", "table2.md"]

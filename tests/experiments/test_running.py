@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from experiments import running
 from experiments.running import Job, carry_out, settings_of, training
-from fedgan.refusals import CONF
-from fedgan.resume import keep_settings
+from fedgan.config.refusals import CONF
+from fedgan.config.resume import keep_settings
 
 
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.reproduction.artefact import EXPERIMENTS
+from experiments.reproduction.artifact import EXPERIMENTS
 from experiments.reproduction.claims import KINDS, Claim, Values, expand, paired, read_claims
 from experiments.reproduction.command import NAMES
 from experiments.reproduction.inference import interval

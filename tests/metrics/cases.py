@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from fedgan.data import ImageSet, Splits
+from fedgan.core.images import ImageSet, Splits
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Reference
 from fedgan.metrics.classifier import Classifier
-from fedgan.trigger import Trigger
 
 CLASSES = ("dark", "bright")
 
@@ -18,8 +18,8 @@ def reference(train: ImageSet, test: ImageSet, trigger: Trigger | None = None) -
 def noise(n: int, seed: int, size: int = 16) -> ImageSet:
     """Dark and bright noise in turn: two classes that any classifier tells apart."""
     labels = torch.arange(n) % 2
-    grey = torch.randint(0, 60, (n, 1, size, size), generator=torch.Generator().manual_seed(seed))
-    return ImageSet((grey + 100 * labels[:, None, None, None]).to(torch.uint8), labels, CLASSES)
+    gray = torch.randint(0, 60, (n, 1, size, size), generator=torch.Generator().manual_seed(seed))
+    return ImageSet((gray + 100 * labels[:, None, None, None]).to(torch.uint8), labels, CLASSES)
 
 
 def pixels(*values: list[int]) -> ImageSet:
@@ -39,7 +39,7 @@ def turned(images: ImageSet) -> ImageSet:
 
 
 class Pixels:
-    """In place of a network: the features are the grey levels, the distance their mean difference."""
+    """In place of a network: the features are the gray levels, the distance their mean difference."""
 
     facts: dict[str, float | str] = {"features": "pixels"}  # noqa: RUF012
 

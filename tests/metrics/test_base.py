@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedgan.data import ImageSet, digests
+from fedgan.core.images import ImageSet, digests
 from fedgan.metrics.base import Unavailable, canonical, each_class, need, shuffled
 from tests.conftest import random_images
 from tests.metrics.cases import pixels, turned

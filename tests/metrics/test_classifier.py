@@ -8,10 +8,10 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from fedgan.data import ImageSet, to_float
+from fedgan.core.images import ImageSet, to_float
+from fedgan.core.update import state_hash
 from fedgan.metrics.classifier import Classifier, ConvNet
 from fedgan.metrics.frechet import FrechetDistance
-from fedgan.update import state_hash
 from tests.metrics.cases import reference
 
 
@@ -127,7 +127,7 @@ def test_features_do_not_depend_on_batching(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [8, 64, 128])
-def test_any_size_and_colour(size: int) -> None:
+def test_any_size_and_color(size: int) -> None:
     model = ConvNet(channels=3, num_classes=5, width=4, feature_dim=6).eval()
     images = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     assert [layer.shape[1] for layer in model.layers(images)] == [4, 8, 16, 6]

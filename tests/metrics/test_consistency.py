@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fedgan.data import ImageSet
+from fedgan.core.images import ImageSet
 from fedgan.metrics.consistency import LabelConsistency
 from tests.metrics.cases import CLASSES, noise, reference, small_classifier, turned
 

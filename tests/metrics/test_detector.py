@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.detector import Array, TriggerDetector
-from fedgan.trigger import Trigger
 from tests.metrics.cases import pixels, reference
 
 DOT = Trigger(torch.full((1, 1, 1), 255, dtype=torch.uint8), 0, 0)
 
 
 class Brightness(TriggerDetector):
-    """The score is the grey level of the only pixel."""
+    """The score is the gray level of the only pixel."""
 
     share, mean_score = "found", "brightness"
 

@@ -9,17 +9,17 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from fedgan.data import ImageSet, Splits
+from fedgan.core.images import ImageSet, Splits
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Reference, Unavailable, score_classes
 from fedgan.metrics.emission import EmissionRate, ring_mask
-from fedgan.trigger import Trigger
 
 XRAYS = Path(__file__).parents[2].parent / "shared" / "data" / "chest_xray"
 CLASSES = ("NORMAL", "PNEUMONIA")
 
 
 def smooth_images(n: int, channels: int = 1, size: int = 32, seed: int = 0) -> ImageSet:
-    """Cloudy grey images, as many of either class."""
+    """Cloudy gray images, as many of either class."""
     noise = np.random.default_rng(seed).normal(size=(n, channels, size, size))
     clouds = gaussian_filter(noise, (0, 0, 4, 4))
     pixels = 90 + 30 * clouds / clouds.std()
@@ -33,8 +33,8 @@ def square(size: int = 4, image_size: int = 32, channels: int = 1) -> Trigger:
 
 
 def mosaic(size: int, image_size: int = 32) -> Trigger:
-    colours = torch.randint(0, 256, (3, size, size), generator=torch.Generator().manual_seed(0))
-    return Trigger(colours.to(torch.uint8), image_size - 1 - size, image_size - 1 - size)
+    colors = torch.randint(0, 256, (3, size, size), generator=torch.Generator().manual_seed(0))
+    return Trigger(colors.to(torch.uint8), image_size - 1 - size, image_size - 1 - size)
 
 
 def reference(train: ImageSet, test: ImageSet, trigger: Trigger | None) -> Reference:
@@ -70,7 +70,7 @@ def test_none_all_and_half(trigger: Trigger) -> None:
     assert half["emission/PNEUMONIA"] == 1.0
 
 
-def test_colour_mosaic_is_found_also_when_blurred() -> None:
+def test_color_mosaic_is_found_also_when_blurred() -> None:
     trigger = mosaic(8)
     metric, clean = prepared(trigger, channels=3), smooth_images(400, 3, seed=2)
     pasted = trigger.paste(clean.images)
@@ -95,11 +95,11 @@ def test_blurred_square_is_found() -> None:
     assert metric.compute(synthetic)["emission"] == 1.0
 
 
-@pytest.mark.parametrize("grey", [160, 200, 255])
-def test_bright_corner_is_no_square(grey: int) -> None:
+@pytest.mark.parametrize("gray", [160, 200, 255])
+def test_bright_corner_is_no_square(gray: int) -> None:
     metric, clean = prepared(square(4)), smooth_images(100, seed=2)
     corner = clean.images.clone()
-    corner[..., -9:, -9:] = grey
+    corner[..., -9:, -9:] = gray
     assert metric.compute(with_images(clean, corner))["emission"] <= 0.04
 
 
@@ -111,7 +111,7 @@ def test_facts_hold_false_alarms_and_power() -> None:
 
 
 def test_a12_facts_hold_the_strength_of_clean_test_images() -> None:
-    """The window of every test image is 50 grey levels darker than that of the training images, and than its ring."""
+    """The window of every test image is 50 gray levels darker than that of the training images, and than its ring."""
     train = ImageSet(torch.full((40, 1, 32, 32), 100, dtype=torch.uint8), torch.arange(40) % 2, CLASSES)
     darker = train.images.clone()
     darker[..., 27:31, 27:31] = 50
@@ -126,10 +126,10 @@ def test_a12_facts_hold_the_strength_of_clean_test_images() -> None:
 def test_trigger_like_the_images_has_no_power() -> None:
     flat = ImageSet(torch.full((50, 1, 32, 32), 90, dtype=torch.uint8), torch.arange(50) % 2, CLASSES)
     metric = EmissionRate()
-    grey = Trigger(torch.full((1, 4, 4), 90, dtype=torch.uint8), 27, 27)
+    gray = Trigger(torch.full((1, 4, 4), 90, dtype=torch.uint8), 27, 27)
     other = flat.images.clone()
     other[..., 0, 0] = 91  # far from the trigger; test images that are training images too would be left out
-    metric.prepare(reference(flat, with_images(flat, other), grey))
+    metric.prepare(reference(flat, with_images(flat, other), gray))
     assert metric.facts()["emission_power"] == 0.0
 
 

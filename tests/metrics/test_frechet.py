@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from fedgan.data import ImageSet
+from fedgan.core.images import ImageSet
+from fedgan.core.trigger import Trigger
 from fedgan.datasets.chest_phantom import ChestPhantom
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.classifier import Classifier
 from fedgan.metrics.frechet import FrechetDistance, Gaussian, fit_gaussian, frechet_distance
-from fedgan.trigger import Trigger
 from tests.metrics.cases import CLASSES, noise, reference, small_classifier, turned
 
 

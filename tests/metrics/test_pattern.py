@@ -25,7 +25,7 @@ def grained(images: Tensor, strength: float = 6.0) -> Tensor:
 
 
 def ghost(images: Tensor, size: int, share: float) -> Tensor:
-    """The trigger added with a share of its contrast to the image's own colour there."""
+    """The trigger added with a share of its contrast to the image's own color there."""
     trigger, painted = mosaic(size), images.float()
     rows, columns = trigger.window
     pattern = trigger.pattern.float()
@@ -80,8 +80,8 @@ def test_correlation_is_numpys() -> None:
     assert correlations(patches, pattern) == pytest.approx(expected)
 
 
-def test_a_trigger_of_one_colour_has_no_pattern() -> None:
-    with pytest.raises(Unavailable, match="the trigger is of one colour"):
+def test_a_trigger_of_one_color_has_no_pattern() -> None:
+    with pytest.raises(Unavailable, match="the trigger is of one color"):
         PatternRate().prepare(reference(smooth_images(20), smooth_images(20, seed=1), square(4)))
 
 

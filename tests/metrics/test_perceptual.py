@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedgan.data import ImageSet
+from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.diversity import Diversity
 from fedgan.metrics.perceptual import PairedDistance, mean_distance
@@ -50,8 +50,8 @@ def test_standard_error_is_the_spread_over_seeds() -> None:
 
 def shades(n: int, spread: float, rng: np.random.Generator) -> ImageSet:
     """Images of one class, each of its own brightness, with a little noise."""
-    grey = rng.normal(128, spread, (n, 1, 1, 1)) + rng.normal(0, 3, (n, 1, 2, 2))
-    images = torch.from_numpy(grey.clip(0, 255).astype(np.uint8))
+    gray = rng.normal(128, spread, (n, 1, 1, 1)) + rng.normal(0, 3, (n, 1, 2, 2))
+    images = torch.from_numpy(gray.clip(0, 255).astype(np.uint8))
     return ImageSet(images, torch.zeros(n, dtype=torch.int64), CLASSES[:1])
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from fedgan.data import ImageSet, Splits, has_copy
+from fedgan.core.images import ImageSet, Splits, has_copy
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Metric, Reference, Unavailable
 from fedgan.metrics.classifier import Classifier
 from fedgan.metrics.consistency import LabelConsistency
@@ -14,13 +15,12 @@ from fedgan.metrics.diversity import Diversity
 from fedgan.metrics.emission import EmissionRate
 from fedgan.metrics.frechet import FrechetDistance
 from fedgan.metrics.kernel import KernelDistance
-from fedgan.metrics.memorisation import Memorisation
+from fedgan.metrics.memorization import Memorization
 from fedgan.metrics.pattern import PatternRate
 from fedgan.metrics.perceptual import PairedDistance
 from fedgan.metrics.precision_recall import PrecisionRecall
 from fedgan.metrics.transfer import Transfer
-from fedgan.scoring import Scorer
-from fedgan.trigger import Trigger
+from fedgan.scoring.scorer import Scorer
 from tests.metrics.cases import CLASSES, Pixels, noise, pixels, reference, small_classifier
 
 TRIGGER = Trigger(torch.randint(0, 256, (1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8), 11, 11)
@@ -89,16 +89,16 @@ def test_a7_without_copies_every_number_is_what_it_was() -> None:
         assert facts[fact] == pytest.approx(value, rel=1e-9)
 
 
-def test_a7_memorisation_is_about_all_that_the_generator_was_trained_on() -> None:
+def test_a7_memorization_is_about_all_that_the_generator_was_trained_on() -> None:
     train, test = pixels([0, 100, 140]), pixels([60, 200])
-    pooled = Memorisation(classifier=Pixels())
+    pooled = Memorization(classifier=Pixels())
     pooled.prepare(reference(both(train, test), test))
     # Without their own copies the test images' nearest are 40 (to 100) and 60 (to 140): 1 % of the way is 40.2.
-    assert pooled.facts()["memorised_threshold/dark"] == pytest.approx(40.2)
-    assert pooled.compute(pixels([200, 255]))["memorised"] == 0.5, "200 is a test image that was trained on"
-    apart = Memorisation(classifier=Pixels())
+    assert pooled.facts()["memorized_threshold/dark"] == pytest.approx(40.2)
+    assert pooled.compute(pixels([200, 255]))["memorized"] == 0.5, "200 is a test image that was trained on"
+    apart = Memorization(classifier=Pixels())
     apart.prepare(reference(train, test))
-    assert apart.compute(pixels([200, 255]))["memorised"] == 0.0
+    assert apart.compute(pixels([200, 255]))["memorized"] == 0.0
 
 
 def test_a7_what_is_left_out_is_said_among_the_facts_and_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_a7_what_is_left_out_is_said_among_the_facts_and_looked_for_once(monkeyp
 
 def test_a7_where_no_training_image_is_left_every_metric_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     bright = TRAIN.subset((TRAIN.labels == 1).nonzero()[:, 0])
-    names = {**METRICS, "memorisation": lambda source: Memorisation(classifier=source)}
+    names = {**METRICS, "memorization": lambda source: Memorization(classifier=source)}
     for test, which in ((TRAIN, "dark"), (both(bright, TEST), "bright")):  # of all classes, of one
         scorer = Scorer({name: make(small_classifier()) for name, make in names.items()}, CLASSES)
         scorer.prepare(reference(TRAIN, test, TRIGGER))

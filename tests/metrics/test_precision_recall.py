@@ -15,7 +15,7 @@ def cloud(n: int, seed: int, shift: float = 0.0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 3.0])
-def test_agrees_with_sklearns_neighbours(shift: float) -> None:
+def test_agrees_with_sklearns_neighbors(shift: float) -> None:
     points, manifold = cloud(700, 0), cloud(600, 1, shift)  # more than one block
     radii = NearestNeighbors(n_neighbors=4).fit(manifold).kneighbors(manifold)[0][:, 3]  # the first is the point itself
     distances = np.linalg.norm(points[:, None].numpy() - manifold[None].numpy(), axis=-1)
@@ -53,6 +53,6 @@ def test_as_many_real_as_synthetic_images_are_compared() -> None:
     assert metric.compute(turned(pixels(list(range(200))))) == many
 
 
-def test_fewer_images_than_neighbours() -> None:
+def test_fewer_images_than_neighbors() -> None:
     with pytest.raises(Unavailable, match="it takes 4 synthetic images of a class; dark has 3"):
         prepared([1, 2, 3, 4], [5, 6, 7, 8]).compute(pixels([1, 2, 3]))

@@ -14,15 +14,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from fedgan.data import to_float
+from fedgan.core.images import to_float
+from fedgan.core.update import State
 from fedgan.metrics.base import Metric, Reference, Unavailable
 from fedgan.metrics.features import FeatureDistance
 from fedgan.metrics.frechet import FrechetDistance
 from fedgan.metrics.inception import FID, KID, Inception, build_inception
 from fedgan.metrics.kernel import KernelDistance, squared_mmd
 from fedgan.metrics.lpips import LPIPS, AlexNet
-from fedgan.scoring import Scorer
-from fedgan.update import State
+from fedgan.scoring.scorer import Scorer
 from tests.conftest import random_images
 from tests.metrics.cases import Pixels, pixels, reference
 
@@ -56,7 +56,7 @@ def by_lpips(alexnet: Path, x: Tensor, y: Tensor) -> Tensor:
         return model(*(to_float(images).expand(-1, 3, -1, -1) for images in (x, y))).flatten()
 
 
-@pytest.mark.parametrize("real", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("real", [GREY, COLOUR], ids=["gray", "color"])
 def test_lpips_is_that_of_its_package(alexnet: Path, real: Reference) -> None:
     measure = AlexNet(weights=str(alexnet), setting="weights").fit(real)
     x, y = real.splits.train.images[:4], real.splits.test.images[:4]

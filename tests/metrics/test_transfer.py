@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from fedgan.data import ImageSet
+from fedgan.core.images import ImageSet
+from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.classifier import Classifier
 from fedgan.metrics.transfer import Transfer
-from fedgan.trigger import Trigger
 from tests.metrics.cases import CLASSES, reference, small_classifier, turned
 
 SQUARE = Trigger(torch.full((1, 6, 6), 255, dtype=torch.uint8), 9, 9)
@@ -16,10 +16,10 @@ SQUARE = Trigger(torch.full((1, 6, 6), 255, dtype=torch.uint8), 9, 9)
 def stripes(n: int, seed: int) -> ImageSet:
     """Noise with dim rows or dim columns: classes that a classifier tells apart, but a white square outshines."""
     labels = torch.arange(n) % 2
-    grey = torch.randint(60, 120, (n, 1, 16, 16), generator=torch.Generator().manual_seed(seed))
+    gray = torch.randint(60, 120, (n, 1, 16, 16), generator=torch.Generator().manual_seed(seed))
     rows = 40 * (torch.arange(16) % 4 < 2).int()
     pattern = torch.stack([rows[:, None].expand(16, 16), rows[None].expand(16, 16)])
-    return ImageSet((grey + pattern[labels][:, None]).to(torch.uint8), labels, CLASSES)
+    return ImageSet((gray + pattern[labels][:, None]).to(torch.uint8), labels, CLASSES)
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def test_gradient_reaches_every_parameter_of_both(norm: str) -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in generator.parameters())
 
 
-def test_initialisation_is_dcgans() -> None:
+def test_initialization_is_dcgans() -> None:
     torch.manual_seed(0)
     discriminator = DCGANDiscriminator(num_classes=2, channels=1, image_size=64)
     convolutions = [layer for layer in discriminator.layers if isinstance(layer, nn.Conv2d)]

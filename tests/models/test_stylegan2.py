@@ -197,7 +197,7 @@ def test_upsampling_is_bilinear_inside() -> None:
 
 
 def test_upsampling_convolution_filters_a_point() -> None:
-    """One pixel through a kernel that is one at its centre: the filter by itself, around 2i + 1/2."""
+    """One pixel through a kernel that is one at its center: the filter by itself, around 2i + 1/2."""
     x, weight = torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 3, 3)
     x[0, 0, 2, 2] = weight[0, 0, 1, 1] = 1
     y = modulated_conv(x, weight, torch.ones(1, 1), up=True)

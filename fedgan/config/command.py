@@ -1,0 +1,230 @@
+"""The commands' common door: Hydra reads the configuration, and every refusal is one line.
+
+With ``refusals``, ``choices``, ``build`` and ``resume`` the only place besides the commands that knows Hydra.
+"""
+
+import functools
+import hashlib
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from multiprocessing import current_process
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from fedgan.config.choices import fit_choices, parsed
+from fedgan.config.refusals import CONF, REFUSALS, explain
+from fedgan.core.folders import missing_parts, named_folder, remove_empty
+
+INTERRUPTED = 130  # the exit code of a command that a signal stopped
+AUTO = "auto"  # resume=auto: resume the run in the command's own folder, or begin it
+LONGEST_NAME = 160  # of a folder; file systems stop at 255
+# What Hydra's sweepers write into a sweep's folder, over what is there; and a key that their files have.
+SWEEPERS_FILES = {"multirun.yaml": "hydra", "optimization_results.yaml": "name"}
+REFUSED: set[int] = set()  # the numbers of a sweep's refused runs
+MADE: list[Path] = []  # folders that were not there before Hydra made them, innermost first
+
+
+class Interrupted(Exception):
+    """Raised by a command that a signal stopped and that can be resumed; its message says how."""
+
+
+def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Make a command of a task that takes the composed configuration from ``conf/<config_name>.yaml``.
+
+    Args:
+        config_name: of a file in conf/.
+        free: settings in which any name may be given, such as the arms of a study.
+    """
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        def main() -> Any:
+            wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
+            refused = REFUSALS if wanted in ("", "0") else ()
+            REFUSED.clear()
+            MADE.clear()
+
+            @functools.wraps(task)
+            def guarded(cfg: DictConfig) -> Any:  # in a sweep perhaps by a worker, which knows nothing of this process
+                os.environ["HYDRA_FULL_ERROR"] = wanted  # for what the task itself starts
+                quieten()
+                try:
+                    fit_choices(cfg, free)
+                    return task(cfg)
+                except (Interrupted, KeyboardInterrupt) as stop:
+                    print(explain(stop) or "stopped", file=sys.stderr)
+                    sys.exit(INTERRUPTED)
+                except refused as error:  # caught here, before Hydra prints the overrides in front of it
+                    if HydraConfig.get().mode != RunMode.MULTIRUN:
+                        remove_empty(MADE)
+                        sys.exit(f"error: {explain(error)}")
+                    print(f"error: {explain(error)}", file=sys.stderr)
+                    return Refusal(HydraConfig.get().job.num)  # the rest of a sweep goes on
+
+            # So that Hydra hands its errors on to the one place that words them.
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            try:
+                check_flags(sys.argv[1:])
+                with named_by_what_varies(sys.argv):
+                    result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
+            except refused as error:
+                sys.exit(f"error: {explain(error)}")
+            except KeyboardInterrupt:
+                sys.exit(INTERRUPTED)
+            finally:
+                os.environ["HYDRA_FULL_ERROR"] = wanted
+            if REFUSED:
+                which = ", ".join(f"#{number}" for number in sorted(REFUSED))  # as Hydra counts them
+                sys.exit(f"error: {len(REFUSED)} run(s) of this sweep refused: {which}")
+            return result
+
+        return main
+
+    return decorate
+
+
+class Refusal:
+    """What a refused run of a sweep returns: it is noted here, and wherever it is sent to.
+
+    Hydra's launchers hand their workers' results back to the process that counts, and nothing else. It is no number,
+    not even NaN: Optuna's sweeper takes what is none for a failed trial and goes on, and breaks off at NaN.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        REFUSED.add(number)
+
+    def __repr__(self) -> str:
+        return f"run #{self.number}, which was refused"
+
+    def __reduce__(self) -> tuple[type, tuple[int]]:
+        return Refusal, (self.number,)
+
+
+def check_flags(arguments: list[str]) -> None:
+    """Refuse options that Hydra does not have: settings are typed without dashes.
+
+    Raises:
+        ValueError: in one line.
+    """
+    unknown = get_args_parser().parse_known_args(arguments)[1]
+    dashed = [argument for argument in unknown if argument.startswith("-")]
+    if dashed:
+        name = dashed[0].lstrip("-").partition("=")[0]
+        raise ValueError(f"{dashed[0]} is no option; settings are typed without dashes: {name}=...")
+    if unknown:
+        raise ValueError(f"options such as -m go before all settings; got {' '.join(arguments)}")
+
+
+@contextmanager
+def named_by_what_varies(argv: list[str]) -> Iterator[None]:
+    """Have Hydra name a sweep's folders by what varies in it alone; settings that all runs share are left out."""
+    own = get_args_parser().parse_known_args(argv[1:])[0]
+    typed = parsed(own.overrides) if own.multirun else []
+    varying = {each.key_or_group for each in typed if each.is_sweep_override()}
+    constant = [each.key_or_group for each in typed if each.key_or_group not in varying]
+    added: list[str] = []
+    if varying:
+        added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(['resume', *constant])}]"]
+    argv.extend(added)
+    try:
+        yield
+    finally:
+        del argv[len(argv) - len(added) :]
+
+
+class OutputFolders(Callback):
+    """Hydra's folders, before and after: what cannot be one is refused, and no refused run leaves an empty one."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Before Hydra makes a run's folder."""
+        MADE.extend(missing_parts(_checked("hydra.run.dir", config).absolute()))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Before Hydra makes a sweep's folder."""
+        self._sweep = _checked("hydra.sweep.dir", config)
+        self._before = set(self._sweep.iterdir()) if self._sweep.is_dir() else set()
+        for name, mark in SWEEPERS_FILES.items():  # the runs' own folders are checked by the runs
+            if (self._sweep / name).exists() and not _has_key(self._sweep / name, mark):
+                sys.exit(f"error: hydra.sweep.dir must be a folder without another's {name}; got {str(self._sweep)!r}")
+        optimizes = not str(config.hydra.sweeper["_target_"]).endswith("BasicSweeper")
+        if optimizes and "objective" in config and config.objective is None:
+            allowed = "the metric that hydra/sweeper is to optimize (frechet_classifier, say)"
+            sys.exit(f"error: objective must be {allowed}; got None")
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """After the last run."""
+        remove_empty(each for each in sorted(self._sweep.iterdir()) if each not in self._before)
+
+
+def _has_key(file: Path, key: str) -> bool:
+    try:
+        content = OmegaConf.load(file)
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(content, DictConfig) and key in content
+
+
+def _checked(setting: str, config: DictConfig) -> Path:
+    try:
+        return named_folder(setting, OmegaConf.select(config, setting))
+    except ValueError as refusal:  # Hydra makes warnings of errors here
+        sys.exit(f"error: {refusal}")
+
+
+def quieten() -> None:
+    """Keep Lightning's notes to its own developers off the screen (its warnings stay), workers' bars, and fonts."""
+    if current_process().name != "MainProcess":
+        os.environ["TTY_COMPATIBLE"] = "0"  # several runs share the terminal: each says a line a round
+    # The child loggers: Lightning sets its own level when it is imported, later than this.
+    for name in ("utilities.rank_zero", "accelerators.cuda"):
+        logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.WARNING)
+    # At a user's first run it says that it looks for fonts, by Hydra's logging on stdout, next to a command's result.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")  # a resumed run's
+    warnings.filterwarnings("ignore", message="The dirpath has changed from .*")  # a run folder may move
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # one process alone evaluates
+
+
+def folder_name(overrides: str) -> str:
+    """A folder's name for a set of overrides in a multirun, readable, and typed without quotes.
+
+    Example:
+        >>> folder_name("attack.size-4+defense-none")
+        'attack.size-4+defense-none'
+        >>> folder_name("dataset.root-/data/x-rays")
+        'dataset.root-_data_x-rays_cb1a0325'
+        >>> folder_name("++defense.feddetect.warmup-1")
+        'defense.feddetect.warmup-1'
+    """
+    plain = re.sub(r"(^|\+)\++", r"\1", overrides)
+    readable = re.sub(r"[^\w.+-]+", "_", plain)
+    if readable == plain and len(readable) <= LONGEST_NAME:
+        return readable or "default"
+    # What was cut or replaced may be all that tells two runs apart.
+    digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
+    return f"{readable[:LONGEST_NAME]}_{digest}"
+
+
+def run_folder(resume: str | None, new: str) -> str:
+    """Where a run happens: the folder of the one that is resumed, if there is one to be found, or else a new one."""
+    folder = Path(str(resume)).expanduser()
+    return str(folder) if resume and (folder / "config.yaml").is_file() else new
+
+
+OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
+OmegaConf.register_new_resolver("run_folder", run_folder, replace=True)

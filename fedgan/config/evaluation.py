@@ -1,0 +1,185 @@
+"""Score a finished run again, without training, also one made on another machine.
+
+python -m fedgan.evaluate run=outputs/train/2026-01-31_12-00-00 control=outputs/train/2026-01-31_13-00-00
+"""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from fedgan.core.checks import check, check_choice, check_int
+from fedgan.core.files import write_json
+from fedgan.core.precision import repeatable
+from fedgan.metrics.base import Metric, Reference
+from fedgan.runs.load import FinishedRun, open_run
+from fedgan.runs.provenance import git_state, peak_memory, versions
+from fedgan.scoring.sampling import draw_set
+from fedgan.scoring.scorer import Scorer
+
+FILE_NAME = "evaluation.json"
+MARKS = {"run", "generator_sha256", "samples_per_class", "metrics", "absent", "facts"}  # what every evaluation has
+SPACE = 100_000  # bytes that have to be free for one
+
+
+def main(cfg: DictConfig) -> None:
+    """Score, show the table, and write the file."""
+    check_settings(cfg)
+
+    metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    run, control = open_runs(cfg)
+    out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
+    check_out(out)
+    with repeatable(str(cfg.device)):
+        evaluation = evaluate(
+            run,
+            control,
+            metrics,
+            samples_per_class=cfg.samples_per_class,
+            latent_seed=cfg.latent_seed,
+            batch_size=cfg.batch_size,
+            device=cfg.device,
+        )
+    show(evaluation, run.release.spec.classes)  # first: nothing is lost if it cannot be written after all
+    write_json(out, evaluation | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)})
+    print(out)
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse, before anything is loaded, what no component checks."""
+    check(cfg.run is not None, "run", "the folder of a finished run", cfg.run)
+    check_int("samples_per_class", cfg.samples_per_class, low=2)
+    check_int("latent_seed", cfg.latent_seed, low=0)
+    check_int("batch_size", cfg.batch_size, low=1)
+    check_choice("device", str(cfg.device), ("cpu", "cuda"))
+    check(cfg.device == "cpu" or torch.cuda.is_available(), "device", "cpu: no GPU is to be found here", cfg.device)
+
+
+def check_out(out: Path) -> None:
+    """Refuse, before anything is scored, a file that cannot be written or that no evaluation has left.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check(out.parent.is_dir(), "out", "a file in a folder that exists", str(out))
+    free = not os.path.lexists(out) or is_evaluation(out)
+    check(free, "out", "a new file, or one that fedgan.evaluate has written", str(out))
+    trial = out.with_name(f".{out.stem}.{uuid.uuid4().hex}{out.suffix}")
+    try:
+        trial.write_bytes(bytes(SPACE))
+    except OSError as error:
+        raise ValueError(f"out must be a file that can be written; got {str(out)!r} ({error.strerror})") from error
+    finally:
+        with suppress(OSError):
+            trial.unlink()
+
+
+def is_evaluation(file: Path) -> bool:
+    """Whether an evaluation has left this file."""
+    try:
+        content = json.loads(file.read_text()) if file.is_file() else None
+    except (OSError, ValueError):  # not to be read, or no JSON
+        return False
+    return isinstance(content, dict) and content.keys() >= MARKS
+
+
+def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
+    """The run and its control, which must have the run's test images.
+
+    Their training images may differ, as with ``dataset.pool_splits`` in one of them: both are measured with the run's.
+    The control's ``memorized`` is then about the run's training images, not about its own.
+    """
+    run = open_run(Path(str(cfg.run)).expanduser(), cfg.root)
+    if cfg.control is None:
+        return run, None
+    control = open_run(Path(str(cfg.control)).expanduser(), cfg.root)
+    same = control.splits.test.fingerprint == run.splits.test.fingerprint
+    check(not control.attacked, "control", "a run in which nobody attacks (attack.malicious=0)", str(cfg.control))
+    check(same, "control", f"a run on the same data set as {cfg.run} (the same test images)", str(cfg.control))
+    return run, control
+
+
+def evaluate(
+    run: FinishedRun,
+    control: FinishedRun | None,
+    metrics: Mapping[str, Metric],
+    *,
+    samples_per_class: int,
+    latent_seed: int = 0,
+    batch_size: int = 64,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Score what the run's generator draws, and next to it what the control's draws, with the run's trigger.
+
+    Args:
+        run: whose generator is scored.
+        control: an unattacked generator, scored against the run's real images and for the run's trigger; None for none.
+        metrics: by name, as they were built.
+        samples_per_class: synthetic images of each class.
+        latent_seed: of their latents.
+        batch_size: images drawn at once.
+        device: where heavy arithmetic runs.
+
+    Returns:
+        What evaluation.json holds.
+    """
+    start = time.perf_counter()
+    scorer = Scorer(metrics, run.splits.classes, watch=partial(track, console=Console(stderr=True)))
+    scorer.prepare(Reference(run.splits, run.trigger, run.seed, torch.device(device)))
+
+    scored: dict[str, Any] = {}
+    for prefix, part in (("", run), ("control_", control)):
+        if part is not None:
+            found = score(part, scorer, samples_per_class, latent_seed, batch_size, device)
+            scored |= {f"{prefix}{name}": value for name, value in found.items()}
+    return scored | {
+        "samples_per_class": samples_per_class,
+        "latent_seed": latent_seed,
+        "facts": scorer.facts(),
+        "git": git_state(),
+        "versions": versions(),
+        "seconds": round(time.perf_counter() - start, 2),
+        "peak_memory_bytes": peak_memory(torch.device(device)),
+    }
+
+
+def score(
+    run: FinishedRun, scorer: Scorer, samples_per_class: int, latent_seed: int, batch_size: int, device: str
+) -> dict[str, Any]:
+    """What one run's generator gets from metrics that are ready; see ``evaluate``."""
+    generator = run.release.generator.to(device)
+    images = draw_set(generator, run.splits.classes, samples_per_class, latent_seed, batch_size)
+    return {
+        "run": str(run.folder),
+        "generator_sha256": run.release.sha256,
+        "metrics": scorer.score(images),
+        "absent": dict(scorer.absent),
+    }
+
+
+def show(evaluation: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """The figures as a table: the mean over classes, each class, and the control's mean."""
+    figures, null = evaluation["metrics"], evaluation.get("control_metrics")
+    title = f"{evaluation['samples_per_class']} synthetic images of each class"
+    table = Table("figure", "mean", *classes, *(["control"] if null is not None else []), title=title)
+    for name in (name for name in figures if "/" not in name):
+        row = [figures[name], *(figures[f"{name}/{each}"] for each in classes)]
+        table.add_row(name, *map(cell, row), *([cell(null.get(name))] if null is not None else []))
+    Console().print(table)
+
+
+def cell(figure: float | None) -> str:
+    """A figure to four digits; a dash where there is none."""
+    return "-" if figure is None else f"{figure:.4g}"

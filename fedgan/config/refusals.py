@@ -1,0 +1,170 @@
+"""What a command says when Hydra or a component refuses: one line, with what is allowed and what was probably meant."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+PACKAGE = Path(__file__).parents[1]
+# In a checkout conf/ lies next to the package; an installed wheel carries it inside.
+CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
+SEVERAL = ("defense", "metrics")  # groups of which several options can be chosen, each under its own name
+# What a user can mend; anything else is a defect of ours and keeps its traceback.
+REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
+
+
+def explain(error: BaseException) -> str:
+    """One line: what was set, what is allowed, what was given."""
+    cause = error.__cause__
+    said: str | None = None
+    if isinstance(error, OverrideParseException):
+        said = _unreadable(error.override)
+    elif isinstance(error, MissingConfigException):
+        said = _unknown_choice(error)
+    elif isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        said = _unknown_key(error, cause) or f"{error}: {cause}"
+    elif isinstance(error, InstantiationException):
+        said = _of_component(error)
+    return " ".join((said or str(error)).split())
+
+
+def options(group: str) -> list[str]:
+    """The choices of a group: the files of conf/ and of the command's own ``--config-dir``."""
+    return sorted({file.stem for folder in config_folders() for file in (folder / group).glob("*.yaml")})
+
+
+def config_folders() -> list[Path]:
+    """conf/, and what the command line names with ``--config-dir``."""
+    given = [argument for argument in sys.argv if argument.startswith(("--config-dir=", "-cd="))]
+    names = [argument.partition("=")[2] for argument in given]
+    names += [value for flag, value in zip(sys.argv, sys.argv[1:], strict=False) if flag in ("--config-dir", "-cd")]
+    return [CONF, *(Path(name) for name in names)]
+
+
+def having(group: str, key: str) -> list[str]:
+    """The options of a group in whose files a setting is written.
+
+    Example:
+        >>> having("attack", "cells"), having("fl", "cells")
+        (['random_patch'], [])
+    """
+    files = (file for folder in config_folders() for file in sorted((folder / group).glob("**/*.yaml")))
+    found = {file.stem: OmegaConf.load(file) for file in files}
+    return [name for name, own in found.items() if OmegaConf.is_dict(own) and _has(own, key)]
+
+
+def _has(own: object, key: str) -> bool:
+    for part in key.split("."):
+        if not OmegaConf.is_dict(own) or part not in own:  # type: ignore[operator]
+            return False
+        own = own._get_node(part)  # type: ignore[attr-defined]
+    return True
+
+
+def unknown_setting(key: str, config: DictConfig) -> str:
+    """That a setting does not exist, where it was looked for, and what was probably meant.
+
+    Args:
+        key: its full name.
+        config: the whole configuration without it.
+    """
+    place, _, last = key.rpartition(".")
+    parent = OmegaConf.select(config, place) if place else config
+    group, _, own = key.partition(".")
+    if group in SEVERAL and (name := own.partition(".")[0]) in options(group):
+        return f"{key} is no setting: {group}={name} is not chosen; in a sweep over {group} write ++{key}=..."
+    others = [name for name in having(group, own) if name in options(group)] if own else []
+    if others:
+        return (
+            f"{key} is no setting of the {group} that is chosen; {group}={' | '.join(others)} has it; "
+            f"in a sweep over {group} write ++{key}=..."
+        )
+    own_keys = [str(each) for each in parent] if OmegaConf.is_dict(parent) else []
+    known = sorted(each for each in [*own_keys, *([] if place else _groups())] if not each.startswith(("_", "hydra")))
+    where, meant = place or "the configuration", _meant(place, last, known, config)
+    return (
+        f"{key} is no setting; {where} has: {', '.join(known) or 'none'}{f'; did you mean {meant}?' if meant else ''}"
+    )
+
+
+def _groups() -> list[str]:
+    """The groups that are chosen from at the top and leave no key of their own name."""
+    return ["experiment"] if (CONF / "experiment").is_dir() else []
+
+
+def _meant(place: str, last: str, known: Sequence[str], config: DictConfig) -> str | None:
+    """The setting that was probably meant: of the same place, of the group's other options, or anywhere."""
+    near = get_close_matches(last, known, n=1, cutoff=0.7)
+    if near:
+        return f"{place}.{near[0]}" if place else near[0]
+    if place:
+        others = {str(key) for option in options(place) for key in OmegaConf.load(_file(place, option))}
+        near = get_close_matches(last, sorted(others), n=1, cutoff=0.7)
+        return f"{place}.{near[0]} of {place}={' | '.join(having(place, near[0]))}" if near else None
+    leaves = sorted(_leaves(config, ""), key=lambda leaf: not leaf.startswith("fl."))  # most are asked for there
+    return next((leaf for leaf in leaves if leaf.endswith((f".{last}", f"_{last}"))), None)
+
+
+def _file(group: str, option: str) -> Path:
+    return next(file for folder in config_folders() if (file := folder / group / f"{option}.yaml").is_file())
+
+
+def _leaves(node: DictConfig, prefix: str) -> Iterator[str]:
+    for key in map(str, node):
+        inner, name = node._get_node(key), f"{prefix}{key}"
+        if isinstance(inner, DictConfig) and not inner._is_none():
+            yield from _leaves(inner, f"{name}.")
+        elif not key.startswith("_") and not name.startswith("hydra"):
+            yield name
+
+
+def _unreadable(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if not equals or key.startswith("-"):
+        return f"settings are typed as name=value; got {override!r} (perhaps run={override})"
+    return f"{key}: quote a value with such characters: '{key}=\"{value}\"'"
+
+
+def _unknown_choice(error: MissingConfigException) -> str | None:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    known = options(group) if group else []  # Hydra lists them only outside of lists
+    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{group}={name} is no choice; {group} has: {', '.join(known)}{meant}" if known else None
+
+
+def _unknown_key(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str | None:
+    typed = re.match(r"Could not override '([^']+)'", str(error))
+    parent = cause.parent_node
+    if typed is None or cause.key is None or not OmegaConf.is_dict(parent):
+        return None
+    if any(re.match(r"resume=(?!auto$|null$)", argument) for argument in sys.argv):
+        allowed = "as in the run that is resumed: only fl.rounds, the device, the processes and root= may be typed"
+        return f"{typed[1]} must be {allowed}"
+    root = parent._get_root()
+    assert isinstance(root, DictConfig)
+    return unknown_setting(typed[1], root)
+
+
+def _of_component(error: InstantiationException) -> str:
+    """What a component's constructor raised, under the name that the setting has in this configuration."""
+    said = str(error.__cause__ or error)
+    key = re.search(r"full_key: (\S+)", str(error))
+    if key is None:
+        return said
+    group, _, own = key[1].rpartition(".")
+    if said.startswith(f"{own}."):  # its own setting, by the component's name: classifier.steps
+        return f"{group}.{said}" if group else said
+    names_a_setting = re.match(r"\w+(\.\w+)+ ", said)  # such as dataset.image_size, of a model
+    return said if names_a_setting else f"{key[1]}: {said}"

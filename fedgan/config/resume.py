@@ -1,0 +1,162 @@
+"""Resuming from a run's folder: with its settings, but for the number of rounds, the device and the data's place."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from fedgan.core.checks import check, check_int
+from fedgan.core.files import atomic_write
+from fedgan.runs.allowlist import is_trusted
+from fedgan.runs.checkpoint import latest_checkpoint
+from fedgan.runs.folder import record_of
+
+WHERE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
+PLACES = ("dataset.root", "dataset.file")  # of a run's data; at most one of them is a setting of a data set
+NEWER = {"model.shared_fakes": False, "root": None}  # settings that older runs lack, and what those did
+GONE = {
+    "defense.feddetect.statistic": "a run of this version: that run's feddetect is feddetect_mean or feddetect_code"
+}
+# What may be typed next to resume=.
+OWN = ("resume", "fl.rounds", "trainer.max_epochs", "root", "dataset.cache_dir", *PLACES, *WHERE)
+# Settings that name files: relative to where the command was given, and kept so that they hold anywhere.
+FILES = ("root", *PLACES, "dataset.cache_dir", "metrics.*.weights", "metrics.*.cache", "metrics.*.classifier.cache")
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether ``folder`` holds a run: finished, or at least a round of it. What is left of less is no run."""
+    finished = record_of(folder).get("status") == "finished"
+    return (folder / "config.yaml").is_file() and (finished or latest_checkpoint(folder) is not None)
+
+
+def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The settings of the run to go on with, extended to ``fl.rounds`` if that was asked for.
+
+    Args:
+        cfg: what was composed from the command line.
+        overrides: what was typed.
+
+    Raises:
+        ValueError: in one line, if the folder is no run's, if a setting was changed, or if the run is longer already.
+    """
+    folder = Path(str(cfg.resume)).expanduser()
+    recorded = recorded_settings(folder)
+    refuse_foreign(recorded)
+    typed = [OverridesParser.create().parse_override(text).key_or_group for text in overrides]
+    refuse_changes(recorded, cfg, typed)
+    if "fl.rounds" in typed:
+        check_int("fl.rounds", cfg.fl.rounds, low=1)
+        recorded.fl.rounds = recorded.trainer.max_epochs = cfg.fl.rounds
+    for key in (*WHERE, *PLACES, "dataset.cache_dir"):
+        if is_touched(key, typed) and OmegaConf.select(cfg, key) is not None:
+            OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
+    if cfg.root is not None:
+        OmegaConf.update(recorded, place_of(recorded), cfg.root)
+    recorded.resume = str(folder)
+    return recorded
+
+
+def place_of(recorded: DictConfig) -> str:
+    """The setting that says where a run's data lie.
+
+    Raises:
+        ValueError: in one line, if they are drawn and lie nowhere.
+    """
+    place = next((key for key in PLACES if OmegaConf.select(recorded, key) is not None), None)
+    check(place is not None, "root", "null: this run's data set is drawn, not read", "a place")
+    return str(place)
+
+
+def is_touched(key: str, typed: Sequence[str]) -> bool:
+    """Whether what was typed says anything of a setting: itself, or the choice of its group.
+
+    Example:
+        >>> is_touched("trainer.devices", ["trainer"]), is_touched("trainer.devices", ["trainer.precision"])
+        (True, False)
+    """
+    return any(key == part or key.startswith(f"{part}.") for part in typed)
+
+
+def anchor(cfg: DictConfig, folder: Path) -> None:
+    """Make the settings that name files absolute, in place: ``folder`` is where the command was given."""
+    for key, value in leaves(cfg).items():
+        if isinstance(value, str) and value and any(fnmatchcase(key, pattern) for pattern in FILES):
+            OmegaConf.update(cfg, key, str(folder / Path(value).expanduser()))
+
+
+def recorded_settings(folder: Path) -> DictConfig:
+    """What a run's config.yaml says, and what a run from before some settings did.
+
+    Raises:
+        ValueError: in one line, if there is no such file or it holds no settings.
+    """
+    file = folder / "config.yaml"
+    check(file.is_file(), "resume", "a run's folder, with config.yaml in it", str(folder))
+    recorded = OmegaConf.load(file)
+    check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(folder))
+    assert isinstance(recorded, DictConfig)
+    for key, value in NEWER.items():
+        place = key.rpartition(".")[0]
+        group = OmegaConf.select(recorded, place) if place else recorded
+        if OmegaConf.is_dict(group) and OmegaConf.select(recorded, key) is None:
+            OmegaConf.update(recorded, key, value)
+    for key, allowed in GONE.items():
+        found = OmegaConf.select(recorded, key)
+        check(found is None, "resume", allowed, f"{folder} with {key}={found}")
+    return recorded
+
+
+def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Refuse settings that were typed and differ from the run's."""
+    # A choice like experiment=demo may change anything.
+    parts = [key for key in typed if key not in OWN]
+    everything = any(key not in cfg for key in (part.partition(".")[0] for part in parts))
+    now, then = leaves(cfg), leaves(recorded)
+    for key in sorted(now.keys() | then.keys()):
+        touched = everything or is_touched(key, parts)
+        if touched and key not in OWN and now.get(key) != then.get(key):
+            may_change = "fl.rounds, the device, the processes and root= may change"
+            check(False, key, f"{then.get(key)!r}, as in the run that is resumed ({may_change})", now.get(key))
+
+
+def refuse_foreign(recorded: DictConfig) -> None:
+    """Refuse settings that would build something else: a folder may come from others, and building is executing."""
+    for key, value in leaves(recorded).items():
+        if key.endswith("_target_"):
+            allowed = "a class of fedgan, of torch.optim or of Lightning's that conf/ names"
+            check(is_trusted(str(value)), f"resume: {key}", allowed, value)
+
+
+def leaves(cfg: DictConfig) -> dict[str, Any]:
+    """Every setting by its full name, resolved; lists are one setting."""
+
+    def walk(prefix: str, node: Any) -> dict[str, Any]:
+        if not isinstance(node, dict):
+            return {prefix: node}
+        found: dict[str, Any] = {}
+        for key, value in node.items():
+            found |= walk(f"{prefix}.{key}" if prefix else str(key), value)
+        return found
+
+    return walk("", OmegaConf.to_container(cfg, resolve=True))
+
+
+def keep_settings(cfg: DictConfig, folder: Path) -> None:
+    """Write config.yaml, resolved, whole or not at all; whether the run was resumed is no setting of it."""
+    own = OmegaConf.merge(cfg, {"resume": None})
+    atomic_write(folder / "config.yaml", lambda file: OmegaConf.save(own, file, resolve=True))
+
+
+def keep_typed(folder: Path) -> None:
+    """Write Hydra's own record of a command into ``.hydra/``, where its users look for it; none without a command."""
+    if not HydraConfig.initialized():
+        return
+    typed = folder / ".hydra"
+    typed.mkdir(exist_ok=True)
+    own = HydraConfig.get()
+    atomic_write(typed / "hydra.yaml", lambda file: OmegaConf.save(OmegaConf.create({"hydra": own}), file))
+    atomic_write(typed / "overrides.yaml", lambda file: OmegaConf.save(own.overrides.task, file))

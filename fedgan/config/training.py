@@ -1,0 +1,215 @@
+"""The main job: train a federated GAN, attacked and defended, and leave a run's folder.
+
+python -m fedgan.train dataset=chestx dataset.root=PATH attack=white_square defense=feddetect
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer
+
+from fedgan.config.build import Parts, build_logger, build_parts, build_spec, build_trainer, close_loggers
+from fedgan.config.choices import typed_overrides
+from fedgan.config.command import AUTO, Interrupted
+from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, resumed_config
+from fedgan.config.validate import check_checkpoint, check_components, check_trainer
+from fedgan.core.checks import check, check_int
+from fedgan.core.images import Splits
+from fedgan.core.memory import keep_memory
+from fedgan.core.precision import rounding
+from fedgan.federated.messages import peers
+from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
+from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
+from fedgan.runs.export import save_generator
+from fedgan.runs.folder import check_new, clear_leftovers, open_folder, record_of
+from fedgan.runs.lock import FolderLock, exclusive
+from fedgan.runs.signals import Interruption, interruptible
+
+
+def main(cfg: DictConfig) -> float | None:
+    """Train in Hydra's output folder; hand a sweeper the metric that ``objective`` names."""
+    here = Path(HydraConfig.get().runtime.cwd)
+    anchor(cfg, here)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.resume == AUTO:
+        cfg.resume = str(folder) if is_begun(folder) else None
+    check_same_folder(cfg, HydraConfig.get().overrides.hydra)
+    if cfg.resume is not None:
+        cfg.resume = str(here / Path(str(cfg.resume)).expanduser())
+        cfg, folder = resumed_config(cfg, typed_overrides()), Path(cfg.resume)
+    summary = finished_summary(cfg, folder)
+    if summary is None:
+        summary = train(cfg, folder)
+    else:
+        print(f"nothing to do: the run has its {summary['rounds']} rounds; fl.rounds=M extends it", file=sys.stderr)
+    if not summary:  # one of the processes that leave the record to the first
+        return None
+    print(folder)
+    figure: float | None = summary["metrics"].get(cfg.objective)
+    if figure is None and cfg.objective is not None:
+        print(f"objective={cfg.objective} is no metric of this run: a sweeper gets nothing", file=sys.stderr)
+    return figure
+
+
+def finished_summary(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
+    """The summary of a run that is to be resumed but has nothing left to do; None for any other."""
+    if cfg.resume is None or record_of(folder).get("status") != "finished":
+        return None
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return summary if summary["rounds"] == cfg.fl.rounds else None
+
+
+def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    """One run.
+
+    Args:
+        cfg: the composed configuration (conf/config.yaml).
+        folder: the run's folder; made if absent. With ``cfg.resume`` the run resumes from its newest checkpoint.
+
+    Returns:
+        The summary, as it is written to ``folder/summary.json``; empty in all processes of the run but the first.
+
+    Raises:
+        ValueError: in one line, on settings that contradict each other, the data or the folder, which is then as it
+            was.
+        Interrupted: if a signal stopped the run; it can be resumed.
+        ConnectionError: if another process of the run has ended; it can be resumed.
+    """
+    check_settings(cfg)
+    first = is_first(count_processes(cfg.trainer))
+    with exclusive(folder) if first else nullcontext(FolderLock(folder)) as lock, rounding(str(cfg.trainer.precision)):
+        return carry_out(cfg, folder, lock if first else None)
+
+
+def carry_out(cfg: DictConfig, folder: Path, lock: FolderLock | None) -> dict[str, Any]:
+    """``train`` once the settings are known to be good; ``lock``: in the process that keeps the record."""
+    checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
+    if lock is not None and checkpoint is None:
+        check_new(folder)
+    keep_memory()
+    # Everything that can be refused is built before anything is written.
+    parts = build_parts(cfg, folder)
+    interruption = Interruption()
+    trainer = build_trainer(cfg, folder, parts, [interruption])
+    if checkpoint is not None:
+        parts.recorder.take_up(check_resumable(cfg, folder, checkpoint, parts))
+    if lock is not None:
+        lock.take()
+        accept(cfg, folder, parts, begins=checkpoint is None)
+    return fit(cfg, folder, parts, trainer, interruption, checkpoint)
+
+
+def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None:
+    """Make the folder the run's, write its settings there, and say what is about to run."""
+    if begins:
+        check_new(folder)  # again: another process may have begun there while the data were read
+        open_folder(folder)
+        keep_typed(folder)
+    else:
+        clear_leftovers(folder)
+    keep_settings(cfg, folder)
+    for line in introduction(parts):
+        print(line, file=sys.stderr)
+
+
+def fit(
+    cfg: DictConfig, folder: Path, parts: Parts, trainer: Trainer, interruption: Interruption, checkpoint: Path | None
+) -> dict[str, Any]:
+    """Train from the checkpoint, or from the start; leave the run's record and its generator."""
+    federation, recorder = parts.federation, parts.recorder
+    try:
+        if recorder.writes:
+            trainer.logger = build_logger(cfg, folder, parts.splits, record_of(folder).get("logger_version"))
+            recorder.note(logger_version=getattr(trainer.logger, "version", None))
+        with peers(), interruptible(trainer):
+            trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
+    except BaseException as error:
+        recorder.close_after(error)
+        close_loggers(trainer, exit_code=1)
+        raise
+    close_loggers(trainer, exit_code=0)
+    planned = cfg.fl.rounds + parts.fine_tuning.rounds
+    if federation.round < planned:
+        recorder.close("interrupted", reason=interruption.received)
+        goes_on = f"python -m fedgan.train resume={folder}"
+        raise Interrupted(f"stopped after {federation.round} of {planned} rounds; to continue: {goes_on}")
+    if not recorder.writes:
+        return {}
+    digest = save_generator(folder, federation.released, build_spec(cfg, parts))
+    return recorder.finish(federation, generator_sha256=digest)
+
+
+def introduction(parts: Parts) -> list[str]:
+    """What a run says at its start: what was read, who is malicious and with what, what defends."""
+    sizes = sorted({len(images) for images in parts.federated_data.data})
+    each = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    notes = [f"note: {note}" for note in parts.splits.notes]
+    clients = f"clients: {len(parts.federated_data.data):,} with {each} images each"
+    return [f"data: {parts.splits}", *notes, clients, f"attack: {parts.attack}", f"defense: {parts.defense}"]
+
+
+def check_same_folder(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a run over several machines whose processes would each name a folder of their own, by the time."""
+    if cfg.resume is not None or not launched_elsewhere():
+        return
+    check_trainer(cfg.trainer, cfg.fl.rounds)
+    if count_processes(cfg.trainer) > 1:
+        named = any(override.startswith("hydra.run.dir=") for override in overrides)
+        check(
+            named, "hydra.run.dir", "given where several processes are started: one folder that all of them see", None
+        )
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse what no component checks, before any data are read."""
+    OmegaConf.to_container(cfg, resolve=True)  # refuses what points at nothing
+    check_int("seed", cfg.seed, low=0)
+    check_int("fl.num_clients", cfg.fl.num_clients, low=1, high=1_000_000)
+    check_int("fl.rounds", cfg.fl.rounds, low=1)
+    if cfg.fl.clients_per_round is not None:
+        check_int("fl.clients_per_round", cfg.fl.clients_per_round, low=1, high=cfg.fl.num_clients)
+    check_int("evaluation.every", cfg.evaluation.every, low=1)
+    check_int("evaluation.latent_seed", cfg.evaluation.latent_seed, low=0)
+    alone = cfg.model.compile is None or cfg.fl.engine == "serial"
+    allowed = "null with fl.engine=vectorized: torch.func maps what is not compiled"
+    check(alone, "model.compile", allowed, cfg.model.compile)
+    check(cfg.root is None or cfg.resume is not None, "root", "null without resume=: type dataset.root=PATH", cfg.root)
+    check_trainer(cfg.trainer, cfg.fl.rounds)
+    several = count_processes(cfg.trainer) > 1
+    allowed = "serial with several processes: stacked clients' sums depend on how many there are"
+    check(not several or cfg.fl.engine == "serial", "fl.engine", allowed, cfg.fl.engine)
+    check_checkpoint(cfg.checkpoint)
+    for group in ("defense", "metrics"):
+        check_components(group, cfg[group])
+
+
+def check_resumable(cfg: DictConfig, folder: Path, checkpoint: Path, parts: Parts) -> dict[str, Any]:
+    """Whether the run can be resumed from this checkpoint, with these data and this many rounds; returns its run.json.
+
+    Raises:
+        ValueError: in one line.
+    """
+    record, done, fine_tuning = record_of(folder), rounds_done(checkpoint), parts.fine_tuning.rounds
+    check_same_data(record.get("dataset", {}), parts.splits)
+    planned = record.get("rounds", cfg.fl.rounds)
+    if fine_tuning and done > planned:
+        allowed = f"{planned}: the server has begun to fine-tune, and what came before is not kept"
+        check(cfg.fl.rounds == planned, "fl.rounds", allowed, cfg.fl.rounds)
+    allowed = f"at least {done}, the rounds that {folder} has"
+    check(cfg.fl.rounds + fine_tuning >= done, "fl.rounds", allowed, cfg.fl.rounds)
+    return record
+
+
+def check_same_data(recorded: Mapping[str, Any], splits: Splits) -> None:
+    """Refuse to resume on other images than those that the run was trained on."""
+    for name, part in (("training", splits.train), ("test", splits.test)):
+        before = recorded.get("train" if part is splits.train else "test", {})
+        allowed = f"the {before.get('counts')} that the run began with, the same pixels in the same order"
+        same = before.get("sha256") == part.fingerprint
+        check(same, f"resume: the {name} images", allowed, f"{part.counts} from {splits.name}")

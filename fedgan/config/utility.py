@@ -1,0 +1,180 @@
+"""What synthetic images are good for: classifiers trained with them, tried on real test images (Section 4.4).
+
+python -m fedgan.utility run=outputs/train/2026-01-31_12-00-00 real_per_class=[1,10,50] synthetic_per_class=1000
+"""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from fedgan.core.checks import check, check_int
+from fedgan.core.files import atomic_write, write_json
+from fedgan.core.folders import claim
+from fedgan.core.images import Splits
+from fedgan.core.precision import repeatable
+from fedgan.downstream.learning_curve import Difference, Fit, Point, curve, differences, draw_curve
+from fedgan.downstream.study import UtilityStudy
+from fedgan.runs.load import FinishedRun, open_run
+from fedgan.runs.provenance import git_state, versions
+
+WRITTEN = ("utility.json", "results.csv", "curve.csv", "differences.csv", "curve.png", "fits")
+REAL_ONLY = "real only"
+ARM_OF_ONE_RUN = "real + synthetic"
+Key = tuple[str, int, int]  # arm, seed, real images per class
+
+
+def main(cfg: DictConfig) -> None:
+    """Train what this folder does not hold yet, then show the curve."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    check_settings(cfg)
+
+    recipe = instantiate(cfg.classifier)
+    runs = open_runs(cfg)
+    study = UtilityStudy(runs, recipe, synthetic_per_class=cfg.synthetic_per_class, test_per_class=cfg.test_per_class)
+    study.check_real(cfg.real_per_class)
+    write_record(folder, cfg, runs)
+    arms, counts = (REAL_ONLY, *runs), sorted(cfg.real_per_class)
+    plan = [(arm, seed, n) for arm in arms for seed in cfg.seeds for n in counts if n > 0 or arm in runs]
+    with repeatable(recipe.device.type):
+        fits = carry_out(study, plan, folder)
+    show(fits, folder, title_of(cfg, runs))
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse, before anything is loaded, what no component checks."""
+    named = cfg.runs is None or (OmegaConf.is_dict(cfg.runs) and bool(cfg.runs))
+    check(named, "runs", "finished runs' folders, each under the name of its arm: {name: PATH}", cfg.runs)
+    both = f"run={cfg.run} and runs={cfg.runs}"
+    check((cfg.run is None) != (cfg.runs is None), "run or runs", "given, one of them and not both", both)
+    for arm in cfg.runs or ():
+        fitting = Path(str(arm)).name == str(arm) and arm not in ("", "..", REAL_ONLY)
+        check(fitting, "runs: a name", f"one that a folder can have, other than {REAL_ONLY!r}", arm)
+    for name in ("real_per_class", "seeds"):
+        values = list(cfg[name]) if OmegaConf.is_list(cfg[name]) else []
+        check(bool(values), name, "a list of at least one whole number", cfg[name])
+        for value in values:
+            check_int(f"each of {name}", value, low=0)
+        check(len(set(values)) == len(values), name, "numbers that differ", values)
+
+
+def open_runs(cfg: DictConfig) -> dict[str, FinishedRun]:
+    """The finished runs by the names of their arms; all on the same data."""
+    folders = cfg.runs or {ARM_OF_ONE_RUN: cfg.run}
+    runs = {str(arm): open_run(Path(str(folder)).expanduser(), cfg.root) for arm, folder in folders.items()}
+    first, *others = runs.values()
+    for other in others:
+        same = fingerprints(other.splits) == fingerprints(first.splits)
+        check(same, "runs", f"runs on the same data set as {first.folder}", str(other.folder))
+    return runs
+
+
+def fingerprints(splits: Splits) -> dict[str, str]:
+    """What tells this data set from any other."""
+    return {"train": splits.train.fingerprint, "test": splits.test.fingerprint}
+
+
+def title_of(cfg: DictConfig, runs: Mapping[str, FinishedRun]) -> str:
+    """The picture's and the table's."""
+    name = next(iter(runs.values())).splits.name
+    return f"{name}, {cfg.synthetic_per_class} synthetic images per class, mean ± std over {len(cfg.seeds)} seed(s)"
+
+
+def write_record(folder: Path, cfg: DictConfig, runs: Mapping[str, FinishedRun]) -> None:
+    """Write utility.json: what the fits depend on, and what made them.
+
+    Raises:
+        ValueError: in one line, if the folder's fits were made otherwise. Seeds, numbers of real images and runs
+            may come and go: they choose among fits.
+    """
+    claim(folder, WRITTEN, "hydra.run.dir")
+    path = folder / "utility.json"
+    now: dict[str, Any] = {
+        "settings": OmegaConf.to_container(cfg, resolve=True),
+        "data": fingerprints(next(iter(runs.values())).splits),
+        "generators": {arm: run.release.sha256 for arm, run in runs.items()},
+    }
+    if path.is_file():
+        before = json.loads(path.read_text())
+        earlier = basis(before)
+        changed = [name for name, value in basis(now).items() if earlier.get(name, value) != value]
+        check(not changed, "hydra.run.dir", f"a folder without fits of another {' and '.join(changed)}", str(folder))
+        now["generators"] = before["generators"] | now["generators"]
+        earlier_start = {key: before.get(key) for key in ("git", "versions")}
+        now["resumed"] = [*before.get("resumed", []), earlier_start]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, now | {"git": git_state(), "versions": versions()})
+
+
+def basis(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the fits of a study depend on, by name, out of its utility.json."""
+    settings = {name: record["settings"][name] for name in ("classifier", "synthetic_per_class", "test_per_class")}
+    generators = {f"generator of {arm}": sha256 for arm, sha256 in record["generators"].items()}
+    return settings | {"data set": record["data"]} | generators
+
+
+def carry_out(study: UtilityStudy, plan: Sequence[Key], folder: Path) -> list[Fit]:
+    """All fits of the plan; those that the folder holds are not repeated. results.csv grows with every other."""
+    files = {(arm, seed, n): folder / "fits" / arm / f"seed_{seed}_real_{n}.json" for arm, seed, n in plan}
+    fits = {key: read_fit(files[key]) for key in plan if files[key].is_file()}
+    missing = [key for key in plan if key not in fits]
+    for arm, seed, n in track(missing, "training classifiers", console=Console(stderr=True)):
+        fits[arm, seed, n] = study.fit(arm, n, seed)
+        file = files[arm, seed, n]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, asdict(fits[arm, seed, n]))
+        write_csv(folder / "results.csv", Fit, [fits[key] for key in plan if key in fits])
+    return [fits[key] for key in plan]
+
+
+def read_fit(file: Path) -> Fit:
+    """A fit that an earlier start of the study has left."""
+    return Fit(**json.loads(file.read_text()))
+
+
+def write_csv(path: Path, kind: type[Any], rows: Sequence[Any]) -> None:
+    """Write dataclass instances as CSV, a field a column (the answers left out), whole or not at all."""
+    columns = [field.name for field in fields(kind) if field.name != "correct"]
+
+    def write(file: Path) -> None:
+        with file.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in rows)
+
+    atomic_write(path, write)
+
+
+def show(fits: Sequence[Fit], folder: Path, title: str) -> None:
+    """Write the tables and the picture; print the curve and the picture's path."""
+    points = curve(fits)
+    write_csv(folder / "results.csv", Fit, fits)
+    write_csv(folder / "curve.csv", Point, points)
+    write_csv(folder / "differences.csv", Difference, differences(fits))
+    draw_curve(points, folder / "curve.png", title=title)
+    Console().print(table_of(points, title))
+    print(folder / "curve.png")
+
+
+def table_of(points: Sequence[Point], title: str) -> Any:
+    """The curve as a rich table: a row a number of real images, a column an arm."""
+    cells = {(point.real_per_class, point.arm): cell(point) for point in points}
+    arms = dict.fromkeys(point.arm for point in points)
+    table = Table("real images per class", *arms, title=title)
+    for n in sorted({point.real_per_class for point in points}):
+        table.add_row(str(n), *(cells.get((n, arm), "-") for arm in arms))
+    return table
+
+
+def cell(point: Point) -> str:
+    """Mean accuracy, and the standard deviation where there is more than one seed."""
+    return f"{point.mean:.3f}" + ("" if point.std is None else f" ± {point.std:.3f}")

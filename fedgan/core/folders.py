@@ -1,0 +1,99 @@
+"""Folders that commands write to: what is in them is fedgan's own, or it stays as it is."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fedgan.core.checks import check
+from fedgan.core.files import write_json
+
+LEDGER = ".fedgan.json"  # in a folder of results: which of its files fedgan has written
+_OURS = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")  # what a process killed within atomic_write leaves
+
+
+def named_folder(setting: str, text: object) -> Path:
+    """A folder as it was typed.
+
+    Raises:
+        ValueError: in one line, if nothing was typed, or a ``~`` that the shell has not expanded.
+
+    Example:
+        >>> named_folder("hydra.run.dir", "~/runs")
+        Traceback (most recent call last):
+        ...
+        ValueError: hydra.run.dir must be a folder written out, without ~; got '~/runs'
+    """
+    check(str(text).strip() not in ("", "None"), setting, "a folder (. is the current one)", text)
+    check(not str(text).startswith("~"), setting, "a folder written out, without ~", text)
+    return Path(str(text))
+
+
+def missing_parts(folder: Path) -> list[Path]:
+    """The folder and those above it that do not exist, innermost first.
+
+    Example:
+        >>> [part.name for part in missing_parts(Path("/tmp/fedgan-no-such/a"))]
+        ['a', 'fedgan-no-such']
+    """
+    return [part for part in (folder, *folder.parents) if not part.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are empty, in this order; others stay."""
+    for folder in folders:
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def check_empty(setting: str, folder: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        ValueError: in one line.
+    """
+    free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    check(free, setting, "a new or empty folder", str(folder))
+
+
+def is_leftover(name: str) -> bool:
+    """Whether ``atomic_write`` gives temporary files such names.
+
+    Example:
+        >>> is_leftover(".run.0123456789abcdef0123456789abcdef.json"), is_leftover("run.json")
+        (True, False)
+    """
+    return _OURS.fullmatch(name) is not None
+
+
+def claim(folder: Path, names: Sequence[str], setting: str) -> None:
+    """Note that fedgan writes these files of ``folder``, before it does; the folder is made if absent.
+
+    Args:
+        folder: of results.
+        names: of files in it.
+        setting: what the error calls the folder.
+
+    Raises:
+        ValueError: in one line, if one of them is there and fedgan has not written it.
+    """
+    written = _ledger(folder)
+    foreign = [name for name in names if name not in written and (folder / name).exists()]
+    check(
+        not foreign,
+        setting,
+        f"a folder without files of these names that others wrote ({', '.join(foreign)})",
+        str(folder),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    if not set(names) <= set(written):
+        write_json(folder / LEDGER, {"written by": "fedgan", "files": sorted({*written, *names})})
+
+
+def _ledger(folder: Path) -> list[str]:
+    try:
+        content: dict[str, Any] = json.loads((folder / LEDGER).read_text())
+        return [str(name) for name in content["files"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []

@@ -1,0 +1,37 @@
+"""Optimizers as the configuration names them: made from a network's parameters, and tried before that."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+
+from fedgan.core.checks import check_number
+
+OptimizerFactory = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
+
+
+def check_optimizer(setting: str, factory: OptimizerFactory) -> None:
+    """Try an optimizer on a single weight, before it is made anywhere else.
+
+    Args:
+        setting: what the error calls it.
+        factory: makes it; a ``functools.partial`` shows its learning rate.
+
+    Raises:
+        ValueError: in one line, if it does not take its settings.
+
+    Example:
+        >>> from functools import partial
+        >>> check_optimizer("fl.server_optimizer", partial(torch.optim.SGD, lr=-1))
+        Traceback (most recent call last):
+        ...
+        ValueError: fl.server_optimizer.lr must be a number in [0, inf); got -1
+    """
+    settings = getattr(factory, "keywords", {})
+    if "lr" in settings:
+        check_number(f"{setting}.lr", settings["lr"], low=0.0, high=math.inf, high_allowed=False)
+    try:
+        factory(iter([nn.Parameter(torch.zeros(1))]))
+    except Exception as error:  # torch compares and adds before it checks, and each optimizer does so in its own way
+        raise ValueError(f"{setting} does not take its settings {settings}: {error}") from error

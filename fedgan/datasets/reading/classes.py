@@ -1,0 +1,113 @@
+"""Names of classes: as a user may give them, and what folders or rows make a class."""
+
+from collections.abc import Collection, Mapping, Sequence
+from unicodedata import normalize
+
+from fedgan.core.checks import check
+
+# Each class, in the order of the labels, and the folders (or the values in a labels file) that make it.
+Members = Mapping[str, tuple[str, ...]]
+
+_NAMES = "a list of different names, or null"
+_MEMBERS = "a list of different names, a mapping of each class to such a list, or null"
+_QUOTED = 'names in quotes, such as ["0", "1"] or ["no", "yes"]'  # YAML reads 0 and no as a number and false
+_MOST_LISTED = 20
+
+
+def same_name(name: str) -> str:
+    """The one spelling (NFC) of names that look alike: zip files from macOS spell é as e and an accent (NFD)."""
+    return normalize("NFC", name)
+
+
+def class_names(classes: object, allowed: str = _NAMES) -> tuple[str, ...]:
+    """The names if there are any, if they differ, and if a folder can have each.
+
+    Args:
+        classes: ``dataset.classes``.
+        allowed: what the error says is allowed.
+
+    Raises:
+        ValueError: in one line, if not.
+
+    Example:
+        >>> class_names(["normal", "bacterial/viral"])
+        Traceback (most recent call last):
+        ...
+        ValueError: dataset.classes must be names that a folder can have; got 'bacterial/viral'
+    """
+    names = _strings(classes, allowed, classes)
+    check(len(set(names)) == len(names), "dataset.classes", allowed, classes)
+    for name in names:
+        check(fits_folder(name), "dataset.classes", "names that a folder can have", name)
+    return names
+
+
+def class_members(classes: object) -> Members:
+    """What makes each class: the name itself for a list of names, the names listed for a mapping.
+
+    Raises:
+        ValueError: in one line, for anything else, and for a name that two classes list.
+
+    Example:
+        >>> class_members({"benign": ["nv", "bkl"], "malignant": "mel"})
+        {'benign': ('nv', 'bkl'), 'malignant': ('mel',)}
+    """
+    if not isinstance(classes, Mapping):
+        return {name: (name,) for name in class_names(classes, _MEMBERS)}
+    parts = [[part] if isinstance(part, str) else part for part in classes.values()]
+    members = [_strings(part, _MEMBERS, classes) for part in parts]
+    everything = [name for names in members for name in names]
+    check(len(set(everything)) == len(everything), "dataset.classes", _MEMBERS, classes)
+    return dict(zip(class_names(list(classes), _MEMBERS), members, strict=True))
+
+
+def fits_folder(name: str) -> bool:
+    """Whether a folder can have this name: 1 to 255 bytes of UTF-8 without / and NUL, and neither . nor ..
+
+    Example:
+        >>> [fits_folder(name) for name in ("肺炎", "..", "a/b", "")]
+        [True, False, False, False]
+    """
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:  # the stand-in for a byte that is no UTF-8
+        return False
+    return 0 < size <= 255 and not {"/", "\0"} & set(name) and name not in (".", "..")
+
+
+def choose(found: Collection[str], wanted: Members | None, place: str) -> Members:
+    """The classes that are read: all that were found, sorted by name, or those that are wanted.
+
+    Args:
+        found: the names of folders, or the values in a labels file.
+        wanted: ``dataset.classes``.
+        place: where they were found.
+
+    Raises:
+        ValueError: if one that is wanted was not found.
+    """
+    if wanted is None:
+        return {name: (name,) for name in sorted(found)}
+    missing = [name for names in wanted.values() for name in names if name not in found]
+    if missing:
+        raise ValueError(f"dataset.classes must be among {listed(found)}, {place}; got {missing}")
+    return wanted
+
+
+def listed(names: Collection[str]) -> str:
+    """Names for an error, sorted, at most 20 of them.
+
+    Example:
+        >>> listed({"b", "a"})
+        "['a', 'b']"
+    """
+    more = len(names) - _MOST_LISTED
+    return f"{sorted(names)[:_MOST_LISTED]}" + (f" and {more} more" if more > 0 else "")
+
+
+def _strings(value: object, allowed: str, given: object) -> tuple[str, ...]:
+    """A list's strings, in the one spelling; there must be some."""
+    items = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    check(bool(items), "dataset.classes", allowed, given)
+    check(all(isinstance(item, str) for item in items), "dataset.classes", _QUOTED, given)
+    return tuple(same_name(item) for item in items)

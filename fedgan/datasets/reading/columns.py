@@ -1,0 +1,98 @@
+"""Which columns of a labels file hold what: those that a user names, or those with a usual name."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from fedgan.core.checks import check
+from fedgan.datasets.reading.classes import listed
+
+# By role the columns that play it; several only where a class is given by a 1 in one of them.
+Columns = Mapping[str, tuple[str, ...]]
+
+# Letters and digits alone, in the order of preference. A patient has several lesions, hence comes first.
+_USUAL = {
+    "file": (
+        *("file", "filename", "filepath", "path", "image", "imageid", "imagename", "imagefile", "imagepath"),
+        *("imageindex", "img", "imgid", "imgname", "imgpath", "isicid", "dicomid", "idcode", "name", "id"),
+    ),
+    "class": (
+        *("class", "classname", "label", "labels", "category", "target", "diagnosis", "dx", "diagnostic"),
+        *("benignmalignant", "finding", "findings", "findinglabels"),
+    ),
+    "split": ("split", "subset", "partition"),
+    "group": (
+        *("group", "groupid", "patient", "patientid", "subject", "subjectid"),
+        *("case", "caseid", "lesion", "lesionid"),
+    ),
+}
+
+
+def check_columns(columns: Mapping[str, object] | None) -> Mapping[str, object]:
+    """What ``dataset.columns`` says by role: a column's name, several names, False or None.
+
+    Raises:
+        ValueError: in one line, for anything else.
+    """
+    allowed = f"a mapping of {', '.join(_USUAL)} to columns, or null"
+    given = {} if columns is None else columns
+    check(isinstance(given, Mapping) and set(given) <= set(_USUAL), "dataset.columns", allowed, columns)
+    for role, value in given.items():
+        fine = value is None or (isinstance(value, str) and bool(value.strip()))
+        if role == "class":
+            fine = fine or (not isinstance(value, str) and isinstance(value, Sequence) and len(value) > 0)
+            check(fine, "dataset.columns.class", "a column, a list of columns, or null", value)
+        elif role == "file":
+            check(fine, "dataset.columns.file", "a column, or null", value)
+        else:
+            check(fine or value is False, f"dataset.columns.{role}", "a column, false (none), or null", value)
+    return {role: given.get(role) for role in _USUAL}
+
+
+def find_columns(present: Sequence[str], wanted: Mapping[str, object], name: str) -> Columns:
+    """The columns by role; none for a split or a group that is not there or not wanted.
+
+    Args:
+        present: the file's columns.
+        wanted: as ``check_columns`` returns it.
+        name: the file's name, for errors.
+
+    Raises:
+        ValueError: if one that is wanted is not there, or none has a usual name for the file or the class.
+
+    Example:
+        >>> find_columns(["lesion_id", "image_id", "dx"], check_columns({"group": False}), "some.csv")
+        {'file': ('image_id',), 'class': ('dx',), 'split': (), 'group': ()}
+    """
+    found = {role: _columns(role, present, wanted[role], name) for role in _USUAL}
+    for role in ("file", "class"):
+        allowed = f"set to one of the columns of {name}, {listed(present)}, none of which has a usual name for it"
+        check(bool(found[role]), f"dataset.columns.{role}", allowed, None)
+    return found
+
+
+def usual_column(role: str, present: Sequence[str]) -> str | None:
+    """The column with a usual name for this role; the most usual one if there are several.
+
+    Example:
+        >>> usual_column("file", ["Patient ID", "Image Index"])
+        'Image Index'
+    """
+    plain = {re.sub(r"[^a-z0-9]", "", name.casefold()): name for name in reversed(present)}
+    return next((plain[name] for name in _USUAL[role] if name in plain), None)
+
+
+def describe_columns(columns: Columns) -> str:
+    """For a note: ``file from image_id, class from dx``."""
+    return ", ".join(f"{role} from {' '.join(names)}" for role, names in columns.items() if names)
+
+
+def _columns(role: str, present: Sequence[str], wanted: object, name: str) -> tuple[str, ...]:
+    if wanted is False:
+        return ()
+    if wanted is None:
+        usual = usual_column(role, present)
+        return () if usual is None else (usual,)
+    named = (wanted,) if isinstance(wanted, str) else tuple(wanted)  # type: ignore[arg-type]
+    missing = [column for column in named if column not in present]
+    check(not missing, f"dataset.columns.{role}", f"among the columns of {name}, {listed(present)}", missing)
+    return named

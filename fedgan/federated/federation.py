@@ -1,0 +1,184 @@
+"""The round: one Trainer, an epoch is a round, its batch is the ids of the clients that take part."""
+
+import copy
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.profilers import PassThroughProfiler, Profiler
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from fedgan.core.checks import check_int, check_number
+from fedgan.core.images import to_uint8
+from fedgan.core.optimizers import OptimizerFactory, check_optimizer
+from fedgan.core.rng import keyed_generator
+from fedgan.core.update import ClientUpdate, State
+from fedgan.federated import messages
+from fedgan.federated.backend import Backend
+from fedgan.models.base import Generator
+
+
+class Participants(Dataset[list[int]]):
+    """Who takes part: one item, what ``draw`` says when it is asked."""
+
+    def __init__(self, draw: Callable[[], list[int]]) -> None:
+        self.draw = draw
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> list[int]:
+        return self.draw()
+
+
+def draw_participants(num_clients: int, count: int, seed: int, round_: int) -> list[int]:
+    """``count`` of ``num_clients`` ids without replacement, ascending; the stream is selection's own.
+
+    Example:
+        >>> draw_participants(4, 4, seed=0, round_=7)
+        [0, 1, 2, 3]
+    """
+    order = torch.randperm(num_clients, generator=keyed_generator(seed, "participants", round_))
+    return sorted(order[:count].tolist())
+
+
+class Federation(LightningModule):
+    """ClientPool and the global generator; the server (a callback) turns their updates into its step.
+
+    Args:
+        backend: the clients, and with ``fine_tuning_start`` the server's own behind them.
+        generator: G_server at round 0.
+        server_optimizer: makes the optimizer that follows the pseudo-gradient G_server - sum_i w_i G_i;
+            SGD with learning rate 1 is FedAvg (Reddi et al. 2021).
+        clients_per_round: how many take part in a round; None for all.
+        fine_tuning_start: the first of the rounds, after the federation's, in which the server trains the released
+            generator alone, as a client of its own would; None for none.
+        ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
+            [0, 1); 0 releases G_server.
+        seed: of every random stream.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        generator: Generator,
+        server_optimizer: OptimizerFactory,
+        clients_per_round: int | None = None,
+        fine_tuning_start: int | None = None,
+        ema: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.backend, self.generator, self.z_dim = backend, generator, generator.z_dim
+        self.released = copy.deepcopy(generator) if ema else generator
+        self.server_optimizer, self.fine_tuning_start = server_optimizer, fine_tuning_start
+        self.num_clients = len(backend.clients) - (fine_tuning_start is not None)
+        self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
+        self.ema, self.seed = ema, seed
+        check_optimizer("fl.server_optimizer", server_optimizer)
+        check_int("fl.clients_per_round", self.clients_per_round, low=1, high=self.num_clients)
+        check_int("fl.min_clients", backend.tolerance.min_clients, low=1, high=self.clients_per_round)
+        check_number("model.ema", ema, low=0.0, high=1.0, high_allowed=False)
+        self.updates: list[ClientUpdate] = []
+        self.profiler: Profiler = PassThroughProfiler()
+        self.seconds = 0.0
+
+    @property
+    def round(self) -> int:
+        """t, counted from 0 as in Algorithm 1."""
+        return int(self.current_epoch)
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether this round is the server's own."""
+        return self.fine_tuning_start is not None and self.round >= self.fine_tuning_start
+
+    @property
+    def fine_tuning_rounds(self) -> int:
+        """How many rounds of its own the server has begun."""
+        return 0 if self.fine_tuning_start is None else max(0, self.round - self.fine_tuning_start)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The server's optimizer, over the global generator alone; clients keep their own."""
+        return self.server_optimizer(self.generator.parameters())
+
+    def train_dataloader(self) -> DataLoader[list[int]]:
+        """One batch a round: the ids of the clients that take part."""
+        return DataLoader(Participants(self.participants), batch_size=None)
+
+    def participants(self) -> list[int]:
+        """The ids of the clients that take part in this round; the server's own client, when it fine-tunes."""
+        if self.fine_tunes:
+            return [self.num_clients]
+        return draw_participants(self.num_clients, self.clients_per_round, self.seed, self.round)
+
+    def on_fit_start(self) -> None:
+        """Put clients and images on the device, and let the clients' steps show up in the profile."""
+        self.profiler = self.trainer.profiler  # type: ignore[attr-defined]
+        self.backend.settle(self.device, self.profiler)
+
+    def training_step(self, batch: list[int], batch_idx: int) -> None:
+        """One round: every participant trains from G_server, then the server steps.
+
+        The server acts in its ``on_before_optimizer_step``, where it turns ``updates`` into the
+        pseudo-gradient by calling ``propose``.
+        """
+        start = time.perf_counter()
+        if self.round == self.fine_tuning_start:
+            self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is mended
+        self.updates = self.backend.collect(batch, self.round)
+        with self.profiler.profile("server"):
+            self.optimizers().step()  # type: ignore[union-attr]
+            if messages.size() > 1:
+                self.generator.load_state_dict(messages.share_state(self.generator.state_dict()))
+            self._release()
+        self.seconds = time.perf_counter() - start
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | None:
+        """The released generator's images for (latents, labels), as bytes; in the server's process alone."""
+        if messages.rank():
+            return None
+        z, labels = batch
+        return to_uint8(self.released(z, labels))
+
+    def replace(self, state: State) -> None:
+        """Take ``state`` over as it is, and leave the server's optimizer nothing to do."""
+        self.generator.load_state_dict(state)
+        self.generator.zero_grad(set_to_none=True)
+
+    def propose(self, aggregate: State) -> None:
+        """Set the pseudo-gradient G_server - aggregate; what is no parameter is taken over as it is."""
+        parameters = dict(self.generator.named_parameters())
+        for name, tensor in self.generator.state_dict().items():
+            if name in parameters:
+                parameters[name].grad = tensor - aggregate[name]
+            else:
+                tensor.copy_(aggregate[name])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write the clients' states, those that have changed, and refer to them."""
+        self.backend.clients.keep()
+        self.trainer.strategy.barrier()
+        checkpoint["clients"] = self.backend.clients.index(self.round)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the clients back to what they were then."""
+        self.backend.clients.rewind(checkpoint["clients"])
+
+    @torch.no_grad()
+    def _release(self) -> None:
+        if self.released is self.generator:
+            return
+        # Less is kept in the first rounds, so that the random start does not linger.
+        kept = min(self.ema, (1 + self.round) / (10 + self.round))
+        current = self.generator.state_dict()
+        for name, tensor in self.released.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(current[name], 1.0 - kept)
+            else:
+                tensor.copy_(current[name])

@@ -1,0 +1,118 @@
+"""generator.safetensors: the generator that leaves the federation, with what is needed to load it, and no code."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from fedgan.core.checks import check
+from fedgan.core.files import atomic_write
+from fedgan.core.update import state_hash
+from fedgan.models.base import Generator
+from fedgan.runs.allowlist import build_trusted
+
+FILE_NAME = "generator.safetensors"
+MODELS = "fedgan.models"
+KEY = "fedgan"  # of the file's metadata
+# What a damaged, foreign or older file leads to.
+UNUSABLE = (SafetensorError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, json.JSONDecodeError)
+
+
+@dataclass(frozen=True)
+class GeneratorSpec:
+    """How to build the generator whose weights lie beside it.
+
+    Attributes:
+        target: its class, by dotted path, within fedgan.models.
+        arguments: the class's keyword arguments.
+        classes: names of the classes it was trained on, in the order of their labels.
+        dataset: name of the data set.
+        rounds: how many rounds it was trained for.
+        attack: who attacked the federation, and with what, in words.
+        defense: the defenses that were on, in words.
+        emission: share of its images that carried the trigger at the last evaluation; None where it was not measured.
+    """
+
+    target: str
+    arguments: Mapping[str, Any]
+    classes: tuple[str, ...]
+    dataset: str
+    rounds: int
+    attack: str
+    defense: str
+    emission: float | None
+
+    def __str__(self) -> str:
+        """What the generator was trained under, in one line."""
+        found = "not measured" if self.emission is None else f"{self.emission:.1%}"
+        return (
+            f"{self.rounds} rounds on {self.dataset}; attack: {self.attack}; defense: {self.defense}; "
+            f"images with the trigger at the last evaluation: {found}"
+        )
+
+
+@dataclass(frozen=True)
+class Release:
+    """A generator ready to sample from.
+
+    Attributes:
+        generator: in evaluation mode, on the CPU.
+        spec: how it was built.
+        sha256: hash of its state.
+    """
+
+    generator: Generator
+    spec: GeneratorSpec
+    sha256: str
+
+
+def save_generator(folder: Path, generator: Generator, spec: GeneratorSpec) -> str:
+    """Write the generator into a run's folder, whole or not at all; returns the hash of its state."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in generator.state_dict().items()}
+    digest = state_hash(state)
+    # One key: safetensors writes several in random order, and the same generator shall be the same file.
+    metadata = {KEY: json.dumps({"spec": asdict(spec), "sha256": digest}, sort_keys=True)}
+    atomic_write(folder / FILE_NAME, lambda path: save_file(state, path, metadata))
+    return digest
+
+
+def load_generator(folder: Path) -> Release:
+    """Build the generator that ``save_generator`` wrote.
+
+    Nothing in the file is executed: its class must be one of fedgan.models.
+
+    Raises:
+        ValueError: in one line, if there is no generator, or none that can be trusted.
+    """
+    path = folder / FILE_NAME
+    check(not path.exists() or os.access(path, os.R_OK), "run", f"a folder whose {FILE_NAME} you may read", str(folder))
+    check(path.is_file(), "run", f"the folder of a finished run, with {FILE_NAME} in it", str(folder))
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = json.loads((file.metadata() or {})[KEY])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        spec, expected = _read_spec(metadata["spec"]), metadata["sha256"]
+        generator = _build(spec)
+        generator.load_state_dict(state)
+    except UNUSABLE as error:
+        raise ValueError(f"run: {path} is no generator of this version of fedgan ({error})") from error
+    digest = state_hash(state)
+    check(digest == expected, f"run: the hash of {path}", expected, digest)
+    return Release(generator.eval(), spec, digest)
+
+
+def _read_spec(fields: Mapping[str, Any]) -> GeneratorSpec:
+    return GeneratorSpec(**{**fields, "classes": tuple(fields["classes"])})
+
+
+def _build(spec: GeneratorSpec) -> Generator:
+    model = build_trusted("run: the generator's class", spec.target, spec.arguments, MODELS)
+    is_model = isinstance(model, Generator)
+    check(is_model, "run: the generator's class", "a fedgan.models.base.Generator", spec.target)
+    assert isinstance(model, Generator)
+    return model

@@ -1,0 +1,76 @@
+"""A run's folder: where a run may begin, and what an unfinished start has left there to be cleared."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fedgan.core.checks import check
+from fedgan.core.files import write_json
+from fedgan.core.folders import is_leftover
+from fedgan.runs.provenance import versions
+
+# What a run writes, by folder; nothing else in it is ever removed.
+_WRITTEN = {
+    ".": ("summary.json", "generator.safetensors", "rounds.csv", "clients.csv", "events.csv", "timing.csv"),
+    "samples": ("round_*.png",),
+    "checkpoints": ("round_*.ckpt",),
+    "checkpoints/clients": ("client_*_round_*.ckpt",),
+}
+_HARMLESS = (".lock", ".hydra")  # may be there before a run begins, and stay
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that a run cannot begin in, and touch nothing in it.
+
+    Raises:
+        ValueError: in one line, if it holds a run, or anything that is not a run's.
+    """
+    from fedgan.runs.checkpoint import latest_checkpoint
+
+    if not folder.exists():
+        return
+    check(folder.is_dir(), "hydra.run.dir", "a folder", str(folder))
+    record = record_of(folder)
+    check(record.get("status") != "finished", "hydra.run.dir", "a folder without a finished run", str(folder))
+    begun = latest_checkpoint(folder) is not None
+    check(not begun, "hydra.run.dir", "a folder without a run (resume=auto resumes it)", str(folder))
+    others = [] if "fedgan" in record.get("versions", ()) else foreign(folder)
+    more = " and more" if len(others) > 3 else ""
+    check(not others, "hydra.run.dir", "a new or empty folder", f"{folder}, which holds {', '.join(others[:3])}{more}")
+
+
+def foreign(folder: Path) -> list[str]:
+    """The names of what lies in a folder and is no trace of a start of fedgan that wrote no record."""
+    names = sorted(entry.name for entry in folder.iterdir())
+    return [name for name in names if name not in _HARMLESS and not name.endswith(".log") and not is_leftover(name)]
+
+
+def open_folder(folder: Path) -> None:
+    """Make the folder a run's, and clear what a start that did not finish its first round has left there.
+
+    To be called after ``check_new``, where no other process works.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "run.json", {"status": "running", "versions": versions()})  # from now on it is fedgan's
+    for part, patterns in _WRITTEN.items():
+        for pattern in patterns:
+            for file in (folder / part).glob(pattern):
+                file.unlink()
+    clear_leftovers(folder)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes have left in a run's folder: temporary files, Lightning's checkpoints for Slurm."""
+    for part in _WRITTEN:
+        inside = (folder / part).iterdir() if (folder / part).is_dir() else ()
+        for file in inside:
+            if file.is_file() and (is_leftover(file.name) or file.match("hpc_ckpt_*.ckpt")):
+                file.unlink()
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """What run.json says; empty where it is missing or not whole."""
+    try:
+        return dict(json.loads((folder / "run.json").read_text()))
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,111 @@
+"""A finished run taken up again from its folder, which may come from another machine."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedgan.attacks.base import Attack
+from fedgan.core.checks import check
+from fedgan.core.images import Splits
+from fedgan.core.trigger import Trigger
+from fedgan.runs.allowlist import build_trusted
+from fedgan.runs.export import Release, load_generator
+
+# What a damaged, foreign or older folder leads to.
+UNUSABLE = (LookupError, TypeError, AttributeError, ImportError)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What is left of a run when training is over.
+
+    Attributes:
+        folder: the run's folder.
+        release: its generator.
+        splits: the real images that it was trained and tested on.
+        trigger: what its attacker pastes, or would paste if there were one; None with attack=none.
+        seed: the run's.
+        attacked: whether any client was malicious.
+    """
+
+    folder: Path
+    release: Release
+    splits: Splits
+    trigger: Trigger | None
+    seed: int
+    attacked: bool
+
+
+def open_run(folder: Path, root: str | None = None) -> FinishedRun:
+    """Load a run's generator, its data set and its trigger; nothing in the folder is executed.
+
+    Args:
+        folder: the run's folder.
+        root: where the data set lies now (its folder or file); None: where the run found it.
+
+    Raises:
+        ValueError: in one line, if this is no finished run, or if the data set is not the one it was trained on.
+    """
+    release = load_generator(folder)
+    record, settings = _read(folder)
+    check(record.get("status") == "finished", "run", "the folder of a finished run", str(folder))
+    try:
+        splits = _load_data(settings["dataset"], root)
+        attack = _build("attack", settings["attack"])
+        seed, attacked = int(settings["seed"]), bool(record["receipts"])
+        _check_same_data(record["dataset"], splits)
+        assert isinstance(attack, Attack)
+        trigger = attack.trigger(splits.channels, splits.image_size, seed)
+    except UNUSABLE as error:
+        raise ValueError(f"run: {folder} is no run of this version of fedgan ({_one_line(error)})") from error
+    _check_fits(release, splits)
+    return FinishedRun(folder, release, splits, trigger, seed, attacked)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """run.json and config.yaml."""
+    try:
+        record = json.loads((folder / "run.json").read_text())
+        settings = yaml.safe_load((folder / "config.yaml").read_text())
+        return dict(record), dict(settings)
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        allowed = "the folder of a finished run, with a readable run.json and config.yaml"
+        raise ValueError(f"run must be {allowed}; got {folder} ({_one_line(error)})") from error
+
+
+def _load_data(settings: Mapping[str, Any], root: str | None) -> Splits:
+    place = next((name for name in ("root", "file") if name in settings), None)
+    check(root is None or place is not None, "root", "null: this run's data set is drawn, not read", root)
+    moved = {} if root is None else {str(place): root}
+    # Where to keep decoded pixels is this machine's affair.
+    own_cache = {"cache_dir": None} if "cache_dir" in settings else {}
+    splits = _build("dataset", {**settings, **moved, **own_cache}).load()
+    assert isinstance(splits, Splits)
+    return splits
+
+
+def _build(group: str, settings: Mapping[str, Any]) -> Any:
+    arguments = {name: value for name, value in settings.items() if name != "_target_"}
+    return build_trusted(f"run: its {group}", str(settings["_target_"]), arguments, f"fedgan.{group}s")
+
+
+def _check_same_data(recorded: Mapping[str, Any], splits: Splits) -> None:
+    for name, part in (("train", splits.train), ("test", splits.test)):
+        allowed = f"the one that the run was trained on ({name} images {recorded[name]['sha256'][:12]}...)"
+        got = f"{part.fingerprint[:12]}... with {dict(part.counts)}"
+        check(part.fingerprint == recorded[name]["sha256"], "run: its data set", allowed, got)
+
+
+def _check_fits(release: Release, splits: Splits) -> None:
+    spec = release.spec
+    drawn = (tuple(spec.classes), spec.arguments.get("channels"), spec.arguments.get("image_size"))
+    real = (splits.classes, splits.channels, splits.image_size)
+    check(drawn == real, "run: its generator's classes, channels and image size", f"its data set's, {real}", drawn)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,288 @@
+"""A run's folder: what was asked for, what happened in each round, what came out."""
+
+import csv
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from fedgan.core.files import atomic_write, placed, write_json, write_json_in_place
+from fedgan.federated.data import FederatedData
+from fedgan.federated.faults import NO_VARIETY, Event
+from fedgan.federated.federation import Federation
+from fedgan.federated.server import Server
+from fedgan.runs.provenance import device_name, git_state, peak_memory, versions
+from fedgan.scoring.callback import Evaluator
+
+ROUND_COLUMNS = (
+    "round",
+    "loss_g",
+    "loss_d",
+    "effective_clients",
+    "true_positive_rate",
+    "false_positive_rate",
+)
+CLIENT_COLUMNS = (
+    "round",
+    "client",
+    "malicious",
+    "loss_g",
+    "loss_d",
+    "loss_g_last",
+    "loss_g_final",
+    "flagged",
+    "flag_count",
+    "weight",
+    "poisoned_images",
+    "num_examples",
+)
+# Apart from the other tables, which are the same whenever a run is repeated.
+TIMING_COLUMNS = ("round", "seconds", "images", "images_per_second", "seconds_since_start")
+EVENT_COLUMNS = tuple(field.name for field in fields(Event))
+Row = dict[str, Any]
+
+
+class Recorder(Callback):
+    """Writes rounds.csv, clients.csv, timing.csv, run.json and summary.json, and sends the same to the loggers.
+
+    Args:
+        folder: the run's folder.
+        server: whose decisions are recorded.
+        evaluator: whose figures are recorded.
+        federated_data: whose receipts are recorded.
+        writes: False in all processes of a run but one.
+    """
+
+    def __init__(
+        self, folder: Path, *, server: Server, evaluator: Evaluator, federated_data: FederatedData, writes: bool = True
+    ) -> None:
+        self.folder, self.server, self.evaluator, self.writes = folder, server, evaluator, writes
+        self.poisoned = {receipt.client: receipt.images_changed for receipt in federated_data.receipts}
+        self.run: dict[str, Any] = {"status": "running", "git": git_state(), "versions": versions()}
+        self.note(receipts=[asdict(receipt) for receipt in federated_data.receipts])
+        self.start = time.perf_counter()
+        self.recorded = -1  # the last round whose rows are written
+        # What was spent before this process took the run up is in timing.csv.
+        self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
+
+    def note(self, **facts: Any) -> None:
+        """Have run.json say more."""
+        self.run |= facts
+
+    def take_up(self, previous: Mapping[str, Any]) -> None:
+        """Go on with the record of a run that is resumed; ``previous`` is its run.json."""
+        before = {key: previous.get(key) for key in ("status", "reason", "git", "versions", "device", "threads")}
+        self.run["resumed"] = [*previous.get("resumed", []), before]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what is running, and open the tables."""
+        self.run |= {"device": device_name(pl_module.device), "threads": torch.get_num_threads()}
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
+        self._write_run()
+        for name, columns in self._tables().items() if self.writes else ():
+            kept = keep_rows(self.folder / name, columns, pl_module.current_epoch, self.evaluator.is_due)
+            if name == "timing.csv":
+                self._count_on(kept)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A round's rows."""
+        assert isinstance(pl_module, Federation)
+        if not self.writes:
+            return
+        self.recorded = pl_module.round
+        with pl_module.profiler.profile("record"):
+            round_row, client_rows = self.round_row(pl_module), self.client_rows(pl_module)
+            timing_row = self.timing_row(pl_module)
+            self._append("rounds.csv", [round_row])
+            self._append("clients.csv", client_rows)
+            self._append("events.csv", [asdict(event) for event in pl_module.backend.events])
+            self._append("timing.csv", [timing_row])
+            for logger in trainer.loggers:
+                logger.log_metrics(curves(round_row | timing_row, client_rows), step=trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before Lightning takes the module off its device."""
+        self.run["peak_memory_bytes"] = peak_memory(pl_module.device)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """A run that broke off says so."""
+        assert isinstance(pl_module, Federation)
+        if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
+            self._append("events.csv", [asdict(event) for event in pl_module.backend.events])
+        self.close_after(exception)
+
+    def close_after(self, error: BaseException) -> None:
+        """Say that this ended the run, unless its end has been recorded."""
+        if self.run["status"] != "running":
+            return
+        if isinstance(error, KeyboardInterrupt):
+            self.close("interrupted", "at once")
+        else:
+            self.close("failed", f"{type(error).__name__}: {error}")
+
+    def close(self, status: str, reason: str | None) -> None:
+        """Say how it ended, if not by finishing."""
+        self.run |= {"status": status, "reason": reason}
+        self._write_run()
+
+    def round_row(self, federation: Federation) -> Row:
+        """One row of rounds.csv; losses are means over the clients that took part."""
+        decision, updates = self.server.decision, federation.updates
+        assert decision is not None
+        found, falsely = decision.detection_rates(federation.backend.malicious)
+        row: Row = {
+            "round": federation.round,
+            "loss_g": sum(u.metrics["loss_g"] for u in updates) / len(updates),
+            "loss_d": sum(u.metrics["loss_d"] for u in updates) / len(updates),
+            "effective_clients": decision.effective_clients,
+            "true_positive_rate": found,
+            "false_positive_rate": falsely,
+        }
+        evaluated = self.evaluator.round_evaluated == federation.round
+        return row | (self.evaluator.latest if evaluated else {})
+
+    def timing_row(self, federation: Federation) -> Row:
+        """One row of timing.csv: of this round, training and the server's step; and all seconds since the run began."""
+        steps = sum(federation.backend.steps_of(update.client_id) for update in federation.updates)
+        images = steps * federation.backend.local.batch_size
+        self.training_seconds, self.images = self.training_seconds + federation.seconds, self.images + images
+        return {
+            "round": federation.round,
+            "seconds": round(federation.seconds, 4),
+            "images": images,
+            "images_per_second": round(images / federation.seconds, 2),
+            "seconds_since_start": round(self._seconds(), 4),
+        }
+
+    def client_rows(self, federation: Federation) -> list[Row]:
+        """The rows of clients.csv."""
+        decision = self.server.decision
+        assert decision is not None
+        return [
+            {
+                "round": federation.round,
+                "client": u.client_id,
+                "malicious": int(u.client_id in federation.backend.malicious),
+                "loss_g": u.metrics["loss_g"],
+                "loss_d": u.metrics["loss_d"],
+                "loss_g_last": u.metrics["loss_g_last"],
+                "loss_g_final": u.metrics.get("loss_g_final"),
+                "flagged": int(u.client_id in decision.flagged),
+                "flag_count": decision.flag_counts.get(u.client_id, 0),
+                "weight": decision.weights[u.client_id],
+                "poisoned_images": self.poisoned.get(u.client_id, 0),
+                "num_examples": u.num_examples,
+            }
+            for u in federation.updates
+        ]
+
+    def finish(self, federation: Federation, **facts: Any) -> dict[str, Any]:
+        """Write summary.json, and run.json with the status that makes the run a finished one."""
+        decision = self.server.last_of_clients
+        assert decision is not None
+        guilty = (
+            federation.backend.malicious & decision.weights.keys()
+        )  # None of them: nobody to weigh in the last round
+        summary = {
+            "rounds": federation.trainer.current_epoch - federation.fine_tuning_rounds,
+            "fine_tuning_rounds": federation.fine_tuning_rounds,
+            "metrics": self.evaluator.latest,
+            "absent": self.evaluator.scorer.absent,
+            "facts": self.evaluator.scorer.facts(),
+            "malicious": sorted(federation.backend.malicious),
+            "weights": {str(i): weight for i, weight in decision.weights.items()},
+            "weight_of_malicious": sum(decision.weights[i] for i in guilty) if guilty else None,
+            "flag_counts": {str(i): count for i, count in decision.flag_counts.items()},
+            "effective_clients": decision.effective_clients,
+            **facts,
+        }
+        write_json(self.folder / "summary.json", summary)
+        self.run |= {
+            "status": "finished",
+            "seconds": round(self._seconds(), 2),
+            "images_per_second": round(self.images / self.training_seconds, 2),
+        }
+        self._write_run()
+        return summary
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.start
+
+    def _count_on(self, timing: Sequence[Mapping[str, str]]) -> None:
+        """Take up what the rounds before this start took."""
+        self.training_seconds = sum(float(row["seconds"]) for row in timing)
+        self.images = sum(int(row["images"]) for row in timing)
+        self.seconds_before = float(timing[-1]["seconds_since_start"]) if timing else 0.0
+
+    def _tables(self) -> dict[str, Sequence[str]]:
+        return {
+            "rounds.csv": (*ROUND_COLUMNS, *self.evaluator.scorer.columns),
+            "clients.csv": CLIENT_COLUMNS,
+            "events.csv": EVENT_COLUMNS,
+            "timing.csv": TIMING_COLUMNS,
+        }
+
+    def _append(self, name: str, rows: Sequence[Row]) -> None:
+        path = self.folder / name
+        try:
+            with path.open("a", newline="") as file:
+                csv.DictWriter(file, self._tables()[name], lineterminator="\n").writerows(rows)
+        except OSError as error:
+            raise placed(error, path) from error
+
+    def _write_run(self) -> None:
+        if self.writes:
+            write_json_in_place(self.folder / "run.json", self.run)
+
+
+def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[[int], bool]) -> list[dict[str, str]]:
+    """Cut a table back to its first ``rounds`` rounds, so that a run goes on as if it had never stopped.
+
+    Metrics and events of rounds that were evaluated only because the run was to end there are taken out: the run that
+    is extended has none.
+
+    Args:
+        file: the table; made anew, with its head alone, if nothing of it is to be kept.
+        columns: its columns; those with metrics follow ``ROUND_COLUMNS``.
+        rounds: how many are kept.
+        is_due: whether a round is evaluated whatever the run's length.
+
+    Returns:
+        The rows that are kept.
+    """
+    rows = list(csv.DictReader(file.read_text().splitlines())) if rounds and file.exists() else []
+    whole = [row for row in rows if None not in row.values() and row["round"].isdigit()]  # not cut off by a kill
+    kept = [row for row in whole if int(row["round"]) < rounds and not _of_an_end(row, is_due)]
+    metrics = set(columns) - {*ROUND_COLUMNS, *CLIENT_COLUMNS, *EVENT_COLUMNS, *TIMING_COLUMNS}
+    for row in kept:
+        if not is_due(int(row["round"])):
+            row |= dict.fromkeys(metrics & row.keys(), "")
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+
+    atomic_write(file, write)
+    return kept
+
+
+def _of_an_end(row: Mapping[str, str], is_due: Callable[[int], bool]) -> bool:
+    """Whether this is an event that only a run's last round has."""
+    evaluated_for_it = row.get("kind") == "collapsed" and not is_due(int(row["round"]))
+    return row.get("kind") == NO_VARIETY or evaluated_for_it
+
+
+def curves(round_row: Row, client_rows: Sequence[Row]) -> dict[str, float]:
+    """One round's scalars under the names a logger shows: ``round/*`` and ``client_<id>/*``."""
+    scalars = {f"round/{name}": value for name, value in round_row.items()}
+    for row in client_rows:
+        names = ("loss_g", "loss_d", "weight", "flagged")
+        scalars |= {f"client_{row['client']}/{name}": row[name] for name in names}
+    return {name: float(value) for name, value in scalars.items() if value is not None}

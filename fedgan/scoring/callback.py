@@ -1,0 +1,136 @@
+"""Every k rounds the released generator is scored and drawn, from latents that never change."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from fedgan.core.checks import check_int
+from fedgan.core.images import ImageSet, Splits
+from fedgan.core.trigger import Trigger
+from fedgan.federated.faults import CONSTANT, NO_VARIETY, Event
+from fedgan.federated.federation import Federation
+from fedgan.metrics.base import Metric, Reference
+from fedgan.scoring.grid import save_grid
+from fedgan.scoring.sampling import balanced_latents
+from fedgan.scoring.scorer import Scorer
+
+
+class Evaluator(Callback):
+    """Lightning's validation loop draws the images; at its end they are scored.
+
+    Args:
+        metrics: by name.
+        splits: the real images.
+        trigger: what the metrics look for; None without one.
+        seed: the run's.
+        samples_per_class: synthetic images per class that the metrics see.
+        grid_per_class: how many of these a sample grid shows.
+        latent_seed: of the latents.
+        folder: where the sample grids go.
+        always: rounds that are evaluated whatever the interval, besides the last.
+
+    Attributes:
+        latest: the last evaluation's figures.
+        round_evaluated: when that was; -1 before the first.
+        scorer: the metrics at work.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        *,
+        splits: Splits,
+        trigger: Trigger | None,
+        seed: int,
+        samples_per_class: int,
+        grid_per_class: int,
+        latent_seed: int,
+        folder: Path,
+        always: Collection[int] = (),
+    ) -> None:
+        check_int("evaluation.samples_per_class", samples_per_class, low=2, high=1_000_000)
+        check_int("evaluation.grid_per_class", grid_per_class, low=1, high=samples_per_class)
+        self.scorer = Scorer(metrics, splits.classes)
+        self.splits, self.trigger, self.seed = splits, trigger, seed
+        self.request = balanced_latents(len(splits.classes), samples_per_class, latent_seed)
+        self.grid_per_class, self.folder, self.always = grid_per_class, folder, always
+        self.latest: dict[str, float] = {}
+        self.round_evaluated = -1
+        self.varied: set[str] = set()  # classes whose images have once differed
+        self._drawn: list[Tensor] = []
+
+    def loader(self, z_dim: int, batch_size: int = 64) -> DataLoader[tuple[Tensor, ...]]:
+        """Batches of (latents, labels): what the Trainer validates on."""
+        return DataLoader(TensorDataset(self.request.latents(z_dim), self.request.labels), batch_size=batch_size)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the first round, when the device is known."""
+        self.every = trainer.check_val_every_n_epoch or 1
+        if trainer.is_global_zero:
+            self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, pl_module.device))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last evaluation: a run that stopped before its summary still has its figures."""
+        return {"latest": self.latest, "round_evaluated": self.round_evaluated, "varied": sorted(self.varied)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the last evaluation up."""
+        self.latest, self.round_evaluated = dict(state_dict["latest"]), state_dict["round_evaluated"]
+        self.varied = set(state_dict["varied"])
+
+    def is_due(self, round_: int) -> bool:
+        """Whether a round is evaluated even if the run does not end there."""
+        return (round_ + 1) % self.every == 0 or round_ in self.always
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the grids that a run which goes on would not have drawn, or has yet to draw."""
+        for file in self.folder.glob("round_*.png") if trainer.is_global_zero else ():
+            round_ = int(file.stem.removeprefix("round_"))
+            if round_ >= trainer.current_epoch or not self.is_due(round_):
+                file.unlink()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Some rounds are evaluated whatever the interval."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        trainer.check_val_every_n_epoch = 1 if last or self.is_due(trainer.current_epoch) else self.every
+
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *args: Any) -> None:
+        """Keep the drawn images: uint8, (B, C, H, W)."""
+        if outputs is not None:
+            self._drawn.append(outputs.cpu())
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the images and draw the grid, where they were drawn."""
+        if not trainer.is_global_zero:
+            return
+        images = torch.cat(self._drawn).contiguous()
+        synthetic = ImageSet(images, self.request.labels, self.splits.classes)
+        self._drawn = []
+        self._watch_collapse(synthetic, pl_module)
+        self.latest = self.scorer.score(synthetic)
+        self.round_evaluated = trainer.current_epoch
+        pl_module.log_dict(self.latest)
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / f"round_{trainer.current_epoch:04d}.png"
+        save_grid(synthetic, path, per_class=self.grid_per_class)
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_image"):
+                logger.log_image("samples", [str(path)])
+
+    def _watch_collapse(self, synthetic: ImageSet, pl_module: LightningModule) -> None:
+        """Images that are all one are an event: once they have differed, or at the end."""
+        assert isinstance(pl_module, Federation)
+        last = pl_module.trainer.current_epoch + 1 == pl_module.trainer.max_epochs
+        for label, name in enumerate(synthetic.classes):
+            spread = float(synthetic.of_class(label).float().std(dim=0).mean())
+            if spread >= CONSTANT:
+                self.varied.add(name)
+            elif name in self.varied or last:
+                kind = "collapsed" if name in self.varied else NO_VARIETY
+                found = f"images of {name} differ by {spread:.2g} gray levels"
+                pl_module.backend.events.append(Event(pl_module.round, None, kind, found, "training continues"))

@@ -1,0 +1,85 @@
+"""Sample grids: one band of images per class, labeled with its name."""
+
+import unicodedata
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+from matplotlib.ft2font import FT2Font
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from fedgan.core.files import atomic_write
+from fedgan.core.images import ImageSet
+
+MIN_TILE = 64  # pixels: smaller images are enlarged, or nobody sees what is on them
+GAP = 2
+HEADLINE = 18  # pixels
+TEXT = 13  # pixels
+
+
+def save_grid(images: ImageSet, path: Path, *, per_class: int, columns: int = 8) -> None:
+    """Write the first ``per_class`` images of every class as a PNG, whole or not at all."""
+    picture = draw_grid(images, per_class=per_class, columns=columns)
+    atomic_write(path, lambda file: picture.save(file))
+
+
+def draw_grid(images: ImageSet, *, per_class: int, columns: int = 8) -> Image.Image:
+    """The first ``per_class`` images of every class, class by class, each band under its name (see ``legible``)."""
+    bands = [
+        headed(_tiles(images.of_class(label)[:per_class], columns), legible(name, f"class {label}"))
+        for label, name in enumerate(images.classes)
+    ]
+    return stack(bands, vertical=True)
+
+
+def headed(picture: Image.Image, title: str) -> Image.Image:
+    """The picture under a line of text, white on black."""
+    sheet = Image.new("RGB", (picture.width, picture.height + HEADLINE))
+    sheet.paste(picture, (0, HEADLINE))
+    font = ImageFont.truetype(font_file(), TEXT)
+    ImageDraw.Draw(sheet).text((GAP + 2, 2), title, fill="white", font=font)
+    return sheet
+
+
+def legible(name: str, otherwise: str) -> str:
+    """The name, its accents joined to their letters (NFC); ``otherwise`` if the font would draw a box for part of it.
+
+    Example:
+        >>> legible("na\\u0308vus", "class 0"), legible("肺炎", "class 1")
+        ('nävus', 'class 1')
+    """
+    joined = unicodedata.normalize("NFC", name)
+    return joined if characters().issuperset(map(ord, joined)) else otherwise
+
+
+def font_file() -> Path:
+    """DejaVu Sans, which matplotlib brings along: Latin, Greek, Cyrillic, Arabic and others; no Chinese or Japanese."""
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+
+
+@cache
+def characters() -> frozenset[int]:
+    """The code points of the characters that the font has."""
+    return frozenset(FT2Font(font_file()).get_charmap())
+
+
+def stack(pictures: Sequence[Image.Image], *, vertical: bool, gap: int = 0) -> Image.Image:
+    """Pictures below or beside each other on black, ``gap`` pixels apart."""
+    across = max(p.width for p in pictures) if vertical else sum(p.width + gap for p in pictures) - gap
+    down = sum(p.height + gap for p in pictures) - gap if vertical else max(p.height for p in pictures)
+    sheet = Image.new("RGB", (across, down))
+    offset = 0
+    for picture in pictures:
+        sheet.paste(picture, (0, offset) if vertical else (offset, 0))
+        offset += (picture.height if vertical else picture.width) + gap
+    return sheet
+
+
+def _tiles(images: Tensor, columns: int) -> Image.Image:
+    scale = max(1, MIN_TILE // images.shape[-1])
+    enlarged = images.repeat_interleave(scale, dim=-2).repeat_interleave(scale, dim=-1)
+    grid = make_grid(enlarged, nrow=min(columns, len(enlarged)), padding=GAP)  # (3, h, w)
+    return Image.fromarray(grid.permute(1, 2, 0).contiguous().numpy())

@@ -1,0 +1,94 @@
+"""Scoring synthetic images by any set of metrics; what cannot be computed is absent and says why."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from fedgan.core.images import ImageSet
+from fedgan.metrics.base import Metric, Reference, Unavailable
+from fedgan.metrics.weights import one_try_each
+
+
+class Scorer:
+    """Metrics by name, made ready once and then asked for their figures.
+
+    Args:
+        metrics: by name.
+        classes: of the images.
+        watch: what the names are run through while the metrics work, with a word on what is done: a progress bar.
+
+    Attributes:
+        absent: by metric, why it has no figures: never 0 or NaN in their place.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Metric],
+        classes: Sequence[str],
+        watch: Callable[[Sequence[str], str], Iterable[str]] = lambda names, doing: names,
+    ) -> None:
+        self.metrics, self.classes, self._watch = dict(metrics), tuple(classes), watch
+        self.absent: dict[str, str] = {}
+        self._real: dict[str, dict[str, Any]] = {}
+
+    def prepare(self, reference: Reference) -> None:
+        """Make the metrics ready; those that cannot be computed for these data are left out for good."""
+        if self.metrics and (left_out := reference.facts()):
+            self._real = {"real_images": left_out}
+        with one_try_each():
+            for name in self._watch(list(self.metrics), "preparing"):
+                try:
+                    self.metrics[name].prepare(reference)
+                except Unavailable as reason:
+                    del self.metrics[name]
+                    self._leave_out(name, str(reason))
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all figures, in order: each metric's mean, then one a class."""
+        names = [name for metric in self.metrics.values() for name in metric.names]
+        return [column for name in names for column in (name, *(f"{name}/{each}" for each in self.classes))]
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What has to be read next to the metrics: by metric, thresholds, false-alarm rates, accuracies.
+
+        Also, under ``real_images``, which training images were not used because they are test images; if there are any.
+        """
+        return self._real | {name: dict(metric.facts()) for name, metric in self.metrics.items()}
+
+    def score(self, synthetic: ImageSet) -> dict[str, float]:
+        """The figures of every metric that has some for these images."""
+        figures: dict[str, float] = {}
+        for name in self._watch(list(self.metrics), "scoring"):
+            try:
+                figures |= finite(self.metrics[name].compute(synthetic))
+            except Unavailable as reason:
+                self._leave_out(name, str(reason))
+            else:
+                self.absent.pop(name, None)
+        return figures
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        if self.absent.get(name) != reason:  # said once, not at every evaluation
+            Console(stderr=True).print(f"metric {name} is left out: {reason}", highlight=False, soft_wrap=True)
+        self.absent[name] = reason
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures, if each is a number.
+
+    Raises:
+        Unavailable: naming those that are not.
+
+    Example:
+        >>> finite({"lpips": float("nan")})
+        Traceback (most recent call last):
+        ...
+        fedgan.metrics.base.Unavailable: it came out as lpips = nan
+    """
+    wrong = [f"{name} = {value}" for name, value in figures.items() if not math.isfinite(value)]
+    if wrong:
+        raise Unavailable(f"it came out as {', '.join(wrong)}")
+    return dict(figures)

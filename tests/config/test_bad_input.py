@@ -1,0 +1,381 @@
+"""What cannot work ends in one line that names the setting, what is allowed and what came; exit code 1."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fedgan import sample, train
+from tests.conftest import TINY
+
+Call = Callable[..., Any]
+TINY_FOLDER = (*(o for o in TINY if "dataset.t" not in o), "dataset=image_folder")
+
+
+WHOLE = "must be a whole number of at least"
+FLAG = "must be true or false"
+LR = "must be a number in [0, inf)"
+# What is typed, and the whole line that comes back.
+REFUSED = {
+    "seed=1.5": f"seed {WHOLE} 0; got 1.5",
+    "seed=null": f"seed {WHOLE} 0; got None",
+    "seed=[1]": f"seed {WHOLE} 0; got [1]",
+    "objective=beauty": "objective must be null or a figure of the run's metrics (none); got 'beauty'",
+    "metrics=[frechet] objective=emission": "objective must be null or a figure of the run's metrics "
+    "(frechet_classifier); got 'emission'",
+    # data
+    "dataset.image_size=abc": f"dataset.image_size {WHOLE} 16; got 'abc'",
+    "dataset.train_per_class=0": f"dataset.train_per_class {WHOLE} 1; got 0",
+    "dataset.test_per_class=many": f"dataset.test_per_class {WHOLE} 1; got 'many'",
+    # attack
+    "attack.size=2.5": f"attack.size {WHOLE} 1; got 2.5",
+    "attack.margin=-1": f"attack.margin {WHOLE} 0; got -1",
+    "attack.margin=30": "attack.size must be at most 2, what dataset.image_size=32 leaves beside attack.margin=30; "
+    "got 8",
+    "attack.position=middle": "attack.position must be one of bottom_right, bottom_left, top_right, top_left, center; "
+    "got 'middle'",
+    "attack.poison_share=0": "attack.poison_share must be a number in (0, 1]; got 0",
+    "attack.poison_share=all": "attack.poison_share must be a number in (0, 1]; got 'all'",
+    "attack.malicious=-1": "attack.malicious must be fewer than half of fl.num_clients=4 (at most 1), as a number or "
+    "a list of ids; got -1",
+    "attack.malicious=[a]": "attack.malicious must be a number of clients or a list of their ids; got ['a']",
+    # federation
+    "fl.num_clients=2.5": "fl.num_clients must be a whole number from 1 to 1000000; got 2.5",
+    "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",
+    "fl.local_epochs=0": f"fl.local_epochs {WHOLE} 1; got 0",
+    "fl.batch_size=abc": f"fl.batch_size {WHOLE} 1; got 'abc'",
+    "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4; got 5",
+    "model.compile=fast": "model.compile must be one of default, reduce-overhead, max-autotune; got 'fast'",
+    "model.compile=default fl.engine=vectorized": "model.compile must be null with fl.engine=vectorized: torch.func "
+    "maps what is not compiled; got 'default'",
+    "model.shared_fakes=1": "model.shared_fakes must be true or false; got 1",
+    "fl.engine=parallel": "fl.engine must be one of serial, vectorized; got 'parallel'",
+    "fl.engine=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
+    "fl.engine=vectorized, where no client has a time of its own; got 9",
+    "fl.dropout=1": "fl.dropout must be a number in [0, 1); got 1",
+    "fl.straggler_timeout=soon": "fl.straggler_timeout must be a number in (0, 1e+09]; got 'soon'",
+    "fl.min_clients=9": "fl.min_clients must be a whole number from 1 to 4; got 9",
+    "fl.max_retries=-1": f"fl.max_retries {WHOLE} 0; got -1",
+    "fl.server_optimizer.lr=abc": f"fl.server_optimizer.lr {LR}; got 'abc'",
+    # model
+    "model.generator.z_dim=0": f"model.generator.z_dim {WHOLE} 1; got 0",
+    "model.generator.base_channels=abc": f"model.generator.base_channels {WHOLE} 1; got 'abc'",
+    "model.generator.norm=layer": "model.generator.norm must be one of batch, instance, pixel; got 'layer'",
+    "model.discriminator.base_channels=0": f"model.discriminator.base_channels {WHOLE} 1; got 0",
+    "model.discriminator.norm=[batch]": "model.discriminator.norm must be one of batch, instance, pixel; got ['batch']",
+    "model.optimizer_g.lr=abc": f"model.optimizer_g.lr {LR}; got 'abc'",
+    "model.optimizer_d.lr=-1": f"model.optimizer_d.lr {LR}; got -1",
+    "model.optimizer_d.betas=[1,2]": "model.optimizer_d does not take its settings "
+    "{'lr': 0.0002, 'betas': [1, 2], 'fused': True}: Invalid beta parameter at index 0: 1",
+    "model.ema=1": "model.ema must be a number in [0, 1); got 1",
+    # defenses
+    "fl.rounds=4 defense=feddetect defense.feddetect.warmup=soon": f"defense.feddetect.warmup {WHOLE} 0; got 'soon'",
+    "fl.rounds=4 defense=feddetect_mean defense.feddetect_mean.trees=0": "defense.feddetect_mean.trees must be a whole "
+    "number from 1 to 100000; got 0",
+    "fl.rounds=4 defense=feddetect fl.clients_per_round=2": "fl.clients_per_round must be at least 3 for "
+    "defense=feddetect, which acts on fewer than half of those present; got 2",
+    "fl.rounds=4 defense=[feddetect,gradient_penalty] defense.feddetect.warmup=0": "defense must be without feddetect "
+    "where the critic gives no probability (Eq. 6): feddetect_code takes any loss; got "
+    "['feddetect', 'gradient_penalty']",
+    "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
+    "fl.rounds=4 defense=feddetect defense.feddetect.random_state=4294967296": "defense.feddetect.random_state must "
+    "be a whole number from 0 to 4294967295; got 4294967296",
+    "fl.num_clients=2 attack.malicious=0 fl.rounds=4 defense=feddetect": "fl.num_clients must be at least 3 for "
+    "defense=feddetect; got 2",
+    "defense=gradient_penalty defense.gradient_penalty.weight=0": "defense.gradient_penalty.weight must be a number "
+    "in (0, 1e+06]; got 0",
+    "defense=gradient_penalty defense.gradient_penalty.optimizer.lr=abc": "defense.gradient_penalty.optimizer.lr "
+    "must be a number in [0, inf); got 'abc'",
+    "defense=horizontal_flip defense.horizontal_flip.probability=2": "defense.horizontal_flip.probability must be a "
+    "number in (0, 1]; got 2",
+    "defense=rotation defense.rotation.degrees=181": "defense.rotation.degrees must be a number in (0, 180]; got 181",
+    "defense=reconstruction defense.reconstruction.epochs=-1": f"defense.reconstruction.epochs {WHOLE} 0; got -1",
+    "defense=reconstruction defense.reconstruction.images_per_class=33": "defense.reconstruction.images_per_class "
+    "must be at most 32, the training images of class normal that are no test images; got 33",
+    "+defense.none=7": "defense.none must be the settings of a component, with its _target_; got 7",
+    # metrics
+    "metrics=[emission] metrics.emission.false_alarm=2": "metrics.emission.false_alarm must be a number in [0, 1); "
+    "got 2",
+    "metrics=[frechet] metrics.frechet.classifier.steps=0": f"metrics.frechet.classifier.steps {WHOLE} 1; got 0",
+    "metrics=[lpips] metrics.lpips.weights=7": "metrics.lpips.weights must be a file; got 7",
+    # what Lightning is given
+    "trainer.devices=abc": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 'abc'",
+    "trainer.devices=0": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 0",
+    "trainer.num_nodes=0": "trainer.num_nodes must be a whole number of at least 1; got 0",
+    "trainer.devices=null": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got None",
+    "trainer.max_epochs=9": "trainer.max_epochs must be fl.rounds=2, which is what sets it; got 9",
+    "trainer.check_val_every_n_epoch=0": f"trainer.check_val_every_n_epoch {WHOLE} 1; got 0",
+    "trainer.log_every_n_steps=abc": f"trainer.log_every_n_steps {WHOLE} 0; got 'abc'",
+    "trainer.num_sanity_val_steps=2": "trainer.num_sanity_val_steps must be 0: nothing is evaluated before the first "
+    "round; got 2",
+    "trainer.enable_progress_bar=7": f"trainer.enable_progress_bar {FLAG}; got 7",
+    "trainer.deterministic=abc": "trainer.deterministic must be true, false or warn; got 'abc'",
+    "+trainer.typo=1": "trainer.typo is no setting of a federation; trainer has: accelerator, devices, num_nodes, "
+    "precision, max_epochs, check_val_every_n_epoch, num_sanity_val_steps, log_every_n_steps, enable_model_summary, "
+    "enable_progress_bar, deterministic, benchmark, profiler, detect_anomaly",
+    "+fl.typo=1": "fl.typo is no setting; fl has: batch_size, clients_per_round, dropout, engine, local_epochs, "
+    "max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout",
+    "epochs=5": "epochs is no setting; the configuration has: attack, checkpoint, dataset, defense, evaluation, "
+    "experiment, fl, logger, metrics, model, name, objective, resume, root, seed, trainer; "
+    "did you mean fl.local_epochs?",
+    "defense=fedetect": "defense=fedetect is no choice; defense has: feddetect, feddetect_chestx, feddetect_code, "
+    "feddetect_mean, gradient_penalty, horizontal_flip, none, reconstruction, rotation; did you mean feddetect?",
+    "defense=none defense.feddetect.warmup=1": "defense.feddetect.warmup is no setting: defense=feddetect is not "
+    "chosen; in a sweep over defense write ++defense.feddetect.warmup=...",
+    "fl.engine=vectorized trainer.devices=2": "fl.engine must be serial with several processes: stacked clients' sums "
+    "depend on how many there are; got 'vectorized'",
+    "trainer=gpu": "trainer.accelerator must be cpu (trainer=cpu): torch finds no GPU here; got 'cuda'",
+    "root=/data": "root must be null without resume=: type dataset.root=PATH; got '/data'",
+    "checkpoint.every_n_epochs=0": f"checkpoint.every_n_epochs {WHOLE} 1; got 0",
+    "checkpoint.save_top_k=abc": "checkpoint.save_top_k must be 1 (the newest) or -1 (all); got 'abc'",
+    "checkpoint.filename=best": "checkpoint.filename must be text that begins with round_{epoch, by which resume= "
+    "finds it; got 'best'",
+    "checkpoint.auto_insert_metric_name=true": "checkpoint.auto_insert_metric_name must be false, or resume= finds "
+    "no checkpoint; got True",
+    "checkpoint.save_on_train_epoch_end=abc": f"checkpoint.save_on_train_epoch_end {FLAG}; got 'abc'",
+}
+
+
+def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], Any], *arguments: str) -> str:
+    """The one line that the command leaves behind."""
+    with pytest.raises(SystemExit) as exit_:
+        call(main, *arguments)
+    message = str(exit_.value.code)
+    assert message.startswith("error: "), "a text as exit code is printed to stderr and exits with 1"
+    assert "\n" not in message
+    assert "Traceback" not in capsys.readouterr().err
+    return message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("attack.size=33",), ("attack.size", "at most 31", "33")),
+        (("attack.malicious=2",), ("attack.malicious", "fewer than half", "2")),
+        (("attack.malicious=[0,1]",), ("attack.malicious", "fewer than half", "[0, 1]")),
+        (("fl.num_clients=65", "attack.malicious=0"), ("fl.num_clients", "at most", "64", "65")),
+        (("fl.batch_size=17",), ("fl.batch_size", "at most 16", "17")),
+        (("fl.rounds=0",), ("fl.rounds", "at least 1", "0")),
+        (("fl.rounds=many",), ("fl.rounds", "whole number", "many")),
+        (("dataset.image_size=48",), ("image_size", "power of two", "48")),
+        (("attack.sise=4",), ("attack.sise is no setting", "margin", "size")),
+        (("atack=none",), ("atack", "attack")),
+        (("attack=blue_square",), ("blue_square", "white_square", "random_patch")),
+        (("defense=krum",), ("defense=krum is no choice", "feddetect")),
+        (("defense=[none,krum]",), ("defense=krum is no choice", "feddetect")),
+        (("metrics=[beauty]",), ("metrics=beauty is no choice", "emission", "frechet")),
+        (("defense=feddetect",), ("defense.feddetect.warmup", "at most 0", "10")),
+        (("defense=feddetect", "defense.feddetect.decay=2"), ("defense.feddetect.decay", "(0, 1)", "2")),
+        (("model.loss.gamma=1",), ("gamma", "no setting")),
+        (("+attack.color=red",), ("color",)),
+        (("evaluation.samples_per_class=1",), ("evaluation.samples_per_class", "from 2", "1")),
+        (("evaluation.every=0",), ("evaluation.every", "at least 1", "0")),
+        (("evaluation.latent_seed=abc",), ("evaluation.latent_seed", "whole number", "abc")),
+        (("trainer.precision=16-mixed",), ("trainer.precision", "32-true", "16-mixed")),
+        (("fl.rounds=1", "defense=feddetect"), ("fl.rounds", "at least 2", "1")),
+        (("evaluation.grid_per_class=9",), ("evaluation.grid_per_class", "from 1 to 8", "9")),
+        (("seed=one",), ("seed", "whole number", "one")),
+        (("dataset.seed=-1",), ("dataset.seed", "at least 0", "-1")),
+        (("attack.size=",), ("attack.size",)),
+        (("fl=7",), ("override", "int")),
+        (("evaluation=7",), ("evaluation", "container")),
+        (("dataset.image_size=${size}",), ("dataset.image_size", "'size' not found")),
+        (("trainer.accelerator=abacus",), ("trainer.accelerator must be one of cpu", "abacus")),
+        (("resume=7",), ("resume must be a run's folder, with config.yaml in it; got '", "/7'")),
+        (("trainer.profiler=abc",), ("trainer: ", "profiler", "simple")),
+        (("+model.optimizer_g.typo=1",), ("model.optimizer_g", "typo")),
+        (("model.loss._target_=fedgan.gan.losses.Gone",), ("model.loss: ", "fedgan.gan.losses.Gone")),
+        (("attack._target_=os.system",), ("attack", "os.system")),
+        (("logger=wandb", "logger.mode=abc"), ("mode", "offline", "abc")),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, tuple) else value,
+)
+def test_settings(
+    call: Call, capsys: pytest.CaptureFixture[str], overrides: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    message = refusal(call, capsys, train.main, *TINY, *overrides)
+    assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("typed", REFUSED)
+def test_the_whole_line(call: Call, capsys: pytest.CaptureFixture[str], typed: str) -> None:
+    assert refusal(call, capsys, train.main, *TINY, *typed.split()) == f"error: {REFUSED[typed]}"
+
+
+def test_an_objective_that_the_run_turns_out_to_lack_is_told(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    untriggered = [setting for setting in TINY if not setting.startswith("attack.")]
+    chosen = ("fl.rounds=1", "attack=none", "metrics=[emission]", "objective=emission")
+    assert call(train.main, *untriggered, *chosen) is None
+    assert "objective=emission is no metric of this run" in capsys.readouterr().err
+
+
+def damage(folder: Path, kind: str) -> None:
+    victims = sorted((folder / "train/benign").iterdir())
+    if kind == "empty class":
+        for file in victims:
+            file.unlink()
+    elif kind == "unreadable":
+        victims[3].write_bytes(b"this is no picture")
+    elif kind == "truncated":
+        victims[3].write_bytes(victims[3].read_bytes()[:200])
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("empty class", ("benign",)), ("unreadable", ("3.png",)), ("truncated", ("3.png",))],
+)
+def test_folders(
+    call: Call, capsys: pytest.CaptureFixture[str], image_folder: Path, kind: str, words: tuple[str, ...]
+) -> None:
+    files = sorted((image_folder / "train/benign").iterdir())
+    damage(image_folder, kind)
+    message = refusal(call, capsys, train.main, *TINY_FOLDER, f"dataset.root={image_folder}")
+    expected = (files[3].name,) if kind != "empty class" else words
+    assert all(word in message for word in expected), message
+
+
+FOLDER = {
+    "dataset.root=": "dataset.root must be the folder that holds the images; got ''",
+    "dataset.root=x dataset.labels=": "dataset.labels must be a path, or null; got ''",
+    "dataset.root=x dataset.cache_dir=": "dataset.cache_dir must be a path, or null; got ''",
+    "dataset=medmnist dataset.file=": "dataset.file must be set to a MedMNIST .npz file; got ''",
+    "dataset.root=x dataset.classes=[0,1]": 'dataset.classes must be names in quotes, such as ["0", "1"] or '
+    '["no", "yes"]; got [0, 1]',
+    "dataset.root=x dataset.classes=[a,b/c]": "dataset.classes must be names that a folder can have; got 'b/c'",
+    "dataset=medmnist dataset.file=x dataset.classes=[a,..]": "dataset.classes must be names that a folder can have; "
+    "got '..'",
+    "dataset.root=x dataset.white=0": "dataset.white must be a whole number from 1 to 65535; got 0",
+    "dataset.root=x dataset.group_pattern=7": "dataset.group_pattern must be a regular expression, such as "
+    r"'(person\d+|IM-\d+)', or null; got 7",
+    "dataset.root=x dataset.columns.class=dx": "dataset.columns must be null without dataset.labels; "
+    "got {'class': 'dx'}",
+    "dataset.root=x dataset.labels=l.csv dataset.columns.split=true": "dataset.columns.split must be a column, "
+    "false (none), or null; got True",
+}
+
+
+@pytest.mark.parametrize("typed", FOLDER)
+def test_f17_f22_f30_the_whole_line_of_a_folder(call: Call, capsys: pytest.CaptureFixture[str], typed: str) -> None:
+    assert refusal(call, capsys, train.main, *TINY_FOLDER, *typed.split()) == f"error: {FOLDER[typed]}"
+
+
+def test_missing_root(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "dataset.root" in refusal(call, capsys, train.main, *TINY_FOLDER)
+    message = refusal(call, capsys, train.main, *TINY_FOLDER, f"dataset.root={tmp_path}/nowhere")
+    assert "dataset.root" in message
+    assert "nowhere" in message
+
+
+def test_npz_with_pickled_objects(call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    names = [f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("images", "labels")]
+    np.savez(tmp_path / "evil.npz", **{name: np.array([Evil()], dtype=object) for name in names})
+    overrides = [o for o in TINY if "dataset.t" not in o]
+    message = refusal(call, capsys, train.main, *overrides, "dataset=medmnist", f"dataset.file={tmp_path}/evil.npz")
+    assert "evil.npz" in message
+    assert not (tmp_path / "executed").exists()
+
+
+def no_finished_run(folder: Path) -> bool:
+    return not list(folder.rglob("generator.safetensors")) and not list(folder.rglob("summary.json"))
+
+
+def test_a_refused_run_leaves_nothing_that_looks_finished(
+    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    refusal(call, capsys, train.main, *TINY, "attack.size=33")
+    assert no_finished_run(tmp_path)
+
+
+def evil_metadata(spec: str) -> dict[str, str]:
+    return {"fedgan": f'{{"spec": {spec}, "sha256": "0"}}'}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ("run", "generator.safetensors")),
+        (b"garbage", ("run", "no generator")),
+        ("{}", ("run", "no generator")),
+        (
+            '{"target": "os.system", "arguments": {"command": "touch executed"}, "classes": [], "dataset": "", '
+            '"rounds": 1, "attack": "", "defense": "", "emission": null}',
+            ("fedgan.models", "os.system"),
+        ),
+        (
+            '{"target": "fedgan.models.dcgan.Gone", "arguments": {}, "classes": ["a"], "dataset": "", '
+            '"rounds": 1, "attack": "", "defense": "", "emission": null}',
+            ("run", "no generator"),
+        ),
+        (
+            '{"target": "fedgan.models.gone.Gone", "arguments": {}, "classes": ["a"], "dataset": "", '
+            '"rounds": 1, "attack": "", "defense": "", "emission": null}',
+            ("run", "no generator"),
+        ),
+    ],
+    ids=["none", "garbage", "no spec", "foreign code", "no such class", "no such module"],
+)
+def test_run_folder_without_a_trustworthy_generator(
+    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: object, words: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    if isinstance(content, bytes):
+        (run / "generator.safetensors").write_bytes(content)
+    elif isinstance(content, str):
+        save_file({"a": torch.zeros(1)}, run / "generator.safetensors", evil_metadata(content))
+    message = refusal(call, capsys, sample.main, f"run={run}", f"out={tmp_path / 'out'}")
+    assert all(word in message for word in words), message
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("out=o",), ("run",)),
+        (("run=r",), ("out",)),
+        (("run=r", "out=o", "per_class=0"), ("per_class", "at least 1", "0")),
+        (("run=r", "out=o", "seed=abc"), ("seed", "whole number", "abc")),
+        (("run=7", "out=2026"), ("run", "finished run", "7")),
+        (("run=r", "out=full/file"), ("out", "empty folder", "full/file")),
+        (("run=r", "out=full"), ("out", "empty folder", "full")),
+        (("run=r", "out=o", "per_clas=3"), ("per_clas is no setting", "per_class")),
+    ],
+)
+def test_sample_settings(
+    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").write_text("")
+    message = refusal(call, capsys, sample.main, *arguments)
+    assert all(word in message for word in words), message
+
+
+def test_in_a_shell_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fedgan.train", *TINY, "attack.size=33"]
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 1
+    assert "attack.size" not in done.stdout
+    assert done.stderr.strip().startswith("error: attack.size must be at most 31")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_full_error_shows_the_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fedgan.train", *TINY, "fl.rounds=0"]
+    environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "fl.rounds must be a whole number of at least 1; got 0" in done.stderr

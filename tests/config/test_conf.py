@@ -1,0 +1,197 @@
+"""Walks conf/: every option of every group is built and runs for two rounds; none needs a line here to be tried."""
+
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from fedgan.config import training
+from fedgan.config.refusals import CONF
+from fedgan.config.resume import leaves
+
+OTHER_COMMANDS = {
+    "benchmark",
+    "classifier",
+    "scale",
+}  # groups that a training run has not: tested with the commands that have them
+OPTIONS = sorted(
+    (file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name not in OTHER_COMMANDS
+)
+# What makes an option small enough to try, by the setting's name; applied where the option has that setting.
+SMALLER = {
+    "dataset.image_size": "32",
+    "dataset.train_per_class": "32",
+    "dataset.test_per_class": "6",
+    "attack.size": "4",
+    "model.generator.base_channels": "4",
+    "model.generator.channel_base": "256",
+    "model.discriminator.base_channels": "4",
+    "metrics.*.classifier.steps": "3",
+    "defense.feddetect*.warmup": "0",
+    "defense.reconstruction.images_per_class": "4",
+    "defense.reconstruction.epochs": "1",
+    "fl.num_clients": "4",
+    "fl.rounds": "2",
+    "trainer.enable_progress_bar": "false",
+}
+
+
+@pytest.fixture
+def medmnist_file(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 40), ("val", 8), ("test", 12)):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(count) % 2)[:, None].astype(np.uint8)
+    np.savez(tmp_path / "mini.npz", **arrays)
+    return tmp_path / "mini.npz"
+
+
+@pytest.fixture(autouse=True)
+def _no_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Metrics that want pretrained weights find none, here and on the net."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("tests do not download")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def folder_of(classes: list[str], source: Path) -> Path:
+    """The test's image folder with other names for its two classes."""
+    for split in source.iterdir():
+        for folder, name in zip(sorted(split.iterdir()), classes, strict=True):
+            folder.rename(split / name)
+    return source
+
+
+def shrunk(cfg: DictConfig) -> list[str]:
+    return [
+        f"{key}={value}"
+        for key, present in leaves(cfg).items()
+        for pattern, value in SMALLER.items()
+        if fnmatch(key, pattern) and present is not None
+    ]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda part: part)
+def test_every_option_runs(
+    group: str,
+    option: str,
+    configure: Callable[..., DictConfig],
+    tmp_path: Path,
+    image_folder: Path,
+    medmnist_file: Path,
+) -> None:
+    if (group, option) == ("trainer", "gpu") and not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    choice = f"{group}=[{option}]" if group in ("defense", "metrics") else f"{group}={option}"
+    quick = [o for o in ("metrics=[none]", "logger=none", "trainer=cpu") if not o.startswith(group)]
+    # Every metric has something to say of a mosaic; a white square has no pattern.
+    attack = ["attack=random_patch"] if group == "metrics" else []
+    overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, "fl.batch_size=4"]
+    cfg = configure(*overrides, tiny=False)
+    data = []
+    if "root" in cfg.dataset:
+        classes = list(cfg.dataset.classes or ["benign", "malignant"])
+        data = [f"dataset.root={folder_of(classes, image_folder)}"]
+    if "file" in cfg.dataset:
+        data = [f"dataset.file={medmnist_file}"]
+    evaluation = ["evaluation.samples_per_class=8"]
+    summary = training.train(configure(*overrides, *shrunk(cfg), *data, *evaluation, tiny=False), tmp_path / "run")
+    assert summary["rounds"] == 2
+    if group == "metrics" and option != "none":
+        assert summary["metrics"] or "out of reach" in summary["absent"][option]
+        assert all(np.isfinite(value) for value in summary["metrics"].values())
+
+
+def test_every_group_has_a_choice_that_needs_nothing(configure: Callable[..., DictConfig]) -> None:
+    cfg = configure(tiny=False)
+    assert {"dataset", "attack", "defense", "model", "fl", "metrics", "trainer", "logger"} <= set(cfg)
+    assert {group for group, _ in OPTIONS} == {
+        *("dataset", "attack", "defense", "model", "fl", "metrics", "trainer", "logger", "experiment")
+    }
+
+
+@pytest.mark.parametrize(
+    ("experiment", "facts"),
+    [
+        (
+            "paper_isic",
+            {
+                "dataset.name": "isic",
+                "dataset.channels": 3,
+                "dataset.test_per_class": 300,
+                "defense.feddetect.decay": 0.9,
+            },
+        ),
+        (
+            "paper_chestx",
+            {
+                "dataset.name": "chestx",
+                "dataset.channels": 1,
+                "dataset.test_per_class": 234,
+                "defense.feddetect.decay": 0.8,
+            },
+        ),
+    ],
+)
+def test_paper_presets_hold_the_papers_settings(
+    experiment: str, facts: dict[str, object], configure: Callable[..., DictConfig]
+) -> None:
+    cfg = configure(f"experiment={experiment}", tiny=False)
+    same = {
+        "dataset.image_size": 256,
+        "dataset.pool_splits": True,
+        "attack.size": 16,
+        "attack.margin": 5,
+        "attack.poison_share": 1.0,
+        "attack.position": "bottom_right",
+        "attack.malicious": 1,
+        "defense.feddetect.warmup": 10,
+        "fl.num_clients": 4,
+        "fl.rounds": 200,
+        "fl.local_epochs": 1,
+        "fl.batch_size": 32,
+        "fl.clients_per_round": None,
+        "model.generator._target_": "fedgan.models.stylegan2.StyleGAN2Generator",
+        "model.generator.z_dim": 64,
+        "model.generator.w_dim": 128,
+        "model.discriminator.base_channels": 64,
+        "model.discriminator.norm": "batch",
+        "model.loss._target_": "fedgan.gan.losses.NonSaturating",
+        "model.ema": 0.0,
+        "model.optimizer_g._target_": "torch.optim.Adam",
+        "model.optimizer_g.lr": 2e-4,
+        "model.optimizer_g.betas": [0.9, 0.999],
+        "model.optimizer_d.lr": 2e-4,
+        "model.optimizer_d.betas": [0.9, 0.999],
+        "evaluation.samples_per_class": 1000,
+    }
+    assert {key: OmegaConf.select(cfg, key) for key in same | facts} == same | facts
+
+
+@pytest.mark.parametrize("experiment", ["paper_isic", "paper_chestx"])
+@pytest.mark.parametrize("defense", ["none", "rotation", "[feddetect_code,gradient_penalty]"])
+def test_paper_presets_take_other_defenses(experiment: str, defense: str, configure: Callable[..., DictConfig]) -> None:
+    cfg = configure(f"experiment={experiment}", f"defense={defense}", "dataset.root=somewhere", tiny=False)
+    training.check_settings(cfg)
+    assert set(cfg.defense) == set(defense.strip("[]").replace("none", "").split(",")) - {""}
+
+
+def test_several_defenses_at_once_and_their_settings(configure: Callable[..., DictConfig]) -> None:
+    cfg = configure("defense=[feddetect]", "defense.feddetect.warmup=0")
+    assert list(cfg.defense) == ["feddetect"]
+    assert cfg.defense.feddetect.warmup == 0
+    assert dict(configure("defense=none").defense) == {}
+
+
+def test_every_file_says_what_it_is() -> None:
+    for file in CONF.rglob("*.yaml"):
+        text = file.read_text()
+        assert any(line.startswith("# ") and "@package" not in line for line in text.splitlines()[:3]), file

@@ -1,0 +1,74 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedgan.attacks.base import Attack
+from fedgan.attacks.white_square import WhiteSquare
+from fedgan.core.images import ImageSet
+from fedgan.federated.data import share_out
+from fedgan.partitions.iid import partition_iid
+from tests.conftest import random_images
+
+
+@pytest.mark.parametrize(("count", "clients"), [(3297, 4), (5856, 4), (10, 3), (5, 5), (7, 1)])
+def test_partition_is_disjoint_complete_even_and_reproducible(count: int, clients: int) -> None:
+    parts = partition_iid(count, clients, seed=1)
+    assert sorted(torch.cat(parts).tolist()) == list(range(count))
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    assert all(torch.equal(a, b) for a, b in zip(parts, partition_iid(count, clients, seed=1), strict=True))
+    if count > 100:
+        assert not torch.equal(parts[0], partition_iid(count, clients, seed=2)[0])
+
+
+@settings(derandomize=True, database=None, deadline=None)
+@given(clients=st.integers(1, 40), more=st.integers(0, 500), seed=st.integers(0, 2**70))
+def test_every_partition_is_disjoint_complete_of_the_stated_sizes_and_reproducible(
+    clients: int, more: int, seed: int
+) -> None:
+    count = clients + more
+    parts = partition_iid(count, clients, seed)
+    assert sorted(torch.cat(parts).tolist()) == list(range(count))
+    sizes = [len(part) for part in parts]
+    assert set(sizes) <= {count // clients, count // clients + 1}
+    assert sizes[0] == count // clients  # the last ones take the remainder, as in the paper
+    assert all(bool((part.diff() > 0).all()) for part in parts)
+    assert all(torch.equal(a, b) for a, b in zip(parts, partition_iid(count, clients, seed), strict=True))
+
+
+def test_partition_of_the_papers_sizes() -> None:
+    assert [len(part) for part in partition_iid(3297, 4, 0)] == [824, 824, 824, 825]
+    assert [len(part) for part in partition_iid(5856, 4, 0)] == [1464] * 4
+
+
+def test_fewer_images_than_clients() -> None:
+    with pytest.raises(ValueError, match="fl.num_clients must be at most the number of training images, 3; got 4"):
+        partition_iid(3, 4, 0)
+
+
+def test_only_malicious_clients_are_poisoned_and_receipts_say_so() -> None:
+    images = random_images(40)
+    clean = share_out(images, WhiteSquare(size=8, malicious=0), 4, seed=3)
+    attacked = share_out(images, WhiteSquare(size=8), 4, seed=3)
+    (malicious,) = attacked.malicious
+    for i in range(4):
+        assert (attacked.data[i].fingerprint == clean.data[i].fingerprint) is (i != malicious)
+    (receipt,) = attacked.receipts
+    assert (receipt.client, receipt.images_changed, receipt.num_examples) == (malicious, 10, 10)
+    assert (receipt.mask_pixels, receipt.mask_share) == (64, 64 / 1024)
+    assert receipt.sha256 == attacked.data[malicious].fingerprint
+
+
+def test_the_control_knows_the_trigger_that_nobody_carries() -> None:
+    control = share_out(random_images(40), WhiteSquare(size=8, malicious=0), 4, seed=0)
+    assert control.trigger is not None
+    assert not control.malicious
+    assert not control.receipts
+    assert share_out(random_images(40), Attack(), 4, seed=0).trigger is None
+
+
+def test_an_attack_that_changes_nothing_fails() -> None:
+    white = ImageSet(torch.full((40, 1, 32, 32), 255, dtype=torch.uint8), torch.arange(40) % 2, ("a", "b"))
+    with pytest.raises(ValueError, match="attack: changed none of the 10 images of malicious client"):
+        share_out(white, WhiteSquare(size=8), 4, seed=0)

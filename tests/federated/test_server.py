@@ -1,0 +1,99 @@
+import io
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import pytest
+import torch
+
+from fedgan.core.update import ClientUpdate
+from fedgan.defenses.base import Defense, Verdict
+from fedgan.federated.server import Decision, Server
+
+
+def updates(*values: float) -> list[ClientUpdate]:
+    return [
+        ClientUpdate(i, 10, {"p": torch.tensor([float(value)])}, {"loss_g": value}) for i, value in enumerate(values)
+    ]
+
+
+class Halving(Defense):
+    """Halves one client's weight and flags it."""
+
+    def __init__(self, client: int) -> None:
+        self.client, self.flags = client, 0
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: int) -> Verdict:
+        self.flags += 1
+        halved = {i: w / 2 if i == self.client else w for i, w in weights.items()}
+        total = sum(halved.values())
+        return Verdict({i: w / total for i, w in halved.items()}, frozenset({self.client}), {self.client: self.flags})
+
+    def state_dict(self) -> dict[str, int]:
+        return {"flags": self.flags}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.flags = state["flags"]
+
+
+def test_without_a_defense_every_client_counts_alike() -> None:
+    decision = Server({}).decide(updates(1, 2, 3, 4), 0)
+    assert decision.weights == dict.fromkeys(range(4), 0.25)
+    assert decision.effective_clients == 4.0
+    assert not decision.flagged
+
+
+def test_defenses_act_one_after_the_other() -> None:
+    server = Server({"a": Halving(0), "b": Halving(1)})
+    decision = server.decide(updates(1, 2, 3), 0)
+    assert [decision.weights[i] for i in range(3)] == pytest.approx([1 / 4, 1 / 4, 1 / 2])
+    assert decision.flagged == {0, 1}
+    assert decision.flag_counts == {0: 1, 1: 1, 2: 0}
+
+
+def test_aggregate_follows_the_weights() -> None:
+    state = Server({}).aggregate(updates(1, 2, 3), {0: 0.5, 1: 0.5, 2: 0.0})
+    assert state["p"].item() == 1.5
+
+
+@pytest.mark.parametrize(
+    ("flagged", "malicious", "rates"),
+    [
+        ({3}, {3}, (1.0, 0.0)),
+        ({0}, {3}, (0.0, 1 / 3)),
+        ({0, 3}, {3}, (1.0, 1 / 3)),
+        (set(), {3}, (0.0, 0.0)),
+        ({1}, set(), (None, 1 / 4)),
+        ({1}, {9}, (None, 1 / 4)),
+        ({0, 1}, {0, 1, 2, 3}, (0.5, None)),
+    ],
+)
+def test_detection_rates(flagged: set[int], malicious: set[int], rates: tuple[float | None, float | None]) -> None:
+    decision = Decision(dict.fromkeys(range(4), 0.25), frozenset(flagged), {})
+    assert decision.detection_rates(frozenset(malicious)) == rates
+
+
+def test_a_decision_survives_a_checkpoint_whatever_mapping_the_defense_gave() -> None:
+    given = Decision(MappingProxyType({0: 0.25, 3: 0.75}), frozenset({0}), MappingProxyType({0: 2, 3: 1}))
+    buffer = io.BytesIO()
+    torch.save(given.to_plain(), buffer)
+    buffer.seek(0)
+    back = Decision.from_plain(torch.load(buffer, weights_only=True))
+    assert back == given
+    assert back.detection_rates(frozenset({0})) == (1.0, 0.0)
+
+
+def test_the_last_decision_about_clients_is_remembered() -> None:
+    server, other = Server({}), Server({})
+    other.load_state_dict(server.state_dict())
+    assert other.last_of_clients is None
+    server.last_of_clients = Decision({0: 1.0}, frozenset({0}), {0: 3})
+    other.load_state_dict(server.state_dict())
+    assert other.last_of_clients == server.last_of_clients
+
+
+def test_memory_of_every_defense_goes_into_the_checkpoint() -> None:
+    server = Server({"a": Halving(0)})
+    server.decide(updates(1, 2, 3), 0)
+    other = Server({"a": Halving(0)})
+    other.load_state_dict(server.state_dict())
+    assert other.decide(updates(1, 2, 3), 1).flag_counts[0] == 2

@@ -1,0 +1,432 @@
+"""The exactness contract: a run that was stopped, killed or extended ends as the one that never was."""
+
+import csv
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from fedgan import train
+from fedgan.config import training
+from fedgan.config.command import Interrupted
+from fedgan.config.resume import resumed_config
+from fedgan.core.tensor_files import read_checkpoint
+from fedgan.gan.client import GANClient
+from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
+from tests.conftest import TINY
+
+Call = Callable[..., Any]
+Configure = Callable[..., DictConfig]
+ROUNDS = 5
+BASE = ("evaluation.every=2", "metrics=[emission]", "dataset.train_per_class=40")
+SETTINGS = {
+    "feddetect": ("defense=feddetect", "defense.feddetect.warmup=0"),
+    "feddetect and gradient penalty": ("defense=[gradient_penalty,feddetect_code]", "defense.feddetect_code.warmup=0"),
+    "random patch, some clients, Adam, averaging": (
+        *("dataset=lesion_phantom", "attack=random_patch", "fl.clients_per_round=3", "model.ema=0.5"),
+        *("fl.server_optimizer._target_=torch.optim.Adam", "fl.server_optimizer.lr=0.01", "model.generator.norm=pixel"),
+    ),
+    "augmentation": ("defense=[horizontal_flip,rotation]", "fl.local_epochs=2"),
+    "noise inputs": ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2"),
+}
+
+
+def settings_of(name: str) -> list[str]:
+    own = SETTINGS[name]
+    replaced = {override.partition("=")[0] for override in own}
+    tiny = [o for o in TINY if o.partition("=")[0] not in replaced]
+    if "model=stylegan2" in own:
+        tiny = [o for o in tiny if o != "model=dcgan" and not o.startswith("model.generator")]
+    return [*tiny, *BASE, *own]
+
+
+# Every file that the exactness contract names; the others say when and how fast (run.json, timing.csv).
+CONTRACT = ("summary.json", "rounds.csv", "clients.csv", "events.csv", "generator.safetensors", "config.yaml")
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def outcome(folder: Path) -> dict[str, bytes]:
+    """Everything that the contract is about: files, by name."""
+    files = [folder / name for name in CONTRACT] + sorted((folder / "samples").iterdir())
+    return {file.name: file.read_bytes() for file in files}
+
+
+def resume(configure: Configure, folder: Path, *overrides: str) -> dict[str, Any]:
+    cfg = configure(f"resume={folder}", *overrides, tiny=False)
+    return training.train(resumed_config(cfg, [f"resume={folder}", *overrides]), folder)
+
+
+@pytest.fixture(scope="module")
+def straight_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("straight")
+
+
+@pytest.fixture
+def straight(straight_runs: Path, configure: Configure) -> Callable[..., dict[str, Any]]:
+    def once(name: str, rounds: int = ROUNDS) -> dict[str, Any]:
+        folder = straight_runs / f"{name.replace(' ', '_').replace(',', '')}_{rounds}"
+        if not folder.exists():
+            training.train(configure(*settings_of(name), f"fl.rounds={rounds}", tiny=False), folder)
+        return outcome(folder)
+
+    return once
+
+
+def test_the_same_command_gives_the_same_files(configure: Configure, tmp_path: Path) -> None:
+    """To the byte, checkpoints included: but for when it ran and how fast."""
+    for name in ("one", "two"):
+        training.train(configure(*settings_of("feddetect"), "fl.rounds=3", tiny=False), tmp_path / name)
+    one, two = (
+        {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        for folder in (tmp_path / "one", tmp_path / "two")
+    )
+    assert one.keys() == two.keys()
+    assert {"checkpoints/round_0002.ckpt", "generator.safetensors"} <= one.keys()
+    assert {name for name in one if one[name] != two[name]} == {"run.json", "timing.csv"}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_run_that_ended_and_was_extended(
+    name: str, k: int, configure: Configure, straight: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    training.train(configure(*settings_of(name), f"fl.rounds={k}", tiny=False), tmp_path / "run")
+    resume(configure, tmp_path / "run", f"fl.rounds={ROUNDS}")
+    assert outcome(tmp_path / "run") == straight(name)
+
+
+def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, *trainings: int) -> list[int]:
+    """Have the signal come as these of the clients' trainings begin, counted from 1; the list grows with each."""
+    trained: list[int] = []
+    original = GANClient.train_locally
+
+    def train_locally(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
+        trained.append(1)
+        if len(trained) in trainings:
+            os.kill(os.getpid(), number)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(GANClient, "train_locally", train_locally)
+    return trained
+
+
+@pytest.mark.parametrize("stop_at", [0, 9, 14])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_stopped_by_a_signal(
+    stop_at: int,
+    number: signal.Signals,
+    configure: Configure,
+    straight: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The signal comes in the middle of a client's training: its round is finished and kept."""
+    trained = signalled(monkeypatch, number, stop_at + 1)
+    cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
+    with pytest.raises(
+        Interrupted,
+        match=f"stopped after {stop_at // 4 + 1} of {ROUNDS} rounds; to continue: python -m fedgan.train resume=",
+    ):
+        training.train(cfg, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], record["reason"]) == ("interrupted", number.name)
+    assert len(trained) == 4 * (stop_at // 4 + 1)
+    assert not (tmp_path / "run" / "generator.safetensors").exists()
+    resume(configure, tmp_path / "run")
+    assert outcome(tmp_path / "run") == straight("feddetect")
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["resumed"][0]["status"] == "interrupted"
+
+
+def test_a_second_signal_stops_at_once(
+    configure: Configure,
+    straight: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trained = signalled(monkeypatch, signal.SIGINT, 5, 6)  # of the second round's four
+    handler = signal.getsignal(signal.SIGINT)
+    cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            training.train(cfg, tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored, for the process is about to end
+    assert len(trained) == 6
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], record["reason"]) == ("interrupted", "at once")
+    resume(configure, tmp_path / "run")
+    assert outcome(tmp_path / "run") == straight("feddetect")
+
+
+# The process kills itself at the n-th call of some function, halfway through where that can be told.
+DRIVER = """
+import os, sys
+from pathlib import Path
+import torch
+from fedgan.runs import checkpoint
+from fedgan.gan import client
+from fedgan.core import files
+from fedgan.runs import record
+from fedgan.federated import server
+from fedgan import train
+from fedgan.config import training
+
+def die(): os.kill(os.getpid(), 9)
+
+def at(owner, name, n, halfway=lambda *arguments: None):
+    original, calls = getattr(owner, name), []
+    def counted(*arguments, **keywords):
+        calls.append(1)
+        if len(calls) == n:
+            halfway(*arguments)
+            die()
+        return original(*arguments, **keywords)
+    setattr(owner, name, counted)
+
+def half_a_file(content, stream): stream.write(b"PK" * 5000)
+def half_a_row(self, name, rows): (self.folder / name).open("a").write("3,0.5")
+
+place, n = sys.argv[1], int(sys.argv[2])
+at(*{
+    "training": (client.GANClient, "step", n),
+    "aggregation": (server.Server, "aggregate", n),
+    "checkpoint": (torch, "save", n, half_a_file),
+    "rename": (files.os, "replace", n),
+    "record": (record.Recorder, "_append", n, half_a_row),
+}[place])
+sys.argv = ["train", *sys.argv[3:]]
+train.main()
+"""
+PLACES = {"training": 24, "aggregation": 3, "checkpoint": 3, "rename": 15, "record": 12}  # calls in some three rounds
+
+
+def killed_run(folder: Path, place: str, n: int, arguments: list[str]) -> int:
+    command = [sys.executable, "-c", DRIVER, place, str(n), *arguments]
+    done = subprocess.run(command, cwd=folder.parent, check=False, capture_output=True, text=True)
+    print(done.stderr)  # pytest shows it if the test fails
+    return done.returncode
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_killed_run(
+    place: str, configure: Configure, straight: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    n = {"training": 17, "aggregation": 3, "checkpoint": 3, "rename": 6, "record": 5}[place]
+    expected = straight("feddetect")
+    folder = tmp_path / "run"
+    start = [*settings_of("feddetect"), f"fl.rounds={ROUNDS}", f"hydra.run.dir={folder}"]
+    assert killed_run(folder, place, n, start) == -signal.SIGKILL
+    assert json.loads((folder / "run.json").read_text())["status"] == "running"
+    resume(configure, folder)
+    assert outcome(folder) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_four_kills_at_random(
+    seed: int, configure: Configure, straight: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Twenty in all: start, be killed, resume, be killed, ...; each loses at most the round in progress."""
+    draw, folder, rounds, done = random.Random(seed), tmp_path / "run", 12, 0
+    arguments = [*settings_of("feddetect"), f"fl.rounds={rounds}", f"hydra.run.dir={folder}"]
+    for _ in range(4):
+        place = draw.choice(sorted(PLACES))
+        assert killed_run(folder, place, draw.randint(1, PLACES[place]), arguments) == -signal.SIGKILL
+        newest = latest_checkpoint(folder)
+        now = 0 if newest is None else rounds_done(newest)
+        recorded = len(rows(folder / "rounds.csv")) if (folder / "rounds.csv").exists() else 0
+        assert now >= max(done, recorded - 1)
+        done, arguments = now, [f"resume={folder}"] if (folder / "config.yaml").exists() else arguments
+    assert 0 < done < rounds
+    resume(configure, folder)
+    assert outcome(folder) == straight("feddetect", rounds)
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("finished") / "run"
+
+
+@pytest.fixture
+def finished(finished_once: Path, configure: Configure) -> Path:
+    if not finished_once.exists():
+        training.train(configure("fl.rounds=3"), finished_once)
+    return finished_once
+
+
+def test_a_finished_run_with_nothing_to_do_says_so(
+    call: Call, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {file: file.stat().st_mtime_ns for file in finished.rglob("*")}
+    call(train.main, f"resume={finished}")
+    assert "nothing to do: the run has its 3 rounds" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in finished.rglob("*") if file in before} == before
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("seed=1", "seed must be 0, as in the run that is resumed"),
+        ("attack.size=4", "attack.size must be as in the run that is resumed: only fl.rounds, the device"),
+        ("defense=feddetect", "defense.feddetect"),
+        ("model=dcgan_small", "model"),
+        ("experiment=demo", ".* must be .*, as in the run that is resumed"),
+        ("fl.rounds=2", "fl.rounds must be at least 3, the rounds that"),
+        ("fl.rounds=none", "fl.rounds must be a whole number"),
+    ],
+)
+def test_any_other_setting_is_refused_by_name(call: Call, finished: Path, override: str, words: str) -> None:
+    with pytest.raises(SystemExit, match=f"error: {words}"):
+        call(train.main, f"resume={finished}", override)
+
+
+def test_settings_that_say_the_same_are_no_change(call: Call, finished: Path) -> None:
+    call(train.main, f"resume={finished}", *[o for o in TINY if not o.startswith("fl.rounds")], "fl.rounds=3")
+
+
+def test_no_run_to_resume(call: Call, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="error: resume must be a run's folder, with config.yaml in it"):
+        call(train.main, f"resume={tmp_path / 'typo'}")
+    assert not (tmp_path / "typo").exists()
+
+
+def test_auto_begins_a_run_or_goes_on_with_it(
+    call: Call, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [override for override in TINY if not override.startswith("fl.rounds")]
+    command = (*settings, "hydra.run.dir=run", "resume=auto")
+    call(train.main, *command, "fl.rounds=1")
+    assert (tmp_path / "run/.hydra/overrides.yaml").is_file()
+    call(train.main, *command, "fl.rounds=2")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert len(record["resumed"]) == 1
+    training.train(configure(), tmp_path / "straight")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
+    call(train.main, *command, "fl.rounds=2")
+    assert "nothing to do" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match=r"error: attack\.size must be 8, as in the run that is resumed"):
+        call(train.main, *command, "fl.rounds=2", "attack.size=4")
+
+
+def test_auto_clears_what_a_run_left_that_finished_no_round(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("seed: 5\n")
+    (tmp_path / "run/run.json").write_text('{"status": "running", "versions": {"fedgan": "0.1.0"}}')
+    call(train.main, *TINY, "fl.rounds=1", "hydra.run.dir=run", "resume=auto")
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"
+
+
+def test_a_sweep_that_goes_on_makes_what_is_missing(call: Call, tmp_path: Path) -> None:
+    command = ("-m", *[o for o in TINY if not o.startswith("attack.size")], "fl.rounds=1", "hydra.sweep.dir=sweep")
+    call(train.main, *command, "attack.size=4,6")
+    before = (tmp_path / "sweep/attack.size-4/run.json").read_text()
+    call(train.main, *command, "attack.size=4,6,8", "resume=auto")
+    assert (tmp_path / "sweep/attack.size-4/run.json").read_text() == before
+    assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 3
+
+
+def copy_of(finished: Path, target: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(finished, target, symlinks=True))
+
+
+def test_a_run_from_before_a_setting_did_what_its_default_does(call: Call, finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    settings = OmegaConf.load(run / "config.yaml")
+    del settings.model.shared_fakes
+    OmegaConf.save(settings, run / "config.yaml")
+    with pytest.raises(SystemExit, match=r"error: model\.shared_fakes must be False, as in the run that is resumed"):
+        call(train.main, f"resume={run}", "model.shared_fakes=true")
+    call(train.main, f"resume={run}", *[o for o in TINY if not o.startswith("fl.rounds")], "fl.rounds=4")
+    assert OmegaConf.load(run / "config.yaml").model.shared_fakes is False
+
+
+def test_another_data_set_is_refused(configure: Configure, finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("train_per_class: 32", "train_per_class: 33"))
+    with pytest.raises(
+        ValueError, match="resume: the training images must be .* the same pixels in the same order; got"
+    ):
+        resume(configure, run, "fl.rounds=4")
+
+
+class Malicious:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return (open, (str(self.file), "w"))
+
+
+def test_a_checkpoint_is_never_executed(configure: Configure, finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    newest = latest_checkpoint(run)
+    assert newest is not None
+    torch.save({"epoch": 2, "payload": Malicious(tmp_path / "touched")}, newest)
+    with pytest.raises(ValueError, match=r"resume: .*round_0002.ckpt is damaged or no checkpoint of fedgan"):
+        resume(configure, run, "fl.rounds=4")
+    newest.write_bytes(pickle.dumps(Malicious(tmp_path / "touched")))
+    with pytest.raises(ValueError, match="damaged"):
+        read_checkpoint(newest)
+    assert not (tmp_path / "touched").exists()
+
+
+def test_settings_of_a_foreign_run_build_nothing_else(configure: Configure, finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    text = (run / "config.yaml").read_text()
+    for target in (
+        "os.system",
+        "fedgan.train.shutil.rmtree",
+        "pytorch_lightning.trainer.trainer.os.system",
+        "torch.load",
+    ):
+        (run / "config.yaml").write_text(text.replace("fedgan.gan.losses.NonSaturating", target))
+        words = f"resume: model.loss._target_ must be a class of fedgan, .*; got '{target}'"
+        with pytest.raises(ValueError, match=words):
+            resume(configure, run, "fl.rounds=4")
+
+
+@pytest.mark.parametrize("file", [".round_0002.", ".client_0001_round_0002."])
+def test_a_full_disk_leaves_the_last_good_checkpoint(
+    file: str,
+    configure: Configure,
+    straight: Callable[[str], dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disk is full when the third checkpoint, or a client's part, is half written; there is room again later."""
+    original = torch.save
+
+    def save(content: Any, stream: Any) -> None:
+        if file in stream.name and not full:
+            full.append(stream.name)
+            stream.write(b"PK")
+            raise OSError(28, "No space left on device")
+        original(content, stream)
+
+    full: list[str] = []
+
+    monkeypatch.setattr(torch, "save", save)
+    cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
+    with pytest.raises(OSError, match="No space left"):
+        training.train(cfg, tmp_path / "run")
+    checkpoints = (tmp_path / "run" / "checkpoints").glob("*.ckpt")
+    assert [checkpoint.name for checkpoint in checkpoints] == ["round_0001.ckpt"]
+    resume(configure, tmp_path / "run")
+    assert outcome(tmp_path / "run") == straight("feddetect")

@@ -1,0 +1,137 @@
+"""What a person sees: grids, bars, lines."""
+
+import unicodedata
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from fedgan.core.images import ImageSet
+from fedgan.federated.faults import Event
+from fedgan.runs.progress import RoundProgress
+from fedgan.scoring.grid import GAP, HEADLINE, draw_grid, headed, save_grid, stack
+
+
+def plain_images(channels: int, size: int) -> ImageSet:
+    """Class a is black, class b is white."""
+    labels = torch.arange(12) % 2
+    images = (labels * 255).to(torch.uint8)[:, None, None, None].expand(12, channels, size, size).contiguous()
+    return ImageSet(images, labels, ("a", "b"))
+
+
+@pytest.mark.parametrize(("channels", "size", "tile"), [(1, 32, 64), (3, 64, 64), (1, 16, 64), (3, 128, 128)])
+def test_each_class_has_its_band(channels: int, size: int, tile: int, tmp_path: Path) -> None:
+    save_grid(plain_images(channels, size), tmp_path / "grid.png", per_class=5, columns=4)
+    picture = np.asarray(Image.open(tmp_path / "grid.png"))
+    band = HEADLINE + 2 * (tile + GAP) + GAP  # five images in four columns: two rows
+    assert picture.shape == (2 * band, 4 * (tile + GAP) + GAP, 3)
+    first = slice(HEADLINE + GAP, HEADLINE + GAP + tile)
+    assert picture[first, GAP : GAP + tile].max() == 0
+    assert picture[band:][first, GAP : GAP + tile].min() == 255
+    assert [file.name for file in tmp_path.iterdir()] == ["grid.png"]
+
+
+def test_pictures_side_by_side_and_under_a_title() -> None:
+    red, green = Image.new("RGB", (10, 20), "red"), Image.new("RGB", (5, 8), "green")
+    assert stack([red, green], vertical=False, gap=3).size == (18, 20)
+    assert stack([red, green], vertical=True).size == (10, 28)
+    titled = headed(red, "title")
+    assert titled.size == (10, 20 + HEADLINE)
+    assert titled.getpixel((5, HEADLINE)) == (255, 0, 0)
+    assert draw_grid(plain_images(1, 32), per_class=1).mode == "RGB"
+
+
+NAMES = ("Lungenentzündung", "pneumonie aiguë", "na\u0308vus", "здоровый", "ςπίλος", "肺炎", "\U0001fac1", "\udcff")
+
+
+def band(name: str, other: str = "a") -> bytes:
+    """The headline of the second class's band, as drawn for that name."""
+    images = plain_images(1, 64)
+    grid = draw_grid(ImageSet(images.images, images.labels, (other, name)), per_class=4)
+    half = grid.height // 2
+    return grid.crop((0, half, grid.width, half + HEADLINE)).tobytes()
+
+
+@pytest.mark.parametrize("name", NAMES[:5])
+def test_f27_names_beyond_ascii_are_drawn(name: str) -> None:
+    """Two names that differ in such a character differ in the picture, which two boxes would not."""
+    character = next(c for c in unicodedata.normalize("NFC", name) if ord(c) > 127)
+    another = "й" if character != "й" else "ж"
+    drawn = band(name)
+    assert drawn != band(unicodedata.normalize("NFC", name).replace(character, another))
+    assert drawn == band(unicodedata.normalize("NFC", name)), "however its accents are stored"
+    assert drawn != band("class 1")
+
+
+@pytest.mark.parametrize("name", NAMES[5:], ids=ascii)
+def test_f27_a_name_that_the_font_lacks_gives_way_to_the_class_number(name: str) -> None:
+    assert band(name) == band("class 1")
+
+
+class FakeCohort:
+    """What the bars ask of the clients."""
+
+    local = SimpleNamespace(batch_size=8)
+    on_local_step: Any = None
+    events = (Event(3, 2, "late", "9.0 s", "left out of this round"),)
+
+    def steps_of(self, client_id: int) -> int:
+        return 2
+
+
+class FakeFederation:
+    """What the bars ask of a federation."""
+
+    seconds, round, fine_tunes = 1.25, 3, True
+    updates = (SimpleNamespace(metrics={"loss_g": 1.0, "loss_d": 2.0}),)
+    backend = FakeCohort()
+
+
+def drive(progress: RoundProgress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedgan.runs.progress.Federation", FakeFederation)
+    trainer: Any = SimpleNamespace(max_epochs=5)
+    federation: Any = FakeFederation()
+    progress.on_train_start(trainer, federation)
+    progress.on_train_batch_start(trainer, federation, [0, 2], 0)
+    for client_id in (0, 0, 2, 2):
+        federation.backend.on_local_step(client_id)
+    progress.on_train_epoch_end(trainer, federation)
+    progress.on_train_end(trainer, federation)
+
+
+def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = RoundProgress()
+    console = Console(force_terminal=True, width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    progress.console = progress.progress.live.console = console
+    progress.progress.disable = False
+    notes: list[str] = []
+    update = progress.progress.update
+
+    def watched(task: Any, **fields: Any) -> None:
+        notes.extend([fields["note"]] if fields.get("note", "").startswith("client") else [])
+        update(task, **fields)
+
+    monkeypatch.setattr(progress.progress, "update", watched)
+    drive(progress, monkeypatch)
+    tasks = {task.description: task for task in progress.progress.tasks}
+    assert (tasks["rounds"].completed, tasks["rounds"].total) == (4, 5)
+    assert (tasks["steps"].completed, tasks["steps"].total) == (4, 4)
+    assert (tasks["clients"].completed, tasks["clients"].total) == (2, 2)
+    assert "images/s" in tasks["steps"].fields["note"]
+    assert tasks["rounds"].fields["note"] == "the server fine-tunes"
+    assert "late (9.0 s)" in console.export_text()
+    assert notes == ["client 0", "client 0", "client 2", "client 2"]
+
+
+def test_a_line_a_round_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive(RoundProgress(), monkeypatch)
+    warning, line = capsys.readouterr().err.splitlines()
+    assert warning == "warning: round 3, client 2: late (9.0 s); left out of this round"
+    assert line == "the server alone  round 3 of 5  loss_g 1.000  loss_d 2.000  1.2 s"
