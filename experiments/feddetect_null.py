@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, effective_clients
 from fedgan.defenses.feddetect import FedDetect
 
@@ -24,9 +25,9 @@ def simulate(num_clients: int, decay: float, seed: int) -> tuple[float, float]:
     for t in range(ROUNDS):
         losses = rng.normal(2.0, 0.1, num_clients)
         updates = [ClientUpdate(i, 1, {}, {"loss_g_final": float(loss)}) for i, loss in enumerate(losses)]
-        verdict = defense.reweight(updates, equal, t)
-        acted += bool(verdict.flagged)
-    return acted / (ROUNDS - WARMUP - 1), effective_clients(list(verdict.weights.values()))
+        decision = defense.reweight(updates, equal, Round(t, {}, frozenset(), num_clients))
+        acted += bool(decision.flagged)
+    return acted / (ROUNDS - WARMUP - 1), effective_clients(list(decision.weights.values()))
 
 
 def main() -> None:

@@ -56,16 +56,16 @@ RUNS = {
         "defense.reconstruction.images_per_class=8",
         "defense.reconstruction.epochs=2",
     ),
-    "vectorized": (*SMALL, "fl.engine=vectorized"),
+    "vectorized": (*SMALL, "fl/backend=vectorized"),
     "shared fakes": (*SMALL, "model.shared_fakes=true"),
     "few at a time": (*SMALL, "fl.clients_per_round=2", "fl.dropout=0.3"),
     "TensorFloat-32": (*SMALL, "trainer.precision=tf32-true"),
     "bfloat16": (*SMALL, "trainer.precision=bf16-mixed"),
-    "bfloat16, vectorized": (*DCGAN, "trainer.precision=bf16-mixed", "fl.engine=vectorized"),
+    "bfloat16, vectorized": (*DCGAN, "trainer.precision=bf16-mixed", "fl/backend=vectorized"),
     "bfloat16, vectorized, gradient penalty": (
         *DCGAN,
         "trainer.precision=bf16-mixed",
-        "fl.engine=vectorized",
+        "fl/backend=vectorized",
         "defense=gradient_penalty",
     ),
 }
@@ -98,7 +98,7 @@ def test_from_the_same_draws_come_the_same_numbers_as_on_a_cpu(
     for device in (torch.device("cpu"), torch.device(DEVICE)):
         common.manual_seed(0)
         # Rates of 0: a step of Adam's turns a rounding error near zero into a whole step.
-        frozen = ("model.optimizer_g.lr=0", "model.optimizer_d.lr=0", f"fl.engine={engine}")
+        frozen = ("model.optimizer_g.lr=0", "model.optimizer_d.lr=0", f"fl/backend={engine}")
         cfg = configure(*DATA, *model, *frozen, tiny=False)
         federation = build(cfg, defenses=build_defenses(cfg)).to(device)
         federation.backend.settle(device, federation.profiler)

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.profilers import Profiler
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn
-from fedgan.config.build import build_module, build_recipe
+from fedgan.config.build import build_algorithm
 from fedgan.core.images import ImageSet, Splits
 from fedgan.gan.client import GANClient
 
@@ -112,10 +112,9 @@ def local_step(case: DictConfig) -> Step:
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)
     data = ImageSet(images, torch.arange(case.batch_size) % 2, ("a", "b"))
     splits = Splits("noise", data, data)
-    cfg = OmegaConf.create({"model": case.model, "seed": 0})
-    generator = build_module(cfg.model.generator, splits, cfg.seed, "generator")
-    recipe = build_recipe(cfg, splits, {})
-    client = GANClient(generator=generator, recipe=recipe, compile_mode=cfg.model.compile).train()
+    client = build_algorithm(case.model, splits, seed=0).client()
+    assert isinstance(client, GANClient)
+    client.train()
 
     def step(meter: Meter) -> None:
         client.profiler = meter

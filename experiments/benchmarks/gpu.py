@@ -23,13 +23,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
 from experiments.benchmarks.overhead import configured
 from fedgan.attacks.base import Attack
-from fedgan.config.build import build_federation
+from fedgan.config.build import build_algorithm, build_federation
 from fedgan.core.checks import check_int
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import deterministic, rounding
 from fedgan.core.update import ClientUpdate
-from fedgan.federated.backend import Backend
+from fedgan.federated.attackers import Attackers
 from fedgan.federated.data import share_out
+from fedgan.federated.federation import Federation
+from fedgan.partitions.iid import IID
+from fedgan.update_attacks.base import UpdateAttack
 
 META = torch.device("meta")  # shapes without numbers: all that counting needs
 
@@ -115,15 +118,15 @@ class GPU(Benchmark):
 
     def _flops_per_image(self, variant: Variant) -> float:
         """Of one local step, D's and G's, by torch's counter, which sees neither compiled nor mapped code."""
-        plain = ("model.compile=null", "fl.engine=serial")
-        few = ("fl.num_clients=2", "attack.malicious=0")  # one of them is counted
+        plain = ("model.compile=null", "fl/backend=serial")
+        few = ("fl.num_clients=2", "fl.malicious=0")  # one of them is counted
         cfg = configured(*self.overrides, *variant.overrides, *plain, *few)
         step = OmegaConf.to_yaml(cfg.model)  # the same for most variants
         if step not in self._flops:
-            backend = cohort_of(cfg, steps=1, device=META)
-            images = backend.data[0]
+            images = noise(cfg, cfg.fl.batch_size).train.to(META)
+            client = build_algorithm(cfg.model, noise(cfg, 2), cfg.seed).client().to(META)
             with FlopCounterMode(display=False) as counter:
-                backend.clients[0].step(images.images, images.labels, torch.Generator())
+                client.step(images.images, images.labels, torch.Generator())
             self._flops[step] = float(counter.get_total_flops()) / len(images)
         return self._flops[step]
 
@@ -153,11 +156,11 @@ class GPU(Benchmark):
         cfg, flops = configured(*self.overrides, *variant.overrides), self._flops_per_image(variant)
         on_gpu = self.device.type == "cuda"
         with arithmetic(variant, cfg, self.device):
-            backend = cohort_of(cfg, self.steps, self.device)
-            images = sum(len(own) for own in backend.data)
+            federation = federation_of(cfg, self.steps, self.device)
+            images = sum(federation.backend.images_of(i) for i in range(federation.num_clients))
             if on_gpu:
                 torch.cuda.reset_peak_memory_stats()
-            seconds = in_turn({"round": partial(train, backend), "product": self._product()}, self.repeats)
+            seconds = in_turn({"round": partial(train, federation), "product": self._product()}, self.repeats)
         share = paired_ratio(seconds["product"], seconds["round"]) * images * flops / (2 * self.product_size**3)
         memory = torch.cuda.max_memory_allocated() / 1e9 if on_gpu else float("nan")
         return images / median(seconds["round"]), share, memory
@@ -167,24 +170,24 @@ class GPU(Benchmark):
         return partial(torch.mm, one, other)
 
 
-def cohort_of(cfg: DictConfig, steps: int, device: torch.device) -> Backend:
-    """A federation's clients without an attacker, on noise: ``steps`` batches a client, everything on ``device``."""
+def federation_of(cfg: DictConfig, steps: int, device: torch.device) -> Federation:
+    """A federation without an attacker, on noise: ``steps`` batches a client, everything on ``device``."""
     splits = noise(cfg, cfg.fl.num_clients * steps * cfg.fl.batch_size)
-    federated_data = share_out(splits.train, Attack(), cfg.fl.num_clients, cfg.seed)
-    backend = build_federation(cfg, splits, federated_data, Attack(), {}).to(device).backend
-    backend.settle(device, PassThroughProfiler())
-    return backend
+    data = share_out(splits.train, IID(), Attack(), frozenset(), cfg.fl.num_clients, cfg.seed)
+    federation = build_federation(cfg, splits, data, Attackers(frozenset(), UpdateAttack()), {}).to(device)
+    federation.backend.settle(device, PassThroughProfiler())
+    return federation
 
 
-def train(backend: Backend) -> list[ClientUpdate]:
+def train(federation: Federation) -> list[ClientUpdate]:
     """The clients' part of a round.
 
     Raises:
-        ValueError: if one has failed; a federation would go on without it.
+        ValueError: if one has failed; a federation would continue without it.
     """
-    updates = backend.collect(range(len(backend.clients)), round_=0)
-    if len(updates) < len(backend.clients):
-        raise ValueError(str(backend.events[0]))
+    updates, events = federation.backend.train(range(federation.num_clients), federation.this_round())
+    if len(updates) < federation.num_clients:
+        raise ValueError(str(events[0]))
     return updates
 
 

@@ -16,11 +16,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio, spread, timed
 from experiments.benchmarks.plain_loop import PlainLoop
-from fedgan.config.build import build_module, build_parts, build_trainer
+from fedgan.config.build import build_algorithm, build_network, build_parts, build_trainer
 from fedgan.core.images import Splits
 from fedgan.core.update import State
 from fedgan.federated.federation import Federation
-from fedgan.partitions.iid import partition_iid
+from fedgan.partitions.iid import IID
 
 
 class Overhead(Benchmark):
@@ -103,11 +103,11 @@ def configured(*overrides: str) -> DictConfig:
 def plain_loop(cfg: DictConfig, splits: Splits) -> PlainLoop:
     """The loop with a federation's models, optimizers and shares of the images."""
     return PlainLoop(
-        build_module(cfg.model.generator, splits, cfg.seed, "generator"),
-        build_module(cfg.model.discriminator, splits, cfg.seed, "discriminator"),
+        build_algorithm(cfg.model, splits, cfg.seed).generator,
+        build_network(cfg.model.discriminator, splits, cfg.seed, "discriminator"),
         instantiate(cfg.model.optimizer_g),
         instantiate(cfg.model.optimizer_d),
-        [splits.train.subset(part) for part in partition_iid(len(splits.train), cfg.fl.num_clients, cfg.seed)],
+        [splits.train.subset(part) for part in IID().split(splits.train.labels, cfg.fl.num_clients, cfg.seed)],
         batch_size=cfg.fl.batch_size,
         seed=cfg.seed,
     )

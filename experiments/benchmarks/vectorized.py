@@ -1,4 +1,4 @@
-"""ClientPool trained together on one device against one after the other.
+"""Clients trained together on one device against one after the other.
 
 python -m experiments.benchmarks vectorized
 """
@@ -11,7 +11,7 @@ from statistics import median
 import torch
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
-from experiments.benchmarks.gpu import cohort_of, train
+from experiments.benchmarks.gpu import federation_of, train
 from experiments.benchmarks.overhead import configured
 from fedgan.core.checks import check_int
 from fedgan.core.update import ClientUpdate
@@ -20,7 +20,7 @@ ENGINES = ("serial", "vectorized")
 
 
 class Vectorized(Benchmark):
-    """Where ``fl.engine=vectorized`` wins, and how far its results lie from the serial ones.
+    """Where ``fl/backend=vectorized`` wins, and how far its results lie from the serial ones.
 
     Args:
         sizes: numbers of clients.
@@ -53,10 +53,10 @@ class Vectorized(Benchmark):
 
     def _row(self, model: str, size: int) -> Row:
         settings = (*self.overrides, *self.models[model], f"fl.num_clients={size}")
-        configurations = {engine: configured(*settings, f"fl.engine={engine}") for engine in ENGINES}
-        cohorts = {e: cohort_of(cfg, self.steps, self.device) for e, cfg in configurations.items()}
-        difference = largest_difference(*(train(backend) for backend in cohorts.values()))
-        seconds = in_turn({engine: partial(train, backend) for engine, backend in cohorts.items()}, self.repeats)
+        configurations = {engine: configured(*settings, f"fl/backend={engine}") for engine in ENGINES}
+        federations = {e: federation_of(cfg, self.steps, self.device) for e, cfg in configurations.items()}
+        difference = largest_difference(*(train(each) for each in federations.values()))
+        seconds = in_turn({engine: partial(train, each) for engine, each in federations.items()}, self.repeats)
         return {
             "clients": size,
             "model": model,

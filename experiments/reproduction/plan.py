@@ -167,7 +167,7 @@ class Plan:
         data = self.data[arm.data]
         # Where nobody attacks the smallest trigger is looked for, whichever sizes are wanted: one run for all of them.
         pixels = self.sizes[arm.size] if arm.size else self.smallest
-        attack = [f"attack.size={pixels}", *([] if arm.size else ["attack.malicious=0"])]
+        attack = [f"attack.size={pixels}", *([] if arm.size else ["fl.malicious=0"])]
         defense = [f"defense={arm.defense}", *data.defenses.get(arm.defense, ())]
         place = data.place("dataset.root")
         weights = [] if self.alexnet is None else [f"metrics.lpips.weights={quoted(self.alexnet)}"]

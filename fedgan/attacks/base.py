@@ -1,4 +1,4 @@
-"""What an attack may do, and nothing more. The base class does none of it: it is ``attack=none``."""
+"""What an attack may do to malicious clients' images. The base class does nothing: it is ``attack=none``."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
-from fedgan.core.update import ClientUpdate
+from fedgan.core.window import Window
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class PoisonReport:
 
     Attributes:
         client: the malicious client's id.
-        images_changed: how many of its images differ from what they were in at least one pixel.
-        num_examples: how many images it holds.
+        images_changed: how many of its images differ from what they were, in at least one pixel or in their label.
+        num_examples: how many images it has.
         mask_pixels: pixels that the trigger covers in one image.
         mask_share: the same as a share of the image's area, in (0, 1].
         sha256: fingerprint of the client's images after poisoning.
@@ -31,20 +31,25 @@ class PoisonReport:
 
 
 class Attack:
-    """No attack. Subclasses change a malicious client's images, its update, or both.
+    """No attack. Subclasses change the images that malicious clients train on; who is malicious: ``fl.malicious``.
 
-    Example:
-        >>> Attack().choose_malicious(num_clients=4, seed=0)
-        frozenset()
+    Args:
+        start: the first round in which malicious clients train on poisoned images; see ``Window``, as for the next two.
+        stop: the first round in which they do not any more; None for never.
+        every: rounds from one time to the next.
     """
+
+    def __init__(self, *, start: int = 0, stop: int | None = None, every: int = 1) -> None:
+        self.window = Window(start, stop, every)
 
     def __str__(self) -> str:
         """The attack and its settings in a few words, for the screen and the records."""
         return "no attack"
 
-    def choose_malicious(self, num_clients: int, seed: int) -> frozenset[int]:
-        """The ids of the clients that the attacker controls: fewer than half of them (Section 3.2)."""
-        return frozenset()
+    @property
+    def acts(self) -> bool:
+        """Whether there is any attack."""
+        return type(self).poison is not Attack.poison
 
     def trigger(self, channels: int, image_size: int, seed: int) -> Trigger | None:
         """What metrics look for in the synthetic images; None where nothing is pasted."""
@@ -53,7 +58,3 @@ class Attack:
     def poison(self, images: ImageSet, trigger: Trigger | None, rng: torch.Generator) -> ImageSet:
         """A malicious client's training images as the attacker leaves them, before training starts."""
         return images
-
-    def corrupt(self, update: ClientUpdate, rng: torch.Generator) -> ClientUpdate:
-        """A malicious client's update as the attacker sends it."""
-        return update

@@ -1,6 +1,6 @@
 """The paper's trigger for color images (ISIC): one fixed matrix of random colors."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ class RandomPatch(TriggerAttack):
         margin: see ``TriggerAttack``.
         position: see ``TriggerAttack``.
         poison_share: see ``TriggerAttack``.
-        malicious: see ``TriggerAttack``.
+        window: see ``TriggerAttack``.
 
     Example:
         >>> attack = RandomPatch(size=8, cells=2)
@@ -38,9 +38,9 @@ class RandomPatch(TriggerAttack):
         margin: int = 0,
         position: str = "bottom_right",
         poison_share: float = 1.0,
-        malicious: int | Sequence[int] = 1,
+        **window: Any,
     ) -> None:
-        super().__init__(size=size, margin=margin, position=position, poison_share=poison_share, malicious=malicious)
+        super().__init__(size=size, margin=margin, position=position, poison_share=poison_share, **window)
         check_int("attack.cells", cells, low=1)
         self.cells = min(cells, size)
 

@@ -1,7 +1,7 @@
 """The paper's attack (Section 4.2.1): one and the same trigger on the malicious clients' training images."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,8 +23,7 @@ class TriggerAttack(Attack, ABC):
         margin: distance from the border, in pixels (the first code: 5 at 256 px); unused in the center.
         position: bottom_right, bottom_left, top_right, top_left or center.
         poison_share: share of a malicious client's images that get the trigger, in (0, 1]; the paper: 1.
-        malicious: how many clients are malicious (drawn from the seed), or their ids. 0 or an empty list is the
-            control: nobody attacks, yet the metrics look for the trigger.
+        window: ``start``, ``stop`` and ``every``, see ``Attack``.
     """
 
     def __init__(
@@ -34,15 +33,15 @@ class TriggerAttack(Attack, ABC):
         margin: int = 0,
         position: str = "bottom_right",
         poison_share: float = 1.0,
-        malicious: int | Sequence[int] = 1,
+        **window: Any,
     ) -> None:
+        super().__init__(**window)
         check_int("attack.size", size, low=1)
         check_int("attack.margin", margin, low=0)
         check_choice("attack.position", position, POSITIONS)
         check_number("attack.poison_share", poison_share, low=0.0, high=1.0, low_allowed=False)
         self.size, self.margin, self.position = size, margin, position
         self.poison_share = poison_share
-        self.malicious = _number_or_ids(malicious)
 
     def __str__(self) -> str:
         """Such as ``white_square of 8 x 8 pixels at the bottom right``."""
@@ -54,26 +53,13 @@ class TriggerAttack(Attack, ABC):
     def pattern(self, channels: int, rng: torch.Generator) -> Tensor:
         """The trigger's pixels: uint8, (channels, size, size)."""
 
-    def choose_malicious(self, num_clients: int, seed: int) -> frozenset[int]:
-        """The ids asked for, or as many as asked for, drawn from the seed."""
-        most = (num_clients - 1) // 2
-        allowed = f"fewer than half of fl.num_clients={num_clients} (at most {most}), as a number or a list of ids"
-        if isinstance(self.malicious, int):
-            check(0 <= self.malicious <= most, "attack.malicious", allowed, self.malicious)
-            order = torch.randperm(num_clients, generator=keyed_generator(seed, "malicious"))
-            return frozenset(order[: self.malicious].tolist())
-        ids = frozenset(self.malicious)
-        known = len(ids) == len(self.malicious) and ids <= set(range(num_clients))
-        check(known and len(ids) <= most, "attack.malicious", allowed, list(self.malicious))
-        return ids
-
     def trigger(self, channels: int, image_size: int, seed: int) -> Trigger:
         """The trigger at its place in an image of ``image_size`` pixels a side."""
         room = image_size if self.position == "center" else image_size - self.margin
         check(
             self.size <= room,
             "attack.size",
-            f"at most {room}, what dataset.image_size={image_size} leaves beside attack.margin={self.margin}",
+            f"at most {room}, what dataset.image_size={image_size} leaves next to attack.margin={self.margin}",
             self.size,
         )
         near, far = self.margin, image_size - self.size - self.margin
@@ -93,11 +79,3 @@ class TriggerAttack(Attack, ABC):
         poisoned = images.images.clone()
         poisoned[chosen] = trigger.paste(images.images[chosen])
         return ImageSet(poisoned, images.labels, images.classes)
-
-
-def _number_or_ids(malicious: object) -> int | tuple[int, ...]:
-    if isinstance(malicious, int) and not isinstance(malicious, bool):
-        return malicious
-    is_list = isinstance(malicious, Sequence) and all(type(i) is int for i in malicious)
-    check(is_list, "attack.malicious", "a number of clients or a list of their ids", malicious)
-    return tuple(malicious)  # type: ignore[arg-type]

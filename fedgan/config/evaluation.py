@@ -24,6 +24,7 @@ from fedgan.core.checks import check, check_choice, check_int
 from fedgan.core.files import write_json
 from fedgan.core.precision import repeatable
 from fedgan.metrics.base import Metric, Reference
+from fedgan.runs.allowlist import check_trust
 from fedgan.runs.load import FinishedRun, open_run
 from fedgan.runs.provenance import git_state, peak_memory, versions
 from fedgan.scoring.sampling import draw_set
@@ -101,12 +102,12 @@ def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
     Their training images may differ, as with ``dataset.pool_splits`` in one of them: both are measured with the run's.
     The control's ``memorized`` is then about the run's training images, not about its own.
     """
-    run = open_run(Path(str(cfg.run)).expanduser(), cfg.root)
+    run = open_run(Path(str(cfg.run)).expanduser(), cfg.root, check_trust(cfg.trust))
     if cfg.control is None:
         return run, None
-    control = open_run(Path(str(cfg.control)).expanduser(), cfg.root)
+    control = open_run(Path(str(cfg.control)).expanduser(), cfg.root, check_trust(cfg.trust))
     same = control.splits.test.fingerprint == run.splits.test.fingerprint
-    check(not control.attacked, "control", "a run in which nobody attacks (attack.malicious=0)", str(cfg.control))
+    check(not control.attacked, "control", "a run in which nobody attacks (fl.malicious=0)", str(cfg.control))
     check(same, "control", f"a run on the same data set as {cfg.run} (the same test images)", str(cfg.control))
     return run, control
 

@@ -11,18 +11,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedgan.core.checks import check, check_int
 from fedgan.core.files import atomic_write
-from fedgan.runs.allowlist import is_trusted
+from fedgan.runs.allowlist import check_trust, is_trusted
 from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.folder import record_of
 
 WHERE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
 PLACES = ("dataset.root", "dataset.file")  # of a run's data; at most one of them is a setting of a data set
-NEWER = {"model.shared_fakes": False, "root": None}  # settings that older runs lack, and what those did
+# Settings of earlier versions; a run that has one cannot be resumed by this version.
 GONE = {
-    "defense.feddetect.statistic": "a run of this version: that run's feddetect is feddetect_mean or feddetect_code"
+    "fl.engine": "fl/backend chooses it now",
+    "attack.malicious": "fl.malicious is what it is called now",
+    "defense.feddetect.statistic": "that run's feddetect is now feddetect_mean or feddetect_code",
 }
 # What may be typed next to resume=.
-OWN = ("resume", "fl.rounds", "trainer.max_epochs", "root", "dataset.cache_dir", *PLACES, *WHERE)
+OWN = ("resume", "trust", "fl.rounds", "trainer.max_epochs", "root", "dataset.cache_dir", *PLACES, *WHERE)
 # Settings that name files: relative to where the command was given, and kept so that they hold anywhere.
 FILES = ("root", *PLACES, "dataset.cache_dir", "metrics.*.weights", "metrics.*.cache", "metrics.*.classifier.cache")
 
@@ -45,7 +47,7 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """
     folder = Path(str(cfg.resume)).expanduser()
     recorded = recorded_settings(folder)
-    refuse_foreign(recorded)
+    refuse_foreign(recorded, check_trust(cfg.trust))
     typed = [OverridesParser.create().parse_override(text).key_or_group for text in overrides]
     refuse_changes(recorded, cfg, typed)
     if "fl.rounds" in typed:
@@ -56,7 +58,7 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
     if cfg.root is not None:
         OmegaConf.update(recorded, place_of(recorded), cfg.root)
-    recorded.resume = str(folder)
+    recorded.resume, recorded.trust = str(folder), cfg.trust  # never the folder's own
     return recorded
 
 
@@ -89,24 +91,21 @@ def anchor(cfg: DictConfig, folder: Path) -> None:
 
 
 def recorded_settings(folder: Path) -> DictConfig:
-    """What a run's config.yaml says, and what a run from before some settings did.
+    """What a run's config.yaml says.
 
     Raises:
-        ValueError: in one line, if there is no such file or it holds no settings.
+        ValueError: in one line, if there is no such file, if it has no settings, or those of an earlier version.
     """
     file = folder / "config.yaml"
     check(file.is_file(), "resume", "a run's folder, with config.yaml in it", str(folder))
     recorded = OmegaConf.load(file)
     check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(folder))
     assert isinstance(recorded, DictConfig)
-    for key, value in NEWER.items():
-        place = key.rpartition(".")[0]
-        group = OmegaConf.select(recorded, place) if place else recorded
-        if OmegaConf.is_dict(group) and OmegaConf.select(recorded, key) is None:
-            OmegaConf.update(recorded, key, value)
-    for key, allowed in GONE.items():
+    for key, why in GONE.items():
         found = OmegaConf.select(recorded, key)
-        check(found is None, "resume", allowed, f"{folder} with {key}={found}")
+        check(found is None, "resume", "a run of this version of fedgan", f"{folder} with {key}={found} ({why})")
+    whole = all(OmegaConf.select(recorded, key) is not None for key in ("fl.weighting", "partition", "model._target_"))
+    check(whole, "resume", "a run of this version of fedgan (with fl.weighting and partition)", str(folder))
     return recorded
 
 
@@ -123,12 +122,12 @@ def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) 
             check(False, key, f"{then.get(key)!r}, as in the run that is resumed ({may_change})", now.get(key))
 
 
-def refuse_foreign(recorded: DictConfig) -> None:
+def refuse_foreign(recorded: DictConfig, trust: Sequence[str], why: str = "resume") -> None:
     """Refuse settings that would build something else: a folder may come from others, and building is executing."""
     for key, value in leaves(recorded).items():
         if key.endswith("_target_"):
-            allowed = "a class of fedgan, of torch.optim or of Lightning's that conf/ names"
-            check(is_trusted(str(value)), f"resume: {key}", allowed, value)
+            allowed = "a class of fedgan, torch.optim or Lightning that conf/ names, or of a package in trust=[...]"
+            check(is_trusted(str(value), trust), f"{why}: {key}", allowed, value)
 
 
 def leaves(cfg: DictConfig) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def leaves(cfg: DictConfig) -> dict[str, Any]:
 
 def keep_settings(cfg: DictConfig, folder: Path) -> None:
     """Write config.yaml, resolved, whole or not at all; whether the run was resumed is no setting of it."""
-    own = OmegaConf.merge(cfg, {"resume": None})
+    own = OmegaConf.merge(cfg, {"resume": None, "trust": []})
     atomic_write(folder / "config.yaml", lambda file: OmegaConf.save(own, file, resolve=True))
 
 

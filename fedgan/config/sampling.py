@@ -19,6 +19,7 @@ from torchvision.io import encode_png
 
 from fedgan.core.checks import check, check_int
 from fedgan.core.folders import check_empty
+from fedgan.runs.allowlist import check_trust
 from fedgan.runs.export import Release, load_generator
 from fedgan.scoring.sampling import LatentBatch, balanced_latents, synthesize
 
@@ -36,7 +37,7 @@ def main(cfg: DictConfig) -> None:
     out = Path(str(cfg.out)).expanduser().resolve()  # through links
     check_empty("out", out)
 
-    release = load_generator(Path(str(cfg.run)).expanduser())
+    release = load_generator(Path(str(cfg.run)).expanduser(), check_trust(cfg.trust))
     print(f"generator: {release.spec}", file=sys.stderr)
     write_dataset(release, out, per_class=cfg.per_class, seed=cfg.seed, batch_size=cfg.batch_size)
     print(f"{cfg.per_class * len(release.spec.classes)} images and manifest.csv in {out}")

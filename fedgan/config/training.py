@@ -14,10 +14,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
-from fedgan.config.build import Parts, build_logger, build_parts, build_spec, build_trainer, close_loggers
+from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
 from fedgan.config.choices import typed_overrides
 from fedgan.config.command import AUTO, Interrupted
-from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, resumed_config
+from fedgan.config.loggers import build_logger, close_loggers
+from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
 from fedgan.config.validate import check_checkpoint, check_components, check_trainer
 from fedgan.core.checks import check, check_int
 from fedgan.core.images import Splits
@@ -25,6 +26,7 @@ from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
 from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
+from fedgan.runs.allowlist import check_trust
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
 from fedgan.runs.export import save_generator
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder, record_of
@@ -147,10 +149,10 @@ def fit(
 
 def introduction(parts: Parts) -> list[str]:
     """What a run says at its start: what was read, who is malicious and with what, what defends."""
-    sizes = sorted({len(images) for images in parts.federated_data.data})
+    sizes = sorted({len(images) for images in parts.federated_data.clients})
     each = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
     notes = [f"note: {note}" for note in parts.splits.notes]
-    clients = f"clients: {len(parts.federated_data.data):,} with {each} images each"
+    clients = f"clients: {len(parts.federated_data.clients):,} with {each} images each"
     return [f"data: {parts.splits}", *notes, clients, f"attack: {parts.attack}", f"defense: {parts.defense}"]
 
 
@@ -176,15 +178,15 @@ def check_settings(cfg: DictConfig) -> None:
         check_int("fl.clients_per_round", cfg.fl.clients_per_round, low=1, high=cfg.fl.num_clients)
     check_int("evaluation.every", cfg.evaluation.every, low=1)
     check_int("evaluation.latent_seed", cfg.evaluation.latent_seed, low=0)
-    alone = cfg.model.compile is None or cfg.fl.engine == "serial"
-    allowed = "null with fl.engine=vectorized: torch.func maps what is not compiled"
-    check(alone, "model.compile", allowed, cfg.model.compile)
     check(cfg.root is None or cfg.resume is not None, "root", "null without resume=: type dataset.root=PATH", cfg.root)
     check_trainer(cfg.trainer, cfg.fl.rounds)
-    several = count_processes(cfg.trainer) > 1
-    allowed = "serial with several processes: stacked clients' sums depend on how many there are"
-    check(not several or cfg.fl.engine == "serial", "fl.engine", allowed, cfg.fl.engine)
+    for name in ("weighting", "backend"):
+        typed = cfg.fl[name] if isinstance(cfg.fl[name], str) else None
+        check(typed is None, f"fl.{name}", f"chosen as a group: fl/{name}={typed}", typed)
     check_checkpoint(cfg.checkpoint)
+    trust = check_trust(cfg.trust)
+    if count_processes(cfg.trainer) > 1:
+        refuse_foreign(cfg, trust, "several processes")  # the other processes read their settings from the run's folder
     for group in ("defense", "metrics"):
         check_components(group, cfg[group])
 

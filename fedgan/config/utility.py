@@ -24,6 +24,7 @@ from fedgan.core.images import Splits
 from fedgan.core.precision import repeatable
 from fedgan.downstream.learning_curve import Difference, Fit, Point, curve, differences, draw_curve
 from fedgan.downstream.study import UtilityStudy
+from fedgan.runs.allowlist import check_trust
 from fedgan.runs.load import FinishedRun, open_run
 from fedgan.runs.provenance import git_state, versions
 
@@ -70,7 +71,8 @@ def check_settings(cfg: DictConfig) -> None:
 def open_runs(cfg: DictConfig) -> dict[str, FinishedRun]:
     """The finished runs by the names of their arms; all on the same data."""
     folders = cfg.runs or {ARM_OF_ONE_RUN: cfg.run}
-    runs = {str(arm): open_run(Path(str(folder)).expanduser(), cfg.root) for arm, folder in folders.items()}
+    trust = check_trust(cfg.trust)
+    runs = {str(arm): open_run(Path(str(folder)).expanduser(), cfg.root, trust) for arm, folder in folders.items()}
     first, *others = runs.values()
     for other in others:
         same = fingerprints(other.splits) == fingerprints(first.splits)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,6 +92,23 @@ class Splits:
     def image_size(self) -> int:
         """Height and width in pixels."""
         return self.train.images.shape[-1]
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """What a model has to know of the data."""
+        return {"num_classes": len(self.classes), "channels": self.channels, "image_size": self.image_size}
+
+    def describe(self) -> dict[str, Any]:
+        """As plain values, for run.json and loggers: name, sizes, fingerprints of both splits, what was not read."""
+        return {
+            "name": self.name,
+            **self.shape,
+            "train": {"counts": self.train.counts, "sha256": self.train.fingerprint},
+            "test": {"counts": self.test.counts, "sha256": self.test.fingerprint},
+            "pooled": self.pooled,
+            "left_out": dict(self.left_out),
+            "notes": list(self.notes),
+        }
 
     def __str__(self) -> str:
         """What was read, in one line.

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fedgan.core.checks import check, check_int, check_number
+from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
-from fedgan.defenses.base import Defense, Verdict
+from fedgan.defenses.base import Decision, Defense
 
 _LEAST = 1e-200  # of a weight: d^c underflows to 0 in the end, and a round of none but zeros has no mean
 
@@ -57,10 +58,10 @@ class LossForest(Defense, ABC):
         self.c, self.w = [0] * num_clients, [1.0 / num_clients] * num_clients
         importlib.import_module("sklearn.ensemble")  # a second that no round should be charged with
 
-    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: int) -> Verdict:
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         """Lines 14 to 24 of Algorithm 1."""
         ids = [update.client_id for update in updates]
-        outliers = self._outliers(updates) if round_ > self.warmup else []
+        outliers = self._outliers(updates) if round_.index > self.warmup else []
         if not 0 < len(outliers) < len(ids) / 2:
             outliers = []
         for i in outliers:
@@ -68,7 +69,7 @@ class LossForest(Defense, ABC):
             self.w[i] = max(self.w[i] * self.decay ** self.c[i], _LEAST)
         self.w = normalize(self.w)
         shares = normalize([weights[i] * self.w[i] for i in ids])
-        return Verdict(dict(zip(ids, shares, strict=True)), frozenset(outliers), {i: self.c[i] for i in ids})
+        return Decision(dict(zip(ids, shares, strict=True)), frozenset(outliers), {i: self.c[i] for i in ids})
 
     def _outliers(self, updates: Sequence[ClientUpdate]) -> list[int]:
         losses = [self.loss_of(update) for update in updates]

@@ -7,17 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedgan.core.update import ClientUpdate, State
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate, State, effective_clients
 from fedgan.gan.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a defense made of one round's updates.
+class Decision:
+    """What is made of a round's clients: by one defense, or by the server after all of them.
 
     Attributes:
-        weights: aggregation weight by client id, for the clients that took part; they sum to 1.
-        flagged: the clients that it holds to be malicious in this round and has acted against.
+        weights: aggregation weight by client id, for the clients that took part; they sum to 1. Empty after an
+            aggregate that has no weights, such as a coordinate median.
+        flagged: the clients taken for malicious in this round and acted against.
         flag_counts: how often each client has been flagged so far, this round included.
     """
 
@@ -25,14 +27,48 @@ class Verdict:
     flagged: frozenset[int] = frozenset()
     flag_counts: Mapping[int, int] = field(default_factory=dict)
 
+    @property
+    def effective_clients(self) -> float | None:
+        """1 / sum_i w_i^2; None without weights."""
+        return effective_clients(list(self.weights.values())) if self.weights else None
+
+    def to_plain(self) -> dict[str, Any]:
+        """As plain values, for a checkpoint."""
+        return {"weights": dict(self.weights), "flagged": sorted(self.flagged), "flag_counts": dict(self.flag_counts)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Decision":
+        """The inverse of ``to_plain``."""
+        return cls(plain["weights"], frozenset(plain["flagged"]), plain["flag_counts"])
+
+    def detection_rates(self, malicious: frozenset[int]) -> tuple[float | None, float | None]:
+        """True and false positive rate of this round's flags; None where there was nobody to find or to spare."""
+        present = frozenset(self.flag_counts)
+        guilty, innocent = present & malicious, present - malicious
+        return _share(self.flagged & guilty, guilty), _share(self.flagged & innocent, innocent)
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What the clients' states became.
+
+    Attributes:
+        state: the new global state, before the server's optimizer steps towards it.
+        weights: the weight that each client really had in it, by id, summing to 1; None where the rule has no such
+            weights.
+    """
+
+    state: State
+    weights: Mapping[int, float] | None
+
 
 @dataclass(frozen=True)
 class ServerFineTuning:
     """Rounds after the federation's, in which the server trains alone on real images of its own.
 
     Attributes:
-        rounds: how many; one is one epoch. With 0 the images are held apart all the same: the control.
-        images_per_class: how many real images of each class the server holds.
+        rounds: how many; one is one epoch. With 0 the images are set apart all the same: the control.
+        images_per_class: how many real images of each class the server has.
     """
 
     rounds: int
@@ -40,7 +76,11 @@ class ServerFineTuning:
 
 
 class Defense:
-    """No defense. Subclasses override the hooks they need; several defenses can be on at once."""
+    """No defense. Subclasses override the hooks they need; several defenses can be on at once.
+
+    In a round the server calls ``filter`` of each defense, then ``reweight`` of each, then the one ``aggregate`` there
+    is (or takes the weighted mean, Eq. 3), then ``finish`` of each, always in the order of the configuration.
+    """
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Prepare for a federation, once, before its first round.
@@ -62,23 +102,38 @@ class Defense:
         """Every client's batch of real images before its local step: float in [-1, 1], (B, C, H, W)."""
         return images
 
-    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: int) -> Verdict:
+    def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
+        """This round's updates (in the order of their ids) as the server goes on with them: clipped, normalized, ...
+
+        The number and the ids of the updates stay; one that is left alone is returned as the same object.
+        """
+        return updates
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         """New aggregation weights from this round's updates (in the order of their ids).
 
         Args:
-            updates: one per client that took part.
-            weights: what the defenses before this one made of 1/N.
-            round_: t, counted from 0 as in Algorithm 1.
+            updates: one per client that took part, as filtered.
+            weights: what ``fl.weighting`` gave, as the defenses before this one changed it; they sum to 1.
+            round_: the round.
         """
-        return Verdict(weights)
+        return Decision(weights)
 
-    def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float]) -> State | None:
-        """The aggregate in place of the weighted mean (Eq. 3); None leaves it to the next."""
-        return None
+    def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
+        """The aggregate in place of the weighted mean (Eq. 3). At most one of the defenses that are on has one."""
+        raise NotImplementedError(f"{type(self).__name__} leaves the aggregate to the weighted mean")
+
+    def finish(self, state: State, round_: Round) -> State:
+        """The aggregate before the server steps towards it: with noise, say."""
+        return state
 
     def fine_tuning(self) -> ServerFineTuning | None:
         """What comes after training; None for nothing."""
         return None
+
+    def receipt(self) -> Mapping[str, float]:
+        """What this defense did in the last round, in numbers of its own: share of coordinates turned, norm clipped."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """The memory that must survive an interruption: numbers, strings, lists, dicts and tensors."""
@@ -86,3 +141,17 @@ class Defense:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up the memory that ``state_dict`` gave."""
+
+
+def overrides(defense: Defense, hook: str) -> bool:
+    """Whether a defense acts in a hook at all.
+
+    Example:
+        >>> overrides(Defense(), "aggregate")
+        False
+    """
+    return getattr(type(defense), hook) is not getattr(Defense, hook)
+
+
+def _share(part: frozenset[int], whole: frozenset[int]) -> float | None:
+    return len(part) / len(whole) if whole else None

@@ -3,15 +3,12 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 import torch
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 
 from fedgan.federated.client_files import ClientFiles
-from fedgan.gan.client import GANClient
-
-Snapshot = dict[str, Any]  # see GANClient.snapshot
+from fedgan.federated.local import Client, Snapshot
 
 
 class ClientPool:
@@ -31,11 +28,11 @@ class ClientPool:
     """
 
     def __init__(
-        self, make: Callable[[], GANClient], *, count: int, places: int, files: ClientFiles | None = None
+        self, make: Callable[[], Client], *, count: int, places: int, files: ClientFiles | None = None
     ) -> None:
         assert files is not None or places >= count, "those that make room need files to wait in"
         self._make, self._count, self._places, self._files = make, count, places, files
-        self._present: OrderedDict[int, GANClient] = OrderedDict()
+        self._present: OrderedDict[int, Client] = OrderedDict()
         self._start: Snapshot | None = None  # of every client
         self._held: dict[int, Snapshot | None] = {}
         self._changed: dict[int, int] = {}  # by id, in which round: not yet in a file
@@ -45,7 +42,7 @@ class ClientPool:
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, client_id: int) -> GANClient:
+    def __getitem__(self, client_id: int) -> Client:
         if not 0 <= client_id < self._count:
             raise IndexError(client_id)
         if client_id not in self._present:
@@ -99,7 +96,7 @@ class ClientPool:
         self._present.clear()
         self._changed.clear()
 
-    def _admit(self, client_id: int) -> GANClient:
+    def _admit(self, client_id: int) -> Client:
         client = self._free_place()
         if self._start is None:
             self._start = client.snapshot()
@@ -112,7 +109,7 @@ class ClientPool:
         assert self._start is not None
         return self._start if stored is None else stored
 
-    def _free_place(self) -> GANClient:
+    def _free_place(self) -> Client:
         if len(self._present) < self._places:
             return self._settle(self._make())
         leaving = next(iter(self._present))
@@ -120,9 +117,10 @@ class ClientPool:
             self._write(leaving)
         return self._present.pop(leaving)
 
-    def _settle(self, client: GANClient) -> GANClient:
+    def _settle(self, client: Client) -> Client:
         client.profiler = self._profiler
-        return client.to(self._device)
+        client.to(self._device)
+        return client
 
     def _write(self, client_id: int) -> None:
         assert self._files is not None

@@ -1,16 +1,47 @@
 """Who the clients are: their shares of the images, and what the attacker did to some of them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from fedgan.attacks.base import Attack, PoisonReport
-from fedgan.core.checks import check, check_int
+from fedgan.core.checks import check
 from fedgan.core.images import ImageSet, Splits, has_copy
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
-from fedgan.partitions.iid import partition_iid
+from fedgan.core.window import Window
+from fedgan.partitions.base import Partition
+
+FEWEST = 2  # images of a client: batch statistics of a single one say nothing
+
+
+@dataclass(frozen=True)
+class ClientData:
+    """One client's training images, clean and, for a malicious client, poisoned.
+
+    Attributes:
+        clean: as the partition dealt them.
+        poisoned: as the attacker leaves them; None for a benign client.
+        window: the rounds in which a malicious client trains on the poisoned ones.
+    """
+
+    clean: ImageSet
+    poisoned: ImageSet | None = None
+    window: Window = field(default_factory=Window)
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def at(self, round_: int) -> ImageSet:
+        """What the client trains on in a round."""
+        return self.poisoned if self.poisoned is not None and self.window.covers(round_) else self.clean
+
+    def to(self, device: torch.device) -> "ClientData":
+        """The same on ``device``, still as bytes."""
+        poisoned = None if self.poisoned is None else self.poisoned.to(device)
+        return ClientData(self.clean.to(device), poisoned, self.window)
 
 
 @dataclass(frozen=True)
@@ -18,36 +49,60 @@ class FederatedData:
     """The clients' data before the first round.
 
     Attributes:
-        data: each client's training images, by id; poisoned where it is malicious.
+        clients: by id.
         malicious: ids of the malicious clients.
         trigger: what the attacker pastes; None where nothing is.
-        receipts: one per malicious client.
+        reports: what was done to the images of each malicious client, by ascending id.
     """
 
-    data: tuple[ImageSet, ...]
+    clients: tuple[ClientData, ...]
     malicious: frozenset[int]
     trigger: Trigger | None
-    receipts: tuple[PoisonReport, ...]
+    reports: tuple[PoisonReport, ...]
+
+    @property
+    def table(self) -> dict[str, list[int]]:
+        """How many images of each class each client has: by class name, one number per client."""
+        counts = [client.clean.counts for client in self.clients]
+        return {name: [each[name] for each in counts] for name in counts[0]}
+
+    def poisoned_images(self, client_id: int, round_: int) -> int:
+        """How many of the images that a client trains on in a round the attacker has changed."""
+        report = next((each for each in self.reports if each.client == client_id), None)
+        acts = client_id < len(self.clients) and self.clients[client_id].window.covers(round_)
+        return report.images_changed if report is not None and acts else 0
 
 
-def share_out(images: ImageSet, attack: Attack, num_clients: int, seed: int) -> FederatedData:
-    """Share the training images out (iid, equal parts), draw the malicious clients and poison theirs.
+def share_out(
+    images: ImageSet, partition: Partition, attack: Attack, malicious: frozenset[int], num_clients: int, seed: int
+) -> FederatedData:
+    """Deal the training images out, and poison those of the malicious clients.
 
     Raises:
-        ValueError: with fewer images than clients; if the attack does not fit the federation or the images; if
-            it changed none of a malicious client's images.
+        ValueError: if there are too few images; if the attack does not fit them; if it changed none of a malicious
+            client's.
     """
-    check_int("fl.num_clients", num_clients, low=1)
-    malicious = attack.choose_malicious(num_clients, seed)
     channels, image_size = images.images.shape[1], images.images.shape[-1]
     trigger = attack.trigger(channels, image_size, seed)
-    shares = [images.subset(part) for part in partition_iid(len(images), num_clients, seed)]
-    receipts = []
-    for i in sorted(malicious):
-        clean = shares[i]
-        shares[i] = attack.poison(clean, trigger, keyed_generator(seed, "poison", i))
-        receipts.append(_receipt(i, clean, shares[i], trigger))
-    return FederatedData(tuple(shares), malicious, trigger, tuple(receipts))
+    shares = [images.subset(part) for part in partition.split(images.labels, num_clients, seed)]
+    check_enough(shares)
+    clients, reports = [ClientData(share) for share in shares], []
+    for i in sorted(malicious) if attack.acts else ():
+        poisoned = attack.poison(shares[i], trigger, keyed_generator(seed, "poison", i))
+        clients[i] = ClientData(shares[i], poisoned, attack.window)
+        reports.append(_report(i, shares[i], poisoned, trigger))
+    return FederatedData(tuple(clients), malicious, trigger, tuple(reports))
+
+
+def check_enough(shares: Sequence[ImageSet]) -> None:
+    """Refuse a partition that leaves a client with too few images to train on.
+
+    Raises:
+        ValueError: in one line.
+    """
+    fewest = min(range(len(shares)), key=lambda i: len(shares[i]))
+    allowed = f"one that gives every client at least {FEWEST} images (fewer clients, or more images)"
+    check(len(shares[fewest]) >= FEWEST, "partition", allowed, f"{len(shares[fewest])} for client {fewest}")
 
 
 def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, ImageSet]:
@@ -82,9 +137,10 @@ def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, Imag
     return own, splits.train.subset(left.nonzero().flatten())
 
 
-def _receipt(client: int, before: ImageSet, after: ImageSet, trigger: Trigger | None) -> PoisonReport:
-    changed = int((before.images != after.images).flatten(1).any(dim=1).sum())
-    if trigger is not None and not changed:
+def _report(client: int, before: ImageSet, after: ImageSet, trigger: Trigger | None) -> PoisonReport:
+    differs = (before.images != after.images).flatten(1).any(dim=1) | (before.labels != after.labels)
+    changed = int(differs.sum())
+    if not changed:
         raise ValueError(f"attack: changed none of the {len(after)} images of malicious client {client}")
     pixels = trigger.pattern[0].numel() if trigger is not None else 0
     area = before.images[0, 0].numel()

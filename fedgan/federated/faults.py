@@ -89,4 +89,6 @@ def fault_of(update: ClientUpdate, expected: State) -> str | None:
             return f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {want.dtype} {tuple(want.shape)}"
         if not bool(torch.isfinite(tensor).all()):
             return f"{name} is not finite"
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            return f"{name} is negative"
     return None

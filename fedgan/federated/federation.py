@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,9 +15,12 @@ from fedgan.core.checks import check_int, check_number
 from fedgan.core.images import to_uint8
 from fedgan.core.optimizers import OptimizerFactory, check_optimizer
 from fedgan.core.rng import keyed_generator
+from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
 from fedgan.federated import messages
+from fedgan.federated.attackers import Attackers
 from fedgan.federated.backend import Backend
+from fedgan.federated.faults import DIVERGING, Event, Tolerance, fault_of
 from fedgan.models.base import Generator
 
 
@@ -49,11 +52,14 @@ class Federation(LightningModule):
     """ClientPool and the global generator; the server (a callback) turns their updates into its step.
 
     Args:
-        backend: the clients, and with ``fine_tuning_start`` the server's own behind them.
+        backend: trains the clients, and with ``fine_tuning_start`` the server's own behind them.
+        attackers: the malicious clients.
         generator: G_server at round 0.
         server_optimizer: makes the optimizer that follows the pseudo-gradient G_server - sum_i w_i G_i;
             SGD with learning rate 1 is FedAvg (Reddi et al. 2021).
+        num_clients: N, without the server's own.
         clients_per_round: how many take part in a round; None for all.
+        tolerance: how many clients a round may lose.
         fine_tuning_start: the first of the rounds, after the federation's, in which the server trains the released
             generator alone, as a client of its own would; None for none.
         ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
@@ -65,8 +71,11 @@ class Federation(LightningModule):
         self,
         *,
         backend: Backend,
+        attackers: Attackers,
         generator: Generator,
         server_optimizer: OptimizerFactory,
+        tolerance: Tolerance,
+        num_clients: int,
         clients_per_round: int | None = None,
         fine_tuning_start: int | None = None,
         ema: float = 0.0,
@@ -77,14 +86,16 @@ class Federation(LightningModule):
         self.backend, self.generator, self.z_dim = backend, generator, generator.z_dim
         self.released = copy.deepcopy(generator) if ema else generator
         self.server_optimizer, self.fine_tuning_start = server_optimizer, fine_tuning_start
-        self.num_clients = len(backend.clients) - (fine_tuning_start is not None)
+        self.attackers, self.tolerance, self.num_clients = attackers, tolerance, num_clients
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self.ema, self.seed = ema, seed
         check_optimizer("fl.server_optimizer", server_optimizer)
         check_int("fl.clients_per_round", self.clients_per_round, low=1, high=self.num_clients)
-        check_int("fl.min_clients", backend.tolerance.min_clients, low=1, high=self.clients_per_round)
+        check_int("fl.min_clients", tolerance.min_clients, low=1, high=self.clients_per_round)
         check_number("model.ema", ema, low=0.0, high=1.0, high_allowed=False)
+        self.parameter_names = frozenset(name for name, _ in generator.named_parameters())
         self.updates: list[ClientUpdate] = []
+        self.events: list[Event] = []  # what went wrong in this round
         self.profiler: Profiler = PassThroughProfiler()
         self.seconds = 0.0
 
@@ -131,13 +142,44 @@ class Federation(LightningModule):
         start = time.perf_counter()
         if self.round == self.fine_tuning_start:
             self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is mended
-        self.updates = self.backend.collect(batch, self.round)
+        self.updates = self.collect(batch, self.this_round())
         with self.profiler.profile("server"):
             self.optimizers().step()  # type: ignore[union-attr]
             if messages.size() > 1:
                 self.generator.load_state_dict(messages.share_state(self.generator.state_dict()))
             self._release()
         self.seconds = time.perf_counter() - start
+
+    def this_round(self) -> Round:
+        """What defenses and update attacks see of it."""
+        reference = {name: tensor.detach() for name, tensor in self.generator.state_dict().items()}
+        return Round(self.round, reference, self.parameter_names, self.num_clients, self.seed)
+
+    def collect(self, ids: Sequence[int], round_: Round) -> list[ClientUpdate]:
+        """The updates of a round that can be aggregated; a round that loses too many is repeated.
+
+        Raises:
+            ValueError: if it does so too often; the run stops, its last checkpoint is the round before.
+            ConnectionError: if another process has ended.
+        """
+        self.events, needed = [], 1 if self.fine_tunes else self.tolerance.min_clients
+        for attempt in range(self.tolerance.max_retries + 1):
+            trained, events = self.backend.train(ids, round_, attempt)
+            sent = self.attackers.alter(trained, round_)
+            updates, spoiled = _usable(trained, sent, round_)
+            events += spoiled
+            self.events += events
+            count = messages.share_fact(len(updates))
+            if count >= needed:
+                self.events += _diverging(round_, updates, self.backend.losses)
+                return updates
+            self.backend.put_back(ids)
+            found = f"{count} of {len(ids)} updates can be used, fl.min_clients={needed}"
+            again = attempt < self.tolerance.max_retries
+            action = "the round is repeated" if again else "the run stops"
+            self.events.append(Event(round_.index, None, "too_few_clients", found, action))
+        why = "; ".join(str(event) for event in events)
+        raise ValueError(f"round {round_.index} was tried {attempt + 1} times and given up: {found} ({why})")
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | None:
         """The released generator's images for (latents, labels), as bytes; in the server's process alone."""
@@ -162,13 +204,13 @@ class Federation(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write the clients' states, those that have changed, and refer to them."""
-        self.backend.clients.keep()
+        self.backend.keep()
         self.trainer.strategy.barrier()
-        checkpoint["clients"] = self.backend.clients.index(self.round)
+        checkpoint["clients"] = self.backend.index(self.round)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the clients back to what they were then."""
-        self.backend.clients.rewind(checkpoint["clients"])
+        self.backend.rewind(checkpoint["clients"])
 
     @torch.no_grad()
     def _release(self) -> None:
@@ -182,3 +224,26 @@ class Federation(LightningModule):
                 tensor.lerp_(current[name], 1.0 - kept)
             else:
                 tensor.copy_(current[name])
+
+
+def _usable(
+    trained: Sequence[ClientUpdate], sent: Sequence[ClientUpdate], round_: Round
+) -> tuple[list[ClientUpdate], list[Event]]:
+    """The updates that can be aggregated; those that an attacker has altered beyond use are left out, with an event."""
+    usable, events = [], []
+    for before, update in zip(trained, sent, strict=True):
+        fault = None if update is before else fault_of(update, round_.reference)  # the others' were looked for
+        if fault is None:
+            usable.append(update)
+        else:
+            events.append(Event(round_.index, update.client_id, "bad_update", fault, "left out of this round"))
+    return usable, events
+
+
+def _diverging(round_: Round, updates: Sequence[ClientUpdate], losses: Sequence[str]) -> list[Event]:
+    values = [(update.client_id, name, update.metrics[name]) for update in updates for name in losses]
+    return [
+        Event(round_.index, client_id, "diverging", f"{name} is {value:.4g}", "training continues")
+        for client_id, name, value in values
+        if abs(value) > DIVERGING
+    ]

@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,18 @@ class FederatedStrategy(DDPStrategy):
 
     Args:
         folder: the run's; the processes that are started here take their settings from it.
+        trust: packages besides fedgan whose classes those processes may build.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trust: Sequence[str] = ()) -> None:
         logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)
         super().__init__(timeout=PATIENCE)
-        self.folder = folder
+        self.folder, self.trust = folder, list(trust)
         self._threads = torch.get_num_threads()
 
     def _configure_launcher(self) -> None:
         self._launcher = FolderLauncher(
-            self.folder,
+            [f"resume={self.folder}", f"trust=[{','.join(self.trust)}]"],
             self.cluster_environment,
             self.num_processes,
             self.num_nodes,
@@ -70,9 +71,9 @@ class FolderLauncher(_SubprocessScriptLauncher):
     Lightning repeats the command line; that of a sweep would start the whole sweep again.
     """
 
-    def __init__(self, folder: Path, *arguments: Any) -> None:
+    def __init__(self, settings: Sequence[str], *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.folder = folder
+        self.settings = settings
 
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
         """Start them, share the cores out, and go on."""
@@ -91,7 +92,7 @@ class FolderLauncher(_SubprocessScriptLauncher):
             "NODE_RANK": str(cluster.node_rank()),
             "WORLD_SIZE": str(self.num_processes * self.num_nodes),
         }
-        command = [sys.executable, "-m", "fedgan.train", f"resume={self.folder}"]
+        command = [sys.executable, "-m", "fedgan.train", *self.settings]
         for local_rank in range(1, self.num_processes):
             environment = {**os.environ, **shared, "LOCAL_RANK": str(local_rank)}
             self.procs.append(subprocess.Popen(command, env=environment))

@@ -179,6 +179,18 @@ class GANClient(LightningModule):
             loss_g = self._generator_step(fake, labels, optimizer_g)
         return {"loss_d": loss_d, "loss_g": loss_g}
 
+    def measure(self, data: ImageSet, *, batch_size: int, rng: torch.Generator) -> dict[str, float]:
+        """Eq. 6 where a defense asks for it, as ``loss_g_final``; the networks stay as they are.
+
+        Args:
+            data: the client's images, whose labels are asked for.
+            batch_size: images at once.
+            rng: of latents, noises and labels; nothing is drawn where nothing is asked for.
+        """
+        if not self.loss_samples:
+            return {}
+        return {"loss_g_final": self.final_loss(data.labels, batch_size=batch_size, rng=rng)}
+
     @torch.no_grad()
     def final_loss(self, labels: Tensor, *, batch_size: int, rng: torch.Generator) -> float:
         """E_z[log(1 - D(G(z|y)))] (Eq. 6) of the networks as they are, over ``loss_samples`` fresh latents.

@@ -1,7 +1,7 @@
 """ClientPool trained together: their networks, equal in shape, run as one (``torch.func``), a step of each at a time.
 
 Every client keeps its own weights, optimizers and random streams; only the order of the arithmetic differs from
-training them one after the other, which is what this is held against (``fl.engine=serial``).
+training them one after the other, which is what this is held against (``fl/backend=serial``).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,11 @@
-"""Building what a run's folder names: classes of fedgan and nothing else, since run folders come from others."""
+"""Building what a run's folder names: classes of fedgan and of packages that the user trusts, and nothing else.
+
+Run folders come from others. Which packages are trusted is typed on the command line (``trust=[my_lab]``) and never
+read from a folder.
+"""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,14 +20,35 @@ LIBRARY_CLASSES = {
 }
 
 
-def build_trusted(setting: str, target: str, arguments: Mapping[str, Any], package: str) -> Any:
+def check_trust(packages: object) -> tuple[str, ...]:
+    """The names of the packages that the user trusts.
+
+    Raises:
+        ValueError: in one line, if they are no names of packages that can be imported.
+    """
+    allowed = "a list of names of your own packages, such as [my_lab]"
+    listed = isinstance(packages, Sequence) and not isinstance(packages, str)
+    names = [str(name) for name in packages] if listed else []  # type: ignore[attr-defined]
+    check(listed and all(part.isidentifier() for name in names for part in name.split(".")), "trust", allowed, packages)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(f"trust: {name} cannot be imported ({error}); is it installed here?") from error
+    return tuple(names)
+
+
+def build_trusted(
+    setting: str, target: str, arguments: Mapping[str, Any], package: str, trust: Sequence[str] = ()
+) -> Any:
     """``target(**arguments)``, if ``target`` is a class written in ``package`` (``fedgan.models``, say).
 
     Args:
         setting: what the error calls it.
         target: a class's dotted path.
         arguments: its keyword arguments.
-        package: where it must come from.
+        package: where it must come from,
+        trust: or from one of these packages.
 
     Raises:
         ValueError: in one line, if it comes from elsewhere.
@@ -33,16 +58,27 @@ def build_trusted(setting: str, target: str, arguments: Mapping[str, Any], packa
         >>> build_trusted("run", "os.system", {"command": "reboot"}, "fedgan.models")
         Traceback (most recent call last):
         ...
-        ValueError: run must be a class of fedgan.models; got 'os.system'
+        ValueError: run must be a class of fedgan.models (trust=[PACKAGE] adds your own); got 'os.system'
     """
     module_name, _, class_name = target.rpartition(".")
-    check(module_name.startswith(f"{package}."), setting, f"a class of {package}", target)
+    allowed = f"a class of {' or '.join((package, *trust))}{'' if trust else ' (trust=[PACKAGE] adds your own)'}"
+    check(any(lies_in(module_name, each) for each in (package, *trust)), setting, allowed, target)
     cls = getattr(importlib.import_module(module_name), class_name)
-    check(is_own(cls, module_name), setting, f"a class of {package}", target)
+    check(is_own(cls, module_name), setting, allowed, target)
     return cls(**arguments)
 
 
-def is_trusted(target: str) -> bool:
+def lies_in(module_name: str, package: str) -> bool:
+    """Whether a module is a package or lies within it.
+
+    Example:
+        >>> lies_in("my_lab.attacks", "my_lab"), lies_in("my_laboratory", "my_lab")
+        (True, False)
+    """
+    return f"{module_name}.".startswith(f"{package}.")
+
+
+def is_trusted(target: str, trust: Sequence[str] = ()) -> bool:
     """Whether a resumed run's settings may name ``target``: a class of fedgan, or one of those that conf/ names.
 
     Example:
@@ -55,7 +91,7 @@ def is_trusted(target: str) -> bool:
     if module_name == "torch.optim":
         found = getattr(torch.optim, class_name, None)
         return isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
-    if not module_name.startswith("fedgan."):
+    if not any(lies_in(module_name, package) for package in ("fedgan", *trust)):
         return False
     try:
         return is_own(getattr(importlib.import_module(module_name), class_name), module_name)

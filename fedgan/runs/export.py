@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,10 @@ def save_generator(folder: Path, generator: Generator, spec: GeneratorSpec) -> s
     return digest
 
 
-def load_generator(folder: Path) -> Release:
+def load_generator(folder: Path, trust: Sequence[str] = ()) -> Release:
     """Build the generator that ``save_generator`` wrote.
 
-    Nothing in the file is executed: its class must be one of fedgan.models.
+    Nothing in the file is executed: its class must be one of fedgan.models, or of the packages in ``trust``.
 
     Raises:
         ValueError: in one line, if there is no generator, or none that can be trusted.
@@ -97,7 +97,7 @@ def load_generator(folder: Path) -> Release:
             metadata = json.loads((file.metadata() or {})[KEY])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         spec, expected = _read_spec(metadata["spec"]), metadata["sha256"]
-        generator = _build(spec)
+        generator = _build(spec, trust)
         generator.load_state_dict(state)
     except UNUSABLE as error:
         raise ValueError(f"run: {path} is no generator of this version of fedgan ({error})") from error
@@ -110,8 +110,8 @@ def _read_spec(fields: Mapping[str, Any]) -> GeneratorSpec:
     return GeneratorSpec(**{**fields, "classes": tuple(fields["classes"])})
 
 
-def _build(spec: GeneratorSpec) -> Generator:
-    model = build_trusted("run: the generator's class", spec.target, spec.arguments, MODELS)
+def _build(spec: GeneratorSpec, trust: Sequence[str]) -> Generator:
+    model = build_trusted("run: the generator's class", spec.target, spec.arguments, MODELS, trust)
     is_model = isinstance(model, Generator)
     check(is_model, "run: the generator's class", "a fedgan.models.base.Generator", spec.target)
     assert isinstance(model, Generator)

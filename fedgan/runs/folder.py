@@ -9,9 +9,10 @@ from fedgan.core.files import write_json
 from fedgan.core.folders import is_leftover
 from fedgan.runs.provenance import versions
 
+TABLES = ("rounds.csv", "clients.csv", "events.csv", "timing.csv", "receipts.csv")
 # What a run writes, by folder; nothing else in it is ever removed.
 _WRITTEN = {
-    ".": ("summary.json", "generator.safetensors", "rounds.csv", "clients.csv", "events.csv", "timing.csv"),
+    ".": ("summary.json", "generator.safetensors", *TABLES),
     "samples": ("round_*.png",),
     "checkpoints": ("round_*.ckpt",),
     "checkpoints/clients": ("client_*_round_*.ckpt",),

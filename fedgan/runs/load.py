@@ -1,7 +1,7 @@
 """A finished run taken up again from its folder, which may come from another machine."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,23 +40,24 @@ class FinishedRun:
     attacked: bool
 
 
-def open_run(folder: Path, root: str | None = None) -> FinishedRun:
+def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = ()) -> FinishedRun:
     """Load a run's generator, its data set and its trigger; nothing in the folder is executed.
 
     Args:
         folder: the run's folder.
         root: where the data set lies now (its folder or file); None: where the run found it.
+        trust: packages besides fedgan whose classes it may name; see ``fedgan.runs.allowlist``.
 
     Raises:
         ValueError: in one line, if this is no finished run, or if the data set is not the one it was trained on.
     """
-    release = load_generator(folder)
+    release = load_generator(folder, trust)
     record, settings = _read(folder)
     check(record.get("status") == "finished", "run", "the folder of a finished run", str(folder))
     try:
-        splits = _load_data(settings["dataset"], root)
-        attack = _build("attack", settings["attack"])
-        seed, attacked = int(settings["seed"]), bool(record["receipts"])
+        splits = _load_data(settings["dataset"], root, trust)
+        attack = _build("attack", settings["attack"], trust)
+        seed, attacked = int(settings["seed"]), bool(record["malicious"])
         _check_same_data(record["dataset"], splits)
         assert isinstance(attack, Attack)
         trigger = attack.trigger(splits.channels, splits.image_size, seed)
@@ -77,20 +78,20 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"run must be {allowed}; got {folder} ({_one_line(error)})") from error
 
 
-def _load_data(settings: Mapping[str, Any], root: str | None) -> Splits:
+def _load_data(settings: Mapping[str, Any], root: str | None, trust: Sequence[str]) -> Splits:
     place = next((name for name in ("root", "file") if name in settings), None)
     check(root is None or place is not None, "root", "null: this run's data set is drawn, not read", root)
     moved = {} if root is None else {str(place): root}
     # Where to keep decoded pixels is this machine's affair.
     own_cache = {"cache_dir": None} if "cache_dir" in settings else {}
-    splits = _build("dataset", {**settings, **moved, **own_cache}).load()
+    splits = _build("dataset", {**settings, **moved, **own_cache}, trust).load()
     assert isinstance(splits, Splits)
     return splits
 
 
-def _build(group: str, settings: Mapping[str, Any]) -> Any:
+def _build(group: str, settings: Mapping[str, Any], trust: Sequence[str]) -> Any:
     arguments = {name: value for name, value in settings.items() if name != "_target_"}
-    return build_trusted(f"run: its {group}", str(settings["_target_"]), arguments, f"fedgan.{group}s")
+    return build_trusted(f"run: its {group}", str(settings["_target_"]), arguments, f"fedgan.{group}s", trust)
 
 
 def _check_same_data(recorded: Mapping[str, Any], splits: Splits) -> None:

@@ -63,10 +63,10 @@ class RoundProgress(ProgressBar):
         assert isinstance(pl_module, Federation)
         self.progress.advance(self.rounds)
         self.progress.update(self.clients, completed=len(self.order), note="")
-        for event in pl_module.backend.events:
+        for event in pl_module.events:
             self.console.print(f"warning: {event}", highlight=False, soft_wrap=True)
         if not self.console.is_terminal:
-            shown = ("loss_g", "loss_d")
+            shown = pl_module.backend.losses
             means = {n: sum(u.metrics[n] for u in pl_module.updates) / len(pl_module.updates) for n in shown}
             text = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
             who = "the server alone  " if pl_module.fine_tunes else ""
@@ -86,7 +86,7 @@ class RoundProgress(ProgressBar):
     def _advance(self, federation: Federation, client_id: int) -> None:
         if self.progress.disable:
             return
-        self.images += federation.backend.local.batch_size
+        self.images += federation.backend.images_of(client_id) // federation.backend.steps_of(client_id)
         rate = self.images / (time.perf_counter() - self.start)
         self.progress.advance(self.steps)
         self.progress.update(self.steps, note=f"{rate:.0f} images/s")

@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from fedgan.core.files import atomic_write, placed, write_json, write_json_in_place
+from fedgan.federated.backend import Backend
 from fedgan.federated.data import FederatedData
 from fedgan.federated.faults import NO_VARIETY, Event
 from fedgan.federated.federation import Federation
@@ -18,28 +19,9 @@ from fedgan.federated.server import Server
 from fedgan.runs.provenance import device_name, git_state, peak_memory, versions
 from fedgan.scoring.callback import Evaluator
 
-ROUND_COLUMNS = (
-    "round",
-    "loss_g",
-    "loss_d",
-    "effective_clients",
-    "true_positive_rate",
-    "false_positive_rate",
-)
-CLIENT_COLUMNS = (
-    "round",
-    "client",
-    "malicious",
-    "loss_g",
-    "loss_d",
-    "loss_g_last",
-    "loss_g_final",
-    "flagged",
-    "flag_count",
-    "weight",
-    "poisoned_images",
-    "num_examples",
-)
+DECISION_COLUMNS = ("effective_clients", "true_positive_rate", "false_positive_rate")
+CLIENT_COLUMNS = ("flagged", "flag_count", "weight", "poisoned_images", "num_examples")
+RECEIPT_COLUMNS = ("round", "component", "client", "measure", "value")
 # Apart from the other tables, which are the same whenever a run is repeated.
 TIMING_COLUMNS = ("round", "seconds", "images", "images_per_second", "seconds_since_start")
 EVENT_COLUMNS = tuple(field.name for field in fields(Event))
@@ -47,23 +29,35 @@ Row = dict[str, Any]
 
 
 class Recorder(Callback):
-    """Writes rounds.csv, clients.csv, timing.csv, run.json and summary.json, and sends the same to the loggers.
+    """Writes the tables (``TABLES``), run.json and summary.json, and sends the same to the loggers.
 
     Args:
         folder: the run's folder.
         server: whose decisions are recorded.
         evaluator: whose figures are recorded.
-        federated_data: whose receipts are recorded.
+        federated_data: who the clients are, and what was done to their images.
+        backend: which losses and metrics clients report.
         writes: False in all processes of a run but one.
     """
 
     def __init__(
-        self, folder: Path, *, server: Server, evaluator: Evaluator, federated_data: FederatedData, writes: bool = True
+        self,
+        folder: Path,
+        *,
+        server: Server,
+        evaluator: Evaluator,
+        federated_data: FederatedData,
+        backend: Backend,
+        writes: bool = True,
     ) -> None:
         self.folder, self.server, self.evaluator, self.writes = folder, server, evaluator, writes
-        self.poisoned = {receipt.client: receipt.images_changed for receipt in federated_data.receipts}
+        self.data, self.losses, self.metrics = federated_data, backend.losses, backend.metrics
         self.run: dict[str, Any] = {"status": "running", "git": git_state(), "versions": versions()}
-        self.note(receipts=[asdict(receipt) for receipt in federated_data.receipts])
+        self.note(
+            malicious=sorted(federated_data.malicious),
+            poison_reports=[asdict(report) for report in federated_data.reports],
+            partition=federated_data.table,
+        )
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
         # What was spent before this process took the run up is in timing.csv.
@@ -85,7 +79,8 @@ class Recorder(Callback):
             torch.cuda.reset_peak_memory_stats(pl_module.device)
         self._write_run()
         for name, columns in self._tables().items() if self.writes else ():
-            kept = keep_rows(self.folder / name, columns, pl_module.current_epoch, self.evaluator.is_due)
+            scored = self.evaluator.scorer.columns
+            kept = keep_rows(self.folder / name, columns, pl_module.current_epoch, self.evaluator.is_due, scored)
             if name == "timing.csv":
                 self._count_on(kept)
 
@@ -100,10 +95,12 @@ class Recorder(Callback):
             timing_row = self.timing_row(pl_module)
             self._append("rounds.csv", [round_row])
             self._append("clients.csv", client_rows)
-            self._append("events.csv", [asdict(event) for event in pl_module.backend.events])
+            self._append("events.csv", [asdict(event) for event in pl_module.events])
             self._append("timing.csv", [timing_row])
+            self._append("receipts.csv", self.receipt_rows(pl_module))
             for logger in trainer.loggers:
-                logger.log_metrics(curves(round_row | timing_row, client_rows), step=trainer.global_step)
+                scalars = curves(round_row | timing_row, client_rows, (*self.losses, "weight", "flagged"))
+                logger.log_metrics(scalars, step=trainer.global_step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before Lightning takes the module off its device."""
@@ -113,7 +110,7 @@ class Recorder(Callback):
         """A run that broke off says so."""
         assert isinstance(pl_module, Federation)
         if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
-            self._append("events.csv", [asdict(event) for event in pl_module.backend.events])
+            self._append("events.csv", [asdict(event) for event in pl_module.events])
         self.close_after(exception)
 
     def close_after(self, error: BaseException) -> None:
@@ -134,11 +131,10 @@ class Recorder(Callback):
         """One row of rounds.csv; losses are means over the clients that took part."""
         decision, updates = self.server.decision, federation.updates
         assert decision is not None
-        found, falsely = decision.detection_rates(federation.backend.malicious)
+        found, falsely = decision.detection_rates(self.data.malicious)
         row: Row = {
             "round": federation.round,
-            "loss_g": sum(u.metrics["loss_g"] for u in updates) / len(updates),
-            "loss_d": sum(u.metrics["loss_d"] for u in updates) / len(updates),
+            **{name: sum(u.metrics[name] for u in updates) / len(updates) for name in self.losses},
             "effective_clients": decision.effective_clients,
             "true_positive_rate": found,
             "false_positive_rate": falsely,
@@ -148,8 +144,7 @@ class Recorder(Callback):
 
     def timing_row(self, federation: Federation) -> Row:
         """One row of timing.csv: of this round, training and the server's step; and all seconds since the run began."""
-        steps = sum(federation.backend.steps_of(update.client_id) for update in federation.updates)
-        images = steps * federation.backend.local.batch_size
+        images = sum(federation.backend.images_of(update.client_id) for update in federation.updates)
         self.training_seconds, self.images = self.training_seconds + federation.seconds, self.images + images
         return {
             "round": federation.round,
@@ -167,38 +162,46 @@ class Recorder(Callback):
             {
                 "round": federation.round,
                 "client": u.client_id,
-                "malicious": int(u.client_id in federation.backend.malicious),
-                "loss_g": u.metrics["loss_g"],
-                "loss_d": u.metrics["loss_d"],
-                "loss_g_last": u.metrics["loss_g_last"],
-                "loss_g_final": u.metrics.get("loss_g_final"),
+                "malicious": int(u.client_id in self.data.malicious),
+                **{name: u.metrics.get(name) for name in self.metrics},
                 "flagged": int(u.client_id in decision.flagged),
                 "flag_count": decision.flag_counts.get(u.client_id, 0),
-                "weight": decision.weights[u.client_id],
-                "poisoned_images": self.poisoned.get(u.client_id, 0),
+                "weight": decision.weights.get(u.client_id),
+                "poisoned_images": self.data.poisoned_images(u.client_id, federation.round),
                 "num_examples": u.num_examples,
             }
             for u in federation.updates
+        ]
+
+    def receipt_rows(self, federation: Federation) -> list[Row]:
+        """The rows of receipts.csv: what defenses and the attack on updates did in this round."""
+        attackers = federation.attackers
+        reports = [(f"update_attack.{attackers.name}", asdict(report)) for report in attackers.reports]
+        rows = [(name, report.pop("client"), report) for name, report in reports]
+        rows += [(f"defense.{name}", None, dict(receipt)) for name, receipt in self.server.receipts.items()]
+        return [
+            {"round": federation.round, "component": name, "client": client, "measure": measure, "value": value}
+            for name, client, measures in rows
+            for measure, value in measures.items()
         ]
 
     def finish(self, federation: Federation, **facts: Any) -> dict[str, Any]:
         """Write summary.json, and run.json with the status that makes the run a finished one."""
         decision = self.server.last_of_clients
         assert decision is not None
-        guilty = (
-            federation.backend.malicious & decision.weights.keys()
-        )  # None of them: nobody to weigh in the last round
+        guilty = self.data.malicious & decision.weights.keys()  # None of them: nobody to weigh in the last round
         summary = {
             "rounds": federation.trainer.current_epoch - federation.fine_tuning_rounds,
             "fine_tuning_rounds": federation.fine_tuning_rounds,
             "metrics": self.evaluator.latest,
             "absent": self.evaluator.scorer.absent,
             "facts": self.evaluator.scorer.facts(),
-            "malicious": sorted(federation.backend.malicious),
+            "malicious": sorted(self.data.malicious),
             "weights": {str(i): weight for i, weight in decision.weights.items()},
             "weight_of_malicious": sum(decision.weights[i] for i in guilty) if guilty else None,
             "flag_counts": {str(i): count for i, count in decision.flag_counts.items()},
             "effective_clients": decision.effective_clients,
+            "rounds_acted": self.server.rounds_acted,
             **facts,
         }
         write_json(self.folder / "summary.json", summary)
@@ -221,10 +224,11 @@ class Recorder(Callback):
 
     def _tables(self) -> dict[str, Sequence[str]]:
         return {
-            "rounds.csv": (*ROUND_COLUMNS, *self.evaluator.scorer.columns),
-            "clients.csv": CLIENT_COLUMNS,
+            "rounds.csv": ("round", *self.losses, *DECISION_COLUMNS, *self.evaluator.scorer.columns),
+            "clients.csv": ("round", "client", "malicious", *self.metrics, *CLIENT_COLUMNS),
             "events.csv": EVENT_COLUMNS,
             "timing.csv": TIMING_COLUMNS,
+            "receipts.csv": RECEIPT_COLUMNS,
         }
 
     def _append(self, name: str, rows: Sequence[Row]) -> None:
@@ -240,7 +244,9 @@ class Recorder(Callback):
             write_json_in_place(self.folder / "run.json", self.run)
 
 
-def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[[int], bool]) -> list[dict[str, str]]:
+def keep_rows(
+    file: Path, columns: Sequence[str], rounds: int, is_due: Callable[[int], bool], scored: Collection[str]
+) -> list[dict[str, str]]:
     """Cut a table back to its first ``rounds`` rounds, so that a run goes on as if it had never stopped.
 
     Metrics and events of rounds that were evaluated only because the run was to end there are taken out: the run that
@@ -248,9 +254,10 @@ def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[
 
     Args:
         file: the table; made anew, with its head alone, if nothing of it is to be kept.
-        columns: its columns; those with metrics follow ``ROUND_COLUMNS``.
+        columns: its columns.
         rounds: how many are kept.
         is_due: whether a round is evaluated whatever the run's length.
+        scored: the columns of an evaluation.
 
     Returns:
         The rows that are kept.
@@ -258,10 +265,9 @@ def keep_rows(file: Path, columns: Sequence[str], rounds: int, is_due: Callable[
     rows = list(csv.DictReader(file.read_text().splitlines())) if rounds and file.exists() else []
     whole = [row for row in rows if None not in row.values() and row["round"].isdigit()]  # not cut off by a kill
     kept = [row for row in whole if int(row["round"]) < rounds and not _of_an_end(row, is_due)]
-    metrics = set(columns) - {*ROUND_COLUMNS, *CLIENT_COLUMNS, *EVENT_COLUMNS, *TIMING_COLUMNS}
     for row in kept:
         if not is_due(int(row["round"])):
-            row |= dict.fromkeys(metrics & row.keys(), "")
+            row |= dict.fromkeys(row.keys() & set(scored), "")
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="") as stream:
@@ -279,10 +285,9 @@ def _of_an_end(row: Mapping[str, str], is_due: Callable[[int], bool]) -> bool:
     return row.get("kind") == NO_VARIETY or evaluated_for_it
 
 
-def curves(round_row: Row, client_rows: Sequence[Row]) -> dict[str, float]:
-    """One round's scalars under the names a logger shows: ``round/*`` and ``client_<id>/*``."""
+def curves(round_row: Row, client_rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
+    """One round's scalars under the names a logger shows: ``round/*`` and, of these ``names``, ``client_<id>/*``."""
     scalars = {f"round/{name}": value for name, value in round_row.items()}
     for row in client_rows:
-        names = ("loss_g", "loss_d", "weight", "flagged")
         scalars |= {f"client_{row['client']}/{name}": row[name] for name in names}
     return {name: float(value) for name, value in scalars.items() if value is not None}

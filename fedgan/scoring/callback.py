@@ -133,4 +133,4 @@ class Evaluator(Callback):
             elif name in self.varied or last:
                 kind = "collapsed" if name in self.varied else NO_VARIETY
                 found = f"images of {name} differ by {spread:.2g} gray levels"
-                pl_module.backend.events.append(Event(pl_module.round, None, kind, found, "training continues"))
+                pl_module.events.append(Event(pl_module.round, None, kind, found, "training continues"))

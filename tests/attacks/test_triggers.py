@@ -148,7 +148,7 @@ def test_the_ids_are_those_given_whatever_becomes_of_the_list() -> None:
     ("malicious", "clients"), [(2, 4), (-1, 4), (1, 2), (1, 1), ([0, 1], 4), ([4], 4), ([1, 1], 8)]
 )
 def test_half_or_more_or_unknown_clients_are_refused(malicious: int | list[int], clients: int) -> None:
-    words = f"attack.malicious must be fewer than half of fl.num_clients={clients} .*; got {re.escape(str(malicious))}"
+    words = f"fl.malicious must be fewer than half of fl.num_clients={clients} .*; got {re.escape(str(malicious))}"
     with pytest.raises(ValueError, match=words):
         WhiteSquare(size=4, malicious=malicious).choose_malicious(clients, 0)
 
@@ -183,10 +183,10 @@ def test_a_trigger_may_fill_the_image() -> None:
         ({"size": 4, "poison_share": 1.1}, "attack.poison_share"),
         (
             {"size": 4, "malicious": "one"},
-            "^attack.malicious must be a number of clients or a list of their ids; got 'one'",
+            "^fl.malicious must be a number of clients or a list of their ids; got 'one'",
         ),
-        ({"size": 4, "malicious": 0.5}, "attack.malicious"),
-        ({"size": 4, "malicious": True}, "attack.malicious"),
+        ({"size": 4, "malicious": 0.5}, "fl.malicious"),
+        ({"size": 4, "malicious": True}, "fl.malicious"),
     ],
 )
 def test_bad_settings(settings: dict[str, object], words: str) -> None:

@@ -43,9 +43,9 @@ REFUSED = {
     "got 'middle'",
     "attack.poison_share=0": "attack.poison_share must be a number in (0, 1]; got 0",
     "attack.poison_share=all": "attack.poison_share must be a number in (0, 1]; got 'all'",
-    "attack.malicious=-1": "attack.malicious must be fewer than half of fl.num_clients=4 (at most 1), as a number or "
+    "fl.malicious=-1": "fl.malicious must be fewer than half of fl.num_clients=4 (at most 1), as a number or "
     "a list of ids; got -1",
-    "attack.malicious=[a]": "attack.malicious must be a number of clients or a list of their ids; got ['a']",
+    "fl.malicious=[a]": "fl.malicious must be a number of clients or a list of their ids; got ['a']",
     # federation
     "fl.num_clients=2.5": "fl.num_clients must be a whole number from 1 to 1000000; got 2.5",
     "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",
@@ -53,12 +53,12 @@ REFUSED = {
     "fl.batch_size=abc": f"fl.batch_size {WHOLE} 1; got 'abc'",
     "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4; got 5",
     "model.compile=fast": "model.compile must be one of default, reduce-overhead, max-autotune; got 'fast'",
-    "model.compile=default fl.engine=vectorized": "model.compile must be null with fl.engine=vectorized: torch.func "
+    "model.compile=default fl/backend=vectorized": "model.compile must be null with fl/backend=vectorized: torch.func "
     "maps what is not compiled; got 'default'",
     "model.shared_fakes=1": "model.shared_fakes must be true or false; got 1",
-    "fl.engine=parallel": "fl.engine must be one of serial, vectorized; got 'parallel'",
-    "fl.engine=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
-    "fl.engine=vectorized, where no client has a time of its own; got 9",
+    "fl/backend=parallel": "fl.engine must be one of serial, vectorized; got 'parallel'",
+    "fl/backend=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
+    "fl/backend=vectorized, where no client has a time of its own; got 9",
     "fl.dropout=1": "fl.dropout must be a number in [0, 1); got 1",
     "fl.straggler_timeout=soon": "fl.straggler_timeout must be a number in (0, 1e+09]; got 'soon'",
     "fl.min_clients=9": "fl.min_clients must be a whole number from 1 to 4; got 9",
@@ -87,7 +87,7 @@ REFUSED = {
     "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
     "fl.rounds=4 defense=feddetect defense.feddetect.random_state=4294967296": "defense.feddetect.random_state must "
     "be a whole number from 0 to 4294967295; got 4294967296",
-    "fl.num_clients=2 attack.malicious=0 fl.rounds=4 defense=feddetect": "fl.num_clients must be at least 3 for "
+    "fl.num_clients=2 fl.malicious=0 fl.rounds=4 defense=feddetect": "fl.num_clients must be at least 3 for "
     "defense=feddetect; got 2",
     "defense=gradient_penalty defense.gradient_penalty.weight=0": "defense.gradient_penalty.weight must be a number "
     "in (0, 1e+06]; got 0",
@@ -129,7 +129,7 @@ REFUSED = {
     "feddetect_mean, gradient_penalty, horizontal_flip, none, reconstruction, rotation; did you mean feddetect?",
     "defense=none defense.feddetect.warmup=1": "defense.feddetect.warmup is no setting: defense=feddetect is not "
     "chosen; in a sweep over defense write ++defense.feddetect.warmup=...",
-    "fl.engine=vectorized trainer.devices=2": "fl.engine must be serial with several processes: stacked clients' sums "
+    "fl/backend=vectorized trainer.devices=2": "fl.engine must be serial with several processes: stacked clients' sums "
     "depend on how many there are; got 'vectorized'",
     "trainer=gpu": "trainer.accelerator must be cpu (trainer=cpu): torch finds no GPU here; got 'cuda'",
     "root=/data": "root must be null without resume=: type dataset.root=PATH; got '/data'",
@@ -158,9 +158,9 @@ def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], A
     ("overrides", "words"),
     [
         (("attack.size=33",), ("attack.size", "at most 31", "33")),
-        (("attack.malicious=2",), ("attack.malicious", "fewer than half", "2")),
-        (("attack.malicious=[0,1]",), ("attack.malicious", "fewer than half", "[0, 1]")),
-        (("fl.num_clients=65", "attack.malicious=0"), ("fl.num_clients", "at most", "64", "65")),
+        (("fl.malicious=2",), ("fl.malicious", "fewer than half", "2")),
+        (("fl.malicious=[0,1]",), ("fl.malicious", "fewer than half", "[0, 1]")),
+        (("fl.num_clients=65", "fl.malicious=0"), ("fl.num_clients", "at most", "64", "65")),
         (("fl.batch_size=17",), ("fl.batch_size", "at most 16", "17")),
         (("fl.rounds=0",), ("fl.rounds", "at least 1", "0")),
         (("fl.rounds=many",), ("fl.rounds", "whole number", "many")),

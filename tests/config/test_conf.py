@@ -152,7 +152,7 @@ def test_paper_presets_hold_the_papers_settings(
         "attack.margin": 5,
         "attack.poison_share": 1.0,
         "attack.position": "bottom_right",
-        "attack.malicious": 1,
+        "fl.malicious": 1,
         "defense.feddetect.warmup": 10,
         "fl.num_clients": 4,
         "fl.rounds": 200,

@@ -139,7 +139,7 @@ def test_noise_for_an_npz(folder: Path, magic: bytes, noise: bytes) -> None:
 
 SMALL = (
     *("metrics=[none]", "logger=none", "dataset.image_size=32", "attack=white_square", "attack.size=8"),
-    "attack.malicious=[0]",
+    "fl.malicious=[0]",
     *("model.generator.z_dim=4", "fl.batch_size=2", "evaluation.samples_per_class=4", "evaluation.grid_per_class=2"),
 )
 COMPOSITIONS = (

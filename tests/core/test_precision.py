@@ -78,7 +78,7 @@ def test_a_run_trains_with_it(
 @pytest.mark.parametrize("defense", ["none", "gradient_penalty"])
 def test_a_run_in_bfloat16(defense: str, engine: str, configure: Callable[..., DictConfig], tmp_path: Path) -> None:
     """Synthetic images come in bfloat16, real ones in float32."""
-    own = (f"defense={defense}", f"fl.engine={engine}", "trainer.precision=bf16-mixed", "fl.rounds=1")
+    own = (f"defense={defense}", f"fl/backend={engine}", "trainer.precision=bf16-mixed", "fl.rounds=1")
     summary = training.train(configure(*own), tmp_path)
     assert summary["rounds"] == 1
     events = (tmp_path / "events.csv").read_text()

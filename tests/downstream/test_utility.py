@@ -399,7 +399,7 @@ def test_fits_made_otherwise_are_refused(
         ((f"run={run}", "synthetic_per_class=7"), "synthetic_per_class"),
         ((f"run={run}", "test_per_class=4"), "test_per_class"),
         ((f"run={run}", "classifier.decay=0.5"), "classifier"),
-        ((f"run={run_of('control', 'attack.malicious=0')}",), "generator of real + synthetic"),
+        ((f"run={run_of('control', 'fl.malicious=0')}",), "generator of real + synthetic"),
     ):
         message = refusal(call, capsys, utility.main, *quick, *change)
         assert f"hydra.run.dir must be a folder without fits of another {name}; got" in message

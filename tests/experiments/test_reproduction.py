@@ -391,7 +391,7 @@ def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatc
             cfg = compose("config", overrides=plan.settings(arm, 0))
             check_settings(cfg)
             assert list(cfg.defense) == ([] if arm.defense == "none" else [arm.defense])
-            assert cfg.attack.malicious == (1 if arm.size else 0)
+            assert cfg.fl.malicious == (1 if arm.size else 0)
             assert cfg.attack.size * 256 == (arm.size or 16) * cfg.dataset.image_size
             if arm.defense in FEDDETECTS:
                 assert cfg.defense[arm.defense].decay == {"isic": 0.9, "chestx": 0.8}[arm.data]

@@ -119,7 +119,7 @@ def test_clients_may_be_trained_in_any_order(configure: Configure) -> None:
 
 
 def test_benign_updates_of_the_first_round_are_the_same_with_and_without_an_attack(configure: Configure) -> None:
-    attacked, control = build(configure()), build(configure("attack.malicious=0"))
+    attacked, control = build(configure()), build(configure("fl.malicious=0"))
     (malicious,) = attacked.backend.malicious
     for i in range(4):
         same = state_hash(attacked.backend.train_client(i).state) == state_hash(control.backend.train_client(i).state)

@@ -31,7 +31,7 @@ def pair(configure: Configure, *overrides: str) -> tuple[Federation, Federation]
     """The same federation with either engine."""
     made = []
     for engine in ("serial", "vectorized"):
-        cfg = configure(*DATA, *overrides, f"fl.engine={engine}", tiny=False)
+        cfg = configure(*DATA, *overrides, f"fl/backend={engine}", tiny=False)
         made.append(build(cfg, defenses=build_defenses(cfg)))
     return made[0], made[1]
 
@@ -138,7 +138,7 @@ def test_norms_are_torchs_own_and_as_precise_as_their_weights(kind: str, monkeyp
 
 
 def test_a_run_repeats_itself_and_goes_on_to_the_bit(configure: Configure, tmp_path: Path) -> None:
-    settings = ("fl.engine=vectorized", "defense=feddetect", "defense.feddetect.warmup=0", "fl.rounds=4")
+    settings = ("fl/backend=vectorized", "defense=feddetect", "defense.feddetect.warmup=0", "fl.rounds=4")
     training.train(configure(*settings), tmp_path / "straight")
     run = tmp_path / "run"
     training.train(configure(*settings, "fl.rounds=2"), run)
@@ -156,7 +156,7 @@ def test_what_goes_wrong_with_one_is_left_out_alone(
         return spoil(update) if client_id == 2 and self.round == 1 else update
 
     monkeypatch.setattr(Backend, "_sent_back", sent_back)
-    training.train(configure("fl.engine=vectorized", "fl.rounds=3"), tmp_path / "run")
+    training.train(configure("fl/backend=vectorized", "fl.rounds=3"), tmp_path / "run")
     (event,) = events(tmp_path / "run")
     assert (event["round"], event["client"], event["kind"]) == ("1", "2", "bad_update")
 

@@ -74,7 +74,7 @@ def test_the_same_settings_give_the_same_figures_and_others_do_not(call: Call, a
 def test_the_null_stands_beside_the_run(
     call: Call, attacked: Path, run_of: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    control = run_of("control", "attack.malicious=0", "seed=1")
+    control = run_of("control", "fl.malicious=0", "seed=1")
     call(evaluate.main, f"run={attacked}", f"control={control}", *QUICK, f"out={tmp_path / 'e.json'}")
     evaluation = json.loads((tmp_path / "e.json").read_text())
     alone = tmp_path / "alone.json"
@@ -295,7 +295,7 @@ def test_a_control_must_be_unattacked_and_on_the_same_data(
 ) -> None:
     with pytest.raises(SystemExit, match="control must be a run in which nobody attacks"):
         call(evaluate.main, f"run={attacked}", f"control={attacked}", *QUICK)
-    other = run_of("other", "attack.malicious=0", "dataset.seed=5")
+    other = run_of("other", "fl.malicious=0", "dataset.seed=5")
     with pytest.raises(SystemExit, match="control must be a run on the same data set"):
         call(evaluate.main, f"run={attacked}", f"control={other}", *QUICK)
 
@@ -303,9 +303,9 @@ def test_a_control_must_be_unattacked_and_on_the_same_data(
 def test_a12_a_control_shares_the_test_images_and_its_training_images_may_differ(
     call: Call, attacked: Path, run_of: Callable[..., Path], tmp_path: Path
 ) -> None:
-    fewer = run_of("fewer", "attack.malicious=0", "dataset.train_per_class=24")
+    fewer = run_of("fewer", "fl.malicious=0", "dataset.train_per_class=24")
     call(evaluate.main, f"run={attacked}", f"control={fewer}", *QUICK, f"out={tmp_path / 'e.json'}")
     assert json.loads((tmp_path / "e.json").read_text())["control_metrics"]
-    other = run_of("other test", "attack.malicious=0", "dataset.test_per_class=8")
+    other = run_of("other test", "fl.malicious=0", "dataset.test_per_class=8")
     with pytest.raises(SystemExit, match=r"control must be a run on the same data set .* \(the same test images\)"):
         call(evaluate.main, f"run={attacked}", f"control={other}", *QUICK)

@@ -143,7 +143,7 @@ def test_same_command_twice_gives_the_same_bits(configure: Configure, tmp_path: 
 
 
 def test_control_looks_for_the_trigger_that_nobody_carries(configure: Configure, tmp_path: Path) -> None:
-    summary = training.train(configure("attack.malicious=0", "metrics=[emission]"), tmp_path / "control")
+    summary = training.train(configure("fl.malicious=0", "metrics=[emission]"), tmp_path / "control")
     assert summary["malicious"] == []
     assert "emission" in summary["metrics"]
     table = rows(tmp_path / "control/rounds.csv")
@@ -185,13 +185,13 @@ def test_command_line_run_lands_in_outputs(call: Call, tmp_path: Path, capsys: p
 
 
 def test_multirun_has_one_folder_per_override_set(call: Call, tmp_path: Path) -> None:
-    call(train.main, "-m", *TINY, "fl.rounds=1", "attack.size=4,8", "attack.malicious=0,1", "name=sweep")
+    call(train.main, "-m", *TINY, "fl.rounds=1", "attack.size=4,8", "fl.malicious=0,1", "name=sweep")
     (sweep,) = (tmp_path / "outputs/sweep").iterdir()
     folders = {path.name for path in sweep.iterdir() if path.is_dir()}
     assert len(folders) == 4
     for size in (4, 8):
         for malicious in (0, 1):
-            (folder,) = [f for f in folders if f"attack.size-{size}" in f and f"attack.malicious-{malicious}" in f]
+            (folder,) = [f for f in folders if f"attack.size-{size}" in f and f"fl.malicious-{malicious}" in f]
             assert json.loads((sweep / folder / "run.json").read_text())["status"] == "finished"
 
 
@@ -319,7 +319,7 @@ def test_a_finished_run_is_not_written_over_and_leftovers_are_cleared(configure:
 
 
 def test_an_attacker_who_sat_out_has_no_weight_to_report(configure: Configure, tmp_path: Path) -> None:
-    cfg = configure("fl.clients_per_round=1", "attack.malicious=[2]", "fl.rounds=1")
+    cfg = configure("fl.clients_per_round=1", "fl.malicious=[2]", "fl.rounds=1")
     summary = training.train(cfg, tmp_path / "run")
     took_part = list(summary["weights"])
     assert summary["weight_of_malicious"] == (1.0 if took_part == ["2"] else None)

@@ -1,0 +1,58 @@
+"""What everything that acts on updates gets to see of a round."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedgan.core.rng import keyed_generator
+from fedgan.core.update import State
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round, handed to every defense and update attack.
+
+    A state has trainable parameters and buffers (running statistics, counters). Rules act on parameters alone: buffers
+    are never scaled, clipped or counted in a distance.
+
+    Attributes:
+        index: t, counted from 0 as in Algorithm 1.
+        reference: the state that was sent out to the clients (G_server); not to be changed in place.
+        parameters: names of the trainable tensors; the others of ``reference`` are buffers.
+        num_clients: N, of the federation, whoever takes part.
+        seed: the run's.
+    """
+
+    index: int
+    reference: State
+    parameters: frozenset[str]
+    num_clients: int
+    seed: int = 0
+
+    def rng(self, *purpose: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+        """The random stream of this purpose in this round: the same whoever asks first, on one process or many."""
+        return keyed_generator(self.seed, *purpose, "round", self.index, device=device)
+
+    def delta(self, state: State) -> dict[str, Tensor]:
+        """state - reference, for the parameters alone.
+
+        Example:
+            >>> start = {"weight": torch.tensor([1.0]), "running_mean": torch.tensor([5.0])}
+            >>> now = {"weight": torch.tensor([3.0]), "running_mean": torch.tensor([6.0])}
+            >>> Round(0, start, frozenset({"weight"}), num_clients=4).delta(now)
+            {'weight': tensor([2.])}
+        """
+        return {name: state[name] - start for name, start in self.reference.items() if name in self.parameters}
+
+    def moved(self, delta: Mapping[str, Tensor], buffers: State) -> dict[str, Tensor]:
+        """The state with reference + delta for the parameters, and the buffers of another state; ``delta``'s inverse.
+
+        Example:
+            >>> start = {"weight": torch.tensor([1.0]), "running_mean": torch.tensor([5.0])}
+            >>> now = {"weight": torch.tensor([3.0]), "running_mean": torch.tensor([6.0])}
+            >>> Round(0, start, frozenset({"weight"}), num_clients=4).moved({"weight": torch.tensor([-1.0])}, now)
+            {'weight': tensor([0.]), 'running_mean': tensor([6.])}
+        """
+        return {name: start + delta[name] if name in delta else buffers[name] for name, start in self.reference.items()}

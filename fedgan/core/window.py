@@ -1,0 +1,46 @@
+"""The rounds in which an attack acts."""
+
+from dataclasses import dataclass
+
+from fedgan.core.checks import check, check_int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rounds start, start + every, start + 2 every, ... below stop.
+
+    Args:
+        start: the first round in which the attack acts, counted from 0.
+        stop: the first round in which it does not any more, above ``start``; None for never.
+        every: rounds from one time to the next, at least 1.
+
+    Raises:
+        ValueError: in one line, if one is out of range.
+
+    Example:
+        >>> [t for t in range(8) if Window(start=1, stop=6, every=2).covers(t)]
+        [1, 3, 5]
+    """
+
+    start: int = 0
+    stop: int | None = None
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        check_int("start", self.start, low=0)
+        if self.stop is not None:
+            check_int("stop", self.stop, low=self.start + 1)
+        check_int("every", self.every, low=1)
+
+    def covers(self, round_: int) -> bool:
+        """Whether the attack acts in this round."""
+        before = self.stop is None or round_ < self.stop
+        return self.start <= round_ and before and (round_ - self.start) % self.every == 0
+
+    def check_reached(self, rounds: int) -> None:
+        """Refuse a window that opens after the last of the run's rounds.
+
+        Raises:
+            ValueError: in one line.
+        """
+        check(self.start < rounds, "start", f"below fl.rounds={rounds}, or the attack never acts", self.start)

@@ -1,0 +1,82 @@
+"""The malicious clients: who they are, and what they do to their updates where all updates come together."""
+
+from collections.abc import Sequence
+
+import torch
+
+from fedgan.core.checks import check
+from fedgan.core.rng import keyed_generator
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate
+from fedgan.update_attacks.base import UpdateAttack, UpdateReport, report
+
+
+def choose_malicious(malicious: object, num_clients: int, seed: int) -> frozenset[int]:
+    """The ids of the clients that the attacker controls: fewer than half of them (Section 3.2).
+
+    Args:
+        malicious: ``fl.malicious``: how many, drawn from the seed, or their ids.
+        num_clients: N.
+        seed: the run's.
+
+    Raises:
+        ValueError: in one line.
+
+    Example:
+        >>> choose_malicious([2], num_clients=4, seed=0), len(choose_malicious(3, num_clients=8, seed=0))
+        (frozenset({2}), 3)
+    """
+    most = (num_clients - 1) // 2
+    allowed = f"fewer than half of fl.num_clients={num_clients} (at most {most}), as a number or a list of ids"
+    if isinstance(malicious, int) and not isinstance(malicious, bool):
+        check(0 <= malicious <= most, "fl.malicious", allowed, malicious)
+        order = torch.randperm(num_clients, generator=keyed_generator(seed, "malicious"))
+        return frozenset(order[:malicious].tolist())
+    listed = isinstance(malicious, Sequence) and not isinstance(malicious, str)
+    given = list(malicious) if listed else []  # type: ignore[call-overload]
+    check(listed and all(type(i) is int for i in given), "fl.malicious", allowed, malicious)
+    ids = frozenset(given)
+    known = len(ids) == len(given) and ids <= set(range(num_clients))
+    check(known and len(ids) <= most, "fl.malicious", allowed, malicious)
+    return ids
+
+
+class Attackers:
+    """The malicious clients at work on their updates, all of them together.
+
+    Args:
+        ids: of the malicious clients.
+        attack: what they do.
+
+    Attributes:
+        reports: of the last round, one for each malicious client whose update was altered.
+    """
+
+    def __init__(self, ids: frozenset[int], attack: UpdateAttack) -> None:
+        self.ids, self.attack = ids, attack
+        self.reports: list[UpdateReport] = []
+
+    @property
+    def name(self) -> str:
+        """Of the attack, as in the configuration."""
+        return type(self.attack).__module__.rpartition(".")[2]
+
+    def alter(self, updates: Sequence[ClientUpdate], round_: Round) -> list[ClientUpdate]:
+        """This round's updates as the server gets them.
+
+        Raises:
+            ValueError: in one line, if the attack acts in this round and changes nothing.
+        """
+        self.reports = []
+        own = [update for update in updates if update.client_id in self.ids]
+        if not own or not self.attack.acts or not self.attack.window.covers(round_.index):
+            return list(updates)
+        known = updates if self.attack.knowledge == "all" else own
+        sent = self.attack.alter(own, known, round_)
+        assert [u.client_id for u in sent] == [u.client_id for u in own], "one update for each malicious client"
+        self.reports = [report(trained, altered, round_) for trained, altered in zip(own, sent, strict=True)]
+        if not any(each.share_changed for each in self.reports):
+            ids = ", ".join(str(update.client_id) for update in own)
+            raise ValueError(f"update_attack: changed no update of malicious clients {ids} in round {round_.index}")
+        by_id = {update.client_id: update for update in sent}
+        return [by_id.get(update.client_id, update) for update in updates]

@@ -1,0 +1,49 @@
+"""Clients trained together: a local step of all of them at once, for small models and GPUs (docs/performance.md)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from fedgan.core.checks import check
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate
+from fedgan.federated.serial import SerialBackend
+
+
+class VectorizedBackend(SerialBackend):
+    """A ``Backend`` that trains the clients of a round together, equal to ``SerialBackend`` but for rounding.
+
+    If one of them raises, all are put back and trained one after the other. Clients that have fewer images than a
+    batch are trained with those of the same batch size.
+    """
+
+    spreads = False  # stacked clients' sums depend on how many there are
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        timeout = self.tolerance.straggler_timeout
+        allowed = "null with fl/backend=vectorized, where no client has a time of its own"
+        check(timeout is None, "fl.straggler_timeout", allowed, timeout)
+        allowed = "null with fl/backend=vectorized: torch.func maps what is not compiled"
+        check(self.algorithm.maps, "model.compile", allowed, "a mode of compilation")
+
+    def groups(self, ids: Sequence[int]) -> list[list[int]]:
+        """All clients of one batch size."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for i in ids:
+            groups[self.batch_of(i)].append(i)
+        return list(groups.values())
+
+    def train_clients(self, ids: Sequence[int], round_: Round, attempt: int = 0) -> list[ClientUpdate]:
+        """A client alone is trained as by ``SerialBackend``."""
+        if len(ids) < 2:
+            return super().train_clients(ids, round_, attempt)
+        metrics = self.algorithm.train_together(
+            [self._sent_out(i, round_) for i in ids],
+            [self.data[i].at(round_.index) for i in ids],
+            epochs=self.local.epochs,
+            batch_size=self.batch_of(ids[0]),
+            rngs=[self._stream(i, round_, attempt) for i in ids],
+            on_step=lambda place: self.on_local_step(ids[place]),
+        )
+        return [self._sent_back(i, own, round_, attempt) for i, own in zip(ids, metrics, strict=True)]

@@ -1,0 +1,105 @@
+"""The paper's local algorithm as a component: each client trains a conditional GAN, of which only G is shared."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from fedgan.core.checks import check, check_choice, check_flag
+from fedgan.core.images import ImageSet
+from fedgan.core.optimizers import OptimizerFactory, check_optimizer
+from fedgan.gan.client import COMPILE_MODES, GANClient, Transform, keep
+from fedgan.gan.losses import Objective
+from fedgan.gan.recipe import Recipe
+from fedgan.gan.vectorized import train_together
+from fedgan.models.base import Generator
+
+
+class GAN:
+    """What clients do between two messages of the server: see ``GANClient``.
+
+    Args:
+        generator: G_server at round 0.
+        discriminator: D at the first round, the same for every client, whom it never leaves.
+        loss: the adversarial objective.
+        optimizer_g: makes the generator's optimizer from its parameters.
+        optimizer_d: likewise for the discriminator.
+        shared_fakes: see ``Recipe``.
+        compile: of both networks by ``torch.compile``, one of COMPILE_MODES; None for none.
+        ema: how much of itself the released generator keeps in a round, in [0, 1); see ``Federation``.
+
+    Raises:
+        ValueError: in one line, if one is out of range.
+    """
+
+    losses = ("loss_g", "loss_d")
+    metrics = ("loss_g", "loss_d", "loss_g_last", "loss_g_final")
+
+    def __init__(
+        self,
+        *,
+        generator: Generator,
+        discriminator: nn.Module,
+        loss: Objective,
+        optimizer_g: OptimizerFactory,
+        optimizer_d: OptimizerFactory,
+        shared_fakes: bool = False,
+        compile: str | None = None,  # noqa: A002 (the setting's name)
+        ema: float = 0.0,
+    ) -> None:
+        check_flag("model.shared_fakes", shared_fakes)
+        check_optimizer("model.optimizer_g", optimizer_g)
+        check_optimizer("model.optimizer_d", optimizer_d)
+        if compile is not None:
+            check_choice("model.compile", compile, COMPILE_MODES)
+        self.generator, self.ema, self.compile_mode = generator, ema, compile
+        self.recipe = Recipe(discriminator, loss, optimizer_g, optimizer_d, shared_fakes)
+        self.transform_batch: Transform = keep
+        self._untrained = copy.deepcopy(generator)
+
+    def defend(self, adaptations: Sequence[Callable[[Recipe], Recipe]], transform_batch: Transform) -> None:
+        """Change what clients train with, before there is any.
+
+        Args:
+            adaptations: applied to the recipe one after the other.
+            transform_batch: what real images go through before each step.
+
+        Raises:
+            ValueError: in one line, if a defense asks for what the objective cannot give.
+        """
+        for adapt in adaptations:
+            self.recipe = adapt(self.recipe)
+        self.transform_batch = transform_batch
+        measured = not self.recipe.loss_samples or self.recipe.loss.saturating(torch.zeros(1)) is not None
+        allowed = "without feddetect where the critic gives no probability (Eq. 6): feddetect_code takes any loss"
+        check(measured, "defense", allowed, type(self.recipe.loss).__name__)
+
+    @property
+    def maps(self) -> bool:
+        """Whether ``train_together`` can be used: torch.func maps what is not compiled."""
+        return self.compile_mode is None
+
+    def client(self) -> GANClient:
+        """A client as it is before its first round; all are equal."""
+        own = replace(self.recipe, discriminator=copy.deepcopy(self.recipe.discriminator))
+        return GANClient(
+            generator=copy.deepcopy(self._untrained),
+            recipe=own,
+            transform_batch=self.transform_batch,
+            compile_mode=self.compile_mode,
+        )
+
+    def train_together(
+        self,
+        clients: Sequence[GANClient],
+        data: Sequence[ImageSet],
+        *,
+        epochs: int,
+        batch_size: int,
+        rngs: Sequence[torch.Generator],
+        on_step: Callable[[int], None] = lambda place: None,
+    ) -> list[dict[str, float]]:
+        """``GANClient.train_locally`` of several clients at once; see ``fedgan.gan.vectorized``."""
+        return train_together(clients, data, epochs=epochs, batch_size=batch_size, rngs=rngs, on_step=on_step)

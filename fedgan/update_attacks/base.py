@@ -1,0 +1,89 @@
+"""What an attack may do to malicious clients' updates. The base class does nothing: ``update_attack=none``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from fedgan.core.checks import check_choice
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate
+from fedgan.core.window import Window
+
+KNOWLEDGE = ("own", "all")
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """Proof that a malicious client's update was changed, and by how much; of parameters alone.
+
+    Attributes:
+        client: the malicious client's id.
+        relative_norm: |sent - trained| / |trained - reference|, at least 0.
+        share_changed: share of the coordinates that differ, in [0, 1].
+        cosine: of the update as sent and as trained, in [-1, 1]; 0 where one of them is zero.
+    """
+
+    client: int
+    relative_norm: float
+    share_changed: float
+    cosine: float
+
+
+class UpdateAttack:
+    """No attack on updates. Subclasses override ``alter``.
+
+    Args:
+        knowledge: own: the malicious clients know each other's updates; all: they know everyone's.
+        start: the first round in which it acts; see ``Window``, as for the next two.
+        stop: the first round in which it does not act any more; None for never.
+        every: rounds from one time to the next.
+    """
+
+    def __init__(self, *, knowledge: str = "own", start: int = 0, stop: int | None = None, every: int = 1) -> None:
+        check_choice("knowledge", knowledge, KNOWLEDGE)
+        self.knowledge, self.window = knowledge, Window(start, stop, every)
+
+    def __str__(self) -> str:
+        """The attack and its settings in a few words, for the screen and the records."""
+        return "no attack on updates"
+
+    def alter(
+        self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round
+    ) -> Sequence[ClientUpdate]:
+        """The malicious clients' updates as they send them.
+
+        Args:
+            own: the malicious clients' updates as they were trained, in the order of their ids.
+            known: the updates that they know, their own among them; all are as they were trained.
+            round_: the round.
+
+        Returns:
+            One for each of ``own``, in the same order. Buffers stay as they are.
+        """
+        return own
+
+    @property
+    def acts(self) -> bool:
+        """Whether there is any attack."""
+        return type(self).alter is not UpdateAttack.alter
+
+
+def report(trained: ClientUpdate, sent: ClientUpdate, round_: Round) -> UpdateReport:
+    """What an attack did to one update.
+
+    Example:
+        >>> start, one = {"w": torch.zeros(2)}, torch.tensor([1.0, 0.0])
+        >>> trained, sent = (ClientUpdate(3, 8, {"w": factor * one}, {}) for factor in (1.0, 4.0))
+        >>> report(trained, sent, Round(0, start, frozenset({"w"}), num_clients=4))
+        UpdateReport(client=3, relative_norm=3.0, share_changed=0.5, cosine=1.0)
+    """
+    before, after = round_.delta(trained.state), round_.delta(sent.state)
+    a, b = (torch.cat([d[name].flatten().double() for name in sorted(before)]) for d in (before, after))
+    norms = float(a.norm() * b.norm())
+    return UpdateReport(
+        client=trained.client_id,
+        relative_norm=float((b - a).norm() / a.norm().clamp_min(1e-30)),
+        share_changed=float((a != b).double().mean()),
+        cosine=float(a @ b) / norms if norms else 0.0,
+    )
