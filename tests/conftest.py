@@ -59,7 +59,8 @@ def configure() -> Callable[..., DictConfig]:
 
     def build(*overrides: str, tiny: bool = True) -> DictConfig:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", overrides=[*(TINY if tiny else ()), *overrides])
+            own = [each for each in TINY if not ("attack=none" in overrides and each.startswith("attack."))]
+            return compose("config", overrides=[*(own if tiny else ()), *overrides])
 
     return build
 
