@@ -42,6 +42,27 @@ def test_few_places_change_nothing(configure: Configure, tmp_path: Path) -> None
         assert all(torch.equal(states[0][k]["exp_avg_sq"], states[1][k]["exp_avg_sq"]) for k in states[0])
 
 
+def test_whoever_was_asked_for_least_recently_makes_room(configure: Configure, tmp_path: Path) -> None:
+    clients = build(configure(*FEW), folder=tmp_path).cohort.clients
+    for client_id in (0, 1, 0, 2):
+        assert clients[client_id]
+    assert set(clients.present) == {0, 2}
+
+
+def test_after_going_back_no_file_is_out_of_date(configure: Configure, tmp_path: Path) -> None:
+    cohort = build(configure(), folder=tmp_path).cohort
+    cohort.train_client(0)
+    cohort.clients.keep()
+    index, kept = cohort.clients.index(0), state_hash(cohort.clients[0].discriminator.state_dict())
+    cohort.round = 1
+    cohort.train_client(0)
+    assert state_hash(cohort.clients[0].discriminator.state_dict()) != kept
+    cohort.clients.rewind(index)
+    cohort.clients.keep()
+    assert cohort.clients.index(1) == index == {0: 0}
+    assert state_hash(cohort.clients[0].discriminator.state_dict()) == kept
+
+
 def test_a_client_that_was_never_asked_is_as_at_first(configure: Configure, tmp_path: Path) -> None:
     federation = build(configure(*FEW), folder=tmp_path)
     start = state_hash(federation.cohort.clients[0].discriminator.state_dict())

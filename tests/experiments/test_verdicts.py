@@ -311,6 +311,12 @@ def test_a4_results_say_how_many_claims_they_judge_and_how_many_stand() -> None:
     ]
 
 
+def test_a4_a_p_value_of_5_percent_is_not_below_it() -> None:
+    claim = Claim("says", "x", ("a",), "higher")
+    found = [Verdict(claim, "shown", (), p, p).after_holm for p in (0.0499, 0.05)]
+    assert found == ["shown", "not shown"]
+
+
 # Claims made after metrics had been seen, and claims about the rules that are not the paper's
 
 
