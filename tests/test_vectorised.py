@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.profilers import SimpleProfiler
 
 from fedgan import train
 from fedgan.build import build_defenses
@@ -82,6 +83,27 @@ def test_who_has_more_images_takes_its_last_steps_alone(configure: Configure) ->
     one, other = [serial.cohort.train_client(i) for i in range(3)], vectorised.cohort.train_clients(range(3))
     for mine, theirs in zip(one, other, strict=True):
         assert mine.metrics == pytest.approx(theirs.metrics, rel=1e-3)
+
+
+def test_every_step_of_every_client_is_announced_and_timed(configure: Configure) -> None:
+    more = ("fl.num_clients=3", "dataset.train_per_class=37", "fl.local_epochs=2")  # 24, 25 and 25 images
+    _, federation = pair(configure, *DCGAN, *more, "fl.batch_size=5")
+    steps, profiler = list[int](), SimpleProfiler()
+    federation.cohort.on_local_step = steps.append
+    federation.cohort.settle(torch.device("cpu"), profiler)
+    federation.cohort.train_clients([2, 0, 1])
+    assert {i: steps.count(i) for i in range(3)} == {i: federation.cohort.steps_of(i) for i in range(3)}
+    assert steps[:6] == [2, 0, 1, 2, 0, 1]
+    alone = 2 * 2  # the last step of an epoch of the two that have more images
+    counts = {name: len(durations) for name, durations in profiler.recorded_durations.items()}
+    assert counts == dict.fromkeys(("data", "D step", "G step"), 2 * 4 + alone)
+
+
+def test_norms_without_weights_keep_their_inputs_type() -> None:
+    layer, images = torch.nn.InstanceNorm2d(3), torch.randn(2, 3, 4, 4)
+    with OwnNorms():
+        torch.testing.assert_close(layer(images.double()), layer(images).double(), rtol=1e-4, atol=1e-4)
+        assert layer(images.bfloat16()).dtype == torch.bfloat16
 
 
 def test_modules_get_memory_of_their_own_back(configure: Configure) -> None:
