@@ -258,12 +258,18 @@ def test_what_nothing_reads_is_refused(overrides: tuple[str, ...], words: str) -
         fitted(*overrides)
 
 
+def test_what_was_typed_may_refer_to_other_settings() -> None:
+    assert fitted("seed=${fl.rounds}", "++fl.rounds=7").seed == 7
+
+
 def test_components_judge_their_own_settings_and_free_ones_take_any_name() -> None:
     assert fitted("+dataset.typo=1").dataset.typo == 1
     assert fitted("attack=none", "++attack.typo=1").attack.typo == 1
     assert fitted("+model.optimizer_g.typo=1").model.optimizer_g.typo == 1
     assert fitted("+defense.mine={_target_:fedgan.defenses.base.Defense}").defense.mine
+    assert fitted("+defense.mine=7").defense.mine == 7, "refused where defenses are built"
     assert fitted("+weights.any=1", free=("weights",)).weights.any == 1
+    assert fitted("+evaluation.any=1", free=("evaluation",)).evaluation.any == 1
     with pytest.raises(ValueError, match="^weights is no setting"):
         fitted("+weights.any=1")
 

@@ -446,13 +446,18 @@ def test_settings_that_name_files_become_absolute(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    cfg = configure("dataset=image_folder", "dataset.root=a/b", "dataset.cache_dir='~/c'", "root=/d", tiny=False)
+    data = ("dataset=image_folder", "dataset.root=a/b", "dataset.cache_dir='~/c'", "root=/d")
+    networks = ("metrics=[lpips,frechet]", "metrics.lpips.weights=w", "metrics.frechet.classifier.cache=c")
+    cfg = configure(*data, *networks, tiny=False)
     name, before = cfg.dataset.name, leaves(cfg)
     anchor(cfg, tmp_path)
+    assert (cfg.metrics.lpips.weights, cfg.metrics.frechet.classifier.cache) == (f"{tmp_path}/w", f"{tmp_path}/c")
     assert (cfg.dataset.root, cfg.dataset.cache_dir, cfg.root) == (f"{tmp_path}/a/b", "/home/me/c", "/d")
     assert cfg.dataset.name == name
     changed = {key for key, value in leaves(cfg).items() if before[key] != value}
-    assert changed == {"dataset.root", "dataset.cache_dir"}
+    assert changed == {
+        *("dataset.root", "dataset.cache_dir", "metrics.lpips.weights", "metrics.frechet.classifier.cache")
+    }
 
 
 @pytest.mark.parametrize("content", [None, "", "{"])
