@@ -147,8 +147,8 @@ def places_and_people(attack: TriggerAttack) -> tuple[int, int, int, frozenset[i
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_trigger_takes_the_settings_that_all_share(kind: type[TriggerAttack]) -> None:
-    attack = kind(size=4, margin=3, position="top_left", poison_share=0.25, malicious=[2])
-    assert places_and_people(attack) == (3, 3, 10, {2})
+    attack = kind(size=4, margin=3, position="top_left", poison_share=0.25, malicious=[2, 5])
+    assert places_and_people(attack) == (3, 3, 10, {2, 5})
 
 
 @pytest.mark.parametrize("kind", KINDS)
