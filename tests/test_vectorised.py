@@ -16,7 +16,7 @@ from fedgan.cohort import Cohort
 from fedgan.data import to_float
 from fedgan.federation import Federation
 from fedgan.update import state_hash
-from fedgan.vectorised import OwnNorms, Stack, norms_on, stacked
+from fedgan.vectorised import OwnNorms, Stack, Together, norms_on, stacked
 from tests.test_faults import events, sabotage, spoil
 from tests.test_federation import build, fit
 from tests.test_resume import outcome
@@ -97,6 +97,17 @@ def test_every_step_of_every_client_is_announced_and_timed(configure: Configure)
     alone = 2 * 2  # the last step of an epoch of the two that have more images
     counts = {name: len(durations) for name, durations in profiler.recorded_durations.items()}
     assert counts == dict.fromkeys(("data", "D step", "G step"), 2 * 4 + alone)
+
+
+def test_losses_are_reported_without_the_graph_that_made_them(configure: Configure) -> None:
+    """It would keep every activation of the step in memory."""
+    cohort = pair(configure, *DCGAN)[1].cohort
+    clients, batches = [cohort.clients[i] for i in range(2)], [cohort.data[i].subset(torch.arange(8)) for i in range(2)]
+    networks = [[client.generator for client in clients], [client.discriminator for client in clients]]
+    with stacked(networks[0]) as generators, stacked(networks[1]) as discriminators:
+        losses = Together(clients, generators, discriminators).step(batches, [torch.Generator() for _ in clients])
+    assert [each.keys() for each in losses] == [{"loss_d", "loss_g"}] * 2
+    assert not any(loss.requires_grad for each in losses for loss in each.values())
 
 
 def test_norms_without_weights_keep_their_inputs_type() -> None:
