@@ -434,6 +434,17 @@ def test_a_folder_that_is_no_runs_is_not_resumed(tmp_path: Path, text: str | Non
         recorded_settings(tmp_path)
 
 
+def test_only_settings_that_an_older_run_lacks_are_filled_in(configure: Configure, tmp_path: Path) -> None:
+    there = recorded_run(tmp_path / "run", configure("model.shared_fakes=true", "root=/data"))
+    assert (recorded_settings(there).model.shared_fakes, recorded_settings(there).root) == (True, "/data")
+    older = OmegaConf.load(there / "config.yaml")
+    del older.model.shared_fakes, older.root
+    OmegaConf.save(older, there / "config.yaml")
+    assert (recorded_settings(there).model.shared_fakes, recorded_settings(there).root) == (False, None)
+    (there / "config.yaml").write_text("seed: 3\n")
+    assert recorded_settings(there) == {"seed": 3, "root": None}, "a group that is not there is not begun"
+
+
 def test_a_run_whose_rule_has_another_name_by_now_is_not_resumed(configure: Configure, tmp_path: Path) -> None:
     cfg = configure("defense=feddetect", "+defense.feddetect.statistic=mean")
     there = recorded_run(tmp_path / "run", cfg)
