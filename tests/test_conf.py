@@ -258,8 +258,9 @@ def test_what_nothing_reads_is_refused(overrides: tuple[str, ...], words: str) -
         fitted(*overrides)
 
 
-def test_what_was_typed_may_refer_to_other_settings() -> None:
-    assert fitted("seed=${fl.rounds}", "++fl.rounds=7").seed == 7
+def test_what_was_typed_may_refer_to_other_settings_and_is_named_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fitted("attack=none", "seed=${fl.rounds}", "++attack.size=${fl.rounds}", "fl.rounds=7").seed == 7
+    assert capsys.readouterr().err == "note: ++attack.size=${fl.rounds} has no effect with what is chosen\n"
 
 
 def test_components_judge_their_own_settings_and_free_ones_take_any_name() -> None:
