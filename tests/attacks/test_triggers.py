@@ -10,6 +10,7 @@ from fedgan.attacks.random_patch import RandomPatch
 from fedgan.attacks.trigger_attack import POSITIONS, TriggerAttack
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import to_float
+from fedgan.core.rng import keyed_generator
 from fedgan.core.update import ClientUpdate
 from tests.conftest import random_images
 
@@ -86,6 +87,36 @@ def test_a3_never_more_cells_than_pixels(size: int, cells: int, colors: int) -> 
     assert pattern.shape == (3, size, size)
 
 
+def test_cells_beyond_the_number_of_pixels_are_not_drawn() -> None:
+    many, two = (RandomPatch(size=2, cells=cells).trigger(channels=3, image_size=32, seed=4) for cells in (9, 2))
+    assert torch.equal(many.pattern, two.pattern)
+
+
+def cubic(distance: float) -> float:
+    """Keys' kernel with a = -3/4, as torch and OpenCV have it."""
+    x, a = abs(distance), -0.75
+    if x < 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+
+def test_cells_are_enlarged_bicubically_to_the_nearest_byte() -> None:
+    """Each pixel weighs the cells around its center, those at the border counting for those beyond it."""
+    weights = np.zeros((16, 4))
+    for pixel in range(16):
+        center = (pixel + 0.5) / 4 - 0.5
+        for cell in range(-2, 6):
+            weights[pixel, min(max(cell, 0), 3)] += cubic(center - cell)
+    cells = (
+        torch.randint(0, 256, (3, 4, 4), dtype=torch.uint8, generator=keyed_generator(7, "trigger")).double().numpy()
+    )
+    smooth = weights @ cells @ weights.T
+    assert smooth.min() < 0
+    assert smooth.max() > 255
+    pattern = RandomPatch(size=16).trigger(channels=3, image_size=32, seed=7).pattern
+    assert np.array_equal(pattern.numpy(), smooth.round().clip(0, 255))
+
+
 @pytest.mark.parametrize(
     ("position", "corner"),
     [
@@ -100,6 +131,38 @@ def test_positions(position: str, corner: tuple[int, int]) -> None:
     trigger = WhiteSquare(size=4, margin=3, position=position).trigger(channels=1, image_size=32, seed=0)
     assert (trigger.top, trigger.left) == corner
     assert position in POSITIONS
+
+
+KINDS = (WhiteSquare, RandomPatch, NoisePatch)
+
+
+def places_and_people(attack: TriggerAttack) -> tuple[int, int, int, frozenset[int]]:
+    """The trigger's corner, how many of 40 images it is pasted on, and who is malicious."""
+    images = random_images(40, channels=3)
+    trigger = attack.trigger(channels=3, image_size=32, seed=0)
+    poisoned = attack.poison(images, trigger, rng())
+    changed = int((poisoned.images != images.images).flatten(1).any(1).sum())
+    return trigger.top, trigger.left, changed, attack.choose_malicious(8, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_trigger_takes_the_settings_that_all_share(kind: type[TriggerAttack]) -> None:
+    attack = kind(size=4, margin=3, position="top_left", poison_share=0.25, malicious=[2, 5])
+    assert places_and_people(attack) == (3, 3, 10, {2, 5})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_by_default_one_client_has_every_image_marked_in_the_corner(kind: type[TriggerAttack]) -> None:
+    top, left, changed, malicious = places_and_people(kind(size=4))
+    assert (top, left, changed, len(malicious)) == (28, 28, 40, 1)
+
+
+def test_the_random_patch_has_four_cells_a_side_by_default() -> None:
+    default, four, five = (RandomPatch(size=8, **cells).trigger(3, 32, 0) for cells in ({}, {"cells": 4}, {"cells": 5}))
+    assert torch.equal(default.pattern, four.pattern)
+    assert not torch.equal(default.pattern, five.pattern)
+    with pytest.raises(ValueError, match="^attack.cells must be a whole number of at least 1; got 0"):
+        RandomPatch(size=8, cells=0)
 
 
 @pytest.mark.parametrize(("share", "changed"), [(1.0, 40), (0.5, 20), (0.25, 10), (0.001, 1)])
@@ -148,8 +211,9 @@ def test_the_ids_are_those_given_whatever_becomes_of_the_list() -> None:
     ("malicious", "clients"), [(2, 4), (-1, 4), (1, 2), (1, 1), ([0, 1], 4), ([4], 4), ([1, 1], 8)]
 )
 def test_half_or_more_or_unknown_clients_are_refused(malicious: int | list[int], clients: int) -> None:
-    words = f"fl.malicious must be fewer than half of fl.num_clients={clients} .*; got {re.escape(str(malicious))}"
-    with pytest.raises(ValueError, match=words):
+    most = (clients - 1) // 2
+    words = f"fl.malicious must be fewer than half of fl.num_clients={clients} (at most {most}), as a number or"
+    with pytest.raises(ValueError, match=f"^{re.escape(words)} .*; got {re.escape(str(malicious))}$"):
         WhiteSquare(size=4, malicious=malicious).choose_malicious(clients, 0)
 
 
@@ -192,6 +256,19 @@ def test_a_trigger_may_fill_the_image() -> None:
 def test_bad_settings(settings: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         WhiteSquare(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("attack", "words"),
+    [
+        (WhiteSquare(size=8), "white_square of 8 x 8 pixels at the bottom right"),
+        (RandomPatch(size=4, position="top_left"), "random_patch of 4 x 4 pixels at the top left"),
+        (NoisePatch(size=4, position="center"), "noise_patch of 4 x 4 pixels in the center"),
+        (Attack(), "no attack"),
+    ],
+)
+def test_an_attack_in_words(attack: Attack, words: str) -> None:
+    assert str(attack) == words
 
 
 def test_no_attack_changes_nothing() -> None:

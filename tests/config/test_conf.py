@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedgan.config import training
+from fedgan.config.choices import fit_choices
 from fedgan.config.refusals import CONF
 from fedgan.config.resume import leaves
 
@@ -189,6 +192,87 @@ def test_several_defenses_at_once_and_their_settings(configure: Callable[..., Di
     assert list(cfg.defense) == ["feddetect"]
     assert cfg.defense.feddetect.warmup == 0
     assert dict(configure("defense=none").defense) == {}
+
+
+# Settings that what is chosen does not have
+
+
+def fitted(*overrides: str, free: tuple[str, ...] = ()) -> DictConfig:
+    """Composed and fitted as within a command."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        try:
+            with open_dict(cfg):
+                del cfg.hydra
+            fit_choices(cfg, free)
+        finally:
+            HydraConfig.instance().cfg = None
+    return cfg
+
+
+@pytest.mark.parametrize("chosen", ["attack=none", "attack=white_square", "metrics=[none]", "defense=[feddetect]"])
+def test_what_belongs_to_the_choices_stays(chosen: str, configure: Callable[..., DictConfig]) -> None:
+    plain = leaves(configure(chosen, tiny=False))
+    assert leaves(fitted(chosen)) == plain
+    assert leaves(fitted(chosen, "++seed=0")) == plain
+
+
+def test_what_an_experiment_sets_is_dropped_with_another_choice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cfg = fitted("experiment=paper_isic", "attack=none", "defense=[rotation]")
+    assert dict(cfg.attack) == {"_target_": "fedgan.attacks.base.Attack"}
+    assert list(cfg.defense) == ["rotation"]
+    assert fitted("experiment=paper_isic").attack.size == 16
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("chosen", "left_over"), [("attack=none", "++attack.size=8"), ("defense=[none]", "++defense.feddetect.warmup=0")]
+)
+def test_a_setting_of_another_choice_is_dropped_and_noted_but_in_a_sweep(
+    chosen: str, left_over: str, configure: Callable[..., DictConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = leaves(configure(chosen, tiny=False))
+    assert leaves(fitted(chosen, left_over)) == plain
+    assert capsys.readouterr().err == f"note: {left_over} has no effect with what is chosen\n"
+    assert leaves(fitted(chosen, left_over, "hydra.mode=MULTIRUN")) == plain
+    assert not capsys.readouterr().err
+    taken = fitted(chosen.replace("none", "white_square" if "attack" in chosen else "feddetect"), left_over)
+    assert not capsys.readouterr().err
+    assert OmegaConf.select(taken, left_over[2:].partition("=")[0]) is not None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("attack=none", "+attack.size=8"), "attack.size is no setting"),
+        (("++fl.typo=1",), "fl.typo is no setting"),
+        (("++typo=1",), "typo is no setting"),
+        (("++evaluation.typo=1",), "evaluation.typo is no setting"),
+    ],
+)
+def test_what_nothing_reads_is_refused(overrides: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        fitted(*overrides)
+
+
+def test_what_was_typed_may_refer_to_other_settings_and_is_named_as_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fitted("attack=none", "seed=${fl.rounds}", "++attack.size=${fl.rounds}", "fl.rounds=7").seed == 7
+    assert capsys.readouterr().err == "note: ++attack.size=${fl.rounds} has no effect with what is chosen\n"
+
+
+def test_components_judge_their_own_settings_and_free_ones_take_any_name() -> None:
+    assert fitted("+dataset.typo=1").dataset.typo == 1
+    assert fitted("attack=none", "++attack.typo=1").attack.typo == 1
+    assert fitted("+model.optimizer_g.typo=1").model.optimizer_g.typo == 1
+    assert fitted("+defense.mine={_target_:fedgan.defenses.base.Defense}").defense.mine
+    assert fitted("+defense.mine=7").defense.mine == 7, "refused where defenses are built"
+    assert fitted("+weights.any=1", free=("weights",)).weights.any == 1
+    assert fitted("+evaluation.any=1", free=("evaluation",)).evaluation.any == 1
+    with pytest.raises(ValueError, match="^weights is no setting"):
+        fitted("+weights.any=1")
 
 
 def test_every_file_says_what_it_is() -> None:

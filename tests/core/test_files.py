@@ -1,11 +1,27 @@
-"""The cache's place and writing without half files."""
+"""The cache's place, writing without half files, and folders of which only fedgan's own files are touched."""
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from fedgan.core.files import atomic_write, cache_dir, keep
+from fedgan.core.folders import LEDGER, check_empty, claim, named_folder, remove_empty
+from fedgan.runs.folder import check_new, clear_leftovers, open_folder
+
+LEFT = "0123456789abcdef" * 2  # in the name of a file that atomic_write did not finish
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def inside(folder: Path) -> set[str]:
+    return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
 
 
 def test_setting_wins(tmp_path: Path) -> None:
@@ -46,3 +62,140 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
         atomic_write(path, half)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+# Folders
+
+
+@pytest.mark.parametrize("text", ["", "  ", None, "None", "~", "~/runs"])
+def test_a_folder_that_was_not_named_or_not_written_out_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match=f"^here must be a folder .*; got {re.escape(repr(text))}$"):
+        named_folder("here", text)
+    assert named_folder("here", "a/~b") == Path("a/~b")
+
+
+def test_only_empty_folders_are_removed(tmp_path: Path) -> None:
+    touch(tmp_path, "full/file", "file")
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    names = ("full", "file", "link", "absent", "outer/inner", "outer")
+    remove_empty(tmp_path / name for name in names)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "full", "link", "target"]
+    assert inside(tmp_path) == {"full/file", "file"}
+
+
+def test_a_folder_that_holds_something_is_not_empty(tmp_path: Path) -> None:
+    touch(tmp_path, "full/file", "file")
+    (tmp_path / "empty").mkdir()
+    for free in ("empty", "absent"):
+        check_empty("here", tmp_path / free)
+    for taken in ("full", "file"):
+        with pytest.raises(ValueError, match=f"^here must be a new or empty folder; got '{tmp_path}/{taken}'$"):
+            check_empty("here", tmp_path / taken)
+
+
+def test_files_are_claimed_before_they_are_written_and_those_of_others_are_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "results"
+    claim(folder, ["b.csv", "a.csv"], "results")
+    assert json.loads((folder / LEDGER).read_text()) == {"written by": "fedgan", "files": ["a.csv", "b.csv"]}
+    touch(folder, "a.csv", "theirs.csv")
+    claim(folder, ["a.csv", "c.csv"], "results")
+    assert json.loads((folder / LEDGER).read_text())["files"] == ["a.csv", "b.csv", "c.csv"]
+    words = f"results must be a folder without files of these names that others wrote (theirs.csv); got '{folder}'"
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        claim(folder, ["a.csv", "theirs.csv"], "results")
+    assert json.loads((folder / LEDGER).read_text())["files"] == ["a.csv", "b.csv", "c.csv"]
+
+
+def test_a_claim_that_says_nothing_new_writes_nothing(tmp_path: Path) -> None:
+    claim(tmp_path, ["a.csv", "b.csv"], "results")
+    before = (tmp_path / LEDGER).stat().st_ino
+    claim(tmp_path, ["b.csv"], "results")
+    assert (tmp_path / LEDGER).stat().st_ino == before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"files": 3}', "null"])
+def test_a_damaged_ledger_makes_nothing_fedgans_own(tmp_path: Path, content: str) -> None:
+    touch(tmp_path, "a.csv")
+    (tmp_path / LEDGER).write_text(content)
+    with pytest.raises(ValueError, match="that others wrote"):
+        claim(tmp_path, ["a.csv"], "results")
+
+
+# A run's folder
+
+
+@pytest.mark.parametrize(
+    ("names", "record", "words"),
+    [
+        ((), {"status": "finished", "versions": {"fedgan": "0.1"}}, "a folder without a finished run; got '{}'"),
+        (
+            ("checkpoints/round_0000.ckpt",),
+            {"status": "failed", "versions": {"fedgan": "0.1"}},
+            "a folder without a run (resume=auto resumes it); got '{}'",
+        ),
+        (("b", "a"), None, "a new or empty folder; got '{}, which holds a, b'"),
+        (("a", "b", "c"), None, "a new or empty folder; got '{}, which holds a, b, c'"),
+        (("a", "b", "c", "d"), None, "a new or empty folder; got '{}, which holds a, b, c and more'"),
+        (("a",), {"status": "failed"}, "a new or empty folder; got '{}, which holds a, run.json'"),
+        (("a",), {"versions": {"other": 1}}, "a new or empty folder; got '{}, which holds a, run.json'"),
+    ],
+)
+def test_a_run_begins_in_no_folder_that_holds_something(
+    tmp_path: Path, names: tuple[str, ...], record: object, words: str
+) -> None:
+    touch(tmp_path, *names)
+    if record is not None:
+        (tmp_path / "run.json").write_text(json.dumps(record))
+    before = inside(tmp_path)
+    with pytest.raises(ValueError, match=f"^hydra.run.dir must be {re.escape(words.format(tmp_path))}$"):
+        check_new(tmp_path)
+    assert inside(tmp_path) == before
+
+
+def test_a_run_begins_in_no_file(tmp_path: Path) -> None:
+    touch(tmp_path, "file")
+    with pytest.raises(ValueError, match=f"^hydra.run.dir must be a folder; got '{tmp_path}/file'$"):
+        check_new(tmp_path / "file")
+
+
+def test_a_run_begins_where_nothing_is_or_only_traces_of_a_start(tmp_path: Path) -> None:
+    check_new(tmp_path / "absent")
+    (tmp_path / "new").mkdir()
+    check_new(tmp_path / "new")
+    touch(tmp_path, "traces/.lock", "traces/.hydra/hydra.yaml", "traces/train.log", f"traces/.run.{LEFT}.json")
+    check_new(tmp_path / "traces")
+    touch(tmp_path, "failed/rounds.csv", "failed/notes.txt")
+    (tmp_path / "failed" / "run.json").write_text('{"status": "failed", "versions": {"fedgan": "0.1.0"}}')
+    check_new(tmp_path / "failed")
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_start_clears_what_an_earlier_one_wrote_and_nothing_else(tmp_path: Path) -> None:
+    run = tmp_path / "deep" / "run"
+    own = ("summary.json", "generator.safetensors", "rounds.csv", "clients.csv", "events.csv", "timing.csv")
+    states = ("checkpoints/round_0000.ckpt", "checkpoints/clients/client_0000_round_0000.ckpt")
+    others = ("notes.csv", "samples/mine.png", "checkpoints/best.ckpt", "checkpoints/clients/a.ckpt", ".lock")
+    touch(run, *own, *states, *others, "samples/round_0001.png", f".run.{LEFT}.json", f"samples/.round.{LEFT}.png")
+    open_folder(run)
+    assert inside(run) == {*others, "run.json"}
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "running"
+    assert "fedgan" in record["versions"]
+    open_folder(tmp_path / "new" / "run")
+    assert inside(tmp_path / "new") == {"run/run.json"}
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    left = (f".run.{LEFT}.json", "hpc_ckpt_1.ckpt", f"checkpoints/.round.{LEFT}.ckpt", f"checkpoints/clients/.a.{LEFT}")
+    others = (
+        "rounds.csv",
+        f"run.{LEFT}.json",
+        f"elsewhere/.run.{LEFT}.json",
+        "hpc_ckpt.txt",
+        f"samples/.x.{LEFT}.d/file",
+    )
+    touch(tmp_path, *left, *others)
+    clear_leftovers(tmp_path)
+    assert inside(tmp_path) == set(others)

@@ -342,7 +342,8 @@ def test_one_hot_rows_with_several_classes_are_refused_and_with_none_counted(tmp
 
 
 def test_a_row_that_fits_two_files_is_refused(tmp_path: Path) -> None:
-    root = tree(tmp_path / "data", {"part_1": 2, "part_2": 2})
+    """Of three that it fits it names two."""
+    root = tree(tmp_path / "data", {"part_1": 2, "part_2": 2, "part_3": 2})
     table(root / "l.csv", [("image_id", "dx"), ("000", "nv")])
     assert refusal(root, labels="l.csv") == (
         "dataset.labels: line 2 of l.csv, '000', fits both 'part_1/000.png' and 'part_2/000.png'"

@@ -1,5 +1,6 @@
 """Training and test images: no group and no copy on both sides, by the drawing rule and from files to splits."""
 
+import json
 import re
 import shutil
 from collections import Counter
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from fedgan.core.images import Splits
 from fedgan.core.rng import keyed_generator
-from fedgan.datasets.reading.division import Division, divide
-from fedgan.datasets.reading.listing import Entry, Listing
+from fedgan.datasets.reading.division import Division, divide, train_apart
+from fedgan.datasets.reading.listing import DRAWN, Entry, Listing
 from fedgan.datasets.reading.splitting import draw as draw_test
 from fedgan.datasets.reading.splitting import first_copies, first_with_same, parted, units
 from tests.datasets.cases import SHARED, both, counts, draw, read, real, refusal, tree
@@ -314,6 +315,41 @@ def test_a_single_image_cannot_be_split() -> None:
     listing = Listing([Entry(Path("x"), 0, "all")], ("a",), Counter(), [])
     with pytest.raises(ValueError, match=r"at least 2 images of each class to be split; 'a' has 1$"):
         divide(listing, np.array([0]), Division(False, 0.2, None, 0))
+
+
+@pytest.mark.parametrize(("share", "test"), [(0.01, [1, 1]), (0.5, [1, 2]), (0.99, [1, 4])])
+def test_at_least_one_image_of_each_class_is_on_either_side(share: float, test: list[int]) -> None:
+    labels = [0] * 2 + [1] * 5
+    listing = Listing([Entry(Path(f"{i}"), label, DRAWN) for i, label in enumerate(labels)], ("a", "b"), Counter(), [])
+    parts = divide(listing, np.arange(7), Division(False, share, None, 0))
+    assert np.bincount(np.array(labels)[parts.test]).tolist() == test
+    assert sorted([*parts.train.tolist(), *parts.test.tolist()]) == list(range(7))
+
+
+def test_what_is_left_out_can_be_written_as_json() -> None:
+    """Of five images the first is a test image, its copy and one of its group are not; the counts are plain numbers."""
+    unit_of, copies = np.array([0, 0, 0, 3, 4]), np.array([0, 0, 2, 3, 4])
+    train, left_out = train_apart(copies, unit_of, np.array([True, False, False, False, False]))
+    assert train.tolist() == [3, 4]
+    assert json.loads(json.dumps(left_out)) == {
+        "training images that are copies of test images": 1,
+        "training images of groups in the test set": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("no", 0.2, None, 0), "dataset.pool_splits must be true or false; got 'no'"),
+        ((False, 0, None, 0), r"dataset.test_share must be a number in \(0, 1\); got 0"),
+        ((False, 1, None, 0), r"dataset.test_share must be a number in \(0, 1\); got 1"),
+        ((False, 0.2, 0, 0), "dataset.test_per_class must be a whole number of at least 1; got 0"),
+        ((False, 0.2, None, -1), "dataset.seed must be a whole number of at least 0; got -1"),
+    ],
+)
+def test_divisions_that_are_none_are_refused(settings: tuple[Any, Any, Any, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        Division(*settings)
 
 
 # Real images

@@ -3,6 +3,7 @@
 import copy
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,6 +119,12 @@ def test_a1_the_letter_has_clients_measure_equation_6(configure: Callable[..., D
     assert build_recipe(cfg, splits, {"feddetect": FedDetect(samples=40)}).loss_samples == 40
 
 
+def test_the_letter_leaves_a_larger_sample_as_it_is(configure: Callable[..., DictConfig]) -> None:
+    recipe = replace(build_recipe(configure(), _noise(random_images(8)), {}), loss_samples=64)
+    assert FedDetect(samples=40).adapt(recipe).loss_samples == 64
+    assert FedDetect(samples=65).adapt(recipe).loss_samples == 65
+
+
 def test_a8_a_critic_without_probabilities_has_no_equation_6(configure: Callable[..., DictConfig]) -> None:
     splits = _noise(random_images(8))
     both = {"feddetect": FedDetect(), "gradient_penalty": GradientPenalty()}
@@ -217,12 +224,21 @@ def test_nothing_underflows_when_everybody_is_flagged_for_long(monkeypatch: pyte
         ({"decay": 1.0}, "decay must be"),
         ({"random_state": -1}, "^defense.feddetect.random_state must be a whole number"),
         ({"trees": 0}, "^defense.feddetect.trees must be a whole number from 1 to"),
+        ({"trees": 100_001}, "^defense.feddetect.trees must be a whole number from 1 to 100000; got 100001"),
         ({"samples": 0}, "^defense.feddetect.samples must be a whole number from 1 to"),
+        ({"samples": 1_000_001}, "^defense.feddetect.samples must be a whole number from 1 to 1000000; got 1000001"),
+        ({"random_state": 2**32}, "^defense.feddetect.random_state must be a whole number from 0 to 4294967295; got"),
     ],
 )
 def test_bad_settings(settings: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         FedDetect(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_a_refusal_names_the_rule_as_conf_does(kind: type[LossForest]) -> None:
+    with pytest.raises(ValueError, match=rf"^defense.{kind.__module__.rpartition('.')[2]}.warmup must be .* got -1"):
+        kind(warmup=-1)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The rule by which claims of the paper are judged, on numbers small enough to check by hand."""
 
+from typing import Any
+
 import pytest
 
 from experiments.reproduction.artifact import EXPERIMENTS
-from experiments.reproduction.claims import KINDS, Claim, Values, expand, paired, read_claims
+from experiments.reproduction.claims import KINDS, Claim, Values, claims_of, expand, paired, read_claims
 from experiments.reproduction.command import NAMES
 from experiments.reproduction.inference import interval
 from experiments.reproduction.plan import DEFENSES, NONE, SIZES, Arm
@@ -215,9 +217,46 @@ def test_a4_the_claimed_share_is_a_setting() -> None:
     most = federations([0.82] + [0.0] * 19)  # 19 of 20: 0.751 to 0.999
     claims = [Claim("says", "x", ("a",), "succeeds", margin=0.05, share=share) for share in (0.7, 0.8, 0.9995)]
     assert [judge(claim, most).verdict for claim in claims] == ["shown", "not shown", "reversed"]
-    for share, kind in ((0.0, "succeeds"), (1.0, "succeeds"), (0.9, "at_most")):
-        with pytest.raises(ValueError, match="share must be"):
-            Claim("says", "x", ("a",), kind, share=share)
+    for share in (0.0, 1.0):
+        with pytest.raises(ValueError, match=r"^share must be a number in \(0, 1\); got"):
+            Claim("says", "x", ("a",), "succeeds", share=share)
+    with pytest.raises(ValueError, match="^share must be given with kind succeeds and no other; got 0.9$"):
+        Claim("says", "x", ("a",), "at_most", share=0.9)
+
+
+# Claims in words, and from a file
+
+
+@pytest.mark.parametrize(
+    ("settings", "how", "compared_with"),
+    [
+        ({"kind": "higher", "than": ("b", "c", "b")}, "higher", "b, c"),
+        ({"kind": "lower", "value": 0.5}, "lower", "0.5"),
+        ({"kind": "at_most", "margin": 0.1, "than": ("a",), "than_figure": "y"}, "at most + 0.1", "y of a"),
+        ({"kind": "at_least", "margin": 0.1, "than": ("b",)}, "at least - 0.1", "b"),
+        ({"kind": "at_least", "than": ("b",)}, "at least", "b"),
+        ({"kind": "nearer", "than": ("b",), "rather_than": ("c", "d")}, "nearer", "b rather than c, d"),
+        ({"kind": "higher", "than": ("b",), "each": True}, "each higher", "b"),
+        ({"kind": "succeeds", "share": 0.8}, "at most, in more than 80 % of the federations", "0"),
+    ],
+)
+def test_a_claim_in_words(settings: dict[str, Any], how: str, compared_with: str) -> None:
+    claim = Claim("says", "x", ("a",), **settings)
+    assert (claim.how, claim.compared_with) == (how, compared_with)
+
+
+def test_claims_of_an_entry_as_yaml_has_it() -> None:
+    entry = {
+        "says": "FedDetect wins",
+        "figure": "x",
+        "arms": ["FedDetect 16"],
+        "kind": "lower",
+        "than": ["FedDetect 0"],
+    }
+    own = Claim("FedDetect wins", "x", ("FedDetect 16",), "lower", than=("FedDetect 0",))
+    assert claims_of(entry) == [own]
+    mean = Claim("Not in the paper: B wins", "x", ("B 16",), "lower", than=("B 0",))
+    assert claims_of({**entry, "also_for": ["B"]}) == [own, mean]
 
 
 # p values, and Holm's correction over the claims of a table or figure
@@ -309,6 +348,12 @@ def test_a4_results_say_how_many_claims_they_judge_and_how_many_stand() -> None:
         ("reversed", "not shown"),
         ("not judged", "not judged"),
     ]
+
+
+def test_a4_a_p_value_of_5_percent_is_not_below_it() -> None:
+    claim = Claim("says", "x", ("a",), "higher")
+    found = [Verdict(claim, "shown", (), p, p).after_holm for p in (0.0499, 0.05)]
+    assert found == ["shown", "not shown"]
 
 
 # Claims made after metrics had been seen, and claims about the rules that are not the paper's

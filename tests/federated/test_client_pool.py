@@ -43,6 +43,27 @@ def test_few_places_change_nothing(configure: Configure, tmp_path: Path) -> None
         assert all(torch.equal(states[0][k]["exp_avg_sq"], states[1][k]["exp_avg_sq"]) for k in states[0])
 
 
+def test_whoever_was_asked_for_least_recently_makes_room(configure: Configure, tmp_path: Path) -> None:
+    clients = build(configure(*FEW), folder=tmp_path).backend.clients
+    for client_id in (0, 1, 0, 2):
+        assert clients[client_id]
+    assert set(clients.present) == {0, 2}
+
+
+def test_after_going_back_no_file_is_out_of_date(configure: Configure, tmp_path: Path) -> None:
+    backend = build(configure(), folder=tmp_path).backend
+    backend.train_client(0)
+    backend.clients.keep()
+    index, kept = backend.clients.index(0), state_hash(backend.clients[0].discriminator.state_dict())
+    backend.round = 1
+    backend.train_client(0)
+    assert state_hash(backend.clients[0].discriminator.state_dict()) != kept
+    backend.clients.rewind(index)
+    backend.clients.keep()
+    assert backend.clients.index(1) == index == {0: 0}
+    assert state_hash(backend.clients[0].discriminator.state_dict()) == kept
+
+
 def test_a_client_that_was_never_asked_is_as_at_first(configure: Configure, tmp_path: Path) -> None:
     federation = build(configure(*FEW), folder=tmp_path)
     start = state_hash(federation.backend.clients[0].discriminator.state_dict())

@@ -284,6 +284,20 @@ def test_released_generator_is_an_average_that_keeps_less_at_first(configure: Co
     assert without.released is without.generator
 
 
+def test_an_average_that_is_released_has_no_part_in_training(configure: Configure, tmp_path: Path) -> None:
+    averaged, plain = build(configure("model.ema=0.2")), build(configure())
+    for federation in (averaged, plain):
+        fit(federation, tmp_path, rounds=3)
+    assert state_hash(averaged.generator.state_dict()) == state_hash(plain.generator.state_dict())
+
+
+def test_by_default_everybody_takes_part_and_the_generator_itself_is_released(configure: Configure) -> None:
+    built = build(configure("fl.clients_per_round=2", "model.ema=0.2", "seed=3"))
+    plain = Federation(backend=built.backend, generator=built.generator, server_optimizer=built.server_optimizer)
+    assert plain.participants() == [0, 1, 2, 3]
+    assert (plain.released is plain.generator, plain.ema, plain.seed, plain.fine_tunes) == (True, 0.0, 0, False)
+
+
 def test_checkpoint_holds_what_clients_keep(configure: Configure, tmp_path: Path) -> None:
     federation = build(configure(), folder=tmp_path)
     trainer = fit(federation, tmp_path)
@@ -324,6 +338,14 @@ def test_bad_settings(configure: Configure, override: str, words: str) -> None:
 @pytest.mark.parametrize("overrides", [("fl.batch_size=1", "fl.clients_per_round=1"), ("fl.batch_size=16",)])
 def test_the_bounds_themselves_are_allowed(configure: Configure, overrides: tuple[str, ...]) -> None:
     build(configure(*overrides))
+
+
+def test_clients_and_images_move_to_the_device_that_they_train_on(configure: Configure) -> None:
+    backend = build(configure()).backend
+    client = backend.clients[0]
+    backend.settle(torch.device("meta"), SimpleProfiler())
+    assert {images.images.device.type for images in backend.data} == {"meta"}
+    assert {parameter.device.type for parameter in client.parameters()} == {"meta"}
 
 
 def test_images_travel_as_bytes(configure: Configure) -> None:

@@ -1,6 +1,7 @@
 """One federation over several processes: the same bits, and nothing lost when one of them ends."""
 
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -9,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed
 
 from fedgan.config import training
 from fedgan.core.update import ClientUpdate
@@ -225,6 +228,83 @@ def test_updates_arrive_on_the_servers_device(monkeypatch: pytest.MonkeyPatch) -
     own = ClientUpdate(0, 8, {"weight": torch.zeros(2)}, {"loss_g": 1.0})
     updates, _ = messages.gather_updates([own], [], torch.device("meta"))
     assert [update.state["weight"].device.type for update in updates] == ["meta", "meta"]
+
+
+def test_what_several_processes_send_is_in_the_order_of_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ClientPool 0 and 2 live here, 1 and 3 in the other process; what is about no client comes first."""
+
+    def update(client_id: int) -> ClientUpdate:
+        return ClientUpdate(client_id, 8, {"w": torch.full((2,), float(client_id))}, {"loss_g": 1.0})
+
+    def event(client_id: int | None) -> Event:
+        return Event(3, client_id, "late", "5.0 s", "left out of this round")
+
+    monkeypatch.setattr(messages, "size", lambda: 2)
+    other = _pack_updates([update(1), update(3)], [event(3), event(None)])
+    monkeypatch.setattr(messages, "_gather", lambda message: [message, other])
+    updates, events = messages.gather_updates([update(2), update(0)], [event(0), event(2)], CPU)
+    assert [u.client_id for u in updates] == [0, 1, 2, 3]
+    assert [u.state["w"].tolist() for u in updates] == [[i, i] for i in range(4)]
+    assert [e.client for e in events] == [None, 0, 2, 3]
+
+
+def test_one_process_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bytes are made of it, and what is returned is a list of its own."""
+    for name in ("_gather", "_share"):
+        monkeypatch.setattr(messages, name, lambda message: 1 / 0)
+    update, event = ClientUpdate(0, 8, {}, {}), Event(0, 0, "late", "5.0 s", "left out")
+    given: tuple[list[ClientUpdate], list[Event]] = [update], [event]
+    returned = messages.gather_updates(*given, CPU)
+    assert returned == given
+    assert all(mine is not theirs for mine, theirs in zip(returned, given, strict=True))
+    state = {"w": torch.ones(2)}
+    assert messages.share_state(state) is state
+    assert messages.share_fact(3) == 3
+    assert (messages.size(), messages.rank(), messages.own([0, 1, 2])) == (1, 0, [0, 1, 2])
+
+
+def test_clients_live_where_their_ids_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "size", lambda: 3)
+    homes = []
+    for rank in range(3):
+        monkeypatch.setattr(messages, "rank", lambda rank=rank: rank)
+        homes.append(messages.own([0, 1, 2, 4, 6, 7]))
+    assert homes == [[0, 6], [1, 4, 7], [2]]
+
+
+@pytest.mark.parametrize("words", ["[gloo/transport/tcp/pair.cc:534] closed", "Connection reset by peer"])
+def test_a_lost_connection_is_said_in_one_line(words: str) -> None:
+    told = "^another process of this run has ended, or cannot be reached$"
+    with pytest.raises(ConnectionError, match=told), messages.peers():
+        raise RuntimeError(words)
+
+
+def exchanged(rank: int, port: int, answers: Any) -> None:
+    """In a process of its own: the server's facts and state, and everybody's updates, one of several sizes."""
+    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=3)
+    shared = messages.share_state({"w": torch.full((3,), float(rank))})
+    fact = messages.share_fact({"count": rank})
+    update = ClientUpdate(rank, 8, {"w": torch.ones(1 + 5 * rank)}, {"loss_g": 1.0})
+    updates, _ = messages.gather_updates([update], [], CPU)
+    sizes = [len(u.state["w"]) for u in updates]
+    answers.put((rank, messages.rank(), messages.size(), shared["w"].tolist(), fact, sizes))
+    distributed.destroy_process_group()
+
+
+def test_three_processes_exchange_what_they_have() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    started = [context.Process(target=exchanged, args=(rank, port, answers), daemon=True) for rank in range(3)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(60)
+    assert [process.exitcode for process in started] == [0, 0, 0]
+    found = sorted(answers.get() for _ in started)
+    assert found == [(i, i, 3, [0.0] * 3, {"count": 0}, [] if i else [1, 6, 11]) for i in range(3)]
 
 
 def test_an_error_that_is_no_disconnection_keeps_its_name() -> None:

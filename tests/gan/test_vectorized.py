@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.profilers import SimpleProfiler
 
 from fedgan.config import training
 from fedgan.config.build import build_defenses
@@ -15,7 +16,7 @@ from fedgan.core.images import to_float
 from fedgan.core.update import state_hash
 from fedgan.federated.backend import Backend
 from fedgan.federated.federation import Federation
-from fedgan.gan.vectorized import OwnNorms, Stack, norms_on, stacked
+from fedgan.gan.vectorized import OwnNorms, Stack, Together, norms_on, stacked
 from tests.federated.test_faults import events, sabotage, spoil
 from tests.federated.test_federation import build, fit
 from tests.runs.test_resume import outcome
@@ -82,6 +83,41 @@ def test_who_has_more_images_takes_its_last_steps_alone(configure: Configure) ->
     one, other = [serial.backend.train_client(i) for i in range(3)], vectorized.backend.train_clients(range(3))
     for mine, theirs in zip(one, other, strict=True):
         assert mine.metrics == pytest.approx(theirs.metrics, rel=1e-3)
+
+
+def test_every_step_of_every_client_is_announced_and_timed(configure: Configure) -> None:
+    more = ("fl.num_clients=3", "dataset.train_per_class=37", "fl.local_epochs=2")  # 24, 25 and 25 images
+    _, federation = pair(configure, *DCGAN, *more, "fl.batch_size=5")
+    steps, profiler = list[int](), SimpleProfiler()
+    federation.backend.on_local_step = steps.append
+    federation.backend.settle(torch.device("cpu"), profiler)
+    federation.backend.train_clients([2, 0, 1])
+    assert {i: steps.count(i) for i in range(3)} == {i: federation.backend.steps_of(i) for i in range(3)}
+    assert steps[:6] == [2, 0, 1, 2, 0, 1]
+    alone = 2 * 2  # the last step of an epoch of the two that have more images
+    counts = {name: len(durations) for name, durations in profiler.recorded_durations.items()}
+    assert counts == dict.fromkeys(("data", "D step", "G step"), 2 * 4 + alone)
+
+
+def test_losses_are_reported_without_the_graph_that_made_them(configure: Configure) -> None:
+    """It would keep every activation of the step in memory."""
+    backend = pair(configure, *DCGAN)[1].backend
+    clients, batches = (
+        [backend.clients[i] for i in range(2)],
+        [backend.data[i].subset(torch.arange(8)) for i in range(2)],
+    )
+    networks = [[client.generator for client in clients], [client.discriminator for client in clients]]
+    with stacked(networks[0]) as generators, stacked(networks[1]) as discriminators:
+        losses = Together(clients, generators, discriminators).step(batches, [torch.Generator() for _ in clients])
+    assert [each.keys() for each in losses] == [{"loss_d", "loss_g"}] * 2
+    assert not any(loss.requires_grad for each in losses for loss in each.values())
+
+
+def test_norms_without_weights_keep_their_inputs_type() -> None:
+    layer, images = torch.nn.InstanceNorm2d(3), torch.randn(2, 3, 4, 4)
+    with OwnNorms():
+        torch.testing.assert_close(layer(images.double()), layer(images).double(), rtol=1e-4, atol=1e-4)
+        assert layer(images.bfloat16()).dtype == torch.bfloat16
 
 
 def test_modules_get_memory_of_their_own_back(configure: Configure) -> None:

@@ -19,10 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 from fedgan import train
 from fedgan.config import training
 from fedgan.config.command import Interrupted
-from fedgan.config.resume import resumed_config
+from fedgan.config.resume import anchor, is_begun, keep_settings, leaves, recorded_settings, resumed_config
 from fedgan.core.tensor_files import read_checkpoint
 from fedgan.gan.client import GANClient
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
+from fedgan.runs.folder import record_of
 from tests.conftest import TINY
 
 Call = Callable[..., Any]
@@ -183,6 +184,7 @@ from fedgan.core import files
 from fedgan.runs import record
 from fedgan.federated import server
 from fedgan import train
+from fedgan.config import training
 from fedgan.config import training
 
 def die(): os.kill(os.getpid(), 9)
@@ -364,6 +366,145 @@ def test_another_data_set_is_refused(configure: Configure, finished: Path, tmp_p
         ValueError, match="resume: the training images must be .* the same pixels in the same order; got"
     ):
         resume(configure, run, "fl.rounds=4")
+
+
+# What a resumed run's settings are, without running it
+
+
+def recorded_run(folder: Path, cfg: DictConfig) -> Path:
+    folder.mkdir(parents=True)
+    keep_settings(cfg, folder)
+    return folder
+
+
+def settings_with(configure: Configure, run: Path, *overrides: str) -> DictConfig:
+    typed = [f"resume={run}", *overrides]
+    return resumed_config(configure(*typed, tiny=False), typed)
+
+
+def test_a_resumed_run_keeps_its_settings_but_for_what_was_asked(configure: Configure, tmp_path: Path) -> None:
+    there = recorded_run(tmp_path / "run", configure("dataset=image_folder", "dataset.root=/old", tiny=False))
+    before = OmegaConf.load(there / "config.yaml")
+    assert before.resume is None
+    asked = (
+        "dataset=image_folder",
+        "fl.rounds=7",
+        "dataset.root=/new",
+        "dataset.cache_dir=/cache",
+        "trainer.devices=2",
+    )
+    after = settings_with(configure, there, *asked)
+    changes = {key for key in leaves(before) | leaves(after) if leaves(before).get(key) != leaves(after).get(key)}
+    assert changes == {
+        *("resume", "fl.rounds", "trainer.max_epochs", "dataset.root", "dataset.cache_dir", "trainer.devices")
+    }
+    assert (after.resume, after.fl.rounds, after.trainer.max_epochs) == (str(there), 7, 7)
+    assert (after.dataset.root, after.dataset.cache_dir, after.trainer.devices) == ("/new", "/cache", 2)
+    untouched = settings_with(configure, there)
+    assert leaves(untouched) == leaves(before) | {"resume": str(there)}
+
+
+@pytest.mark.parametrize(("dataset", "place"), [("image_folder", "dataset.root"), ("medmnist", "dataset.file")])
+def test_root_says_where_the_data_lie_now(configure: Configure, tmp_path: Path, dataset: str, place: str) -> None:
+    cfg = configure(f"dataset={dataset}", f"{place}=/old", tiny=False)
+    there = recorded_run(tmp_path / "run", cfg)
+    assert OmegaConf.select(settings_with(configure, there, "root=/new"), place) == "/new"
+    assert OmegaConf.select(settings_with(configure, there), place) == "/old"
+    drawn = recorded_run(tmp_path / "drawn", configure())
+    with pytest.raises(ValueError, match="^root must be null: this run's data set is drawn, not read; got 'a place'$"):
+        settings_with(configure, drawn, "root=/new")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("seed=4",), "seed must be 3, as in the run that is resumed (fl.rounds, the device, .* root= may change)"),
+        (("fl.batch_size=16",), "fl.batch_size must be 8, as in"),
+        (("model=dcgan_small",), "model.[a-z_.]+ must be "),
+        (("fl.rounds=0",), "fl.rounds must be a whole number of at least 1; got 0"),
+    ],
+)
+def test_a_changed_setting_is_refused(
+    configure: Configure, tmp_path: Path, overrides: tuple[str, ...], words: str
+) -> None:
+    there = recorded_run(tmp_path / "run", configure("seed=3"))
+    words = words.replace("(fl", r"\(fl").replace("change)", r"change\); got 4$")
+    with pytest.raises(ValueError, match=f"^{words}"):
+        settings_with(configure, there, *overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "with config.yaml in it"), ("- a\n- b\n", "with settings in config.yaml")],
+)
+def test_a_folder_that_is_no_runs_is_not_resumed(tmp_path: Path, text: str | None, words: str) -> None:
+    if text is not None:
+        (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"^resume must be a run's folder, {words}; got '{tmp_path}'$"):
+        recorded_settings(tmp_path)
+
+
+def test_only_settings_that_an_older_run_lacks_are_filled_in(configure: Configure, tmp_path: Path) -> None:
+    there = recorded_run(tmp_path / "run", configure("model.shared_fakes=true", "root=/data"))
+    assert (recorded_settings(there).model.shared_fakes, recorded_settings(there).root) == (True, "/data")
+    older = OmegaConf.load(there / "config.yaml")
+    del older.model.shared_fakes, older.root
+    OmegaConf.save(older, there / "config.yaml")
+    assert (recorded_settings(there).model.shared_fakes, recorded_settings(there).root) == (False, None)
+    (there / "config.yaml").write_text("seed: 3\n")
+    assert recorded_settings(there) == {"seed": 3, "root": None}, "a group that is not there is not begun"
+
+
+def test_a_run_whose_rule_has_another_name_by_now_is_not_resumed(configure: Configure, tmp_path: Path) -> None:
+    cfg = configure("defense=feddetect", "+defense.feddetect.statistic=mean")
+    there = recorded_run(tmp_path / "run", cfg)
+    words = f"feddetect_mean or feddetect_code; got '{there} with defense.feddetect.statistic=mean'$"
+    with pytest.raises(ValueError, match=f"^resume must be a run of this version: .*{words}"):
+        recorded_settings(there)
+
+
+def test_settings_that_name_files_become_absolute(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    data = ("dataset=image_folder", "dataset.root=a/b", "dataset.cache_dir='~/c'", "root=/d")
+    networks = ("metrics=[lpips,frechet]", "metrics.lpips.weights=w", "metrics.frechet.classifier.cache=c")
+    cfg = configure(*data, *networks, tiny=False)
+    name, before = cfg.dataset.name, leaves(cfg)
+    anchor(cfg, tmp_path)
+    assert (cfg.metrics.lpips.weights, cfg.metrics.frechet.classifier.cache) == (f"{tmp_path}/w", f"{tmp_path}/c")
+    assert (cfg.dataset.root, cfg.dataset.cache_dir, cfg.root) == (f"{tmp_path}/a/b", "/home/me/c", "/d")
+    assert cfg.dataset.name == name
+    changed = {key for key, value in leaves(cfg).items() if before[key] != value}
+    assert changed == {
+        *("dataset.root", "dataset.cache_dir", "metrics.lpips.weights", "metrics.frechet.classifier.cache")
+    }
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_a_record_that_is_not_whole_says_nothing(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    assert record_of(tmp_path) == {}
+    assert not is_begun(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "status", "begun"),
+    [
+        ((), "finished", False),
+        (("config.yaml",), "running", False),
+        (("config.yaml",), "finished", True),
+        (("config.yaml", "checkpoints/round_0000.ckpt"), "failed", True),
+        (("checkpoints/round_0000.ckpt",), "failed", False),
+    ],
+)
+def test_a_run_has_begun_with_its_first_round(tmp_path: Path, names: tuple[str, ...], status: str, begun: bool) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "run.json").write_text(json.dumps({"status": status}))
+    assert is_begun(tmp_path) is begun
 
 
 class Malicious:
