@@ -15,7 +15,7 @@ LEVELS = [  # from top to bottom; folders of one level do not meet
     {"federated"},
     {"defenses"},
     {"gan"},
-    {"attacks", "partitions", "models", "datasets", "metrics"},
+    {"attacks", "update_attacks", "partitions", "models", "datasets", "metrics"},
     {"core"},
 ]
 LEVEL = {folder: height for height, level in enumerate(LEVELS) for folder in level}

@@ -38,7 +38,9 @@ def test_nothing_of_a_round_lies_on_the_host(model: tuple[str, ...], setting: st
     federation = build(cfg, defenses=build_defenses(cfg)).to(META)
     federation.backend.clients.settle(META, PassThroughProfiler())
     client = federation.backend.clients[0]
-    images, labels = (part.to(META) for part in (federation.backend.data[0].images, federation.backend.data[0].labels))
+    images, labels = (
+        part.to(META) for part in (federation.backend.data[0].at(0).images, federation.backend.data[0].at(0).labels)
+    )
     before = client.snapshot()
     for _ in range(2):
         losses = client.step(images, labels, torch.Generator())

@@ -103,7 +103,8 @@ def test_from_the_same_draws_come_the_same_numbers_as_on_a_cpu(
         federation = build(cfg, defenses=build_defenses(cfg)).to(device)
         federation.backend.settle(device, federation.profiler)
         with rounding("32-true"):
-            losses[device.type] = [update.metrics for update in federation.backend.collect(range(4), round_=0)]
+            updates, _ = federation.backend.train(range(4), federation.this_round())
+            losses[device.type] = [update.metrics for update in updates]
     for mine, theirs in zip(losses["cpu"], losses[DEVICE], strict=True):
         assert mine == pytest.approx(theirs, rel=1e-3)
 
@@ -132,7 +133,7 @@ def test_compiled_networks_take_the_same_step(mode: str, shared_fakes: str, conf
         federation = build(cfg).to(DEVICE)
         federation.backend.settle(torch.device(DEVICE), federation.profiler)
         clients.append(federation.backend.clients[0])
-    data = federation.backend.data[0].to(torch.device(DEVICE))
+    data = federation.backend.data[0].at(0).to(torch.device(DEVICE))
     plain, compiled = (
         one.train_locally(data, epochs=2, batch_size=8, rng=torch.Generator(DEVICE).manual_seed(0)) for one in clients
     )

@@ -114,7 +114,7 @@ def test_f1_a_sweep_writes_over_nothing_of_others(name: str, call: Call, tmp_pat
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("bad", ["dataset=image_folder dataset.root=/nonexistent", "fl.batch_size=999", "seed=x"])
+@pytest.mark.parametrize("bad", ["dataset=image_folder dataset.root=/nonexistent", "fl.num_clients=999", "seed=x"])
 @pytest.mark.parametrize("there", [True, False])
 def test_f1_a_refused_run_touches_nothing(bad: str, there: bool, call: Call, tmp_path: Path) -> None:
     """Neither an empty folder that was there, nor by making one; in Hydra's own folders too."""

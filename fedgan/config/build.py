@@ -230,7 +230,10 @@ def is_network(part: object) -> bool:
     """Whether a part of a model is a torch module, which has to know the data's classes, channels and size."""
     if not (OmegaConf.is_dict(part) and "_target_" in part):  # type: ignore[operator]
         return False
-    target = get_class(part["_target_"]) if not part.get("_partial_") else None  # type: ignore[index, attr-defined]
+    try:
+        target = get_class(part["_target_"]) if not part.get("_partial_") else None  # type: ignore[index, attr-defined]
+    except Exception:  # Hydra has many kinds for a class that is not there; building it names the place
+        return False
     return isinstance(target, type) and issubclass(target, nn.Module)
 
 

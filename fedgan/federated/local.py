@@ -75,7 +75,6 @@ class LocalAlgorithm(Protocol):
         losses: names of the metrics whose mean over clients is shown for each round.
         metrics: names of all metrics that a client reports, ``losses`` first; some may be absent from an update.
         ema: how much of itself the released generator keeps in a round, in [0, 1).
-        maps: whether ``train_together`` can be used.
     """
 
     generator: Generator
@@ -83,8 +82,8 @@ class LocalAlgorithm(Protocol):
     metrics: tuple[str, ...]
     ema: float
 
-    @property
-    def maps(self) -> bool: ...
+    def check_together(self) -> None:
+        """Refuse settings with which ``train_together`` cannot be used."""
 
     def defend(self, adaptations: Sequence[Callable[[Any], Any]], transform_batch: Callable[..., Any]) -> None:
         """Take what defenses change in local training, before the first client is made."""

@@ -24,8 +24,7 @@ class VectorizedBackend(SerialBackend):
         timeout = self.tolerance.straggler_timeout
         allowed = "null with fl/backend=vectorized, where no client has a time of its own"
         check(timeout is None, "fl.straggler_timeout", allowed, timeout)
-        allowed = "null with fl/backend=vectorized: torch.func maps what is not compiled"
-        check(self.algorithm.maps, "model.compile", allowed, "a mode of compilation")
+        self.algorithm.check_together()
 
     def groups(self, ids: Sequence[int]) -> list[list[int]]:
         """All clients of one batch size."""

@@ -76,10 +76,14 @@ class GAN:
         allowed = "without feddetect where the critic gives no probability (Eq. 6): feddetect_code takes any loss"
         check(measured, "defense", allowed, type(self.recipe.loss).__name__)
 
-    @property
-    def maps(self) -> bool:
-        """Whether ``train_together`` can be used: torch.func maps what is not compiled."""
-        return self.compile_mode is None
+    def check_together(self) -> None:
+        """Refuse settings with which ``train_together`` cannot be used.
+
+        Raises:
+            ValueError: in one line.
+        """
+        allowed = "null with fl/backend=vectorized: torch.func maps what is not compiled"
+        check(self.compile_mode is None, "model.compile", allowed, self.compile_mode)
 
     def client(self) -> GANClient:
         """A client as it is before its first round; all are equal."""

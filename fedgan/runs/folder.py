@@ -7,6 +7,7 @@ from typing import Any
 from fedgan.core.checks import check
 from fedgan.core.files import write_json
 from fedgan.core.folders import is_leftover
+from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.provenance import versions
 
 TABLES = ("rounds.csv", "clients.csv", "events.csv", "timing.csv", "receipts.csv")
@@ -26,8 +27,6 @@ def check_new(folder: Path) -> None:
     Raises:
         ValueError: in one line, if it holds a run, or anything that is not a run's.
     """
-    from fedgan.runs.checkpoint import latest_checkpoint
-
     if not folder.exists():
         return
     check(folder.is_dir(), "hydra.run.dir", "a folder", str(folder))
@@ -35,7 +34,7 @@ def check_new(folder: Path) -> None:
     check(record.get("status") != "finished", "hydra.run.dir", "a folder without a finished run", str(folder))
     begun = latest_checkpoint(folder) is not None
     check(not begun, "hydra.run.dir", "a folder without a run (resume=auto resumes it)", str(folder))
-    others = [] if "fedgan" in record.get("versions", ()) else foreign(folder)
+    others = [] if "fedgan" in (record.get("versions") or ()) else foreign(folder)
     more = " and more" if len(others) > 3 else ""
     check(not others, "hydra.run.dir", "a new or empty folder", f"{folder}, which holds {', '.join(others[:3])}{more}")
 
@@ -72,6 +71,7 @@ def clear_leftovers(folder: Path) -> None:
 def record_of(folder: Path) -> dict[str, Any]:
     """What run.json says; empty where it is missing or not whole."""
     try:
-        return dict(json.loads((folder / "run.json").read_text()))
+        record = json.loads((folder / "run.json").read_text())
     except (OSError, ValueError):
         return {}
+    return record if isinstance(record, dict) else {}

@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from fedgan.attacks.trigger_attack import POSITIONS, TriggerAttack
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import to_float
 from fedgan.core.rng import keyed_generator
-from fedgan.core.update import ClientUpdate
+from fedgan.core.window import Window
 from tests.conftest import random_images
 
 
@@ -136,25 +134,24 @@ def test_positions(position: str, corner: tuple[int, int]) -> None:
 KINDS = (WhiteSquare, RandomPatch, NoisePatch)
 
 
-def places_and_people(attack: TriggerAttack) -> tuple[int, int, int, frozenset[int]]:
-    """The trigger's corner, how many of 40 images it is pasted on, and who is malicious."""
+def place_and_window(attack: TriggerAttack) -> tuple[int, int, int, Window]:
+    """The trigger's corner, how many of 40 images it is pasted on, and when."""
     images = random_images(40, channels=3)
     trigger = attack.trigger(channels=3, image_size=32, seed=0)
     poisoned = attack.poison(images, trigger, rng())
     changed = int((poisoned.images != images.images).flatten(1).any(1).sum())
-    return trigger.top, trigger.left, changed, attack.choose_malicious(8, 0)
+    return trigger.top, trigger.left, changed, attack.window
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_trigger_takes_the_settings_that_all_share(kind: type[TriggerAttack]) -> None:
-    attack = kind(size=4, margin=3, position="top_left", poison_share=0.25, malicious=[2, 5])
-    assert places_and_people(attack) == (3, 3, 10, {2, 5})
+    attack = kind(size=4, margin=3, position="top_left", poison_share=0.25, start=2, stop=5)
+    assert place_and_window(attack) == (3, 3, 10, Window(2, 5))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_by_default_one_client_has_every_image_marked_in_the_corner(kind: type[TriggerAttack]) -> None:
-    top, left, changed, malicious = places_and_people(kind(size=4))
-    assert (top, left, changed, len(malicious)) == (28, 28, 40, 1)
+def test_by_default_every_image_is_marked_in_the_corner_in_all_rounds(kind: type[TriggerAttack]) -> None:
+    assert place_and_window(kind(size=4)) == (28, 28, 40, Window(0, None, 1))
 
 
 def test_the_random_patch_has_four_cells_a_side_by_default() -> None:
@@ -185,43 +182,6 @@ def test_poisoning_leaves_the_given_images_and_labels_alone() -> None:
     assert torch.equal(poisoned.labels, images.labels)
 
 
-def test_malicious_clients_are_drawn_from_the_seed() -> None:
-    attack = WhiteSquare(size=4, malicious=3)
-    drawn = [attack.choose_malicious(8, seed) for seed in range(20)]
-    assert all(len(ids) == 3 and ids <= set(range(8)) for ids in drawn)
-    assert len(set(drawn)) > 5
-    assert drawn[4] == attack.choose_malicious(8, 4)
-
-
-def test_malicious_clients_by_id_and_none_for_the_control() -> None:
-    assert WhiteSquare(size=4, malicious=[2]).choose_malicious(4, 0) == {2}
-    assert WhiteSquare(size=4, malicious=0).choose_malicious(4, 0) == set()
-    assert WhiteSquare(size=4, malicious=[]).choose_malicious(4, 0) == set()
-    assert Attack().choose_malicious(4, 0) == set()
-
-
-def test_the_ids_are_those_given_whatever_becomes_of_the_list() -> None:
-    ids = [2]
-    attack = WhiteSquare(size=4, malicious=ids)
-    ids.append(3)
-    assert attack.choose_malicious(8, 0) == {2}
-
-
-@pytest.mark.parametrize(
-    ("malicious", "clients"), [(2, 4), (-1, 4), (1, 2), (1, 1), ([0, 1], 4), ([4], 4), ([1, 1], 8)]
-)
-def test_half_or_more_or_unknown_clients_are_refused(malicious: int | list[int], clients: int) -> None:
-    most = (clients - 1) // 2
-    words = f"fl.malicious must be fewer than half of fl.num_clients={clients} (at most {most}), as a number or"
-    with pytest.raises(ValueError, match=f"^{re.escape(words)} .*; got {re.escape(str(malicious))}$"):
-        WhiteSquare(size=4, malicious=malicious).choose_malicious(clients, 0)
-
-
-def test_largest_minority_is_allowed() -> None:
-    assert len(WhiteSquare(size=4, malicious=1).choose_malicious(3, 0)) == 1
-    assert len(WhiteSquare(size=4, malicious=2).choose_malicious(5, 0)) == 2
-
-
 @pytest.mark.parametrize(
     ("size", "margin", "position"), [(33, 0, "top_left"), (30, 3, "bottom_right"), (33, 9, "center")]
 )
@@ -245,12 +205,7 @@ def test_a_trigger_may_fill_the_image() -> None:
         ({"size": 4, "position": "middle"}, "attack.position must be one of bottom_right, .*; got 'middle'"),
         ({"size": 4, "poison_share": 0.0}, r"attack.poison_share must be a number in \(0, 1\]; got 0.0"),
         ({"size": 4, "poison_share": 1.1}, "attack.poison_share"),
-        (
-            {"size": 4, "malicious": "one"},
-            "^fl.malicious must be a number of clients or a list of their ids; got 'one'",
-        ),
-        ({"size": 4, "malicious": 0.5}, "fl.malicious"),
-        ({"size": 4, "malicious": True}, "fl.malicious"),
+        ({"size": 4, "start": -1}, "^start must be a whole number of at least 0; got -1"),
     ],
 )
 def test_bad_settings(settings: dict[str, object], words: str) -> None:
@@ -275,5 +230,4 @@ def test_no_attack_changes_nothing() -> None:
     images = random_images(4)
     assert Attack().poison(images, None, rng()) is images
     assert Attack().trigger(1, 32, 0) is None
-    update = ClientUpdate(0, 4, {}, {})
-    assert Attack().corrupt(update, rng()) is update
+    assert not Attack().acts

@@ -37,7 +37,7 @@ REFUSED = {
     # attack
     "attack.size=2.5": f"attack.size {WHOLE} 1; got 2.5",
     "attack.margin=-1": f"attack.margin {WHOLE} 0; got -1",
-    "attack.margin=30": "attack.size must be at most 2, what dataset.image_size=32 leaves beside attack.margin=30; "
+    "attack.margin=30": "attack.size must be at most 2, what dataset.image_size=32 leaves next to attack.margin=30; "
     "got 8",
     "attack.position=middle": "attack.position must be one of bottom_right, bottom_left, top_right, top_left, center; "
     "got 'middle'",
@@ -45,7 +45,8 @@ REFUSED = {
     "attack.poison_share=all": "attack.poison_share must be a number in (0, 1]; got 'all'",
     "fl.malicious=-1": "fl.malicious must be fewer than half of fl.num_clients=4 (at most 1), as a number or "
     "a list of ids; got -1",
-    "fl.malicious=[a]": "fl.malicious must be a number of clients or a list of their ids; got ['a']",
+    "fl.malicious=[a]": "fl.malicious must be fewer than half of fl.num_clients=4 (at most 1), as a number or "
+    "a list of ids; got ['a']",
     # federation
     "fl.num_clients=2.5": "fl.num_clients must be a whole number from 1 to 1000000; got 2.5",
     "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",
@@ -56,7 +57,8 @@ REFUSED = {
     "model.compile=default fl/backend=vectorized": "model.compile must be null with fl/backend=vectorized: torch.func "
     "maps what is not compiled; got 'default'",
     "model.shared_fakes=1": "model.shared_fakes must be true or false; got 1",
-    "fl/backend=parallel": "fl.engine must be one of serial, vectorized; got 'parallel'",
+    "fl/backend=parallel": "fl/backend=parallel is no choice; fl/backend has: serial, vectorized",
+    "fl.weighting=uniform": "fl.weighting must be chosen as a group: fl/weighting=uniform; got 'uniform'",
     "fl/backend=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
     "fl/backend=vectorized, where no client has a time of its own; got 9",
     "fl.dropout=1": "fl.dropout must be a number in [0, 1); got 1",
@@ -82,8 +84,7 @@ REFUSED = {
     "fl.rounds=4 defense=feddetect fl.clients_per_round=2": "fl.clients_per_round must be at least 3 for "
     "defense=feddetect, which acts on fewer than half of those present; got 2",
     "fl.rounds=4 defense=[feddetect,gradient_penalty] defense.feddetect.warmup=0": "defense must be without feddetect "
-    "where the critic gives no probability (Eq. 6): feddetect_code takes any loss; got "
-    "['feddetect', 'gradient_penalty']",
+    "where the critic gives no probability (Eq. 6): feddetect_code takes any loss; got 'Wasserstein'",
     "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
     "fl.rounds=4 defense=feddetect defense.feddetect.random_state=4294967296": "defense.feddetect.random_state must "
     "be a whole number from 0 to 4294967295; got 4294967296",
@@ -120,17 +121,19 @@ REFUSED = {
     "+trainer.typo=1": "trainer.typo is no setting of a federation; trainer has: accelerator, devices, num_nodes, "
     "precision, max_epochs, check_val_every_n_epoch, num_sanity_val_steps, log_every_n_steps, enable_model_summary, "
     "enable_progress_bar, deterministic, benchmark, profiler, detect_anomaly",
-    "+fl.typo=1": "fl.typo is no setting; fl has: batch_size, clients_per_round, dropout, engine, local_epochs, "
-    "max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout",
+    "+fl.typo=1": "fl.typo is no setting; fl has: backend, batch_size, clients_per_round, dropout, local_epochs, "
+    "malicious, max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout, weighting",
     "epochs=5": "epochs is no setting; the configuration has: attack, checkpoint, dataset, defense, evaluation, "
-    "experiment, fl, logger, metrics, model, name, objective, resume, root, seed, trainer; "
+    "experiment, fl, logger, metrics, model, name, objective, partition, resume, root, seed, trainer, trust, "
+    "update_attack; "
     "did you mean fl.local_epochs?",
     "defense=fedetect": "defense=fedetect is no choice; defense has: feddetect, feddetect_chestx, feddetect_code, "
-    "feddetect_mean, gradient_penalty, horizontal_flip, none, reconstruction, rotation; did you mean feddetect?",
+    "feddetect_mean, gradient_penalty, horizontal_flip, median, none, reconstruction, rotation; did you mean "
+    "feddetect?",
     "defense=none defense.feddetect.warmup=1": "defense.feddetect.warmup is no setting: defense=feddetect is not "
     "chosen; in a sweep over defense write ++defense.feddetect.warmup=...",
-    "fl/backend=vectorized trainer.devices=2": "fl.engine must be serial with several processes: stacked clients' sums "
-    "depend on how many there are; got 'vectorized'",
+    "fl/backend=vectorized trainer.devices=2": "fl/backend must be serial with several processes: stacked clients' "
+    "sums depend on how many there are; got 'vectorized'",
     "trainer=gpu": "trainer.accelerator must be cpu (trainer=cpu): torch finds no GPU here; got 'cuda'",
     "root=/data": "root must be null without resume=: type dataset.root=PATH; got '/data'",
     "checkpoint.every_n_epochs=0": f"checkpoint.every_n_epochs {WHOLE} 1; got 0",
@@ -161,7 +164,7 @@ def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], A
         (("fl.malicious=2",), ("fl.malicious", "fewer than half", "2")),
         (("fl.malicious=[0,1]",), ("fl.malicious", "fewer than half", "[0, 1]")),
         (("fl.num_clients=65", "fl.malicious=0"), ("fl.num_clients", "at most", "64", "65")),
-        (("fl.batch_size=17",), ("fl.batch_size", "at most 16", "17")),
+        (("fl.num_clients=33", "fl.malicious=0"), ("partition", "at least 2 images", "1 for client 0")),
         (("fl.rounds=0",), ("fl.rounds", "at least 1", "0")),
         (("fl.rounds=many",), ("fl.rounds", "whole number", "many")),
         (("dataset.image_size=48",), ("image_size", "power of two", "48")),

@@ -117,7 +117,8 @@ def test_every_group_has_a_choice_that_needs_nothing(configure: Callable[..., Di
     cfg = configure(tiny=False)
     assert {"dataset", "attack", "defense", "model", "fl", "metrics", "trainer", "logger"} <= set(cfg)
     assert {group for group, _ in OPTIONS} == {
-        *("dataset", "attack", "defense", "model", "fl", "metrics", "trainer", "logger", "experiment")
+        *("dataset", "partition", "attack", "update_attack", "defense", "model", "fl", "metrics", "trainer", "logger"),
+        "experiment",
     }
 
 

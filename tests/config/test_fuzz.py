@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from fedgan.config.build import build_defenses, build_federation, single_fine_tuning
+from fedgan.config.build import build_defenses, build_federation, build_malicious, single_fine_tuning
 from fedgan.config.refusals import CONF, REFUSALS, explain
 from fedgan.config.resume import leaves
 from fedgan.config.training import check_settings
@@ -26,6 +26,7 @@ from fedgan.config.validate import check_objective
 from fedgan.core.images import Splits
 from fedgan.datasets.medmnist import MedMNIST
 from fedgan.datasets.reading.decoding import decode_image
+from fedgan.federated.attackers import Attackers
 from fedgan.federated.data import set_apart, share_out
 from fedgan.scoring.callback import Evaluator
 from tests.conftest import random_images
@@ -194,8 +195,11 @@ def build(cfg: DictConfig, folder: Path) -> None:
     instantiate(cfg.dataset)
     fine_tuning = single_fine_tuning(defenses)
     server_images, images = set_apart(SPLITS, fine_tuning.images_per_class, cfg.seed)
-    federated_data = share_out(images, attack, cfg.fl.num_clients, cfg.seed)
-    build_federation(cfg, SPLITS, federated_data, attack, defenses, server_images if fine_tuning.rounds else None)
+    update_attack, partition = instantiate(cfg.update_attack), instantiate(cfg.partition)
+    malicious = build_malicious(cfg, attack, update_attack)
+    federated_data = share_out(images, partition, attack, malicious, cfg.fl.num_clients, cfg.seed)
+    attackers, own = Attackers(malicious, update_attack), server_images if fine_tuning.rounds else None
+    build_federation(cfg, SPLITS, federated_data, attackers, defenses, own)
     asked = OmegaConf.to_container(cfg.evaluation, resolve=True)
     assert isinstance(asked, dict)
     del asked["every"]

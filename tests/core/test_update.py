@@ -9,13 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_lightning import LightningModule
 
+from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State, effective_clients, normalize, state_hash, weighted_mean
 from fedgan.defenses import _loss_forest
 from fedgan.defenses.feddetect import FedDetect
 from fedgan.federated.federation import Federation
 from fedgan.federated.server import Server
+from fedgan.federated.weighting import Uniform
 
 steady = settings(derandomize=True, database=None, deadline=None)
+
+
+def at(t: int) -> Round:
+    return Round(t, {}, frozenset(), num_clients=4)
 
 
 def states(count: int, seed: int = 0) -> list[dict[str, torch.Tensor]]:
@@ -66,6 +72,9 @@ class Inbox(Federation):
         LightningModule.__init__(self)
         self.updates, self.fine_tuning_start = list(updates), None
 
+    def this_round(self) -> Round:
+        return at(0)
+
     def propose(self, aggregate: State) -> None:
         self.aggregate = aggregate
 
@@ -78,7 +87,7 @@ def test_to_the_server_the_order_of_arrival_does_not_matter_to_the_bit(order: li
     def aggregate(updates: Sequence[ClientUpdate]) -> State:
         inbox = Inbox(updates)
         trainer: Any = SimpleNamespace(is_global_zero=True)
-        Server({}).on_before_optimizer_step(trainer, inbox, None)  # type: ignore[arg-type]  # not looked at
+        Server({}, Uniform()).on_before_optimizer_step(trainer, inbox, None)  # type: ignore[arg-type]  # not looked at
         return inbox.aggregate
 
     assert state_hash(aggregate(arrived)) == state_hash(aggregate([arrived[i] for i in order]))
@@ -117,7 +126,7 @@ def test_feddetects_weights_are_shares_whatever_the_losses(losses: list[list[flo
     defense.setup(num_clients=6, clients_per_round=6, rounds=100)
     for t, of_round in enumerate(losses, start=1):
         updates = [ClientUpdate(i, 10, {}, {"loss_g_final": loss}) for i, loss in enumerate(of_round)]
-        verdict = defense.reweight(updates, dict.fromkeys(range(6), 1 / 6), t)
+        verdict = defense.reweight(updates, dict.fromkeys(range(6), 1 / 6), at(t))
         assert_shares(list(verdict.weights.values()))
         assert len(verdict.flagged) < 3
 
@@ -135,7 +144,7 @@ def test_feddetects_weights_are_shares_whoever_is_flagged(flagged: list[set[int]
         for t, outliers in enumerate(flagged, start=1):
             verdicts = [i in outliers for i in range(6)]
             patch.setattr(_loss_forest, "isolation_outliers", lambda losses, seed, trees, verdicts=verdicts: verdicts)
-            assert_shares(list(defense.reweight(updates, dict.fromkeys(range(6), 1 / 6), t).weights.values()))
+            assert_shares(list(defense.reweight(updates, dict.fromkeys(range(6), 1 / 6), at(t)).weights.values()))
 
 
 def test_feddetect_leaves_a_weight_to_those_who_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,9 +154,9 @@ def test_feddetect_leaves_a_weight_to_those_who_are_left_alone(monkeypatch: pyte
     defense.setup(num_clients=3, clients_per_round=3, rounds=2000)
     updates = [ClientUpdate(i, 10, {}, {"loss_g_final": 1.0}) for i in range(3)]
     for t in range(1, 1200):
-        weights = defense.reweight(updates, dict.fromkeys(range(3), 1 / 3), t).weights
+        weights = defense.reweight(updates, dict.fromkeys(range(3), 1 / 3), at(t)).weights
     assert [weights[i] for i in range(3)] == pytest.approx([0.0, 0.5, 0.5])
-    assert defense.reweight(updates[:1], {0: 1.0}, 1200).weights == {0: 1.0}
+    assert defense.reweight(updates[:1], {0: 1.0}, at(1200)).weights == {0: 1.0}
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20).filter(lambda w: sum(w) > 1e-6))

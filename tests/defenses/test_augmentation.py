@@ -81,13 +81,15 @@ def test_every_clients_batches_are_changed_and_never_its_stored_images(name: str
     cfg = configure(f"defense={name}")
     defended = build(cfg, defenses=build_defenses(cfg))
     for i in range(4):
-        before = defended.backend.data[i].fingerprint
+        before = defended.backend.data[i].at(0).fingerprint
         batch = torch.rand(8, 1, 32, 32) * 2 - 1
         assert not torch.equal(defended.backend.clients[i].transform_batch(batch, torch.Generator()), batch)
         assert torch.equal(plain.backend.clients[i].transform_batch(batch, torch.Generator()), batch)
-        assert state_hash(defended.backend.train_client(i).state) != state_hash(plain.backend.train_client(i).state)
-        assert before == plain.backend.data[i].fingerprint
-        images = defended.backend.data[i]
+        assert state_hash(defended.backend.train_client(i, defended.this_round()).state) != state_hash(
+            plain.backend.train_client(i, plain.this_round()).state
+        )
+        assert before == plain.backend.data[i].at(0).fingerprint
+        images = defended.backend.data[i].at(0)
         assert type(images)(images.images, images.labels, images.classes).fingerprint == before  # hashed anew
 
 

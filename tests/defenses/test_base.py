@@ -10,11 +10,17 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig
 
 from fedgan.config.refusals import CONF
-from fedgan.defenses.base import Defense, Verdict
+from fedgan.core.round import Round
+from fedgan.defenses.base import Decision, Defense, overrides
+from fedgan.federated.server import HOOKS
 from fedgan.gan.losses import NonSaturating
 from fedgan.gan.recipe import Recipe
 
 NAMES = sorted(path.stem for path in Path(CONF, "defense").glob("*.yaml") if path.stem != "none")
+
+
+def at(t: int) -> Round:
+    return Round(t, {}, frozenset(), num_clients=4)
 
 
 def test_the_base_class_acts_nowhere() -> None:
@@ -22,8 +28,11 @@ def test_the_base_class_acts_nowhere() -> None:
     recipe = Recipe(torch.nn.Identity(), NonSaturating(), torch.optim.Adam, torch.optim.Adam)
     assert defense.adapt(recipe) is recipe
     assert defense.transform_batch(images, torch.Generator()) is images
-    assert defense.reweight([], weights, 0) == Verdict(weights, frozenset(), {})
-    assert defense.aggregate([], weights) is None
+    assert defense.reweight([], weights, at(0)) == Decision(weights, frozenset(), {})
+    assert not any(overrides(defense, hook) for hook in HOOKS)
+    assert defense.filter(updates := [], at(0)) is updates
+    assert defense.finish(state := {}, at(0)) is state
+    assert defense.receipt() == {}
     assert defense.fine_tuning() is None
     assert defense.state_dict() == {}
 

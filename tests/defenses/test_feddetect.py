@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,18 +10,27 @@ import pytest
 from omegaconf import DictConfig
 from sklearn.ensemble import IsolationForest
 
-from fedgan.config.build import build_recipe
+from fedgan.config.build import build_algorithm
 from fedgan.core.images import ImageSet, Splits
+from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses import _loss_forest
 from fedgan.defenses._loss_forest import LossForest, isolation_outliers
+from fedgan.defenses.base import Defense
 from fedgan.defenses.feddetect import FedDetect
 from fedgan.defenses.feddetect_code import FedDetectCode
 from fedgan.defenses.feddetect_mean import FedDetectMean
 from fedgan.defenses.gradient_penalty import GradientPenalty
+from fedgan.gan.algorithm import GAN
+from fedgan.gan.client import keep
+from fedgan.gan.recipe import Recipe
 from tests.conftest import random_images
 
 READS = {FedDetect: "loss_g_final", FedDetectCode: "loss_g_last", FedDetectMean: "loss_g"}
+
+
+def at(t: int) -> Round:
+    return Round(t, {}, frozenset(), num_clients=4)
 
 
 def updates(*losses: float, ids: tuple[int, ...] | None = None) -> list[ClientUpdate]:
@@ -47,27 +56,27 @@ def test_hand_computed_rounds() -> None:
     """Client 3 stands out in each of three rounds after a warm-up of one: w_3 *= d, then d^2, then d^3."""
     defense = detector(warmup=1, decay=0.5)
     for t in (0, 1):
-        verdict = defense.reweight(updates(*OUTLYING), QUARTERS, t)
+        verdict = defense.reweight(updates(*OUTLYING), QUARTERS, at(t))
         assert verdict.weights == QUARTERS
         assert not verdict.flagged
     # t = 2: w = (1, 1, 1, 1/2) / 4, divided by its sum 7/8
-    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, 2)
+    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, at(2))
     assert verdict.flagged == {3}
     assert verdict.flag_counts == {0: 0, 1: 0, 2: 0, 3: 1}
     assert [verdict.weights[i] for i in range(4)] == pytest.approx([2 / 7, 2 / 7, 2 / 7, 1 / 7])
     # t = 3: w_3 = 1/7 * 1/4 = 1/28 against 8/28 thrice: sum 25/28
-    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, 3)
+    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, at(3))
     assert [verdict.weights[i] for i in range(4)] == pytest.approx([8 / 25, 8 / 25, 8 / 25, 1 / 25])
     # t = 4: w_3 = 1/25 * 1/8 = 1/200 against 64/200 thrice: sum 193/200
-    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, 4)
+    verdict = defense.reweight(updates(*OUTLYING), QUARTERS, at(4))
     assert [verdict.weights[i] for i in range(4)] == pytest.approx([64 / 193, 64 / 193, 64 / 193, 1 / 193])
     assert verdict.flag_counts[3] == 3
 
 
 def test_detection_starts_in_the_first_round_after_the_warm_up() -> None:
     defense = detector(warmup=10)
-    assert not defense.reweight(updates(*OUTLYING), QUARTERS, 10).flagged
-    assert defense.reweight(updates(*OUTLYING), QUARTERS, 11).flagged == {3}
+    assert not defense.reweight(updates(*OUTLYING), QUARTERS, at(10)).flagged
+    assert defense.reweight(updates(*OUTLYING), QUARTERS, at(11)).flagged == {3}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +89,7 @@ def test_acts_only_on_fewer_than_half(outliers: tuple[int, ...], acts: bool, mon
         _loss_forest, "isolation_outliers", lambda losses, seed, trees: [i in outliers for i in range(4)]
     )
     defense = detector(warmup=0, decay=0.5)
-    verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, 1)
+    verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, at(1))
     assert verdict.flagged == (frozenset(outliers) if acts else frozenset())
     assert (verdict.weights == QUARTERS) is not acts
     assert sum(verdict.weights.values()) == pytest.approx(1.0)
@@ -90,7 +99,7 @@ def test_two_of_five_may_be_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         _loss_forest, "isolation_outliers", lambda losses, seed, trees: [True, False, False, True, False]
     )
-    verdict = detector(5, warmup=0, decay=0.5).reweight(updates(1, 2, 3, 4, 5), dict.fromkeys(range(5), 0.2), 1)
+    verdict = detector(5, warmup=0, decay=0.5).reweight(updates(1, 2, 3, 4, 5), dict.fromkeys(range(5), 0.2), at(1))
     assert [verdict.weights[i] for i in range(5)] == pytest.approx([1 / 8, 2 / 8, 2 / 8, 1 / 8, 2 / 8])
 
 
@@ -100,7 +109,7 @@ def test_a1_each_rule_reads_a_loss_of_its_own(kind: type[LossForest]) -> None:
         metrics = [dict.fromkeys(READS.values(), 2.0 + i / 100) for i in range(4)]
         metrics[1][name] = 9.0
         given = [ClientUpdate(i, 10, {}, m) for i, m in enumerate(metrics)]
-        flagged = detector(warmup=0, kind=kind).reweight(given, QUARTERS, 1).flagged
+        flagged = detector(warmup=0, kind=kind).reweight(given, QUARTERS, at(1)).flagged
         assert (flagged == {1}) is (name == READS[kind])
 
 
@@ -108,19 +117,19 @@ def test_a1_the_first_code_takes_the_losss_absolute_value() -> None:
     """It feeds |loss_G|: with a Wasserstein critic, whose loss may be negative, -9 lies next to 9."""
     metrics = [{"loss_g_last": value} for value in (9.0, -9.05, 9.1, 2.0)]
     given = [ClientUpdate(i, 10, {}, m) for i, m in enumerate(metrics)]
-    assert detector(warmup=0, kind=FedDetectCode).reweight(given, QUARTERS, 1).flagged == {3}
+    assert detector(warmup=0, kind=FedDetectCode).reweight(given, QUARTERS, at(1)).flagged == {3}
 
 
 def test_a1_the_letter_has_clients_measure_equation_6(configure: Callable[..., DictConfig]) -> None:
     cfg, images = configure(), random_images(8)
     splits = _noise(images)
-    assert build_recipe(cfg, splits, {}).loss_samples == 0
-    assert build_recipe(cfg, splits, {"feddetect_code": FedDetectCode()}).loss_samples == 0
-    assert build_recipe(cfg, splits, {"feddetect": FedDetect(samples=40)}).loss_samples == 40
+    assert recipe_of(cfg, splits, {}).loss_samples == 0
+    assert recipe_of(cfg, splits, {"feddetect_code": FedDetectCode()}).loss_samples == 0
+    assert recipe_of(cfg, splits, {"feddetect": FedDetect(samples=40)}).loss_samples == 40
 
 
 def test_the_letter_leaves_a_larger_sample_as_it_is(configure: Callable[..., DictConfig]) -> None:
-    recipe = replace(build_recipe(configure(), _noise(random_images(8)), {}), loss_samples=64)
+    recipe = replace(recipe_of(configure(), _noise(random_images(8)), {}), loss_samples=64)
     assert FedDetect(samples=40).adapt(recipe).loss_samples == 64
     assert FedDetect(samples=65).adapt(recipe).loss_samples == 65
 
@@ -129,8 +138,15 @@ def test_a8_a_critic_without_probabilities_has_no_equation_6(configure: Callable
     splits = _noise(random_images(8))
     both = {"feddetect": FedDetect(), "gradient_penalty": GradientPenalty()}
     with pytest.raises(ValueError, match=r"^defense must be without feddetect where .* feddetect_code takes any loss"):
-        build_recipe(configure(), splits, both)
-    assert build_recipe(configure(), splits, both | {"feddetect": FedDetectCode()}).loss_samples == 0
+        recipe_of(configure(), splits, both)
+    assert recipe_of(configure(), splits, both | {"feddetect": FedDetectCode()}).loss_samples == 0
+
+
+def recipe_of(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense]) -> Recipe:
+    algorithm = build_algorithm(cfg.model, splits, seed=0)
+    algorithm.defend([defense.adapt for defense in defenses.values()], keep)
+    assert isinstance(algorithm, GAN)
+    return algorithm.recipe
 
 
 def _noise(images: ImageSet) -> Splits:
@@ -154,7 +170,7 @@ def test_a9_the_number_of_trees_is_a_setting() -> None:
     }
     assert fickle[200] < fickle[5] / 2, fickle
     defense = detector(warmup=0, trees=7, random_state=5)
-    flagged = [defense.reweight(updates(*x), QUARTERS, 1).flagged for x in sets]
+    flagged = [defense.reweight(updates(*x), QUARTERS, at(1)).flagged for x in sets]
     forests = [isolation_outliers(x, 5, 7) for x in sets]
     acted = [frozenset(i for i, out in enumerate(f) if out) if 0 < sum(f) < 2 else frozenset() for f in forests]
     assert flagged == acted
@@ -170,33 +186,33 @@ def test_the_forest_is_sklearns_on_all_losses_alone(losses: list[float]) -> None
 
 def test_the_verdict_follows_the_client_not_its_place() -> None:
     losses, ids = (9.0, 2.0, 2.05, 2.1), (3, 0, 1, 2)
-    verdict = detector(warmup=0).reweight(updates(*losses, ids=ids), QUARTERS, 1)
+    verdict = detector(warmup=0).reweight(updates(*losses, ids=ids), QUARTERS, at(1))
     assert verdict.flagged == {3}
 
 
 def test_those_who_sit_out_keep_their_weight() -> None:
     defense = detector(5, warmup=0, decay=0.5)
     fifths = dict.fromkeys(range(5), 0.2)
-    defense.reweight(updates(*OUTLYING, ids=(0, 1, 2, 4)), fifths, 1)
-    verdict = defense.reweight(updates(1.0, 1.0, ids=(3, 4)), fifths, 2)
+    defense.reweight(updates(*OUTLYING, ids=(0, 1, 2, 4)), fifths, at(1))
+    verdict = defense.reweight(updates(1.0, 1.0, ids=(3, 4)), fifths, at(2))
     assert verdict.weights == pytest.approx({3: 2 / 3, 4: 1 / 3})
 
 
 def test_weights_of_earlier_defenses_multiply() -> None:
-    verdict = detector(warmup=0, decay=0.5).reweight(updates(*OUTLYING), {0: 0.0, 1: 0.5, 2: 0.25, 3: 0.25}, 1)
+    verdict = detector(warmup=0, decay=0.5).reweight(updates(*OUTLYING), {0: 0.0, 1: 0.5, 2: 0.25, 3: 0.25}, at(1))
     assert [verdict.weights[i] for i in range(4)] == pytest.approx([0.0, 4 / 7, 2 / 7, 1 / 7])
 
 
 def test_memory_survives() -> None:
     whole, first = detector(warmup=0), detector(warmup=0)
     for t in range(1, 4):
-        whole.reweight(updates(*OUTLYING), QUARTERS, t)
-        first.reweight(updates(*OUTLYING), QUARTERS, t)
+        whole.reweight(updates(*OUTLYING), QUARTERS, at(t))
+        first.reweight(updates(*OUTLYING), QUARTERS, at(t))
     second, state = detector(warmup=0), first.state_dict()
     kept = copy.deepcopy(state)
     second.load_state_dict(state)
-    assert second.reweight(updates(*OUTLYING), QUARTERS, 4) == whole.reweight(updates(*OUTLYING), QUARTERS, 4)
-    first.reweight(updates(*OUTLYING), QUARTERS, 4)
+    assert second.reweight(updates(*OUTLYING), QUARTERS, at(4)) == whole.reweight(updates(*OUTLYING), QUARTERS, at(4))
+    first.reweight(updates(*OUTLYING), QUARTERS, at(4))
     assert state == kept, "rounds that follow do not change a state that was taken"
 
 
@@ -211,7 +227,7 @@ def test_nothing_underflows_when_everybody_is_flagged_for_long(monkeypatch: pyte
     monkeypatch.setattr(_loss_forest, "isolation_outliers", one)
     defense = detector(warmup=0, decay=0.5)
     for t in range(1, 2000):
-        verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, t)
+        verdict = defense.reweight(updates(1, 2, 3, 4), QUARTERS, at(t))
     assert sum(verdict.weights.values()) == pytest.approx(1.0)
 
 

@@ -120,7 +120,7 @@ def test_the_penalty_changes_what_discriminators_learn(configure: Configure) -> 
     def discriminator_after_a_round(*overrides: str) -> str:
         cfg = configure("defense=gradient_penalty", *overrides)
         federation = build(cfg, defenses=build_defenses(cfg))
-        federation.backend.train_client(0)
+        federation.backend.train_client(0, federation.this_round())
         return state_hash(federation.backend.clients[0].discriminator.state_dict())
 
     assert discriminator_after_a_round() == discriminator_after_a_round()

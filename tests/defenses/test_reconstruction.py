@@ -160,7 +160,6 @@ def test_only_one_defense_may_act_after_training(configure: Configure, tmp_path:
         ("defense.reconstruction.epochs=-1", "epochs must be a whole number of at least 0"),
         ("defense.reconstruction.images_per_class=0", "images_per_class must be a whole number of at least 1"),
         ("defense.reconstruction.images_per_class=41", "images_per_class must be at most 40, the training images"),
-        ("fl.batch_size=17", r"fl.batch_size must be at most 16, the images of the client \(or server\)"),
     ],
 )
 def test_bad_settings(configure: Configure, tmp_path: Path, override: str, words: str) -> None:

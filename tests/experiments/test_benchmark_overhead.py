@@ -25,7 +25,10 @@ def measure(case: Sequence[str], folder: Path) -> Row:
     common = [override for override in TINY if not override.startswith(("fl.rounds", "attack", "model"))]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("benchmarks", overrides=["benchmark=overhead", "benchmark.repeats=2"]).benchmark
-        cfg.common, cfg.cases = ["attack=none", "evaluation.every=1000", *common], {"tiny": list(case)}
+        cfg.common, cfg.cases = (
+            ["attack=none", "fl/weighting=uniform", "evaluation.every=1000", *common],
+            {"tiny": list(case)},
+        )
         benchmark = instantiate(cfg)
         assert isinstance(benchmark, Overhead)
         (row,) = benchmark.measure(folder)

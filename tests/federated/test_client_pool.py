@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,12 +52,12 @@ def test_whoever_was_asked_for_least_recently_makes_room(configure: Configure, t
 
 
 def test_after_going_back_no_file_is_out_of_date(configure: Configure, tmp_path: Path) -> None:
-    backend = build(configure(), folder=tmp_path).backend
-    backend.train_client(0)
+    federation = build(configure(), folder=tmp_path)
+    backend, round_ = federation.backend, federation.this_round()
+    backend.train_client(0, round_)
     backend.clients.keep()
     index, kept = backend.clients.index(0), state_hash(backend.clients[0].discriminator.state_dict())
-    backend.round = 1
-    backend.train_client(0)
+    backend.train_client(0, replace(round_, index=1))
     assert state_hash(backend.clients[0].discriminator.state_dict()) != kept
     backend.clients.rewind(index)
     backend.clients.keep()
@@ -159,19 +160,20 @@ def test_pruning_leaves_what_a_checkpoint_needs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("written", [False, True], ids=["held in memory", "held by its file"])
 def test_a_held_state_can_be_put_back(written: bool, configure: Configure, tmp_path: Path) -> None:
-    backend = build(configure(), folder=tmp_path).backend
+    federation = build(configure(), folder=tmp_path)
+    backend, round_ = federation.backend, federation.this_round()
     first = state_hash(backend.clients[0].discriminator.state_dict())
     for expected_steps in (0, 2):
         backend.clients.hold(0)
         held = state_hash(backend.clients[0].discriminator.state_dict())
-        backend.train_client(0)
+        backend.train_client(0, round_)
         assert state_hash(backend.clients[0].discriminator.state_dict()) != held
         for _ in range(2):  # what is put back can be put back again
             backend.clients.put_back(0)
             assert state_hash(backend.clients[0].discriminator.state_dict()) == held
             moments = backend.clients[0].optimizer_d.state_dict()["state"]
             assert [moment["step"].item() for moment in moments.values()][:1] == ([2] if expected_steps else [])
-            backend.train_client(0)
+            backend.train_client(0, round_)
         if written:
             backend.clients.keep()
     assert first != held

@@ -6,9 +6,17 @@ from hypothesis import strategies as st
 from fedgan.attacks.base import Attack
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import ImageSet
-from fedgan.federated.data import share_out
-from fedgan.partitions.iid import partition_iid
+from fedgan.federated.data import FederatedData, share_out
+from fedgan.partitions.iid import IID
 from tests.conftest import random_images
+
+
+def partition_iid(count: int, clients: int, seed: int) -> list[torch.Tensor]:
+    return IID().split(torch.zeros(count, dtype=torch.int64), clients, seed)
+
+
+def shared(images: ImageSet, attack: Attack, malicious: set[int], seed: int = 0) -> FederatedData:
+    return share_out(images, IID(), attack, frozenset(malicious), 4, seed)
 
 
 @pytest.mark.parametrize(("count", "clients"), [(3297, 4), (5856, 4), (10, 3), (5, 5), (7, 1)])
@@ -49,26 +57,26 @@ def test_fewer_images_than_clients() -> None:
 
 def test_only_malicious_clients_are_poisoned_and_receipts_say_so() -> None:
     images = random_images(40)
-    clean = share_out(images, WhiteSquare(size=8, malicious=0), 4, seed=3)
-    attacked = share_out(images, WhiteSquare(size=8), 4, seed=3)
-    (malicious,) = attacked.malicious
+    malicious = 2
+    clean = shared(images, WhiteSquare(size=8), set(), seed=3)
+    attacked = shared(images, WhiteSquare(size=8), {malicious}, seed=3)
     for i in range(4):
-        assert (attacked.data[i].fingerprint == clean.data[i].fingerprint) is (i != malicious)
-    (receipt,) = attacked.receipts
+        assert (attacked.clients[i].at(0).fingerprint == clean.clients[i].at(0).fingerprint) is (i != malicious)
+    (receipt,) = attacked.reports
     assert (receipt.client, receipt.images_changed, receipt.num_examples) == (malicious, 10, 10)
     assert (receipt.mask_pixels, receipt.mask_share) == (64, 64 / 1024)
-    assert receipt.sha256 == attacked.data[malicious].fingerprint
+    assert receipt.sha256 == attacked.clients[malicious].at(0).fingerprint
 
 
 def test_the_control_knows_the_trigger_that_nobody_carries() -> None:
-    control = share_out(random_images(40), WhiteSquare(size=8, malicious=0), 4, seed=0)
+    control = shared(random_images(40), WhiteSquare(size=8), set())
     assert control.trigger is not None
     assert not control.malicious
-    assert not control.receipts
-    assert share_out(random_images(40), Attack(), 4, seed=0).trigger is None
+    assert not control.reports
+    assert shared(random_images(40), Attack(), set()).trigger is None
 
 
 def test_an_attack_that_changes_nothing_fails() -> None:
     white = ImageSet(torch.full((40, 1, 32, 32), 255, dtype=torch.uint8), torch.arange(40) % 2, ("a", "b"))
     with pytest.raises(ValueError, match="attack: changed none of the 10 images of malicious client"):
-        share_out(white, WhiteSquare(size=8), 4, seed=0)
+        shared(white, WhiteSquare(size=8), {1})

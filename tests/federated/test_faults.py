@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from fedgan.config import training
+from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, state_hash
-from fedgan.federated.backend import Backend
 from fedgan.federated.faults import DIVERGING, Tolerance, fault_of
+from fedgan.federated.serial import SerialBackend
 from fedgan.gan.client import GANClient
 from tests.federated.test_federation import build, fit
 
@@ -43,6 +44,13 @@ def test_what_is_wrong_with_an_update(bad: ClientUpdate, reason: str) -> None:
     assert fault_of(bad, GOOD) == reason
 
 
+def test_a_negative_variance_is_a_fault() -> None:
+    """A scaled BatchNorm has one: variance 1, trained to 0.9, scaled by 25 gives 1 + 25 (-0.1) = -1.5."""
+    expected, sent = ({"norm.running_var": torch.tensor([value])} for value in (1.0, -1.5))
+    assert fault_of(update(sent), expected) == "norm.running_var is negative"
+    assert fault_of(update({"norm.running_var": torch.zeros(1)}), expected) is None
+
+
 def test_a_good_update_has_no_fault() -> None:
     assert fault_of(update(GOOD), GOOD) is None
 
@@ -57,15 +65,17 @@ def events(folder: Path) -> list[dict[str, str]]:
     return [event for event in rows(folder / "events.csv") if event["kind"] not in ("collapsed", "no_variety")]
 
 
-def sabotage(monkeypatch: pytest.MonkeyPatch, when: Callable[[Backend, int], bool], how: Callable[..., Any]) -> None:
+def sabotage(
+    monkeypatch: pytest.MonkeyPatch, when: Callable[[SerialBackend, Round, int], bool], how: Callable[..., Any]
+) -> None:
     """Have ``how`` change what a client trained, in the rounds and for the clients that ``when`` says."""
-    original = Backend.train_client
+    original = SerialBackend.train_client
 
-    def train_client(self: Backend, client_id: int, attempt: int = 0) -> ClientUpdate:
-        trained = original(self, client_id, attempt)
-        return how(trained) if when(self, client_id) else trained  # type: ignore[no-any-return]
+    def train_client(self: SerialBackend, client_id: int, round_: Round, attempt: int = 0) -> ClientUpdate:
+        trained = original(self, client_id, round_, attempt)
+        return how(trained) if when(self, round_, client_id) else trained  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(Backend, "train_client", train_client)
+    monkeypatch.setattr(SerialBackend, "train_client", train_client)
 
 
 def spoil(trained: ClientUpdate) -> ClientUpdate:
@@ -90,7 +100,7 @@ def test_a_bad_client_is_left_out_and_the_rest_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sabotage(monkeypatch, lambda federation, i: federation.round == 1 and i == 2, how)
+    sabotage(monkeypatch, lambda backend, round_, i: round_.index == 1 and i == 2, how)
     cfg = configure("fl.rounds=3", "defense=feddetect", "defense.feddetect.warmup=0")
     training.train(cfg, tmp_path / "run")
     (event,) = events(tmp_path / "run")
@@ -109,9 +119,9 @@ def test_its_discriminator_and_moments_are_put_back(
     federation = build(configure())
     seen: dict[int, list[str]] = {}
 
-    def remember(one: Backend, i: int) -> bool:
+    def remember(one: SerialBackend, round_: Round, i: int) -> bool:
         seen.setdefault(i, []).append(state_hash(one.clients[i].discriminator.state_dict()))
-        return one.round == 1 and i == 2
+        return round_.index == 1 and i == 2
 
     sabotage(monkeypatch, remember, spoil)
     fit(federation, tmp_path, rounds=2)
@@ -125,11 +135,12 @@ def test_its_discriminator_and_moments_are_put_back(
 def test_the_aggregate_is_that_of_the_rest(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sabotage(monkeypatch, lambda federation, i: i == 2, spoil)
+    sabotage(monkeypatch, lambda backend, round_, i: i == 2, spoil)
     federation, plain = build(configure()), build(configure())
     fit(federation, tmp_path, rounds=1)
     monkeypatch.undo()
-    states = [{name: tensor.clone() for name, tensor in plain.backend.train_client(i).state.items()} for i in (0, 1, 3)]
+    trained = [plain.backend.train_client(i, plain.this_round()) for i in (0, 1, 3)]
+    states = [{name: tensor.clone() for name, tensor in update.state.items()} for update in trained]
     for name, tensor in federation.generator.state_dict().items():
         if tensor.is_floating_point():
             mean = torch.stack([state[name].double() for state in states]).mean(0).float()
@@ -139,7 +150,7 @@ def test_the_aggregate_is_that_of_the_rest(
 def test_a_run_whose_updates_are_all_bad_stops_with_its_last_checkpoint(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sabotage(monkeypatch, lambda federation, i: federation.round == 1, spoil)
+    sabotage(monkeypatch, lambda backend, round_, i: round_.index == 1, spoil)
     told = "; ".join(
         rf"round 1, client {i}: bad_update \([\w.]+ is not finite\); left out[^;]*; [^;]*" for i in range(4)
     )
@@ -176,7 +187,7 @@ def test_a_round_with_too_few_clients_is_repeated_from_where_it_began(
     tries: list[int] = []
     before: list[str] = []
 
-    def fails(federation: Backend, i: int) -> bool:
+    def fails(backend: SerialBackend, round_: Round, i: int) -> bool:
         tries.append(i)
         return len(tries) <= 4 and i in (1, 2)
 
@@ -205,7 +216,7 @@ def test_a_late_update_is_left_out(
 ) -> None:
     """The slow client takes 6 s."""
     clock = iter(range(10_000))
-    monkeypatch.setattr("fedgan.federated.backend.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("fedgan.federated.serial.time.perf_counter", lambda: float(next(clock)))
     original = GANClient.train_locally
 
     def slow(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -219,7 +230,7 @@ def test_a_late_update_is_left_out(
     monkeypatch.setattr(GANClient, "train_locally", slow)
     fit(federation, tmp_path, rounds=1)
     assert [u.client_id for u in federation.updates] == present
-    told = [(event.client, event.kind, event.detail, event.action) for event in federation.backend.events]
+    told = [(event.client, event.kind, event.detail, event.action) for event in federation.events]
     late = (1, "late", "6.0 s, fl.straggler_timeout=3.0", "left out of this round")
     assert told == ([] if 1 in present else [late])
 
@@ -239,7 +250,7 @@ def test_a_diverging_loss_is_told_and_not_hidden(
         loss = 123.0 if trained.client_id == 3 else DIVERGING
         return ClientUpdate(trained.client_id, 8, trained.state, {**trained.metrics, "loss_g": loss, "loss_d": -loss})
 
-    sabotage(monkeypatch, lambda federation, i: i in (2, 3), grow)
+    sabotage(monkeypatch, lambda backend, round_, i: i in (2, 3), grow)
     training.train(configure("fl.rounds=1"), tmp_path / "run")
     diverging = [event for event in events(tmp_path / "run") if event["kind"] == "diverging"]
     assert [(event["client"], event["detail"], event["action"]) for event in diverging] == [
@@ -255,7 +266,7 @@ def test_out_of_memory_names_what_to_lower(
     def exhausted(trained: ClientUpdate) -> ClientUpdate:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    sabotage(monkeypatch, lambda federation, i: i == 0, exhausted)
+    sabotage(monkeypatch, lambda backend, round_, i: i == 0, exhausted)
     with pytest.raises(ValueError, match=r"lower fl.batch_size, dataset.image_size or the widths .*2 GiB"):
         training.train(configure("fl.rounds=1"), tmp_path / "run")
 

@@ -3,24 +3,30 @@
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from pytorch_lightning.profilers import Profiler, SimpleProfiler
 
-from fedgan.attacks.base import Attack
-from fedgan.config.build import build_federation
+from fedgan.config.build import build_federation, build_malicious
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
-from fedgan.core.update import ClientUpdate, State, state_hash, weighted_mean
-from fedgan.defenses.base import Defense, Verdict
+from fedgan.core.round import Round
+from fedgan.core.update import State, state_hash, weighted_mean
+from fedgan.defenses.base import Aggregate, Decision, Defense
+from fedgan.federated.attackers import Attackers
 from fedgan.federated.data import share_out
+from fedgan.federated.faults import Tolerance
 from fedgan.federated.federation import Federation, draw_participants
-from fedgan.federated.server import Decision, Server
+from fedgan.federated.server import Server
+from fedgan.federated.weighting import Uniform
+from fedgan.update_attacks.base import UpdateAttack
 from tests.conftest import random_images
 
 Configure = Callable[..., DictConfig]
@@ -28,17 +34,17 @@ Configure = Callable[..., DictConfig]
 
 def build(
     cfg: DictConfig,
-    attack: Attack | None = None,
+    update_attack: UpdateAttack | None = None,
     defenses: dict[str, Defense] | None = None,
     server_images: ImageSet | None = None,
     folder: Path | None = None,
 ) -> Federation:
-    from hydra.utils import instantiate
-
-    splits = instantiate(cfg.dataset).load()
-    attack = attack or instantiate(cfg.attack)
-    federated_data = share_out(splits.train, attack, cfg.fl.num_clients, cfg.seed)
-    return build_federation(cfg, splits, federated_data, attack, defenses or {}, server_images, folder)
+    splits, attack = instantiate(cfg.dataset).load(), instantiate(cfg.attack)
+    update_attack = update_attack or instantiate(cfg.update_attack)
+    malicious = build_malicious(cfg, attack, update_attack)
+    data = share_out(splits.train, instantiate(cfg.partition), attack, malicious, cfg.fl.num_clients, cfg.seed)
+    attackers = Attackers(malicious, update_attack)
+    return build_federation(cfg, splits, data, attackers, defenses or {}, server_images, folder)
 
 
 def fit(
@@ -53,7 +59,7 @@ def fit(
         max_epochs=rounds,
         logger=False,
         profiler=profiler,
-        callbacks=[server or Server({})],
+        callbacks=[server or Server({}, Uniform())],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -75,7 +81,7 @@ def test_two_rounds_equal_a_plain_loop(configure: Configure, tmp_path: Path) -> 
         for i, client in enumerate(plain.backend.clients):
             client.generator.load_state_dict(state)
             rng = keyed_generator(cfg.seed, "client", i, "round", t)
-            client.train_locally(plain.backend.data[i], epochs=1, batch_size=8, rng=rng)
+            client.train_locally(plain.backend.data[i].at(0), epochs=1, batch_size=8, rng=rng)
             states.append(copy.deepcopy(client.generator.state_dict()))
         state = weighted_mean(states, [0.25] * 4)
     for name, tensor in federation.generator.state_dict().items():
@@ -112,17 +118,18 @@ def test_clients_may_be_trained_in_any_order(configure: Configure) -> None:
     """The same rounds' updates, whoever comes first."""
     straight, backward = build(configure()), build(configure())
     ids = range(4)
-    first = {i: straight.backend.train_client(i) for i in ids}
-    second = {i: backward.backend.train_client(i) for i in reversed(ids)}
+    first = {i: straight.backend.train_client(i, straight.this_round()) for i in ids}
+    second = {i: backward.backend.train_client(i, backward.this_round()) for i in reversed(ids)}
     assert all(state_hash(first[i].state) == state_hash(second[i].state) for i in ids)
     assert all(first[i].metrics == second[i].metrics for i in ids)
 
 
 def test_benign_updates_of_the_first_round_are_the_same_with_and_without_an_attack(configure: Configure) -> None:
     attacked, control = build(configure()), build(configure("fl.malicious=0"))
-    (malicious,) = attacked.backend.malicious
+    (malicious,) = attacked.attackers.ids
     for i in range(4):
-        same = state_hash(attacked.backend.train_client(i).state) == state_hash(control.backend.train_client(i).state)
+        one, other = (each.backend.train_client(i, each.this_round()) for each in (attacked, control))
+        same = state_hash(one.state) == state_hash(other.state)
         assert same is (i != malicious)
 
 
@@ -141,12 +148,12 @@ def test_participants_are_drawn_anew_each_round(configure: Configure, tmp_path: 
     seen: list[list[int]] = []
 
     class Watch(Server):
-        def decide(self, updates: Any, round_: int) -> Any:
+        def serve(self, updates: Any, round_: Round) -> Any:
             seen.append([update.client_id for update in updates])
-            return super().decide(updates, round_)
+            return super().serve(updates, round_)
 
     cfg = configure("fl.num_clients=6", "fl.clients_per_round=2", "fl.batch_size=4")
-    fit(build(cfg), tmp_path, rounds=5, server=Watch({}))
+    fit(build(cfg), tmp_path, rounds=5, server=Watch({}, Uniform()))
     assert seen == [draw_participants(6, 2, cfg.seed, t) for t in range(5)]
     assert all(len(ids) == 2 for ids in seen)
     assert len({tuple(ids) for ids in seen}) > 1
@@ -157,7 +164,7 @@ def test_local_epochs_and_odd_rests(configure: Configure) -> None:
     assert federation.backend.steps_of(0) == 3 * (16 // 5)
     steps = []
     federation.backend.on_local_step = steps.append
-    federation.backend.train_client(2)
+    federation.backend.train_client(2, federation.this_round())
     assert steps == [2] * 9
 
 
@@ -171,19 +178,19 @@ class Recorded(Defense):
         self.batches.append(images)
         return torch.zeros_like(images)
 
-    def reweight(self, updates: Any, weights: Any, round_: int) -> Verdict:
-        return Verdict({**dict.fromkeys(weights, 0.0), 1: 1.0}, frozenset({0}), {0: 1})
+    def reweight(self, updates: Any, weights: Any, round_: Round) -> Decision:
+        return Decision({**dict.fromkeys(weights, 0.0), 1: 1.0}, frozenset({0}), {0: 1})
 
 
 class Replaced(Defense):
-    def aggregate(self, updates: Any, weights: Any) -> State | None:
-        return {name: torch.full_like(tensor, 3) for name, tensor in updates[0].state.items()}
+    def aggregate(self, updates: Any, weights: Any, round_: Round) -> Aggregate:
+        return Aggregate({name: torch.full_like(tensor, 3) for name, tensor in updates[0].state.items()}, None)
 
 
 def test_a_defense_changes_batches_and_weights(configure: Configure, tmp_path: Path) -> None:
     defense = Recorded()
     federation = build(configure(), defenses={"recorded": defense})
-    server = Server({"recorded": defense})
+    server = Server({"recorded": defense}, Uniform())
     fit(federation, tmp_path, rounds=1, server=server)
     assert len(defense.batches) == 4 * 2
     assert all(batch.min() >= -1 and batch.max() <= 1 and batch.dtype == torch.float32 for batch in defense.batches)
@@ -191,7 +198,7 @@ def test_a_defense_changes_batches_and_weights(configure: Configure, tmp_path: P
     for name, tensor in federation.generator.state_dict().items():
         torch.testing.assert_close(tensor, sole.state[name], rtol=1e-6, atol=1e-7)
     undefended = build(configure())
-    assert state_hash(undefended.backend.train_client(1).state) != state_hash(sole.state)
+    assert state_hash(undefended.backend.train_client(1, undefended.this_round()).state) != state_hash(sole.state)
     assert server.decision is not None
     assert server.decision.flagged == {0}
     assert server.decision.effective_clients == 1.0
@@ -199,21 +206,17 @@ def test_a_defense_changes_batches_and_weights(configure: Configure, tmp_path: P
 
 def test_a_defense_may_replace_the_aggregate(configure: Configure, tmp_path: Path) -> None:
     federation = build(configure())
-    fit(federation, tmp_path, rounds=1, server=Server({"replaced": Replaced()}))
+    fit(federation, tmp_path, rounds=1, server=Server({"replaced": Replaced()}, Uniform()))
     for tensor in federation.generator.state_dict().values():
         torch.testing.assert_close(tensor, torch.full_like(tensor, 3), rtol=1e-6, atol=1e-6)
 
 
 def test_an_attack_may_change_a_malicious_update_and_no_other(configure: Configure, tmp_path: Path) -> None:
-    class Zeroing(Attack):
-        def choose_malicious(self, num_clients: int, seed: int) -> frozenset[int]:
-            return frozenset({2})
+    class Zeroing(UpdateAttack):
+        def alter(self, own: Any, known: Any, round_: Round) -> Any:
+            return [replace(u, state={n: torch.zeros_like(tensor) for n, tensor in u.state.items()}) for u in own]
 
-        def corrupt(self, update: ClientUpdate, rng: torch.Generator) -> ClientUpdate:
-            zeros = {name: torch.zeros_like(tensor) for name, tensor in update.state.items()}
-            return ClientUpdate(update.client_id, update.num_examples, zeros, update.metrics)
-
-    federation = build(configure(), attack=Zeroing())
+    federation = build(configure("fl.malicious=[2]"), update_attack=Zeroing())
     fit(federation, tmp_path, rounds=1)
     zero = [all(not tensor.any() for tensor in update.state.values()) for update in federation.updates]
     assert zero == [False, False, True, False]
@@ -223,11 +226,11 @@ def test_the_servers_own_round_takes_its_generator_over_and_leaves_the_decision_
     configure: Configure, tmp_path: Path
 ) -> None:
     federation = build(configure("fl.rounds=1"), server_images=random_images(16))
-    server = Server({})
+    server = Server({}, Uniform())
     assert federation.fine_tuning_rounds == 0
     fit(federation, tmp_path, rounds=2, server=server)
     assert federation.fine_tuning_rounds == 1
-    assert server.decision == Decision({4: 1.0}, frozenset(), {})
+    assert server.decision == Decision({4: 1.0}, frozenset(), {4: 0})
     assert server.last_of_clients == Decision(dict.fromkeys(range(4), 0.25), frozenset(), dict.fromkeys(range(4), 0))
     (own,) = federation.updates
     assert own.client_id == 4
@@ -236,10 +239,11 @@ def test_the_servers_own_round_takes_its_generator_over_and_leaves_the_decision_
 
 def test_what_is_asked_of_clients_is_not_asked_of_the_server(configure: Configure) -> None:
     """Fine-tuning, it neither drops out nor has to be several."""
-    cfg = configure("fl.rounds=0", "fl.dropout=0.999", "fl.min_clients=3")
+    cfg = configure("fl.rounds=1", "fl.dropout=0.999", "fl.min_clients=3")
     federation = build(cfg, server_images=random_images(16))
-    assert [update.client_id for update in federation.backend.collect([4], 0)] == [4]
-    assert not federation.backend.events
+    updates, events = federation.backend.train([4], federation.this_round())
+    assert [update.client_id for update in updates] == [4]
+    assert not events
 
 
 def test_no_round_is_the_servers_own_unless_it_was_asked_for(configure: Configure) -> None:
@@ -274,7 +278,7 @@ def test_released_generator_is_an_average_that_keeps_less_at_first(configure: Co
             # Weights move by some 1e-4 a round: the usual tolerance would not tell shares that are near each other.
             torch.testing.assert_close(pl_module.released.state_dict()[name], expected, rtol=1e-6, atol=1e-7)
 
-    fit(federation, tmp_path, rounds=4, server=Watch({}))
+    fit(federation, tmp_path, rounds=4, server=Watch({}, Uniform()))
     released, current = federation.released.state_dict(), federation.generator.state_dict()
     assert not torch.equal(released[name], current[name])
     counters = [name for name, tensor in current.items() if not tensor.is_floating_point()]
@@ -293,7 +297,14 @@ def test_an_average_that_is_released_has_no_part_in_training(configure: Configur
 
 def test_by_default_everybody_takes_part_and_the_generator_itself_is_released(configure: Configure) -> None:
     built = build(configure("fl.clients_per_round=2", "model.ema=0.2", "seed=3"))
-    plain = Federation(backend=built.backend, generator=built.generator, server_optimizer=built.server_optimizer)
+    plain = Federation(
+        backend=built.backend,
+        attackers=built.attackers,
+        generator=built.generator,
+        server_optimizer=built.server_optimizer,
+        tolerance=Tolerance(),
+        num_clients=4,
+    )
     assert plain.participants() == [0, 1, 2, 3]
     assert (plain.released is plain.generator, plain.ema, plain.seed, plain.fine_tunes) == (True, 0.0, 0, False)
 
@@ -311,7 +322,7 @@ def test_checkpoint_holds_what_clients_keep(configure: Configure, tmp_path: Path
         for kind in ("optimizer_g", "optimizer_d"):
             mine_state, their_state = (getattr(c, kind).state_dict()["state"] for c in (mine, theirs))
             assert all(torch.equal(mine_state[k]["exp_avg"], their_state[k]["exp_avg"]) for k in mine_state)
-    other.backend.clients[0].train_locally(other.backend.data[0], epochs=1, batch_size=8, rng=torch.Generator())
+    other.backend.clients[0].train_locally(other.backend.data[0].at(0), epochs=1, batch_size=8, rng=torch.Generator())
     steps = [client.optimizer_d.state_dict()["state"][0]["step"].item() for client in other.backend.clients]
     assert steps == [6, 4, 4, 4]
 
@@ -319,10 +330,6 @@ def test_checkpoint_holds_what_clients_keep(configure: Configure, tmp_path: Path
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        (
-            "fl.batch_size=17",
-            "fl.batch_size must be at most 16, the images of the client .* that has fewest; got 17",
-        ),
         ("fl.batch_size=0", "fl.batch_size must be a whole number of at least 1"),
         ("fl.local_epochs=0", "fl.local_epochs must be a whole number of at least 1; got 0"),
         ("fl.clients_per_round=5", "fl.clients_per_round must be a whole number from 1 to 4; got 5"),
@@ -344,12 +351,11 @@ def test_clients_and_images_move_to_the_device_that_they_train_on(configure: Con
     backend = build(configure()).backend
     client = backend.clients[0]
     backend.settle(torch.device("meta"), SimpleProfiler())
-    assert {images.images.device.type for images in backend.data} == {"meta"}
+    assert {images.images.device.type for images in (client.at(0) for client in backend.data)} == {"meta"}
     assert {parameter.device.type for parameter in client.parameters()} == {"meta"}
 
 
 def test_images_travel_as_bytes(configure: Configure) -> None:
     federation = build(configure())
-    assert all(
-        isinstance(images, ImageSet) and images.images.dtype == torch.uint8 for images in federation.backend.data
-    )
+    sets = [client.at(0) for client in federation.backend.data]
+    assert all(isinstance(images, ImageSet) and images.images.dtype == torch.uint8 for images in sets)

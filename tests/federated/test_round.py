@@ -173,6 +173,11 @@ def test_impossible_windows_are_refused(window: dict[str, Any]) -> None:
 
 def test_who_is_malicious() -> None:
     assert choose_malicious([3, 1], num_clients=5, seed=0) == {1, 3}
+    assert choose_malicious([], num_clients=4, seed=0) == frozenset()
+    three = [choose_malicious(3, num_clients=8, seed=seed) for seed in range(20)]
+    assert all(len(ids) == 3 and ids <= set(range(8)) for ids in three)
+    assert three[4] == choose_malicious(3, num_clients=8, seed=4)
+    assert len(choose_malicious(2, num_clients=5, seed=0)) == 2, "the largest minority"
     drawn = {choose_malicious(1, num_clients=4, seed=seed) for seed in range(30)}
     assert drawn == {frozenset({i}) for i in range(4)}
     assert choose_malicious(0, num_clients=1, seed=0) == frozenset()

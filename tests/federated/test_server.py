@@ -5,9 +5,11 @@ from types import MappingProxyType
 import pytest
 import torch
 
+from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
-from fedgan.defenses.base import Defense, Verdict
-from fedgan.federated.server import Decision, Server
+from fedgan.defenses.base import Decision, Defense
+from fedgan.federated.server import Server
+from fedgan.federated.weighting import Uniform
 
 
 def updates(*values: float) -> list[ClientUpdate]:
@@ -16,17 +18,20 @@ def updates(*values: float) -> list[ClientUpdate]:
     ]
 
 
+ROUND = Round(0, {"p": torch.zeros(1)}, frozenset({"p"}), num_clients=4)
+
+
 class Halving(Defense):
     """Halves one client's weight and flags it."""
 
     def __init__(self, client: int) -> None:
         self.client, self.flags = client, 0
 
-    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: int) -> Verdict:
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         self.flags += 1
         halved = {i: w / 2 if i == self.client else w for i, w in weights.items()}
         total = sum(halved.values())
-        return Verdict({i: w / total for i, w in halved.items()}, frozenset({self.client}), {self.client: self.flags})
+        return Decision({i: w / total for i, w in halved.items()}, frozenset({self.client}), {self.client: self.flags})
 
     def state_dict(self) -> dict[str, int]:
         return {"flags": self.flags}
@@ -36,22 +41,26 @@ class Halving(Defense):
 
 
 def test_without_a_defense_every_client_counts_alike() -> None:
-    decision = Server({}).decide(updates(1, 2, 3, 4), 0)
+    decision = Server({}, Uniform()).serve(updates(1, 2, 3, 4), ROUND)[1]
     assert decision.weights == dict.fromkeys(range(4), 0.25)
     assert decision.effective_clients == 4.0
     assert not decision.flagged
 
 
 def test_defenses_act_one_after_the_other() -> None:
-    server = Server({"a": Halving(0), "b": Halving(1)})
-    decision = server.decide(updates(1, 2, 3), 0)
+    server = Server({"a": Halving(0), "b": Halving(1)}, Uniform())
+    decision = server.serve(updates(1, 2, 3), ROUND)[1]
     assert [decision.weights[i] for i in range(3)] == pytest.approx([1 / 4, 1 / 4, 1 / 2])
     assert decision.flagged == {0, 1}
     assert decision.flag_counts == {0: 1, 1: 1, 2: 0}
 
 
 def test_aggregate_follows_the_weights() -> None:
-    state = Server({}).aggregate(updates(1, 2, 3), {0: 0.5, 1: 0.5, 2: 0.0})
+    class Half(Defense):
+        def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
+            return Decision({0: 0.5, 1: 0.5, 2: 0.0})
+
+    state, _ = Server({"half": Half()}, Uniform()).serve(updates(1, 2, 3), ROUND)
     assert state["p"].item() == 1.5
 
 
@@ -68,7 +77,7 @@ def test_aggregate_follows_the_weights() -> None:
     ],
 )
 def test_detection_rates(flagged: set[int], malicious: set[int], rates: tuple[float | None, float | None]) -> None:
-    decision = Decision(dict.fromkeys(range(4), 0.25), frozenset(flagged), {})
+    decision = Decision(dict.fromkeys(range(4), 0.25), frozenset(flagged), dict.fromkeys(range(4), 0))
     assert decision.detection_rates(frozenset(malicious)) == rates
 
 
@@ -83,7 +92,7 @@ def test_a_decision_survives_a_checkpoint_whatever_mapping_the_defense_gave() ->
 
 
 def test_the_last_decision_about_clients_is_remembered() -> None:
-    server, other = Server({}), Server({})
+    server, other = Server({}, Uniform()), Server({}, Uniform())
     other.load_state_dict(server.state_dict())
     assert other.last_of_clients is None
     server.last_of_clients = Decision({0: 1.0}, frozenset({0}), {0: 3})
@@ -92,8 +101,8 @@ def test_the_last_decision_about_clients_is_remembered() -> None:
 
 
 def test_memory_of_every_defense_goes_into_the_checkpoint() -> None:
-    server = Server({"a": Halving(0)})
-    server.decide(updates(1, 2, 3), 0)
-    other = Server({"a": Halving(0)})
+    server = Server({"a": Halving(0)}, Uniform())
+    server.serve(updates(1, 2, 3), ROUND)[1]
+    other = Server({"a": Halving(0)}, Uniform())
     other.load_state_dict(server.state_dict())
-    assert other.decide(updates(1, 2, 3), 1).flag_counts[0] == 2
+    assert other.serve(updates(1, 2, 3), ROUND)[1].flag_counts[0] == 2

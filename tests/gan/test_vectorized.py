@@ -13,9 +13,10 @@ from pytorch_lightning.profilers import SimpleProfiler
 from fedgan.config import training
 from fedgan.config.build import build_defenses
 from fedgan.core.images import to_float
+from fedgan.core.round import Round
 from fedgan.core.update import state_hash
-from fedgan.federated.backend import Backend
 from fedgan.federated.federation import Federation
+from fedgan.federated.serial import SerialBackend
 from fedgan.gan.vectorized import OwnNorms, Stack, Together, norms_on, stacked
 from tests.federated.test_faults import events, sabotage, spoil
 from tests.federated.test_federation import build, fit
@@ -55,8 +56,8 @@ def test_as_one_after_the_other(
         monkeypatch.setattr(f"fedgan.{module}.to_float", lambda images: to_float(images).double())
     torch.set_default_dtype(torch.float64)
     try:
-        one = [serial.backend.train_client(i) for i in range(4)]
-        other = vectorized.backend.train_clients(range(4))
+        one = [serial.backend.train_client(i, serial.this_round()) for i in range(4)]
+        other = vectorized.backend.train_clients(range(4), vectorized.this_round())
     finally:
         torch.set_default_dtype(torch.float32)
     for mine, theirs in zip(one, other, strict=True):
@@ -80,7 +81,10 @@ def test_who_has_more_images_takes_its_last_steps_alone(configure: Configure) ->
     more = ("fl.num_clients=3", "dataset.train_per_class=37")  # 24, 25 and 25 images
     serial, vectorized = pair(configure, *DCGAN, *more, "fl.batch_size=5")
     assert {serial.backend.steps_of(i) for i in range(3)} == {4, 5}
-    one, other = [serial.backend.train_client(i) for i in range(3)], vectorized.backend.train_clients(range(3))
+    one, other = (
+        [serial.backend.train_client(i, serial.this_round()) for i in range(3)],
+        vectorized.backend.train_clients(range(3), vectorized.this_round()),
+    )
     for mine, theirs in zip(one, other, strict=True):
         assert mine.metrics == pytest.approx(theirs.metrics, rel=1e-3)
 
@@ -91,7 +95,7 @@ def test_every_step_of_every_client_is_announced_and_timed(configure: Configure)
     steps, profiler = list[int](), SimpleProfiler()
     federation.backend.on_local_step = steps.append
     federation.backend.settle(torch.device("cpu"), profiler)
-    federation.backend.train_clients([2, 0, 1])
+    federation.backend.train_clients([2, 0, 1], federation.this_round())
     assert {i: steps.count(i) for i in range(3)} == {i: federation.backend.steps_of(i) for i in range(3)}
     assert steps[:6] == [2, 0, 1, 2, 0, 1]
     alone = 2 * 2  # the last step of an epoch of the two that have more images
@@ -104,7 +108,7 @@ def test_losses_are_reported_without_the_graph_that_made_them(configure: Configu
     backend = pair(configure, *DCGAN)[1].backend
     clients, batches = (
         [backend.clients[i] for i in range(2)],
-        [backend.data[i].subset(torch.arange(8)) for i in range(2)],
+        [backend.data[i].at(0).subset(torch.arange(8)) for i in range(2)],
     )
     networks = [[client.generator for client in clients], [client.discriminator for client in clients]]
     with stacked(networks[0]) as generators, stacked(networks[1]) as discriminators:
@@ -124,7 +128,7 @@ def test_modules_get_memory_of_their_own_back(configure: Configure) -> None:
     _, federation = pair(configure, *DCGAN)
     before = [[p.data_ptr() for p in client.generator.parameters()] for client in federation.backend.clients]
     strides = [p.stride() for p in federation.backend.clients[0].generator.parameters()]
-    federation.backend.train_clients(range(4))
+    federation.backend.train_clients(range(4), federation.this_round())
     assert [[p.data_ptr() for p in client.generator.parameters()] for client in federation.backend.clients] == before
     assert [p.stride() for p in federation.backend.clients[0].generator.parameters()] == strides
 
@@ -185,13 +189,13 @@ def test_a_run_repeats_itself_and_goes_on_to_the_bit(configure: Configure, tmp_p
 def test_what_goes_wrong_with_one_is_left_out_alone(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Backend._sent_back
+    original = SerialBackend._sent_back
 
-    def sent_back(self: Backend, client_id: int, *rest: Any) -> object:
-        update = original(self, client_id, *rest)
-        return spoil(update) if client_id == 2 and self.round == 1 else update
+    def sent_back(self: SerialBackend, client_id: int, metrics: Any, round_: Round, attempt: int) -> object:
+        update = original(self, client_id, metrics, round_, attempt)
+        return spoil(update) if client_id == 2 and round_.index == 1 else update
 
-    monkeypatch.setattr(Backend, "_sent_back", sent_back)
+    monkeypatch.setattr(SerialBackend, "_sent_back", sent_back)
     training.train(configure("fl/backend=vectorized", "fl.rounds=3"), tmp_path / "run")
     (event,) = events(tmp_path / "run")
     assert (event["round"], event["client"], event["kind"]) == ("1", "2", "bad_update")
@@ -209,20 +213,20 @@ def test_a5_one_client_that_raises_costs_the_others_nothing(
     for federation in (serial, vectorized):
         federation.backend.clients[2].transform_batch = fails
         federation.backend.seed = 5
-    ours, theirs = vectorized.backend.collect(range(4), 0), serial.backend.collect(range(4), 0)
+    (ours, events), (theirs, _) = (each.backend.train(range(4), each.this_round()) for each in (vectorized, serial))
     assert [update.client_id for update in ours] == [0, 1, 3]
     assert [state_hash(u.state) for u in ours] == [state_hash(u.state) for u in theirs]
-    assert [(event.client, event.kind) for event in vectorized.backend.events] == [(None, "raised"), (2, "raised")]
-    assert "one after the other" in vectorized.backend.events[0].action
+    assert [(event.client, event.kind) for event in events] == [(None, "raised"), (2, "raised")]
+    assert "one after the other" in events[0].action
 
 
 def test_clients_that_all_fail_are_told_one_by_one(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, federation = pair(configure, *DCGAN, "fl.dropout=0.4", "fl.max_retries=0")
-    sabotage(monkeypatch, lambda federation, i: True, spoil)
-    monkeypatch.setattr("fedgan.federated.backend.train_together", lambda *_, **__: 1 / 0)
+    sabotage(monkeypatch, lambda backend, round_, i: True, spoil)
+    monkeypatch.setattr("fedgan.gan.algorithm.train_together", lambda *_, **__: 1 / 0)
     with pytest.raises(ValueError, match="ZeroDivisionError"):
         fit(federation, tmp_path, rounds=1)
-    kinds = [(event.client, event.kind) for event in federation.backend.events]
+    kinds = [(event.client, event.kind) for event in federation.events]
     assert {client for client, kind in kinds if kind in ("bad_update", "dropped_out")} == {0, 1, 2, 3}

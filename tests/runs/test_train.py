@@ -15,7 +15,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger
 
 from fedgan import sample, train
-from fedgan.config import build, sampling, training
+from fedgan.config import loggers, sampling, training
 from fedgan.core.images import ImageSet
 from fedgan.core.update import state_hash
 from fedgan.runs.export import load_generator
@@ -104,8 +104,8 @@ def test_run_json_says_what_ran(run_folder: Path) -> None:
     assert run["device"] == "cpu"
     assert run["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert run["dataset"]["train"]["counts"] == {"normal": 32, "pneumonia": 32}
-    assert run["receipts"][0]["images_changed"] == run["receipts"][0]["num_examples"] == 16
-    assert run["receipts"][0]["mask_share"] == 64 / 1024
+    assert run["poison_reports"][0]["images_changed"] == run["poison_reports"][0]["num_examples"] == 16
+    assert run["poison_reports"][0]["mask_share"] == 64 / 1024
     assert run["seconds"] > 0
     assert run["images_per_second"] > 0
     assert run["peak_memory_bytes"]["host"] > 10**7
@@ -166,7 +166,7 @@ def test_a_run_that_breaks_off_is_not_taken_for_a_finished_one(
     def broken(*args: object) -> None:
         raise RuntimeError("the server is gone")
 
-    monkeypatch.setattr(Server, "decide", broken)
+    monkeypatch.setattr(Server, "serve", broken)
     with pytest.raises(RuntimeError, match="the server is gone"):
         training.train(configure(), tmp_path / "run")
     run = json.loads((tmp_path / "run/run.json").read_text())
@@ -279,7 +279,7 @@ def test_loggers_get_curves_settings_and_fingerprint(
             self.images += images
 
     memory = Memory()
-    monkeypatch.setattr(build, "instantiate_logger", lambda *arguments: memory)
+    monkeypatch.setattr(loggers, "instantiate_logger", lambda *arguments: memory)
     summary = training.train(configure("logger=wandb", "metrics=[emission]"), tmp_path / "run")
     assert memory.params["attack"]["size"] == 8
     assert len(memory.params["data"]["train"]["sha256"]) == 64
@@ -356,7 +356,7 @@ def test_a_logger_that_cannot_get_online_goes_on_offline_and_says_so(
                 raise ConnectionError("no such\nhost")
 
     asked: list[str] = []
-    monkeypatch.setattr(build, "instantiate_logger", lambda cfg, *_: Remote(cfg.logger.mode))
+    monkeypatch.setattr(loggers, "instantiate_logger", lambda cfg, *_: Remote(cfg.logger.mode))
     training.train(configure("logger=wandb", "logger.mode=online", "fl.rounds=1"), tmp_path / "run")
     assert asked == ["online", "offline"]
     assert capsys.readouterr().err.count("cannot get online (no such host); it goes on offline") == 1

@@ -73,12 +73,14 @@ def test_f27_a_name_that_the_font_lacks_gives_way_to_the_class_number(name: str)
     assert band(name) == band("class 1")
 
 
-class FakeCohort:
+class FakeBackend:
     """What the bars ask of the clients."""
 
-    local = SimpleNamespace(batch_size=8)
+    losses = ("loss_g", "loss_d")
     on_local_step: Any = None
-    events = (Event(3, 2, "late", "9.0 s", "left out of this round"),)
+
+    def images_of(self, client_id: int) -> int:
+        return 16
 
     def steps_of(self, client_id: int) -> int:
         return 2
@@ -89,7 +91,8 @@ class FakeFederation:
 
     seconds, round, fine_tunes = 1.25, 3, True
     updates = (SimpleNamespace(metrics={"loss_g": 1.0, "loss_d": 2.0}),)
-    backend = FakeCohort()
+    events = (Event(3, 2, "late", "9.0 s", "left out of this round"),)
+    backend = FakeBackend()
 
 
 def drive(progress: RoundProgress, monkeypatch: pytest.MonkeyPatch) -> None:
