@@ -11,7 +11,7 @@ from fedgan.attacks.trigger_attack import POSITIONS, TriggerAttack
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import to_float
 from fedgan.core.update import ClientUpdate
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 
 def rng() -> torch.Generator:

@@ -18,7 +18,7 @@ from fedgan.defenses.feddetect import FedDetect
 from fedgan.defenses.feddetect_code import FedDetectCode
 from fedgan.defenses.feddetect_mean import FedDetectMean
 from fedgan.defenses.gradient_penalty import GradientPenalty
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 READS = {FedDetect: "loss_g_final", FedDetectCode: "loss_g_last", FedDetectMean: "loss_g"}
 

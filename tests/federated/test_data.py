@@ -8,7 +8,7 @@ from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import ImageSet
 from fedgan.federated.data import share_out
 from fedgan.partitions.iid import partition_iid
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 
 @pytest.mark.parametrize(("count", "clients"), [(3297, 4), (5856, 4), (10, 3), (5, 5), (7, 1)])

@@ -1,6 +1,5 @@
 """Each fault is injected, survived or refused, and told in events.csv."""
 
-import csv
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,8 @@ from fedgan.core.update import ClientUpdate, state_hash
 from fedgan.federated.backend import Backend
 from fedgan.federated.faults import DIVERGING, Tolerance, fault_of
 from fedgan.gan.client import GANClient
-from tests.federated.test_federation import build, fit
+from tests.helpers.federation import build, fit, sabotage, spoil
+from tests.helpers.runs import events, rows
 
 Configure = Callable[..., DictConfig]
 GOOD = {"p": torch.zeros(2, 3), "n": torch.tensor(4)}
@@ -45,33 +45,6 @@ def test_what_is_wrong_with_an_update(bad: ClientUpdate, reason: str) -> None:
 
 def test_a_good_update_has_no_fault() -> None:
     assert fault_of(update(GOOD), GOOD) is None
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open() as stream:
-        return list(csv.DictReader(stream))
-
-
-def events(folder: Path) -> list[dict[str, str]]:
-    """But for those about the tiny generator, whose images hardly differ at the end of a few rounds."""
-    return [event for event in rows(folder / "events.csv") if event["kind"] not in ("collapsed", "no_variety")]
-
-
-def sabotage(monkeypatch: pytest.MonkeyPatch, when: Callable[[Backend, int], bool], how: Callable[..., Any]) -> None:
-    """Have ``how`` change what a client trained, in the rounds and for the clients that ``when`` says."""
-    original = Backend.train_client
-
-    def train_client(self: Backend, client_id: int, attempt: int = 0) -> ClientUpdate:
-        trained = original(self, client_id, attempt)
-        return how(trained) if when(self, client_id) else trained  # type: ignore[no-any-return]
-
-    monkeypatch.setattr(Backend, "train_client", train_client)
-
-
-def spoil(trained: ClientUpdate) -> ClientUpdate:
-    name = next(iter(trained.state))
-    state = {**trained.state, name: torch.full_like(trained.state[name], float("nan"))}
-    return ClientUpdate(trained.client_id, trained.num_examples, state, trained.metrics)
 
 
 def collapse(trained: ClientUpdate) -> ClientUpdate:

@@ -10,57 +10,19 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
-from pytorch_lightning.profilers import Profiler, SimpleProfiler
+from pytorch_lightning.profilers import SimpleProfiler
 
 from fedgan.attacks.base import Attack
-from fedgan.config.build import build_federation
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.core.update import ClientUpdate, State, state_hash, weighted_mean
 from fedgan.defenses.base import Defense, Verdict
-from fedgan.federated.data import share_out
-from fedgan.federated.federation import Federation, draw_participants
+from fedgan.federated.federation import draw_participants
 from fedgan.federated.server import Decision, Server
-from tests.conftest import random_images
+from tests.helpers.federation import build, fit
+from tests.helpers.images import random_images
 
 Configure = Callable[..., DictConfig]
-
-
-def build(
-    cfg: DictConfig,
-    attack: Attack | None = None,
-    defenses: dict[str, Defense] | None = None,
-    server_images: ImageSet | None = None,
-    folder: Path | None = None,
-) -> Federation:
-    from hydra.utils import instantiate
-
-    splits = instantiate(cfg.dataset).load()
-    attack = attack or instantiate(cfg.attack)
-    federated_data = share_out(splits.train, attack, cfg.fl.num_clients, cfg.seed)
-    return build_federation(cfg, splits, federated_data, attack, defenses or {}, server_images, folder)
-
-
-def fit(
-    federation: Federation,
-    tmp_path: Path,
-    rounds: int = 2,
-    server: Server | None = None,
-    profiler: Profiler | None = None,
-) -> Trainer:
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=rounds,
-        logger=False,
-        profiler=profiler,
-        callbacks=[server or Server({})],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(federation)
-    return trainer
 
 
 def test_two_rounds_equal_a_plain_loop(configure: Configure, tmp_path: Path) -> None:
