@@ -1,4 +1,4 @@
-"""What most tests start from: a federation small enough to run in seconds."""
+"""Fixtures of most tests; functions that they share are in tests/helpers."""
 
 import os
 import sys
@@ -12,32 +12,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import numpy as np
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 from PIL import Image
 
 from fedgan.config.refusals import CONF
-from fedgan.core.images import ImageSet
-
-TINY = (
-    "dataset.image_size=32",
-    "dataset.train_per_class=32",
-    "dataset.test_per_class=16",
-    "attack=white_square",
-    "attack.size=8",
-    "model=dcgan",
-    "model.generator.base_channels=4",
-    "model.discriminator.base_channels=4",
-    "fl.rounds=2",
-    "fl.batch_size=8",
-    "metrics=[none]",
-    "logger=none",
-    "trainer=cpu",
-    "trainer.enable_progress_bar=false",
-    "evaluation.samples_per_class=8",
-)
+from tests.helpers.federation import TINY
 
 
 @pytest.fixture(autouse=True)
@@ -95,10 +76,3 @@ def image_folder(tmp_path: Path) -> Path:
                 pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{i}.png")
     return tmp_path / "images"
-
-
-def random_images(count: int, *, channels: int = 1, size: int = 32, seed: int = 0) -> ImageSet:
-    """Noise images of two classes in turn."""
-    rng = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 255, (count, channels, size, size), dtype=torch.uint8, generator=rng)
-    return ImageSet(images, torch.arange(count) % 2, ("a", "b"))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "fedgan"
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "fedgan"
 LEVELS = [  # from top to bottom; folders of one level do not meet
     {"train", "evaluate", "sample", "utility"},
     {"config"},
@@ -54,6 +55,12 @@ def test_one_border_crossing_is_caught(tmp_path: Path) -> None:
     crossing = tmp_path / "attack.py"
     crossing.write_text("def f():\n    from fedgan.defenses.base import Defense\n")
     assert imports(crossing) == {"fedgan.defenses.base.Defense"}
+
+
+def test_tests_import_helpers_and_no_other_test() -> None:
+    own = {name: file for file in TESTS.rglob("*.py") for name in imports(file) if name.split(".")[0] == "tests"}
+    assert "tests.helpers.federation.TINY" in own
+    assert not {name: file for name, file in own.items() if not name.startswith("tests.helpers.")}
 
 
 def test_no_folder_is_crowded() -> None:

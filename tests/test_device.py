@@ -11,8 +11,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from fedgan.config.build import build_defenses
 from fedgan.core.update import weighted_mean
-from tests.federated.test_federation import build
-from tests.gan.test_vectorized import DCGAN, STYLEGAN2
+from tests.helpers.federation import DCGAN, STYLEGAN2, build
 
 Configure = Callable[..., DictConfig]
 META = torch.device("meta")

@@ -18,9 +18,8 @@ from fedgan.config import training
 from fedgan.config.build import build_defenses
 from fedgan.core.precision import rounding
 from fedgan.gan.client import GANClient
-from tests.federated.test_federation import build
-from tests.gan.test_vectorized import DCGAN, SMALL, STYLEGAN2
-from tests.runs.test_resume import outcome, resume
+from tests.helpers.federation import DCGAN, SMALL, STYLEGAN2, build
+from tests.helpers.runs import outcome, resume
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU is to be found here")
 Configure = Callable[..., DictConfig]

@@ -31,8 +31,8 @@ from fedgan.runs import provenance
 from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.export import load_generator
 from fedgan.runs.lock import exclusive
-from tests.conftest import TINY
-from tests.runs.test_resume import outcome, rows, signalled
+from tests.helpers.federation import TINY
+from tests.helpers.runs import outcome, rows, signalled
 
 Call = Callable[..., Any]
 Configure = Callable[..., DictConfig]

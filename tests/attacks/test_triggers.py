@@ -10,7 +10,7 @@ from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import to_float
 from fedgan.core.rng import keyed_generator
 from fedgan.core.window import Window
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 
 def rng() -> torch.Generator:

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from fedgan import sample, train
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
+from tests.helpers.runs import refusal
 
 Call = Callable[..., Any]
 TINY_FOLDER = (*(o for o in TINY if "dataset.t" not in o), "dataset=image_folder")
@@ -144,17 +145,6 @@ REFUSED = {
     "no checkpoint; got True",
     "checkpoint.save_on_train_epoch_end=abc": f"checkpoint.save_on_train_epoch_end {FLAG}; got 'abc'",
 }
-
-
-def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], Any], *arguments: str) -> str:
-    """The one line that the command leaves behind."""
-    with pytest.raises(SystemExit) as exit_:
-        call(main, *arguments)
-    message = str(exit_.value.code)
-    assert message.startswith("error: "), "a text as exit code is printed to stderr and exits with 1"
-    assert "\n" not in message
-    assert "Traceback" not in capsys.readouterr().err
-    return message
 
 
 @pytest.mark.parametrize(

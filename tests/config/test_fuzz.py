@@ -29,7 +29,7 @@ from fedgan.datasets.reading.decoding import decode_image
 from fedgan.federated.attackers import Attackers
 from fedgan.federated.data import set_apart, share_out
 from fedgan.scoring.callback import Evaluator
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 # The same examples in every run; the deadline is there to notice what would take for ever.
 steady = settings(derandomize=True, database=None, deadline=timedelta(seconds=20))

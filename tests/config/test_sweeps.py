@@ -11,7 +11,7 @@ import joblib
 import pytest
 
 from fedgan.config import command
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
 
 LAUNCHERS = {
     "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),

@@ -18,7 +18,7 @@ from fedgan.core.images import ImageSet, Splits
 from fedgan.datasets.image_folder import ImageFolder
 from fedgan.datasets.reading import decoding, pixel_cache
 from fedgan.datasets.reading.decoding import decode_image
-from tests.datasets.cases import SHARED, real
+from tests.helpers.images import real_images
 
 
 def decoded_pixels(file: Path, image_size: int, channels: int) -> npt.NDArray[np.uint8]:
@@ -454,10 +454,9 @@ def test_refuses_decompression_bombs_and_pixels_of_unknown_range(
 # Real images
 
 
-@real("chest_xray")
 def test_real_xrays(tmp_path: Path) -> None:
     def load(**changes: Any) -> Splits:
-        return reader(SHARED / "chest_xray", image_size=32, cache_dir=str(tmp_path), **changes).load()
+        return reader(real_images("FEDGAN_CHESTX"), image_size=32, cache_dir=str(tmp_path), **changes).load()
 
     splits = load()
     assert splits.train.counts == {"NORMAL": 838, "PNEUMONIA": 2866}

@@ -11,7 +11,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fedgan.runs.allowlist import build_trusted
-from tests.datasets.cases import SHARED, both, counts, draw, read, real, refusal, tree
+from tests.helpers.datasets import both, counts, draw, read, refusal, tree
+from tests.helpers.images import real_images
 
 
 def table(file: Path, rows: Iterable[Sequence[object]], **how: Any) -> Path:
@@ -137,9 +138,8 @@ def test_isic_ground_truth_with_a_column_for_each_class(tmp_path: Path) -> None:
     )
 
 
-@real("skin_lesions")
 def test_real_lesions_are_the_same_by_folder_and_by_csv_file(tmp_path: Path) -> None:
-    root, cache = SHARED / "skin_lesions", str(tmp_path)
+    root, cache = real_images("FEDGAN_SKIN"), str(tmp_path)
     folders = read(root, channels=3, cache_dir=cache)
     rows = read(root, channels=3, cache_dir=cache, labels="labels.csv")
     assert counts(rows) == {"benign": (1600, 300), "malignant": (838, 300)}

@@ -9,7 +9,7 @@ from unicodedata import normalize
 import pytest
 
 from fedgan.core.images import Splits
-from tests.datasets.cases import both, counts, draw, read, refusal, tree
+from tests.helpers.datasets import both, counts, draw, read, refusal, tree
 
 EVEN = {"a": (4, 4), "b": (4, 4)}
 

@@ -20,7 +20,8 @@ from fedgan.datasets.reading.division import Division, divide, train_apart
 from fedgan.datasets.reading.listing import DRAWN, Entry, Listing
 from fedgan.datasets.reading.splitting import draw as draw_test
 from fedgan.datasets.reading.splitting import first_copies, first_with_same, parted, units
-from tests.datasets.cases import SHARED, both, counts, draw, read, real, refusal, tree
+from tests.helpers.datasets import both, counts, draw, read, refusal, tree
+from tests.helpers.images import real_images
 
 steady = settings(derandomize=True, database=None, deadline=None)
 CLASSES = ("a", "b", "c")
@@ -355,10 +356,9 @@ def test_divisions_that_are_none_are_refused(settings: tuple[Any, Any, Any, Any]
 # Real images
 
 
-@real("chest_xray")
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a10_real_xrays_laid_flat_have_nobody_and_no_copy_on_both_sides(tmp_path: Path, seed: int) -> None:
-    root, cache = SHARED / "chest_xray" / "train", str(tmp_path)
+    root, cache = real_images("FEDGAN_CHESTX") / "train", str(tmp_path)
     pattern = r"(person\d+|IM-\d+)"
     whole = read(root, cache_dir=cache, image_size=32, pool_splits=True)
     files = [file for name in whole.classes for file in sorted((root / name).iterdir())]

@@ -15,7 +15,7 @@ from fedgan.core.update import state_hash
 from fedgan.defenses.base import Defense
 from fedgan.defenses.horizontal_flip import HorizontalFlip
 from fedgan.defenses.rotation import Rotation, rotate
-from tests.federated.test_federation import build
+from tests.helpers.federation import build
 
 Configure = Callable[..., DictConfig]
 

@@ -24,7 +24,7 @@ from fedgan.defenses.gradient_penalty import GradientPenalty
 from fedgan.gan.algorithm import GAN
 from fedgan.gan.client import keep
 from fedgan.gan.recipe import Recipe
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 READS = {FedDetect: "loss_g_final", FedDetectCode: "loss_g_last", FedDetectMean: "loss_g"}
 

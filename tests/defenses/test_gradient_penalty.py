@@ -12,7 +12,7 @@ from fedgan.core.update import state_hash
 from fedgan.defenses.gradient_penalty import GradientPenalty, with_instance_norm
 from fedgan.gan.losses import NonSaturating, Wasserstein, gradient_penalty
 from fedgan.models.dcgan import DCGANDiscriminator
-from tests.federated.test_federation import build
+from tests.helpers.federation import build
 
 Configure = Callable[..., DictConfig]
 

@@ -1,6 +1,5 @@
 """After training the server goes on alone: on which images, from which generator, and how it is recorded."""
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,9 @@ from fedgan.core.images import ImageSet, Splits, digests
 from fedgan.core.rng import keyed_generator
 from fedgan.core.update import state_hash
 from fedgan.federated.data import set_apart
-from tests.conftest import random_images
-from tests.federated.test_federation import build, fit
+from tests.helpers.federation import build, fit
+from tests.helpers.images import random_images
+from tests.helpers.runs import rows
 
 Configure = Callable[..., DictConfig]
 OVERRIDES = (
@@ -27,11 +27,6 @@ OVERRIDES = (
     "evaluation.every=100",
     "dataset.train_per_class=40",
 )
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open() as stream:
-        return list(csv.DictReader(stream))
 
 
 @pytest.fixture(scope="module")

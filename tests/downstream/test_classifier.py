@@ -23,7 +23,7 @@ from fedgan.config.refusals import CONF
 from fedgan.core.images import ImageSet
 from fedgan.downstream.classifier import Batches, ClassifierRecipe, DenseNet121, random_flips
 from fedgan.metrics.classifier import ConvNet
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 SMALL = functools.partial(ConvNet, width=4, feature_dim=8)
 

@@ -32,8 +32,9 @@ from fedgan.metrics.classifier import ConvNet
 from fedgan.models.base import Generator
 from fedgan.runs.export import GeneratorSpec, Release
 from fedgan.runs.load import FinishedRun
-from tests.config.test_bad_input import refusal
-from tests.conftest import TINY, random_images
+from tests.helpers.federation import TINY
+from tests.helpers.images import random_images
+from tests.helpers.runs import refusal
 
 Call = Callable[..., Any]
 RESULTS = "arm,real_per_class,seed,accuracy,balanced_accuracy,transfer_attack_rate,seconds"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from experiments.benchmarks.clients import ClientPool, Run, end, start
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
 
 
 def test_a_run_in_figures(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from experiments.benchmarks.base import Row
 from experiments.benchmarks.overhead import Overhead
 from experiments.benchmarks.plain_loop import PlainLoop
 from fedgan.config.refusals import CONF
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
 
 DCGAN = (*(override for override in TINY if override.startswith("model")), "fl.num_clients=3")
 STYLEGAN2 = (

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.benchmarks import startup
 from experiments.benchmarks.startup import FirstStep, Startup, call, first_step
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
 
 
 def test_the_first_step_comes_before_the_end(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from experiments.benchmarks.clients import Run
 from experiments.benchmarks.workers import Workers, rounds_per_second
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
 
 
 def test_copies_that_run_at_once_count_together(tmp_path: Path) -> None:

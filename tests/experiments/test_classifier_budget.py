@@ -16,7 +16,7 @@ from experiments import classifier_budget as study
 from fedgan.config.command import CONF
 from fedgan.core.images import ImageSet
 from fedgan.downstream.classifier import ClassifierRecipe
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 QUICK = (
     *("image_size=16", "real_per_class=[2]", "perfect_per_class=3", "test_per_class=4", "seeds=[0,1]"),

@@ -27,7 +27,7 @@ from experiments.reproduction.tables import Table, read_published
 from experiments.reproduction.utility import studies
 from experiments.running import Job
 from fedgan.config.refusals import CONF
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
 
 CLASSIFIERS = [f"metrics.{name}.classifier.steps=3" for name in ("transfer", "frechet", "lpips_classifier")]
 SMALLEST = {

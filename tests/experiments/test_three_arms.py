@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import three_arms
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
 
 
 def write_run(

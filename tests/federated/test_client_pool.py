@@ -14,7 +14,7 @@ from fedgan.core.update import state_hash
 from fedgan.federated.client_files import CLIENTS, ClientFiles
 from fedgan.federated.federation import draw_participants
 from fedgan.runs.checkpoint import FOLDER
-from tests.federated.test_federation import build, fit
+from tests.helpers.federation import build, fit
 
 Configure = Callable[..., DictConfig]
 FEW = ("fl.num_clients=6", "fl.clients_per_round=2", "fl.batch_size=4")

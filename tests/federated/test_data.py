@@ -8,7 +8,7 @@ from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import ImageSet
 from fedgan.federated.data import FederatedData, share_out
 from fedgan.partitions.iid import IID
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 
 def partition_iid(count: int, clients: int, seed: int) -> list[torch.Tensor]:

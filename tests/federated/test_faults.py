@@ -1,6 +1,5 @@
 """Each fault is injected, survived or refused, and told in events.csv."""
 
-import csv
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +16,8 @@ from fedgan.core.update import ClientUpdate, state_hash
 from fedgan.federated.faults import DIVERGING, Tolerance, fault_of
 from fedgan.federated.serial import SerialBackend
 from fedgan.gan.client import GANClient
-from tests.federated.test_federation import build, fit
+from tests.helpers.federation import build, fit, sabotage, spoil
+from tests.helpers.runs import events, rows
 
 Configure = Callable[..., DictConfig]
 GOOD = {"p": torch.zeros(2, 3), "n": torch.tensor(4)}
@@ -53,35 +53,6 @@ def test_a_negative_variance_is_a_fault() -> None:
 
 def test_a_good_update_has_no_fault() -> None:
     assert fault_of(update(GOOD), GOOD) is None
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open() as stream:
-        return list(csv.DictReader(stream))
-
-
-def events(folder: Path) -> list[dict[str, str]]:
-    """But for those about the tiny generator, whose images hardly differ at the end of a few rounds."""
-    return [event for event in rows(folder / "events.csv") if event["kind"] not in ("collapsed", "no_variety")]
-
-
-def sabotage(
-    monkeypatch: pytest.MonkeyPatch, when: Callable[[SerialBackend, Round, int], bool], how: Callable[..., Any]
-) -> None:
-    """Have ``how`` change what a client trained, in the rounds and for the clients that ``when`` says."""
-    original = SerialBackend.train_client
-
-    def train_client(self: SerialBackend, client_id: int, round_: Round, attempt: int = 0) -> ClientUpdate:
-        trained = original(self, client_id, round_, attempt)
-        return how(trained) if when(self, round_, client_id) else trained  # type: ignore[no-any-return]
-
-    monkeypatch.setattr(SerialBackend, "train_client", train_client)
-
-
-def spoil(trained: ClientUpdate) -> ClientUpdate:
-    name = next(iter(trained.state))
-    state = {**trained.state, name: torch.full_like(trained.state[name], float("nan"))}
-    return ClientUpdate(trained.client_id, trained.num_examples, state, trained.metrics)
 
 
 def collapse(trained: ClientUpdate) -> ClientUpdate:

@@ -9,64 +9,24 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
-from pytorch_lightning.profilers import Profiler, SimpleProfiler
+from pytorch_lightning.profilers import SimpleProfiler
 
-from fedgan.config.build import build_federation, build_malicious
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import State, state_hash, weighted_mean
 from fedgan.defenses.base import Aggregate, Decision, Defense
-from fedgan.federated.attackers import Attackers
-from fedgan.federated.data import share_out
 from fedgan.federated.faults import Tolerance
 from fedgan.federated.federation import Federation, draw_participants
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
 from fedgan.update_attacks.base import UpdateAttack
-from tests.conftest import random_images
+from tests.helpers.federation import build, fit
+from tests.helpers.images import random_images
 
 Configure = Callable[..., DictConfig]
-
-
-def build(
-    cfg: DictConfig,
-    update_attack: UpdateAttack | None = None,
-    defenses: dict[str, Defense] | None = None,
-    server_images: ImageSet | None = None,
-    folder: Path | None = None,
-) -> Federation:
-    splits, attack = instantiate(cfg.dataset).load(), instantiate(cfg.attack)
-    update_attack = update_attack or instantiate(cfg.update_attack)
-    malicious = build_malicious(cfg, attack, update_attack)
-    data = share_out(splits.train, instantiate(cfg.partition), attack, malicious, cfg.fl.num_clients, cfg.seed)
-    attackers = Attackers(malicious, update_attack)
-    return build_federation(cfg, splits, data, attackers, defenses or {}, server_images, folder)
-
-
-def fit(
-    federation: Federation,
-    tmp_path: Path,
-    rounds: int = 2,
-    server: Server | None = None,
-    profiler: Profiler | None = None,
-) -> Trainer:
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=rounds,
-        logger=False,
-        profiler=profiler,
-        callbacks=[server or Server({}, Uniform())],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    trainer.fit(federation)
-    return trainer
 
 
 def test_two_rounds_equal_a_plain_loop(configure: Configure, tmp_path: Path) -> None:

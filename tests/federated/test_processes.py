@@ -25,8 +25,8 @@ from fedgan.federated.faults import Event
 from fedgan.federated.federation import Federation
 from fedgan.federated.messages import _pack_updates, _unpack_updates
 from fedgan.federated.strategy import FederatedStrategy, FolderLauncher, count_processes
-from tests.conftest import TINY
-from tests.runs.test_resume import outcome
+from tests.helpers.federation import TINY
+from tests.helpers.runs import outcome
 
 Configure = Callable[..., DictConfig]
 CPU = torch.device("cpu")

@@ -19,7 +19,7 @@ from fedgan.gan.losses import NonSaturating, Objective, Wasserstein
 from fedgan.gan.recipe import Recipe
 from fedgan.models.base import Generator
 from fedgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 
 def client(*, loss: Objective | None = None, shared_fakes: bool = False, **settings: Any) -> GANClient:

@@ -18,14 +18,10 @@ from fedgan.core.update import state_hash
 from fedgan.federated.federation import Federation
 from fedgan.federated.serial import SerialBackend
 from fedgan.gan.vectorized import OwnNorms, Stack, Together, norms_on, stacked
-from tests.federated.test_faults import events, sabotage, spoil
-from tests.federated.test_federation import build, fit
-from tests.runs.test_resume import outcome
+from tests.helpers.federation import DCGAN, SMALL, STYLEGAN2, build, fit, sabotage, spoil
+from tests.helpers.runs import events, outcome
 
 Configure = Callable[..., DictConfig]
-STYLEGAN2 = ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2")
-SMALL = ("model=dcgan_small", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
-DCGAN = ("model=dcgan", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
 DATA = ("dataset.image_size=32", "dataset.train_per_class=34", "dataset.test_per_class=4", "fl.batch_size=8")
 
 

@@ -5,8 +5,8 @@ import torch
 
 from fedgan.core.images import ImageSet, digests
 from fedgan.metrics.base import Unavailable, canonical, each_class, need, shuffled
-from tests.conftest import random_images
-from tests.metrics.cases import pixels, turned
+from tests.helpers.images import random_images
+from tests.helpers.metrics import pixels, turned
 
 
 def test_canonical_order_depends_on_the_set_alone() -> None:

@@ -12,7 +12,7 @@ from fedgan.core.images import ImageSet, to_float
 from fedgan.core.update import state_hash
 from fedgan.metrics.classifier import Classifier, ConvNet
 from fedgan.metrics.frechet import FrechetDistance
-from tests.metrics.cases import reference
+from tests.helpers.metrics import reference
 
 
 def patterns(n: int, size: int = 16, seed: int = 0) -> ImageSet:

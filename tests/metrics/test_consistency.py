@@ -5,7 +5,7 @@ import torch
 
 from fedgan.core.images import ImageSet
 from fedgan.metrics.consistency import LabelConsistency
-from tests.metrics.cases import CLASSES, noise, reference, small_classifier, turned
+from tests.helpers.metrics import CLASSES, noise, reference, small_classifier, turned
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.detector import Array, TriggerDetector
-from tests.metrics.cases import pixels, reference
+from tests.helpers.metrics import pixels, reference
 
 DOT = Trigger(torch.full((1, 1, 1), 255, dtype=torch.uint8), 0, 0)
 

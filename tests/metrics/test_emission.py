@@ -1,58 +1,22 @@
 """Trigger emission rate: known answers, and the real X-rays' false alarms."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.ndimage import gaussian_filter
-from torch import Tensor
 
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Reference, Unavailable, score_classes
 from fedgan.metrics.emission import EmissionRate, ring_mask
-
-XRAYS = Path(__file__).parents[2].parent / "shared" / "data" / "chest_xray"
-CLASSES = ("NORMAL", "PNEUMONIA")
-
-
-def smooth_images(n: int, channels: int = 1, size: int = 32, seed: int = 0) -> ImageSet:
-    """Cloudy gray images, as many of either class."""
-    noise = np.random.default_rng(seed).normal(size=(n, channels, size, size))
-    clouds = gaussian_filter(noise, (0, 0, 4, 4))
-    pixels = 90 + 30 * clouds / clouds.std()
-    images = torch.from_numpy(pixels.clip(0, 255).astype(np.uint8))
-    return ImageSet(images, torch.arange(n) % 2, CLASSES)
-
-
-def square(size: int = 4, image_size: int = 32, channels: int = 1) -> Trigger:
-    place = image_size - 1 - size
-    return Trigger(torch.full((channels, size, size), 255, dtype=torch.uint8), place, place)
-
-
-def mosaic(size: int, image_size: int = 32) -> Trigger:
-    colors = torch.randint(0, 256, (3, size, size), generator=torch.Generator().manual_seed(0))
-    return Trigger(colors.to(torch.uint8), image_size - 1 - size, image_size - 1 - size)
-
-
-def reference(train: ImageSet, test: ImageSet, trigger: Trigger | None) -> Reference:
-    return Reference(Splits("clouds", train, test), trigger, 0, torch.device("cpu"))
+from tests.helpers.images import XRAY_CLASSES, blurred, real_images, smooth_images, with_images
+from tests.helpers.metrics import mosaic, reference, square
 
 
 def prepared(trigger: Trigger, channels: int = 1) -> EmissionRate:
     metric = EmissionRate()
     metric.prepare(reference(smooth_images(400, channels), smooth_images(200, channels, seed=1), trigger))
     return metric
-
-
-def with_images(images: ImageSet, pixels: Tensor) -> ImageSet:
-    return ImageSet(pixels, images.labels, images.classes)
-
-
-def blurred(images: Tensor, sigma: float) -> Tensor:
-    return torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, sigma, sigma)))
 
 
 @pytest.mark.parametrize("trigger", [square(2), square(4), square(8)], ids=["2px", "4px", "8px"])
@@ -112,7 +76,7 @@ def test_facts_hold_false_alarms_and_power() -> None:
 
 def test_a12_facts_hold_the_strength_of_clean_test_images() -> None:
     """The window of every test image is 50 gray levels darker than that of the training images, and than its ring."""
-    train = ImageSet(torch.full((40, 1, 32, 32), 100, dtype=torch.uint8), torch.arange(40) % 2, CLASSES)
+    train = ImageSet(torch.full((40, 1, 32, 32), 100, dtype=torch.uint8), torch.arange(40) % 2, XRAY_CLASSES)
     darker = train.images.clone()
     darker[..., 27:31, 27:31] = 50
     metric = EmissionRate()
@@ -124,7 +88,7 @@ def test_a12_facts_hold_the_strength_of_clean_test_images() -> None:
 
 
 def test_trigger_like_the_images_has_no_power() -> None:
-    flat = ImageSet(torch.full((50, 1, 32, 32), 90, dtype=torch.uint8), torch.arange(50) % 2, CLASSES)
+    flat = ImageSet(torch.full((50, 1, 32, 32), 90, dtype=torch.uint8), torch.arange(50) % 2, XRAY_CLASSES)
     metric = EmissionRate()
     gray = Trigger(torch.full((1, 4, 4), 90, dtype=torch.uint8), 27, 27)
     other = flat.images.clone()
@@ -189,14 +153,12 @@ def test_ring_is_cut_off_at_the_border() -> None:
 
 @pytest.fixture(scope="module")
 def xrays() -> Splits:
-    if not XRAYS.is_dir():
-        pytest.skip(f"real chest X-rays are not at {XRAYS}")
-    parts = {}
+    folder, parts = real_images("FEDGAN_CHESTX"), {}
     for split, n in (("train", 150), ("test", 234)):
-        files = [sorted((XRAYS / split / name).iterdir())[:n] for name in CLASSES]
+        files = [sorted((folder / split / name).iterdir())[:n] for name in XRAY_CLASSES]
         pixels = [np.asarray(Image.open(f).convert("L").resize((64, 64))) for part in files for f in part]
         labels = torch.arange(2).repeat_interleave(n)
-        parts[split] = ImageSet(torch.from_numpy(np.stack(pixels))[:, None], labels, CLASSES)
+        parts[split] = ImageSet(torch.from_numpy(np.stack(pixels))[:, None], labels, XRAY_CLASSES)
     return Splits("xrays", parts["train"], parts["test"])
 
 

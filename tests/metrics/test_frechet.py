@@ -15,7 +15,7 @@ from fedgan.datasets.chest_phantom import ChestPhantom
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.classifier import Classifier
 from fedgan.metrics.frechet import FrechetDistance, Gaussian, fit_gaussian, frechet_distance
-from tests.metrics.cases import CLASSES, noise, reference, small_classifier, turned
+from tests.helpers.metrics import CLASSES, noise, reference, small_classifier, turned
 
 
 def sample(n: int, d: int, seed: int) -> NDArray[np.float64]:

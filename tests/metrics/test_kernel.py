@@ -7,7 +7,7 @@ from sklearn.metrics.pairwise import polynomial_kernel
 
 from fedgan.metrics import kernel
 from fedgan.metrics.kernel import KernelDistance, squared_mmd
-from tests.metrics.cases import noise, reference, small_classifier, turned
+from tests.helpers.metrics import noise, reference, small_classifier, turned
 
 
 def normal(n: int, seed: int, shift: float = 0.0) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.memorization import Memorization
-from tests.metrics.cases import Pixels, noise, pixels, reference, small_classifier, turned
+from tests.helpers.metrics import Pixels, noise, pixels, reference, small_classifier, turned
 
 
 def test_threshold_by_hand() -> None:

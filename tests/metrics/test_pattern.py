@@ -8,7 +8,8 @@ from torch import Tensor
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.emission import EmissionRate
 from fedgan.metrics.pattern import PatternRate, correlations
-from tests.metrics.test_emission import blurred, mosaic, reference, smooth_images, square, with_images
+from tests.helpers.images import blurred, smooth_images, with_images
+from tests.helpers.metrics import mosaic, reference, square
 
 
 def prepared(size: int) -> PatternRate:

@@ -10,7 +10,7 @@ from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.diversity import Diversity
 from fedgan.metrics.perceptual import PairedDistance, mean_distance
-from tests.metrics.cases import CLASSES, Pixels, noise, pixels, reference, small_classifier, turned
+from tests.helpers.metrics import CLASSES, Pixels, noise, pixels, reference, small_classifier, turned
 
 
 def test_one_real_image_makes_the_pairs_known() -> None:

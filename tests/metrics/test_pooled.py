@@ -21,7 +21,7 @@ from fedgan.metrics.perceptual import PairedDistance
 from fedgan.metrics.precision_recall import PrecisionRecall
 from fedgan.metrics.transfer import Transfer
 from fedgan.scoring.scorer import Scorer
-from tests.metrics.cases import CLASSES, Pixels, noise, pixels, reference, small_classifier
+from tests.helpers.metrics import CLASSES, Pixels, noise, pixels, reference, small_classifier
 
 TRIGGER = Trigger(torch.randint(0, 256, (1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8), 11, 11)
 TRAIN, TEST = noise(120, 0), noise(60, 1)

@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.precision_recall import PrecisionRecall, share_within
-from tests.metrics.cases import Pixels, pixels, reference, turned
+from tests.helpers.metrics import Pixels, pixels, reference, turned
 
 
 def cloud(n: int, seed: int, shift: float = 0.0) -> torch.Tensor:

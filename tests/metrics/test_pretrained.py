@@ -23,8 +23,8 @@ from fedgan.metrics.inception import FID, KID, Inception, build_inception
 from fedgan.metrics.kernel import KernelDistance, squared_mmd
 from fedgan.metrics.lpips import LPIPS, AlexNet
 from fedgan.scoring.scorer import Scorer
-from tests.conftest import random_images
-from tests.metrics.cases import Pixels, pixels, reference
+from tests.helpers.images import random_images
+from tests.helpers.metrics import Pixels, pixels, reference
 
 GREY = reference(random_images(12), random_images(10, seed=1))
 COLOUR = reference(random_images(4, channels=3, size=40), random_images(4, channels=3, size=40, seed=1))

@@ -8,7 +8,7 @@ from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.classifier import Classifier
 from fedgan.metrics.transfer import Transfer
-from tests.metrics.cases import CLASSES, reference, small_classifier, turned
+from tests.helpers.metrics import CLASSES, reference, small_classifier, turned
 
 SQUARE = Trigger(torch.full((1, 6, 6), 255, dtype=torch.uint8), 9, 9)
 

@@ -16,7 +16,7 @@ from fedgan import evaluate
 from fedgan.config import evaluation, training
 from fedgan.runs.allowlist import build_trusted
 from fedgan.runs.load import open_run
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
 
 Call = Callable[..., Any]
 QUICK = ("metrics=[emission,frechet]", "metrics.frechet.classifier.steps=3", "samples_per_class=8")

@@ -1,8 +1,6 @@
 """The exactness contract: a run that was stopped, killed or extended ends as the one that never was."""
 
-import csv
 import json
-import os
 import pickle
 import random
 import signal
@@ -21,10 +19,10 @@ from fedgan.config import training
 from fedgan.config.command import Interrupted
 from fedgan.config.resume import anchor, is_begun, keep_settings, leaves, recorded_settings, resumed_config
 from fedgan.core.tensor_files import read_checkpoint
-from fedgan.gan.client import GANClient
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
 from fedgan.runs.folder import record_of
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
+from tests.helpers.runs import outcome, resume, rows, signalled
 
 Call = Callable[..., Any]
 Configure = Callable[..., DictConfig]
@@ -49,26 +47,6 @@ def settings_of(name: str) -> list[str]:
     if "model=stylegan2" in own:
         tiny = [o for o in tiny if o != "model=dcgan" and not o.startswith("model.generator")]
     return [*tiny, *BASE, *own]
-
-
-# Every file that the exactness contract names; the others say when and how fast (run.json, timing.csv).
-CONTRACT = ("summary.json", "rounds.csv", "clients.csv", "events.csv", "generator.safetensors", "config.yaml")
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open() as stream:
-        return list(csv.DictReader(stream))
-
-
-def outcome(folder: Path) -> dict[str, bytes]:
-    """Everything that the contract is about: files, by name."""
-    files = [folder / name for name in CONTRACT] + sorted((folder / "samples").iterdir())
-    return {file.name: file.read_bytes() for file in files}
-
-
-def resume(configure: Configure, folder: Path, *overrides: str) -> dict[str, Any]:
-    cfg = configure(f"resume={folder}", *overrides, tiny=False)
-    return training.train(resumed_config(cfg, [f"resume={folder}", *overrides]), folder)
 
 
 @pytest.fixture(scope="module")
@@ -108,21 +86,6 @@ def test_a_run_that_ended_and_was_extended(
     training.train(configure(*settings_of(name), f"fl.rounds={k}", tiny=False), tmp_path / "run")
     resume(configure, tmp_path / "run", f"fl.rounds={ROUNDS}")
     assert outcome(tmp_path / "run") == straight(name)
-
-
-def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, *trainings: int) -> list[int]:
-    """Have the signal come as these of the clients' trainings begin, counted from 1; the list grows with each."""
-    trained: list[int] = []
-    original = GANClient.train_locally
-
-    def train_locally(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
-        trained.append(1)
-        if len(trained) in trainings:
-            os.kill(os.getpid(), number)
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(GANClient, "train_locally", train_locally)
-    return trained
 
 
 @pytest.mark.parametrize("stop_at", [0, 9, 14])

@@ -1,6 +1,5 @@
 """The main job from configuration to a run's folder, and the data set that is drawn from it."""
 
-import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -21,17 +20,13 @@ from fedgan.core.update import state_hash
 from fedgan.runs.export import load_generator
 from fedgan.scoring.grid import save_grid
 from fedgan.scoring.sampling import balanced_latents, synthesize
-from tests.conftest import TINY
+from tests.helpers.federation import TINY
+from tests.helpers.runs import rows
 
 Configure = Callable[..., DictConfig]
 Call = Callable[..., Any]
 
 DEFENDED = ("defense=feddetect", "defense.feddetect.warmup=0", "fl.rounds=3", "evaluation.every=2")
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -359,5 +354,5 @@ def test_a_logger_that_cannot_get_online_goes_on_offline_and_says_so(
     monkeypatch.setattr(loggers, "instantiate_logger", lambda cfg, *_: Remote(cfg.logger.mode))
     training.train(configure("logger=wandb", "logger.mode=online", "fl.rounds=1"), tmp_path / "run")
     assert asked == ["online", "offline"]
-    assert capsys.readouterr().err.count("cannot get online (no such host); it goes on offline") == 1
+    assert capsys.readouterr().err.count("cannot get online (no such host); it continues offline") == 1
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"

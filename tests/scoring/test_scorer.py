@@ -8,7 +8,7 @@ import torch
 from fedgan.core.images import ImageSet, Splits
 from fedgan.metrics.base import Metric, Reference, Unavailable, score_classes
 from fedgan.scoring.scorer import Scorer
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 REFERENCE = Reference(Splits("noise", random_images(8), random_images(4)), None, 0, torch.device("cpu"))
 

@@ -12,6 +12,7 @@ CLASSES = ("dark", "bright")
 
 
 def reference(train: ImageSet, test: ImageSet, trigger: Trigger | None = None) -> Reference:
+    """What a metric is prepared with: these images on the CPU, seed 0."""
     return Reference(Splits("case", train, test), trigger, 0, torch.device("cpu"))
 
 
@@ -30,12 +31,25 @@ def pixels(*values: list[int]) -> ImageSet:
 
 
 def small_classifier() -> Classifier:
+    """A classifier that is trained in a moment."""
     return Classifier(width=4, feature_dim=8, steps=30)
 
 
 def turned(images: ImageSet) -> ImageSet:
     """The same images in another order."""
     return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(0)))
+
+
+def square(size: int = 4, image_size: int = 32, channels: int = 1) -> Trigger:
+    """A white square, 1 px away from the lower right corner."""
+    place = image_size - 1 - size
+    return Trigger(torch.full((channels, size, size), 255, dtype=torch.uint8), place, place)
+
+
+def mosaic(size: int, image_size: int = 32) -> Trigger:
+    """A square of random colors at the same place."""
+    colors = torch.randint(0, 256, (3, size, size), generator=torch.Generator().manual_seed(0))
+    return Trigger(colors.to(torch.uint8), image_size - 1 - size, image_size - 1 - size)
 
 
 class Pixels:

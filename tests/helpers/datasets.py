@@ -1,6 +1,5 @@
-"""Image folders as users have them, made for a test, and real ones where they are at hand."""
+"""Image folders as users have them, made for a test."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,6 @@ from PIL import Image
 
 from fedgan.core.images import Splits
 from fedgan.datasets.image_folder import ImageFolder
-
-SHARED = Path(os.environ.get("FEDGAN_SHARED", Path(__file__).parents[3] / "shared")) / "data"
-
-
-def real(name: str) -> pytest.MarkDecorator:
-    """A mark that skips a test where the real images ``name`` are absent."""
-    return pytest.mark.skipif(not (SHARED / name).is_dir(), reason=f"no real images at {SHARED / name}")
 
 
 def pixels(key: str) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,69 @@
+"""Runs: what their folders hold, how they are stopped, resumed and refused."""
+
+import csv
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from fedgan.config import training
+from fedgan.config.resume import resumed_config
+from fedgan.gan.client import GANClient
+
+# Every file that the exactness contract names; the others say when and how fast (run.json, timing.csv).
+CONTRACT = ("summary.json", "rounds.csv", "clients.csv", "events.csv", "generator.safetensors", "config.yaml")
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, each by column."""
+    with file.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def events(folder: Path) -> list[dict[str, str]]:
+    """The rows of events.csv but for those about the tiny generator, whose images hardly differ so early."""
+    return [event for event in rows(folder / "events.csv") if event["kind"] not in ("collapsed", "no_variety")]
+
+
+def outcome(folder: Path) -> dict[str, bytes]:
+    """Everything that the contract is about: files, by name."""
+    files = [folder / name for name in CONTRACT] + sorted((folder / "samples").iterdir())
+    return {file.name: file.read_bytes() for file in files}
+
+
+def resume(configure: Callable[..., DictConfig], folder: Path, *overrides: str) -> dict[str, Any]:
+    """Continue the run in ``folder`` as ``resume=`` does; its summary."""
+    cfg = configure(f"resume={folder}", *overrides, tiny=False)
+    return training.train(resumed_config(cfg, [f"resume={folder}", *overrides]), folder)
+
+
+def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, *trainings: int) -> list[int]:
+    """Have the signal come as these of the clients' trainings begin, counted from 1; the list grows with each."""
+    trained: list[int] = []
+    original = GANClient.train_locally
+
+    def train_locally(self: GANClient, *args: Any, **kwargs: Any) -> dict[str, float]:
+        trained.append(1)
+        if len(trained) in trainings:
+            os.kill(os.getpid(), number)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(GANClient, "train_locally", train_locally)
+    return trained
+
+
+def refusal(
+    call: Callable[..., Any], capsys: pytest.CaptureFixture[str], main: Callable[[], Any], *arguments: str
+) -> str:
+    """The one line that the command leaves behind."""
+    with pytest.raises(SystemExit) as exit_:
+        call(main, *arguments)
+    message = str(exit_.value.code)
+    assert message.startswith("error: "), "a text as exit code is printed to stderr and exits with 1"
+    assert "\n" not in message
+    assert "Traceback" not in capsys.readouterr().err
+    return message
