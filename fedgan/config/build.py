@@ -68,11 +68,11 @@ class Parts:
 
 def build_parts(cfg: DictConfig, folder: Path) -> Parts:
     """All that the configuration names but the Trainer and its loggers."""
-    attack: Attack = instantiate(cfg.attack)
+    attack: Attack = instantiate(cfg.attack, _convert_="all")
     defenses = build_defenses(cfg)
-    metrics: dict[str, Metric] = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    metrics: dict[str, Metric] = {name: instantiate(part, _convert_="all") for name, part in cfg.metrics.items()}
     check_objective(cfg.objective, [figure for metric in metrics.values() for figure in metric.names])
-    splits: Splits = instantiate(cfg.dataset).load()
+    splits: Splits = instantiate(cfg.dataset, _convert_="all").load()
     fine_tuning = single_fine_tuning(defenses)
     server_images, images = set_apart(splits, fine_tuning.images_per_class, cfg.seed)
     federated_data = share_out(images, attack, cfg.fl.num_clients, cfg.seed)
@@ -146,7 +146,7 @@ def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequen
 
 def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
     """The defenses by name, ready for this federation."""
-    defenses: dict[str, Defense] = {name: instantiate(part) for name, part in cfg.defense.items()}
+    defenses: dict[str, Defense] = {name: instantiate(part, _convert_="all") for name, part in cfg.defense.items()}
     for defense in defenses.values():
         taking_part = cfg.fl.num_clients if cfg.fl.clients_per_round is None else cfg.fl.clients_per_round
         defense.setup(num_clients=cfg.fl.num_clients, clients_per_round=taking_part, rounds=cfg.fl.rounds)
@@ -243,7 +243,7 @@ def build_module(part: DictConfig, splits: Splits, seed: int, purpose: str) -> A
     """A generator or discriminator for this data set, its weights drawn from the seed and nothing else."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "init", purpose))
-        module = instantiate(part, **image_shape(splits))
+        module = instantiate(part, _convert_="all", **image_shape(splits))
     return module.to(memory_format=torch.channels_last)
 
 

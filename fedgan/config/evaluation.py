@@ -38,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     """Score, show the table, and write the file."""
     check_settings(cfg)
 
-    metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    metrics = {name: instantiate(part, _convert_="all") for name, part in cfg.metrics.items()}
     run, control = open_runs(cfg)
     out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
     check_out(out)

@@ -2,8 +2,9 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 
 from hydra.errors import (
@@ -13,6 +14,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -163,8 +165,16 @@ def _of_component(error: InstantiationException) -> str:
     key = re.search(r"full_key: (\S+)", str(error))
     if key is None:
         return said
-    group, _, own = key[1].rpartition(".")
-    if said.startswith(f"{own}."):  # its own setting, by the component's name: classifier.steps
-        return f"{group}.{said}" if group else said
-    names_a_setting = re.match(r"\w+(\.\w+)+ ", said)  # such as dataset.image_size, of a model
-    return said if names_a_setting else f"{key[1]}: {said}"
+    target = re.search(r"call to target '([^']+)'", str(error))
+    name = re.match(r"(\w+)((?:\.\w+)*) (is not an argument)?", said)  # its own, or such as dataset.image_size
+    if name and (name[3] or (target and name[1] in _arguments(target[1]))):
+        return f"{key[1]}.{said}"
+    return said if name and name[2] else f"{key[1]}: {said}"
+
+
+def _arguments(target: str) -> Collection[str]:
+    """The names of a component's arguments."""
+    try:
+        return signature(get_object(target)).parameters.keys()
+    except (TypeError, ValueError):  # of what is not written in Python
+        return ()

@@ -38,7 +38,7 @@ def main(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_settings(cfg)
 
-    recipe = instantiate(cfg.classifier)
+    recipe = instantiate(cfg.classifier, _convert_="all")
     runs = open_runs(cfg)
     study = UtilityStudy(runs, recipe, synthetic_per_class=cfg.synthetic_per_class, test_per_class=cfg.test_per_class)
     study.check_real(cfg.real_per_class)
