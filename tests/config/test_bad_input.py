@@ -104,7 +104,11 @@ REFUSED = {
     "metrics=[emission] metrics.emission.false_alarm=2": "metrics.emission.false_alarm must be a number in [0, 1); "
     "got 2",
     "metrics=[frechet] metrics.frechet.classifier.steps=0": f"metrics.frechet.classifier.steps {WHOLE} 1; got 0",
-    "metrics=[lpips] metrics.lpips.weights=7": "metrics.lpips.weights must be a file; got 7",
+    "metrics=[lpips] metrics.lpips.weights=7": "metrics.lpips.weights must be a file, or null; got 7",
+    "metrics=[emission] +metrics.emission.false_alarms=0.1": "metrics.emission.false_alarms is not an argument; it "
+    "has: false_alarm; did you mean false_alarm?",
+    "metrics=[frechet] +metrics.frechet.classifier.step=9": "metrics.frechet.classifier.step is not an argument; it "
+    "has: width, feature_dim, steps, batch_size, lr, seed, cache; did you mean steps?",
     # what Lightning is given
     "trainer.devices=abc": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 'abc'",
     "trainer.devices=0": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 0",
