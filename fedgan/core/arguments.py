@@ -35,6 +35,10 @@ def _as_text(value: object) -> object:
     return str(value) if is_number else value
 
 
+def _is_filled(text: str) -> bool:
+    return bool(text.strip())
+
+
 Count = Annotated[int, Ge(1)]
 NonNegative = Annotated[int, Ge(0)]
 Seed = Annotated[int, Ge(0)]
@@ -45,7 +49,7 @@ Fraction = Annotated[float, Interval(gt=0, lt=1)]
 _PLAIN: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 # YAML reads a folder that is named 2026 as a number.
-PathText = Annotated[str, BeforeValidator(_as_text), Allowed("a path")]
+PathText = Annotated[str, BeforeValidator(_as_text), Predicate(_is_filled), Allowed("a path")]
 Channels = Annotated[int, Predicate((1, 3).__contains__), Allowed("1 (gray) or 3 (RGB)")]
 
 

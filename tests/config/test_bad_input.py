@@ -255,11 +255,10 @@ FOLDER = {
     "dataset.root=x dataset.classes=[a,b/c]": "dataset.classes must be names that a folder can have; got 'b/c'",
     "dataset=medmnist dataset.file=x dataset.classes=[a,..]": "dataset.classes must be names that a folder can have; "
     "got '..'",
-    "dataset.root=x dataset.white=0": "dataset.white must be a whole number from 1 to 65535; got 0",
+    "dataset.root=x dataset.white=0": "dataset.white must be a whole number from 1 to 65535, or null; got 0",
     "dataset.root=x dataset.group_pattern=7": "dataset.group_pattern must be a regular expression, such as "
     r"'(person\d+|IM-\d+)', or null; got 7",
-    "dataset.root=x dataset.columns.class=dx": "dataset.columns must be null without dataset.labels; "
-    "got {'class': 'dx'}",
+    "dataset.root=x dataset.columns.class=dx": "dataset.columns must be null without labels; got {'class': 'dx'}",
     "dataset.root=x dataset.labels=l.csv dataset.columns.split=true": "dataset.columns.split must be a column, "
     "false (none), or null; got True",
 }
