@@ -75,6 +75,8 @@ REFUSED = {
     "model.optimizer_d.betas=[1,2]": "model.optimizer_d does not take its settings "
     "{'lr': 0.0002, 'betas': [1, 2], 'fused': True}: Invalid beta parameter at index 0: 1",
     "model.ema=1": "model.ema must be a number in [0, 1); got 1",
+    "+model.generator.width=8": "model.generator.width is not an argument; it has: num_classes, channels, image_size, "
+    "z_dim, base_channels, norm",
     # defenses
     "fl.rounds=4 defense=feddetect defense.feddetect.warmup=soon": f"defense.feddetect.warmup {WHOLE} 0; got 'soon'",
     "fl.rounds=4 defense=feddetect_mean defense.feddetect_mean.trees=0": "defense.feddetect_mean.trees must be a whole "
