@@ -103,6 +103,22 @@ def check_partial(argument: str, factory: object) -> None:
         raise ValueError(f"{argument}.{error}") from error
 
 
+def accept(name: str, annotation: object, value: object) -> Any:
+    """A single value, checked like an argument.
+
+    Raises:
+        ValueError: in one line, under ``name``.
+
+    Example:
+        >>> accept("lr", Share, 2)
+        Traceback (most recent call last):
+        ...
+        ValueError: lr must be a number in (0, 1]; got 2
+    """
+    rule = _rule(annotation)
+    return value if rule is None else rule.accept(name, value)
+
+
 def allowed(annotation: object) -> str | None:
     """What an annotation allows, in words; None if it holds something that is not checked.
 
@@ -157,6 +173,11 @@ class _Rule(NamedTuple):
             raise ValueError(f"{name} must be {self.words}; got {value!r}") from None
 
 
+def _rule(annotation: Any) -> _Rule | None:
+    words = allowed(annotation)
+    return None if words is None else _Rule(words, TypeAdapter(annotation, config=_STRICT))
+
+
 class _Arguments:
     """A function's arguments: their names, and a rule for each that can be checked."""
 
@@ -167,8 +188,7 @@ class _Arguments:
         self.names = [each.name for each in named if each.name != "self"]
         self.needed = {each.name for each in named if each.default is Parameter.empty}
         self.takes_others = any(each.kind is Parameter.VAR_KEYWORD for each in self.declared)
-        said = {each.name: (allowed(each.annotation), each.annotation) for each in named}
-        self.rules = {n: _Rule(words, TypeAdapter(a, config=_STRICT)) for n, (words, a) in said.items() if words}
+        self.rules = {each.name: rule for each in named if (rule := _rule(each.annotation)) is not None}
 
     def accept(self, args: Sequence[object], given: Mapping[str, object], *, all_given: bool = True) -> BoundArguments:
         """The arguments of a call, as their annotations have them."""
