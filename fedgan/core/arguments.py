@@ -103,14 +103,14 @@ def check_partial(argument: str, factory: object) -> None:
         raise ValueError(f"{argument}.{error}") from error
 
 
-def accept(name: str, annotation: object, value: object) -> Any:
+def validated(name: str, annotation: object, value: object) -> Any:
     """A single value, checked like an argument.
 
     Raises:
         ValueError: in one line, under ``name``.
 
     Example:
-        >>> accept("lr", Share, 2)
+        >>> validated("lr", Share, 2)
         Traceback (most recent call last):
         ...
         ValueError: lr must be a number in (0, 1]; got 2
@@ -192,7 +192,7 @@ class _Arguments:
 
     def accept(self, args: Sequence[object], given: Mapping[str, object], *, all_given: bool = True) -> BoundArguments:
         """The arguments of a call, as their annotations have them."""
-        for name in given.keys() - set(self.names) if not self.takes_others else ():
+        for name in (each for each in given if each not in self.names and not self.takes_others):
             raise ValueError(f"{name} is not an argument; {self._likely(name)}")
         bound = self.signature.bind_partial(*args, **given)
         for name in self.names:

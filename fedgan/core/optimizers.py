@@ -7,7 +7,7 @@ import torch
 from annotated_types import Ge
 from torch import nn
 
-from fedgan.core.arguments import accept
+from fedgan.core.arguments import validated
 
 LearningRate = Annotated[float, Ge(0)]
 OptimizerFactory = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
@@ -32,7 +32,7 @@ def check_optimizer(setting: str, factory: OptimizerFactory) -> None:
     """
     settings = getattr(factory, "keywords", {})
     if "lr" in settings:
-        accept(f"{setting}.lr", LearningRate, settings["lr"])
+        validated(f"{setting}.lr", LearningRate, settings["lr"])
     try:
         factory(iter([nn.Parameter(torch.zeros(1))]))
     except Exception as error:  # torch compares and adds before it checks, and each optimizer does so in its own way

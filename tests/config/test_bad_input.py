@@ -51,7 +51,7 @@ REFUSED = {
     "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",
     "fl.local_epochs=0": f"fl.local_epochs {WHOLE} 1; got 0",
     "fl.batch_size=abc": f"fl.batch_size {WHOLE} 1; got 'abc'",
-    "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4; got 5",
+    "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4, or null; got 5",
     "model.compile=fast": "model.compile must be one of default, reduce-overhead, max-autotune; got 'fast'",
     "model.compile=default fl.engine=vectorized": "model.compile must be null with fl.engine=vectorized: torch.func "
     "maps what is not compiled; got 'default'",
