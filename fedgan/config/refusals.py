@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
@@ -17,6 +17,8 @@ from hydra.errors import (
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from fedgan.core.checks import unknown
 
 PACKAGE = Path(__file__).parents[1]
 # In a checkout conf/ lies next to the package; an installed wheel carries it inside.
@@ -166,15 +168,19 @@ def _of_component(error: InstantiationException) -> str:
     if key is None:
         return said
     target = re.search(r"call to target '([^']+)'", str(error))
+    own = _arguments(target[1]) if target else []
+    unexpected = re.search(r"unexpected keyword argument '(\w+)'", said)
+    if unexpected and own and unexpected[1] not in own:  # of a component that does not check them itself
+        said = unknown(unexpected[1], own)
     name = re.match(r"(\w+)((?:\.\w+)*) (is not an argument)?", said)  # its own, or such as dataset.image_size
-    if name and (name[3] or (target and name[1] in _arguments(target[1]))):
+    if name and (name[3] or name[1] in own):
         return f"{key[1]}.{said}"
     return said if name and name[2] else f"{key[1]}: {said}"
 
 
-def _arguments(target: str) -> Collection[str]:
+def _arguments(target: str) -> list[str]:
     """The names of a component's arguments."""
     try:
-        return signature(get_object(target)).parameters.keys()
+        return list(signature(get_object(target)).parameters)
     except (TypeError, ValueError):  # of what is not written in Python
-        return ()
+        return []

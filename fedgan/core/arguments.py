@@ -7,7 +7,6 @@ argument's own name. Other ranges are written with annotated-types, such as ``An
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from functools import cache, partial, wraps
 from inspect import BoundArguments, Parameter, signature
 from math import inf
@@ -16,6 +15,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 
 from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, Predicate
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+
+from fedgan.core.checks import unknown
 
 T = TypeVar("T")
 
@@ -148,7 +149,7 @@ def _either(parts: Sequence[object]) -> str | None:
 
 
 def _in_range(kind: object, metadata: Sequence[object]) -> str | None:
-    """The words for a plain type between bounds; those of whole numbers are closed."""
+    """The words for a plain type, between bounds if it is a number."""
     each = [one for part in metadata for one in (part if isinstance(part, GroupedMetadata) else (part,))]
     ends = {name: end for one in each if isinstance(one, Ge | Gt | Le | Lt) for name, end in asdict(one).items()}
     if not ends or kind not in (int, float):
@@ -156,6 +157,7 @@ def _in_range(kind: object, metadata: Sequence[object]) -> str | None:
     low, high = ends.get("ge", ends.get("gt", -inf)), ends.get("le", ends.get("lt", inf))
     if kind is float:
         return f"a number in {'[' if 'ge' in ends else '('}{low:g}, {high:g}{']' if 'le' in ends else ')'}"
+    low, high = low + ("gt" in ends), high - ("lt" in ends)
     if high == inf:
         return f"a whole number of at least {low}"
     return f"a whole number of at most {high}" if low == -inf else f"a whole number from {low} to {high}"
@@ -183,31 +185,24 @@ class _Arguments:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.signature = signature(function, eval_str=True)
-        self.declared = self.signature.parameters.values()
-        named = [each for each in self.declared if each.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
+        declared = self.signature.parameters.values()
+        named = [each for each in declared if each.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
         self.names = [each.name for each in named if each.name != "self"]
         self.needed = {each.name for each in named if each.default is Parameter.empty}
-        self.takes_others = any(each.kind is Parameter.VAR_KEYWORD for each in self.declared)
+        self.takes_others = any(each.kind is Parameter.VAR_KEYWORD for each in declared)
         self.rules = {each.name: rule for each in named if (rule := _rule(each.annotation)) is not None}
 
     def accept(self, args: Sequence[object], given: Mapping[str, object], *, all_given: bool = True) -> BoundArguments:
         """The arguments of a call, as their annotations have them."""
         for name in (each for each in given if each not in self.names and not self.takes_others):
-            raise ValueError(f"{name} is not an argument; {self._likely(name)}")
+            raise ValueError(unknown(name, self.names))
         bound = self.signature.bind_partial(*args, **given)
         for name in self.names:
             if name in bound.arguments and name in self.rules:
                 bound.arguments[name] = self.rules[name].accept(name, bound.arguments[name])
-            elif (
-                name not in bound.arguments and all_given and self.signature.parameters[name].default is Parameter.empty
-            ):
+            elif all_given and name in self.needed and name not in bound.arguments:
                 raise ValueError(f"{name} must be given")
         return bound
-
-    def _likely(self, name: str) -> str:
-        near = get_close_matches(name, self.names, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        return f"it has: {', '.join(self.names) or 'none'}{meant}"
 
 
 _arguments = cache(_Arguments)  # made at the first call: by then each name in the annotations is defined

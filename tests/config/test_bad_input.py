@@ -86,6 +86,10 @@ REFUSED = {
     "fl.rounds=4 defense=[feddetect,gradient_penalty] defense.feddetect.warmup=0": "defense must be without feddetect "
     "where the critic gives no probability (Eq. 6): feddetect_code takes any loss; got "
     "['feddetect', 'gradient_penalty']",
+    "+attack.sizes=4": "attack.sizes is not an argument; it has: size, margin, position, poison_share, malicious; did "
+    "you mean size?",
+    "fl.rounds=4 defense=feddetect ++defense.feddetect.warmp=1": "defense.feddetect.warmp is not an argument; it has: "
+    "warmup, decay, samples, trees, random_state; did you mean warmup?",
     "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
     "fl.rounds=4 defense=feddetect defense.feddetect.random_state=4294967296": "defense.feddetect.random_state must "
     "be a whole number from 0 to 4294967295; got 4294967296",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import pytest
 import torch
-from annotated_types import Ge, Interval, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -90,6 +90,8 @@ REFUSED = [
     (Channels, 1.0, "1 (gray) or 3 (RGB); got 1.0"),
     (Literal["serial", "vectorized"], ["serial"], "one of serial, vectorized; got ['serial']"),
     (Annotated[int, Interval(ge=1, le=8)], 9, "a whole number from 1 to 8; got 9"),
+    (Annotated[int, Gt(0)], 0, f"{WHOLE} 1; got 0"),
+    (Annotated[int, Interval(gt=0, lt=9)], 9, "a whole number from 1 to 8; got 9"),
     (Annotated[int, Le(8)], 9, "a whole number of at most 8; got 9"),
     (Annotated[float, Interval(gt=0, le=180)], 181, "a number in (0, 180]; got 181"),
     (Annotated[float, Interval(gt=0, le=1e6)], 0, "a number in (0, 1e+06]; got 0"),
