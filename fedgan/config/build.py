@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class
+from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
@@ -35,6 +37,8 @@ from fedgan.runs.progress import RoundProgress
 from fedgan.runs.record import Recorder
 from fedgan.scoring.callback import Evaluator
 from fedgan.update_attacks.base import UpdateAttack
+
+instantiate = partial(hydra_instantiate, _convert_="all")  # lists and mappings arrive as Python's own
 
 
 @dataclass(frozen=True)

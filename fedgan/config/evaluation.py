@@ -11,16 +11,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from fedgan.core.checks import check, check_choice, check_int
+from fedgan.config.validate import FinishedRunFolder
+from fedgan.core.arguments import Count, Seed, validated
+from fedgan.core.checks import check
 from fedgan.core.files import write_json
 from fedgan.core.precision import repeatable
 from fedgan.metrics.base import Metric, Reference
@@ -39,7 +42,7 @@ def main(cfg: DictConfig) -> None:
     """Score, show the table, and write the file."""
     check_settings(cfg)
 
-    metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    metrics = {name: instantiate(part, _convert_="all") for name, part in cfg.metrics.items()}
     run, control = open_runs(cfg)
     out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
     check_out(out)
@@ -60,11 +63,11 @@ def main(cfg: DictConfig) -> None:
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse, before anything is loaded, what no component checks."""
-    check(cfg.run is not None, "run", "the folder of a finished run", cfg.run)
-    check_int("samples_per_class", cfg.samples_per_class, low=2)
-    check_int("latent_seed", cfg.latent_seed, low=0)
-    check_int("batch_size", cfg.batch_size, low=1)
-    check_choice("device", str(cfg.device), ("cpu", "cuda"))
+    validated("run", FinishedRunFolder, cfg.run)
+    validated("samples_per_class", Annotated[int, Ge(2)], cfg.samples_per_class)
+    validated("latent_seed", Seed, cfg.latent_seed)
+    validated("batch_size", Count, cfg.batch_size)
+    validated("device", Literal["cpu", "cuda"], cfg.device)
     check(cfg.device == "cpu" or torch.cuda.is_available(), "device", "cpu: no GPU is to be found here", cfg.device)
 
 

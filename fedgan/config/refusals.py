@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 
 from hydra.errors import (
@@ -13,8 +14,11 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from fedgan.core.checks import unknown
 
 PACKAGE = Path(__file__).parents[1]
 # In a checkout conf/ lies next to the package; an installed wheel carries it inside.
@@ -163,8 +167,20 @@ def _of_component(error: InstantiationException) -> str:
     key = re.search(r"full_key: (\S+)", str(error))
     if key is None:
         return said
-    group, _, own = key[1].rpartition(".")
-    if said.startswith(f"{own}."):  # its own setting, by the component's name: classifier.steps
-        return f"{group}.{said}" if group else said
-    names_a_setting = re.match(r"\w+(\.\w+)+ ", said)  # such as dataset.image_size, of a model
-    return said if names_a_setting else f"{key[1]}: {said}"
+    target = re.search(r"call to target '([^']+)'", str(error))
+    own = _arguments(target[1]) if target else []
+    unexpected = re.match(r"[\w.]+\(\) got an unexpected keyword argument '(\w+)'", said)
+    if unexpected and own and unexpected[1] not in own:  # of a component that does not check them itself
+        said = unknown(unexpected[1], own)
+    name = re.match(r"(\w+)((?:\.\w+)*) (is not an argument)?", said)  # its own, or such as dataset.image_size
+    if name and (name[3] or name[1] in own):
+        return f"{key[1]}.{said}"
+    return said if name and name[2] else f"{key[1]}: {said}"
+
+
+def _arguments(target: str) -> list[str]:
+    """The names of a component's arguments."""
+    try:
+        return list(signature(get_object(target)).parameters)
+    except (TypeError, ValueError):  # of what is not written in Python
+        return []

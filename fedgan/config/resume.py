@@ -9,7 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Count, validated
+from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
 from fedgan.runs.allowlist import check_trust, is_trusted
 from fedgan.runs.checkpoint import latest_checkpoint
@@ -51,7 +52,7 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     typed = [OverridesParser.create().parse_override(text).key_or_group for text in overrides]
     refuse_changes(recorded, cfg, typed)
     if "fl.rounds" in typed:
-        check_int("fl.rounds", cfg.fl.rounds, low=1)
+        validated("fl.rounds", Count, cfg.fl.rounds)
         recorded.fl.rounds = recorded.trainer.max_epochs = cfg.fl.rounds
     for key in (*WHERE, *PLACES, "dataset.cache_dir"):
         if is_touched(key, typed) and OmegaConf.select(cfg, key) is not None:

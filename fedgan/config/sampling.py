@@ -8,8 +8,10 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Annotated, Any
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -17,7 +19,9 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.io import encode_png
 
-from fedgan.core.checks import check, check_int
+from fedgan.config.validate import FinishedRunFolder
+from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
+from fedgan.core.checks import check
 from fedgan.core.folders import check_empty
 from fedgan.runs.allowlist import check_trust
 from fedgan.runs.export import Release, load_generator
@@ -27,20 +31,29 @@ MANIFEST = "manifest.csv"
 COLUMNS = ("file", "class", "label", "latent_seed", "generator_sha256", "rounds", "attack", "defense", "emission")
 
 
+@checked
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Those of conf/sample.yaml."""
+
+    run: FinishedRunFolder
+    out: Annotated[PathText, Allowed("the folder to write to")]
+    per_class: Count
+    seed: Seed
+    batch_size: Count
+    trust: Any
+
+
 def main(cfg: DictConfig) -> None:
     """Write the data set and say where it lies."""
-    check_int("per_class", cfg.per_class, low=1)
-    check_int("batch_size", cfg.batch_size, low=1)
-    check(cfg.run not in (None, ""), "run", "the folder of a finished run", cfg.run)
-    check(cfg.out not in (None, ""), "out", "the folder to write to", cfg.out)
-    check_int("seed", cfg.seed, low=0)
-    out = Path(str(cfg.out)).expanduser().resolve()  # through links
+    settings = Settings(**{str(name): value for name, value in cfg.items()})
+    out = Path(settings.out).expanduser().resolve()  # through links
     check_empty("out", out)
 
-    release = load_generator(Path(str(cfg.run)).expanduser(), check_trust(cfg.trust))
+    release = load_generator(Path(settings.run).expanduser(), check_trust(settings.trust))
     print(f"generator: {release.spec}", file=sys.stderr)
-    write_dataset(release, out, per_class=cfg.per_class, seed=cfg.seed, batch_size=cfg.batch_size)
-    print(f"{cfg.per_class * len(release.spec.classes)} images and manifest.csv in {out}")
+    write_dataset(release, out, per_class=settings.per_class, seed=settings.seed, batch_size=settings.batch_size)
+    print(f"{settings.per_class * len(release.spec.classes)} images and manifest.csv in {out}")
 
 
 def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, batch_size: int) -> None:

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Interval
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
@@ -20,7 +21,8 @@ from fedgan.config.command import AUTO, Interrupted
 from fedgan.config.loggers import build_logger, close_loggers
 from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
 from fedgan.config.validate import check_checkpoint, check_components, check_trainer
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Count, Seed, validated
+from fedgan.core.checks import check
 from fedgan.core.images import Splits
 from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
@@ -160,7 +162,8 @@ def check_same_folder(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Refuse a run over several machines whose processes would each name a folder of their own, by the time."""
     if cfg.resume is not None or not launched_elsewhere():
         return
-    check_trainer(cfg.trainer, cfg.fl.rounds)
+    trainer: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
+    check_trainer(trainer, cfg.fl.rounds)
     if count_processes(cfg.trainer) > 1:
         named = any(override.startswith("hydra.run.dir=") for override in overrides)
         check(
@@ -170,21 +173,20 @@ def check_same_folder(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse what no component checks, before any data are read."""
-    OmegaConf.to_container(cfg, resolve=True)  # refuses what points at nothing
-    check_int("seed", cfg.seed, low=0)
-    check_int("fl.num_clients", cfg.fl.num_clients, low=1, high=1_000_000)
-    check_int("fl.rounds", cfg.fl.rounds, low=1)
-    if cfg.fl.clients_per_round is not None:
-        check_int("fl.clients_per_round", cfg.fl.clients_per_round, low=1, high=cfg.fl.num_clients)
-    check_int("evaluation.every", cfg.evaluation.every, low=1)
-    check_int("evaluation.latent_seed", cfg.evaluation.latent_seed, low=0)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)  # refuses what points at nothing
+    validated("seed", Seed, plain["seed"])
+    clients = validated("fl.num_clients", Annotated[int, Interval(ge=1, le=1_000_000)], cfg.fl.num_clients)
+    validated("fl.rounds", Count, cfg.fl.rounds)
+    validated("fl.clients_per_round", Annotated[int, Interval(ge=1, le=clients)] | None, cfg.fl.clients_per_round)
+    validated("evaluation.every", Count, cfg.evaluation.every)
+    validated("evaluation.latent_seed", Seed, cfg.evaluation.latent_seed)
     check(cfg.root is None or cfg.resume is not None, "root", "null without resume=: type dataset.root=PATH", cfg.root)
-    check_trainer(cfg.trainer, cfg.fl.rounds)
+    check_trainer(plain["trainer"], cfg.fl.rounds)
     for name in ("weighting", "backend"):
         typed = cfg.fl[name] if isinstance(cfg.fl[name], str) else None
         check(typed is None, f"fl.{name}", f"chosen as a group: fl/{name}={typed}", typed)
-    check_checkpoint(cfg.checkpoint)
-    trust = check_trust(cfg.trust)
+    check_checkpoint(plain["checkpoint"])
+    trust = check_trust(plain["trust"])
     if count_processes(cfg.trainer) > 1:
         refuse_foreign(cfg, trust, "several processes")  # the other processes read their settings from the run's folder
     for group in ("defense", "metrics"):

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +18,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Allowed, NonNegative, validated
+from fedgan.core.checks import check
 from fedgan.core.files import atomic_write, write_json
 from fedgan.core.folders import claim
 from fedgan.core.images import Splits
@@ -31,6 +33,7 @@ from fedgan.runs.provenance import git_state, versions
 WRITTEN = ("utility.json", "results.csv", "curve.csv", "differences.csv", "curve.png", "fits")
 REAL_ONLY = "real only"
 ARM_OF_ONE_RUN = "real + synthetic"
+Numbers = Annotated[Sequence[NonNegative], MinLen(1), Allowed("a list of at least one whole number of at least 0")]
 Key = tuple[str, int, int]  # arm, seed, real images per class
 
 
@@ -39,7 +42,7 @@ def main(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_settings(cfg)
 
-    recipe = instantiate(cfg.classifier)
+    recipe = instantiate(cfg.classifier, _convert_="all")
     runs = open_runs(cfg)
     study = UtilityStudy(runs, recipe, synthetic_per_class=cfg.synthetic_per_class, test_per_class=cfg.test_per_class)
     study.check_real(cfg.real_per_class)
@@ -61,10 +64,8 @@ def check_settings(cfg: DictConfig) -> None:
         fitting = Path(str(arm)).name == str(arm) and arm not in ("", "..", REAL_ONLY)
         check(fitting, "runs: a name", f"one that a folder can have, other than {REAL_ONLY!r}", arm)
     for name in ("real_per_class", "seeds"):
-        values = list(cfg[name]) if OmegaConf.is_list(cfg[name]) else []
-        check(bool(values), name, "a list of at least one whole number", cfg[name])
-        for value in values:
-            check_int(f"each of {name}", value, low=0)
+        given = OmegaConf.to_container(cfg[name]) if OmegaConf.is_list(cfg[name]) else cfg[name]
+        values = validated(name, Numbers, given)
         check(len(set(values)) == len(values), name, "numbers that differ", values)
 
 

@@ -1,25 +1,73 @@
 """Settings that no component of ours checks: Lightning would take them unseen, or fail without naming them."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
+from annotated_types import MinLen, Predicate
 
-from fedgan.core.checks import check, check_choice, check_flag, check_int
-from fedgan.core.precision import TF32
+from fedgan.core.arguments import Allowed, Count, NonNegative, PathText, checked
+from fedgan.core.checks import check
 
-# Half precision would need its losses scaled, and the manual steps of two optimizers do not.
-PRECISIONS = ("32-true", TF32, "bf16-mixed")
-# Lightning's others would end a round early, skip an evaluation, or step the optimizers that are the clients' own.
-TRAINER = (
-    *("_target_", "accelerator", "devices", "num_nodes", "precision", "max_epochs", "check_val_every_n_epoch"),
-    *("num_sanity_val_steps", "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "deterministic"),
-    *("benchmark", "profiler", "detect_anomaly"),
-)
+T = TypeVar("T")
+
+
+def _resumable(filename: str) -> bool:
+    return filename.startswith("round_{epoch")
+
+
+FinishedRunFolder = Annotated[PathText, Allowed("the folder of a finished run")]
+Devices = Annotated[
+    Count | Annotated[Sequence[NonNegative], MinLen(1)],
+    Allowed("a number of at least 1, or a list of devices' numbers"),
+]
+Deterministic = Annotated[bool | Literal["warn"], Allowed("true, false or warn")]
+Nothing = Annotated[Literal[0], Allowed("0: nothing is evaluated before the first round")]
+FileName = Annotated[
+    str, Predicate(_resumable), Allowed("text that begins with round_{epoch, by which resume= finds it")
+]
+
+
+@checked
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """What may be said of Lightning's Trainer; what is not said keeps its default.
+
+    Lightning's others would end a round early, skip an evaluation, or step the optimizers that are the clients' own.
+    Half precision would need its losses scaled, and the manual steps of two optimizers do not.
+    """
+
+    accelerator: Literal["cpu", "cuda", "gpu", "auto"] = "auto"
+    devices: Devices = 1
+    num_nodes: Count = 1
+    precision: Literal["32-true", "tf32-true", "bf16-mixed"] = "32-true"
+    max_epochs: object = None
+    check_val_every_n_epoch: Count = 1
+    num_sanity_val_steps: Nothing = 0
+    log_every_n_steps: NonNegative = 1
+    enable_model_summary: bool = False
+    enable_progress_bar: bool = True
+    deterministic: Deterministic = True
+    benchmark: bool | None = None
+    profiler: object = None  # Lightning refuses what is none
+    detect_anomaly: bool | None = None
+
+
+@checked
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSettings:
+    """Without these a run would be left without the checkpoints that it is resumed from."""
+
+    filename: FileName
+    auto_insert_metric_name: Annotated[Literal[False], Allowed("false, or resume= finds no checkpoint")]
+    every_n_epochs: Count = 1
+    save_top_k: Annotated[Literal[1, -1], Allowed("1 (the newest) or -1 (all)")] = 1
+    save_on_train_epoch_end: bool = True
 
 
 def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
-    """Refuse what a round cannot be run with; the profiler Lightning refuses itself.
+    """Refuse what a round cannot be run with.
 
     Args:
         settings: those of ``trainer``; one that is absent keeps Lightning's default.
@@ -28,60 +76,39 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     Raises:
         ValueError: in one line.
     """
-    for name in settings:
-        if name not in TRAINER:
-            raise ValueError(f"trainer.{name} is no setting of a federation; trainer has: {', '.join(TRAINER[1:])}")
-    check_accelerator(settings.get("accelerator", "auto"))
-    check_choice("trainer.precision", str(settings.get("precision", "32-true")), PRECISIONS)
-    devices, allowed = settings.get("devices", 1), "a number of at least 1, or a list of devices' numbers"
-    listed = isinstance(devices, Sequence) and not isinstance(devices, str)
-    numbers = list(devices) if listed else [devices]
-    counted = all(type(number) is int and number >= (0 if listed else 1) for number in numbers)
-    check(bool(numbers) and counted, "trainer.devices", allowed, devices)
-    check_int("trainer.num_nodes", settings.get("num_nodes", 1), low=1)
+    known = [field.name for field in fields(TrainerSettings)]
+    for name in (each for each in settings if each not in ("_target_", *known)):
+        raise ValueError(f"trainer.{name} is no setting of a federation; trainer has: {', '.join(known)}")
+    trainer = within("trainer", TrainerSettings, settings)
+    there = trainer.accelerator in ("cpu", "auto") or torch.cuda.is_available()
+    check(there, "trainer.accelerator", "cpu (trainer=cpu): torch finds no GPU here", trainer.accelerator)
     epochs = settings.get("max_epochs", rounds)
     check(epochs == rounds, "trainer.max_epochs", f"fl.rounds={rounds}, which is what sets it", epochs)
-    check_int("trainer.check_val_every_n_epoch", settings.get("check_val_every_n_epoch", 1), low=1)
-    check_int("trainer.log_every_n_steps", settings.get("log_every_n_steps", 1), low=0)
-    before = settings.get("num_sanity_val_steps", 0)
-    check(before == 0, "trainer.num_sanity_val_steps", "0: nothing is evaluated before the first round", before)
-    for name in ("enable_progress_bar", "enable_model_summary"):
-        check_flag(f"trainer.{name}", settings.get(name, False))
-    for name in ("benchmark", "detect_anomaly"):
-        check_flag(f"trainer.{name}", settings.get(name) or False)
-    deterministic = settings.get("deterministic", True)
-    check(deterministic in (True, False, "warn"), "trainer.deterministic", "true, false or warn", deterministic)
-
-
-def check_accelerator(accelerator: object) -> None:
-    """Refuse a GPU where there is none, before data are read and loggers started.
-
-    Raises:
-        ValueError: in one line.
-    """
-    check_choice("trainer.accelerator", str(accelerator), ("cpu", "cuda", "gpu", "auto"))
-    there = accelerator in ("cpu", "auto") or torch.cuda.is_available()
-    check(there, "trainer.accelerator", "cpu (trainer=cpu): torch finds no GPU here", accelerator)
 
 
 def check_checkpoint(settings: Mapping[str, Any]) -> None:
     """Refuse what would leave a run without the checkpoints that it is resumed from.
 
     Args:
-        settings: those of ``checkpoint``.
+        settings: those of ``checkpoint``; Lightning checks the others.
 
     Raises:
         ValueError: in one line.
     """
-    check_int("checkpoint.every_n_epochs", settings.get("every_n_epochs", 1), low=1)
-    kept = settings.get("save_top_k", 1)
-    check(kept in (1, -1), "checkpoint.save_top_k", "1 (the newest) or -1 (all)", kept)
-    name = settings.get("filename")
-    known = isinstance(name, str) and name.startswith("round_{epoch")
-    check(known, "checkpoint.filename", "text that begins with round_{epoch, by which resume= finds it", name)
-    naming = settings.get("auto_insert_metric_name")
-    check(naming is False, "checkpoint.auto_insert_metric_name", "false, or resume= finds no checkpoint", naming)
-    check_flag("checkpoint.save_on_train_epoch_end", settings.get("save_on_train_epoch_end", True))
+    known = {field.name for field in fields(CheckpointSettings)}
+    within("checkpoint", CheckpointSettings, {name: settings[name] for name in known & settings.keys()})
+
+
+def within(place: str, declared: Callable[..., T], settings: Mapping[str, Any]) -> T:
+    """Settings as they are declared, without their _target_; an error puts their place in front of a name.
+
+    Raises:
+        ValueError: in one line.
+    """
+    try:
+        return declared(**{name: value for name, value in settings.items() if name != "_target_"})
+    except ValueError as error:
+        raise ValueError(f"{place}.{error}") from error
 
 
 def check_components(group: str, components: Mapping[str, Any]) -> None:

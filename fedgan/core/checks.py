@@ -1,6 +1,7 @@
 """One form for every refusal: which setting, what is allowed, what came."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 
 
 def check(ok: bool, setting: str, allowed: str, got: object) -> None:
@@ -17,6 +18,18 @@ def check(ok: bool, setting: str, allowed: str, got: object) -> None:
     """
     if not ok:
         raise ValueError(f"{setting} must be {allowed}; got {got!r}")
+
+
+def unknown(name: str, known: Sequence[str]) -> str:
+    """That there is no such argument, which there are, and which was probably meant.
+
+    Example:
+        >>> unknown("sample", ["samples", "share"])
+        'sample is not an argument; it has: samples, share; did you mean samples?'
+    """
+    near = get_close_matches(name, known, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{name} is not an argument; it has: {', '.join(known) or 'none'}{meant}"
 
 
 def check_int(setting: str, value: object, *, low: int, high: int | None = None) -> None:

@@ -1,13 +1,15 @@
 """Optimizers as the configuration names them: made from a network's parameters, and tried before that."""
 
-import math
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import nn
 
-from fedgan.core.checks import check_number
+from fedgan.core.arguments import validated
 
+LearningRate = Annotated[float, Ge(0)]
 OptimizerFactory = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -30,7 +32,7 @@ def check_optimizer(setting: str, factory: OptimizerFactory) -> None:
     """
     settings = getattr(factory, "keywords", {})
     if "lr" in settings:
-        check_number(f"{setting}.lr", settings["lr"], low=0.0, high=math.inf, high_allowed=False)
+        validated(f"{setting}.lr", LearningRate, settings["lr"])
     try:
         factory(iter([nn.Parameter(torch.zeros(1))]))
     except Exception as error:  # torch compares and adds before it checks, and each optimizer does so in its own way

@@ -3,18 +3,20 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from annotated_types import Ge
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Count, Seed, checked
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.rng import derive_seed
 
 Array = npt.NDArray[np.floating[Any]]  # float32 throughout: twice as fast, and the results are bytes
 
+SceneSize = Annotated[int, Ge(16)]  # px; below, the scenes cannot be drawn
 _PIXELS_AT_ONCE = 2**16  # images drawn together: few enough that the planes stay in the processor's cache
 
 
@@ -126,6 +128,7 @@ def rotate(x: Array, y: Array, angle: Array) -> tuple[Array, Array]:
     return x * cos + y * sin, y * cos - x * sin
 
 
+@checked
 class Phantom(ABC):
     """Images drawn from a seed alone, for trials and tests without medical data.
 
@@ -142,14 +145,12 @@ class Phantom(ABC):
     name: ClassVar[str]
     classes: ClassVar[tuple[str, ...]]
 
-    def __init__(self, *, image_size: int, train_per_class: int, test_per_class: int, seed: int) -> None:
-        check_int("dataset.image_size", image_size, low=16)
+    def __init__(
+        self, *, image_size: Annotated[int, Ge(16)], train_per_class: Count, test_per_class: Count, seed: Seed
+    ) -> None:
         self.image_size = image_size
-        check_int("dataset.train_per_class", train_per_class, low=1)
         self.train_per_class = train_per_class
-        check_int("dataset.test_per_class", test_per_class, low=1)
         self.test_per_class = test_per_class
-        check_int("dataset.seed", seed, low=0)
         self.seed = seed
 
     def load(self) -> Splits:

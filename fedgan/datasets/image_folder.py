@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Allowed, Channels, Count, Fraction, PathText, Seed, checked
+from fedgan.core.checks import check
 from fedgan.core.files import cache_dir as cache_folder
 from fedgan.core.images import ImageSet, Splits
 from fedgan.datasets.reading.classes import class_members
@@ -15,13 +18,14 @@ from fedgan.datasets.reading.decoding import VERSION as DECODER_VERSION
 from fedgan.datasets.reading.decoding import WHITE, decode_all
 from fedgan.datasets.reading.division import Division, divide
 from fedgan.datasets.reading.folders import list_folders
-from fedgan.datasets.reading.groups import check_pattern, group_by
+from fedgan.datasets.reading.groups import PatternText, compiled, group_by
 from fedgan.datasets.reading.labels import list_labels
 from fedgan.datasets.reading.listing import Listing
 from fedgan.datasets.reading.pixel_cache import Pixels, content_key, keep_pixels, read_pixels
 from fedgan.datasets.reading.splitting import first_copies
 
 
+@checked
 class ImageFolder:
     """Images in ``root/{train,test}/<class>/`` (``val/`` joins train), in ``root/<class>/``, or as a CSV file says.
 
@@ -67,39 +71,32 @@ class ImageFolder:
         self,
         *,
         name: str = "image_folder",
-        root: str | None,
-        image_size: int,
-        channels: int,
+        root: Annotated[PathText, Allowed("the folder that holds the images")],
+        image_size: Count,
+        channels: Channels,
         classes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        labels: str | None = None,
+        labels: PathText | None = None,
         columns: Mapping[str, object] | None = None,
-        group_pattern: str | None = None,
+        group_pattern: PatternText | None = None,
         pool_splits: bool = False,
-        test_per_class: int | None = None,
-        test_share: float = 0.2,
-        white: int | None = None,
-        seed: int,
-        cache_dir: str | None,
+        test_per_class: Count | None = None,
+        test_share: Fraction = 0.2,
+        white: Annotated[int, Interval(ge=1, le=WHITE)] | None = None,
+        seed: Seed,
+        cache_dir: PathText | None,
     ) -> None:
-        check(root is not None and bool(str(root).strip()), "dataset.root", "the folder that holds the images", root)
-        check(type(channels) is int and channels in (1, 3), "dataset.channels", "1 (gray) or 3 (RGB)", channels)
-        check_int("dataset.image_size", image_size, low=1)
         self.white = WHITE if white is None else white
-        check_int("dataset.white", self.white, low=1, high=WHITE)
-        for setting, value in (("labels", labels), ("cache_dir", cache_dir)):
-            check(value is None or bool(str(value).strip()), f"dataset.{setting}", "a path, or null", value)
         self.columns = check_columns(columns)
         named = {role: column for role, column in self.columns.items() if column is not None}
-        check(labels is not None or not named, "dataset.columns", "null without dataset.labels", named)
-        self.group_pattern = None if group_pattern is None else check_pattern(group_pattern)
+        check(labels is not None or not named, "columns", "null without labels", named)
+        self.group_pattern = None if group_pattern is None else compiled(group_pattern)
         if group_pattern is not None:
-            check(not named.get("group"), "dataset.group_pattern", "null with dataset.columns.group", group_pattern)
+            check(not named.get("group"), "group_pattern", "null with columns.group", group_pattern)
             self.columns = {**self.columns, "group": False}
         self.name, self.channels, self.image_size = name, channels, image_size
-        self.root = Path(str(root)).expanduser()
-        # YAML reads a file or a folder named 2026 as a number.
-        self.labels = None if labels is None else Path(str(labels)).expanduser()
-        self.cache_dir = None if cache_dir is None else str(cache_dir)
+        self.root = Path(root).expanduser()
+        self.labels = None if labels is None else Path(labels).expanduser()
+        self.cache_dir = cache_dir
         self.classes = None if classes is None else class_members(classes)
         self.division = Division(pool_splits, test_share, test_per_class, seed)
 

@@ -1,23 +1,27 @@
 """MedMNIST's .npz files, of any of its sizes."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from numpy.lib.npyio import NpzFile
+from pydantic import SkipValidation
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Allowed, Count, PathText, checked
 from fedgan.core.images import ImageSet, Splits
 from fedgan.datasets.reading.classes import class_names
 from fedgan.datasets.reading.division import copies_note, refuse_emptied, train_apart
 from fedgan.datasets.reading.splitting import first_copies
 
+NpzFilePath = Annotated[PathText, Allowed("set to a MedMNIST .npz file")]
 _AT_ONCE = 1024  # images resized together, to bound the memory
 
 
+@checked
 class MedMNIST:
     """A MedMNIST file (https://medmnist.com) with images and labels for train, val and test; val joins train.
 
@@ -36,13 +40,15 @@ class MedMNIST:
     """
 
     def __init__(
-        self, *, name: str = "medmnist", file: str | None, image_size: int, classes: list[str] | None = None
+        self,
+        *,
+        name: str = "medmnist",
+        file: NpzFilePath,
+        image_size: Count,
+        classes: SkipValidation[list[str]] | None = None,
     ) -> None:
-        given = file is not None and bool(str(file).strip())
-        check(given, "dataset.file", "set to a MedMNIST .npz file", file)
         self.name = name
-        self.file = Path(str(file)).expanduser()
-        check_int("dataset.image_size", image_size, low=1)
+        self.file = Path(file).expanduser()
         self.image_size = image_size
         self.classes = None if classes is None else class_names(classes)
 

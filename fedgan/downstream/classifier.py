@@ -6,9 +6,10 @@ from http.client import HTTPException
 from math import ceil
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Protocol
+from typing import Annotated, Literal, Protocol
 
 import torch
+from annotated_types import Ge
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from safetensors import SafetensorError
@@ -17,7 +18,8 @@ from torch.nn import functional
 from torchvision.models import DenseNet121_Weights, densenet121
 from torchvision.transforms.functional import normalize
 
-from fedgan.core.checks import check, check_choice, check_int, check_number
+from fedgan.core.arguments import Channels, Count, PathText, Share, check_partial, checked
+from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.optimizers import OptimizerFactory
 from fedgan.core.rng import derive_seed, keyed_generator
@@ -41,6 +43,7 @@ class NetworkFactory(Protocol):
     def __call__(self, *, channels: int, num_classes: int) -> nn.Module: ...
 
 
+@checked
 class DenseNet121(nn.Module):
     """DenseNet121 (Huang et al. 2017) as torchvision builds it, with a head of its own, on images of any size.
 
@@ -55,10 +58,15 @@ class DenseNet121(nn.Module):
         ValueError: in one line, if the weights cannot be had or are another network's.
     """
 
-    def __init__(self, *, channels: int, num_classes: int, image_size: int = 224, weights: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        channels: Channels,
+        num_classes: Count,
+        image_size: Annotated[int, Ge(32)] = 224,
+        weights: PathText | None = None,
+    ) -> None:
         super().__init__()
-        check_int("classifier.network.image_size", image_size, low=32)
-        check(channels in (1, 3), "the images' channels", "1 (gray) or 3 (RGB)", channels)
         self.image_size = image_size
         self.body = densenet121()
         num_features = self.body.classifier.in_features
@@ -192,6 +200,7 @@ class ImageClassifier(LightningModule):
         return torch.cat([self.network(chunk.to(self.device)).argmax(dim=1).cpu() for chunk in chunks])
 
 
+@checked
 class ClassifierRecipe:
     """How a classifier is built and trained; what comes out depends on the images and the seed alone.
 
@@ -218,22 +227,15 @@ class ClassifierRecipe:
         *,
         network: NetworkFactory,
         optimizer: OptimizerFactory,
-        decay: float = 0.9,
-        epochs: int = 20,
-        steps_per_epoch: int | None = None,
-        least_steps_per_epoch: int = 1,
-        batch_size: int = 32,
+        decay: Share = 0.9,
+        epochs: Count = 20,
+        steps_per_epoch: Count | None = None,
+        least_steps_per_epoch: Count = 1,
+        batch_size: Annotated[int, Ge(2)] = 32,
         flips: bool = False,
-        accelerator: str = "cpu",
+        accelerator: Literal["cpu", "cuda"] = "cpu",
     ) -> None:
-        check_number("classifier.decay", decay, low=0, high=1, low_allowed=False)
-        check_int("classifier.epochs", epochs, low=1)
-        check_int("classifier.batch_size", batch_size, low=2)
-        check_int("classifier.least_steps_per_epoch", least_steps_per_epoch, low=1)
-        if steps_per_epoch is not None:
-            check_int("classifier.steps_per_epoch", steps_per_epoch, low=1)
-        check(isinstance(flips, bool), "classifier.flips", "true or false", flips)
-        check_choice("accelerator", accelerator, ("cpu", "cuda"))
+        check_partial("network", network)
         found = accelerator == "cpu" or torch.cuda.is_available()
         check(found, "accelerator", "cpu: no GPU is to be found here", accelerator)
         self.network, self.optimizer, self.decay, self.flips = network, optimizer, decay, flips

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Count, checked
+from fedgan.core.checks import check
 from fedgan.core.images import ImageSet, has_copy
 from fedgan.core.rng import derive_seed, keyed_generator
 from fedgan.core.trigger import Trigger
@@ -16,6 +17,7 @@ from fedgan.runs.load import FinishedRun
 from fedgan.scoring.sampling import draw_set
 
 
+@checked
 class UtilityStudy:
     """Trains classifiers on real images alone, or with the synthetic images of a run's generator.
 
@@ -40,15 +42,14 @@ class UtilityStudy:
         runs: Mapping[str, FinishedRun],
         recipe: ClassifierRecipe,
         *,
-        synthetic_per_class: int,
-        test_per_class: int | None = None,
+        synthetic_per_class: Count,
+        test_per_class: Count | None = None,
     ) -> None:
-        check_int("synthetic_per_class", synthetic_per_class, low=1)
         splits = next(iter(runs.values())).splits
         most = min(splits.test.counts.values())
         check(most > 0, "the data set's test images", "some of every class", splits.test.counts)
-        if test_per_class is not None:
-            check_int("test_per_class", test_per_class, low=1, high=most)
+        fits = test_per_class is None or test_per_class <= most
+        check(fits, "test_per_class", f"at most {most}, the test images of the smallest class", test_per_class)
         self.runs, self.recipe, self.synthetic_per_class = runs, recipe, synthetic_per_class
         free = ~has_copy(splits.train, splits.test)
         self.train, self.test = splits.train.subset(free.nonzero()[:, 0]), splits.test

@@ -3,20 +3,23 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import nn
 
-from fedgan.core.checks import check, check_choice, check_flag
+from fedgan.core.arguments import Probability, checked
+from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.optimizers import OptimizerFactory, check_optimizer
-from fedgan.gan.client import COMPILE_MODES, GANClient, Transform, keep
+from fedgan.gan.client import GANClient, Transform, keep
 from fedgan.gan.losses import Objective
 from fedgan.gan.recipe import Recipe
 from fedgan.gan.vectorized import train_together
 from fedgan.models.base import Generator
 
 
+@checked
 class GAN:
     """What clients do between two messages of the server: see ``GANClient``.
 
@@ -27,7 +30,7 @@ class GAN:
         optimizer_g: makes the generator's optimizer from its parameters.
         optimizer_d: likewise for the discriminator.
         shared_fakes: see ``Recipe``.
-        compile: of both networks by ``torch.compile``, one of COMPILE_MODES; None for none.
+        compile: of both networks by ``torch.compile``, such as reduce-overhead (CUDA graphs); None for none.
         ema: how much of itself the released generator keeps in a round, in [0, 1); see ``Federation``.
 
     Raises:
@@ -46,14 +49,11 @@ class GAN:
         optimizer_g: OptimizerFactory,
         optimizer_d: OptimizerFactory,
         shared_fakes: bool = False,
-        compile: str | None = None,  # noqa: A002 (the setting's name)
-        ema: float = 0.0,
+        compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None,  # noqa: A002 (the setting's name)
+        ema: Probability = 0.0,
     ) -> None:
-        check_flag("model.shared_fakes", shared_fakes)
-        check_optimizer("model.optimizer_g", optimizer_g)
-        check_optimizer("model.optimizer_d", optimizer_d)
-        if compile is not None:
-            check_choice("model.compile", compile, COMPILE_MODES)
+        check_optimizer("optimizer_g", optimizer_g)
+        check_optimizer("optimizer_d", optimizer_d)
         self.generator, self.ema, self.compile_mode = generator, ema, compile
         self.recipe = Recipe(discriminator, loss, optimizer_g, optimizer_d, shared_fakes)
         self.transform_batch: Transform = keep

@@ -12,13 +12,10 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from torch import Tensor, nn
 
-from fedgan.core.checks import check_choice
 from fedgan.core.images import ImageSet, to_float
 from fedgan.core.rng import keyed_generator
 from fedgan.gan.recipe import Recipe
 from fedgan.models.base import Generator
-
-COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 
 Transform = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -67,12 +64,8 @@ class GANClient(LightningModule):
         recipe: its discriminator, (images, labels) to logits, which becomes the client's own; loss, optimizers and
             whether G learns from the images that D has just learned from.
         transform_batch: what the real images go through before the step (a defense may set it).
-        compile_mode: of ``torch.compile`` for both networks, one of COMPILE_MODES (``reduce-overhead`` is CUDA
-            graphs); None for none.
+        compile_mode: of ``torch.compile`` for both networks, ``reduce-overhead`` (CUDA graphs), say; None for none.
         seed: of the latents when the module trains alone.
-
-    Raises:
-        ValueError: for another ``compile_mode``.
     """
 
     def __init__(
@@ -94,7 +87,6 @@ class GANClient(LightningModule):
         self.optimizer_g = recipe.optimizer_g(generator.parameters())
         self.optimizer_d = recipe.optimizer_d(recipe.discriminator.parameters())
         if compile_mode is not None:
-            check_choice("model.compile", compile_mode, COMPILE_MODES)
             for network in (self.generator, self.discriminator):
                 network.compile(mode=compile_mode)  # in place: the names of the weights stay
 

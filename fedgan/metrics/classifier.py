@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedgan.core.checks import check_int, check_number
+from fedgan.core.arguments import Channels, Count, PathText, Seed, Share, checked
 from fedgan.core.files import cache_dir, keep
 from fedgan.core.images import ImageSet, to_float
 from fedgan.core.precision import cpu_name
@@ -25,6 +25,7 @@ _INPUT_SIZE = 64  # px; larger images are shrunk to it, so that training stays a
 _BATCH = 256  # images scored at once
 
 
+@checked
 class ConvNet(nn.Module):
     """Three strided 3x3 convolutions and a plain one, each with BatchNorm; mean over pixels; a linear layer.
 
@@ -35,7 +36,7 @@ class ConvNet(nn.Module):
         feature_dim: the last convolution's channels, D.
     """
 
-    def __init__(self, *, channels: int, num_classes: int, width: int, feature_dim: int) -> None:
+    def __init__(self, *, channels: Channels, num_classes: Count, width: Count, feature_dim: Count) -> None:
         super().__init__()
         self.body = nn.Sequential(
             _convolution(channels, width, stride=2),
@@ -74,6 +75,7 @@ class ConvNet(nn.Module):
         return {name: float(right[members].mean()) for name, members in present.items()}
 
 
+@checked
 class Classifier:
     """A ``ConvNet`` trained on real images, once for the same images, seed, settings and machine: then cached on disk.
 
@@ -92,30 +94,26 @@ class Classifier:
         cache: the folder for trained classifiers; None for the user's cache (see ``fedgan.core.files``).
 
     Raises:
-        ValueError: if a number is not positive.
+        ValueError: if a number is out of range.
     """
 
     def __init__(
         self,
         *,
-        width: int = 16,
-        feature_dim: int = 64,
-        steps: int = 250,
-        batch_size: int = 64,
-        lr: float = 5e-3,
-        seed: int = 0,
-        cache: str | None = None,
+        width: Count = 16,
+        feature_dim: Count = 64,
+        steps: Count = 250,
+        batch_size: Count = 64,
+        lr: Share = 5e-3,
+        seed: Seed = 0,
+        cache: PathText | None = None,
     ) -> None:
         self.settings = {
             "width": width, "feature_dim": feature_dim, "steps": steps, "batch_size": batch_size, "lr": lr
         }  # fmt: skip
-        for argument in ("width", "feature_dim", "steps", "batch_size"):
-            check_int(f"classifier.{argument}", self.settings[argument], low=1)
-        check_number("classifier.lr", lr, low=0.0, high=1.0, low_allowed=False)
-        check_int("classifier.seed", seed, low=0)
         self.width, self.feature_dim, self.steps = width, feature_dim, steps
         self.batch_size, self.lr, self.seed = batch_size, lr, seed
-        self.cache = None if cache is None else str(cache)  # YAML reads a folder named 2026 as a number
+        self.cache = cache
 
     def fit(self, reference: Reference) -> "FittedClassifier":
         """The classifier of the real training images, trained now or read from the cache.

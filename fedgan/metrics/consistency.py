@@ -1,10 +1,12 @@
 """Label consistency: do synthetic images show the class that was asked for?"""
 
+from fedgan.core.arguments import checked
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, need, score_classes
 from fedgan.metrics.classifier import Classifier
 
 
+@checked
 class LabelConsistency(Metric):
     """The share of synthetic images that a classifier trained on real images takes for the class asked for, in [0, 1].
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch import Tensor
 
-from fedgan.core.checks import check_number
+from fedgan.core.arguments import Probability, checked
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, figures, need, score_classes
@@ -37,6 +37,7 @@ def rate(found: NDArray[np.bool_]) -> Rate:
     return Rate(float(test.statistic), float(low), float(high))
 
 
+@checked
 class TriggerDetector(Metric):
     """The share of synthetic images that carry the trigger, in [0, 1], and how clearly they bear it.
 
@@ -52,7 +53,6 @@ class TriggerDetector(Metric):
     0.01 percentage points. The rate measured on the test images is the one to go by.
 
     Args:
-        setting: what errors call ``false_alarm``.
         false_alarm: the share of clean training images that may be taken for poisoned ones, in [0, 1).
 
     Attributes:
@@ -66,8 +66,7 @@ class TriggerDetector(Metric):
     share: ClassVar[str]
     mean_score: ClassVar[str]
 
-    def __init__(self, setting: str, false_alarm: float) -> None:
-        check_number(setting, false_alarm, low=0.0, high=1.0, high_allowed=False)
+    def __init__(self, *, false_alarm: Probability = 0.01) -> None:
         self.false_alarm = false_alarm
         self.names = (self.share, f"{self.share}_low", f"{self.share}_high", self.mean_score)
 

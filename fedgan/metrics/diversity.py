@@ -2,12 +2,13 @@
 
 from torch import Tensor
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled
 from fedgan.metrics.perceptual import DistanceSource, Estimate, estimate_figures, mean_distance
 
 
+@checked
 class Diversity(Metric):
     """The mean perceptual distance between random pairs of synthetic images of a class, and its standard error.
 
@@ -23,8 +24,7 @@ class Diversity(Metric):
 
     names = ("diversity", "diversity_se")
 
-    def __init__(self, *, classifier: DistanceSource, seed: int = 0) -> None:
-        check_int("metrics.diversity.seed", seed, low=0)
+    def __init__(self, *, classifier: DistanceSource, seed: Seed = 0) -> None:
         self.classifier, self.seed = classifier, seed
 
     def prepare(self, reference: Reference) -> None:

@@ -117,9 +117,6 @@ class EmissionRate(TriggerDetector):
 
     share, mean_score = "emission", "trigger_strength"
 
-    def __init__(self, *, false_alarm: float = 0.01) -> None:
-        super().__init__("metrics.emission.false_alarm", false_alarm)
-
     def learn(self, trigger: Trigger, clean: Tensor) -> None:
         """Keep the mean of what clean images have in the trigger's place."""
         if not ring_mask(trigger, (clean.shape[-2], clean.shape[-1])).any():

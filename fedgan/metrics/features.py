@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, need, score_classes, shuffled
 
@@ -26,6 +26,7 @@ class FeatureSource(Protocol):
         """Make it ready for these images."""
 
 
+@checked
 class FeatureDistance(Metric):
     """A distance between the features of synthetic and of real test images of a class.
 
@@ -38,8 +39,7 @@ class FeatureDistance(Metric):
         seed: of the choice of real training images.
     """
 
-    def __init__(self, *, classifier: FeatureSource, seed: int = 0) -> None:
-        check_int(f"the seed of {self.names[0]}", seed, low=0)
+    def __init__(self, *, classifier: FeatureSource, seed: Seed = 0) -> None:
         self.classifier, self.seed = classifier, seed
 
     @staticmethod

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
+from fedgan.core.arguments import Seed, checked
 from fedgan.core.update import State, state_hash
 from fedgan.metrics.base import Reference
 from fedgan.metrics.features import FeatureDistance
 from fedgan.metrics.frechet import FrechetDistance
 from fedgan.metrics.kernel import KernelDistance
-from fedgan.metrics.weights import pretrained, to_rgb
+from fedgan.metrics.weights import WeightsFile, pretrained, to_rgb
 
 _BATCH = 32  # images scored at once
 _COMPARES_WITH = (
@@ -70,6 +71,7 @@ class LoadedInception:
         return torch.cat([chunk.double().cpu() for chunk in chunks])
 
 
+@checked
 class InceptionDistance(FeatureDistance):
     """A distance in Inception's features.
 
@@ -78,7 +80,7 @@ class InceptionDistance(FeatureDistance):
         seed: of the choice of real training images.
     """
 
-    def __init__(self, *, weights: str | None = None, seed: int = 0) -> None:
+    def __init__(self, *, weights: WeightsFile | None = None, seed: Seed = 0) -> None:
         super().__init__(classifier=Inception(weights=weights, setting=f"metrics.{self.names[0]}.weights"), seed=seed)
 
 

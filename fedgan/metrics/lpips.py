@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torchvision.models import AlexNet_Weights
 
+from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import to_float
 from fedgan.core.update import State, state_hash
 from fedgan.metrics.base import Reference, Unavailable
 from fedgan.metrics.perceptual import PairedDistance
-from fedgan.metrics.weights import pretrained, to_rgb
+from fedgan.metrics.weights import WeightsFile, pretrained, to_rgb
 
 _LEAST_SIZE = 31  # px; AlexNet's second pooling has nothing to pool below
 
@@ -67,6 +68,7 @@ class LoadedLPIPS:
         return distances
 
 
+@checked
 class LPIPS(PairedDistance):
     """The mean LPIPS between a synthetic and a random real test image of the same class (the paper's Tables 1 to 4).
 
@@ -77,5 +79,5 @@ class LPIPS(PairedDistance):
 
     names = ("lpips", "lpips_se")
 
-    def __init__(self, *, weights: str | None = None, seed: int = 0) -> None:
+    def __init__(self, *, weights: WeightsFile | None = None, seed: Seed = 0) -> None:
         super().__init__(classifier=AlexNet(weights=weights, setting="metrics.lpips.weights"), seed=seed)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import ImageSet, Splits, digests
 from fedgan.metrics.base import Metric, Reference, Unavailable, need, score_classes, shuffled
 from fedgan.metrics.features import FeatureSource
@@ -12,6 +12,7 @@ from fedgan.metrics.neighbors import nearest, nearest_other
 _QUANTILE = 0.01  # of the held-out images' distances: what counts as suspiciously near
 
 
+@checked
 class Memorization(Metric):
     """The share of synthetic images that lie as near to a training image as hardly any real image does, in [0, 1].
 
@@ -31,8 +32,7 @@ class Memorization(Metric):
 
     names = ("memorized",)
 
-    def __init__(self, *, classifier: FeatureSource, seed: int = 0) -> None:
-        check_int("metrics.memorization.seed", seed, low=0)
+    def __init__(self, *, classifier: FeatureSource, seed: Seed = 0) -> None:
         self.classifier, self.seed = classifier, seed
 
     def prepare(self, reference: Reference) -> None:

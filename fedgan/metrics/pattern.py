@@ -48,9 +48,6 @@ class PatternRate(TriggerDetector):
 
     share, mean_score = "pattern_emission", "pattern_correlation"
 
-    def __init__(self, *, false_alarm: float = 0.01) -> None:
-        super().__init__("metrics.pattern.false_alarm", false_alarm)
-
     def learn(self, trigger: Trigger, clean: Tensor) -> None:
         """Nothing but the trigger; clean images make the threshold."""
         pattern = trigger.pattern.cpu().numpy().astype(np.float64)

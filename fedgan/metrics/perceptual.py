@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, figures, need, shuffled
 
@@ -79,6 +79,7 @@ def estimate_figures(name: str, by_class: Mapping[str, Estimate]) -> dict[str, f
     return means | figures(f"{name}_se", errors) | {f"{name}_se": se}
 
 
+@checked
 class PairedDistance(Metric):
     """The mean distance between a synthetic and a random real test image of the same class, and its standard error.
 
@@ -98,8 +99,7 @@ class PairedDistance(Metric):
 
     names: tuple[str, ...] = ("lpips_classifier", "lpips_classifier_se")
 
-    def __init__(self, *, classifier: DistanceSource, seed: int = 0) -> None:
-        check_int(f"metrics.{self.names[0]}.seed", seed, low=0)
+    def __init__(self, *, classifier: DistanceSource, seed: Seed = 0) -> None:
         self.classifier, self.seed = classifier, seed
 
     def prepare(self, reference: Reference) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, figures, need, shuffled
 from fedgan.metrics.features import FeatureSource
@@ -40,6 +40,7 @@ def share_within(points: Tensor, manifold: Tensor, k: int = K) -> float:
     return float(torch.cat(inside).double().mean())
 
 
+@checked
 class PrecisionRecall(Metric):
     """Improved precision and recall (Kynkäänniemi et al. 2019, k = 3) in a classifier's features, per class, in [0, 1].
 
@@ -53,8 +54,7 @@ class PrecisionRecall(Metric):
 
     names = ("precision", "recall")
 
-    def __init__(self, *, classifier: FeatureSource, seed: int = 0) -> None:
-        check_int("metrics.precision_recall.seed", seed, low=0)
+    def __init__(self, *, classifier: FeatureSource, seed: Seed = 0) -> None:
         self.classifier, self.seed = classifier, seed
 
     def prepare(self, reference: Reference) -> None:

@@ -2,12 +2,14 @@
 
 from torch import Tensor
 
+from fedgan.core.arguments import checked
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Metric, Reference, Unavailable, canonical, figures, need, score_classes
 from fedgan.metrics.classifier import Classifier, ConvNet
 
 
+@checked
 class Transfer(Metric):
     """What becomes of a classifier that is trained on the synthetic images alone, on real test images.
 

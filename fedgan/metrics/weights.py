@@ -8,18 +8,26 @@ from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from http.client import HTTPException
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
+from annotated_types import Predicate
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, PathText
 from fedgan.core.update import State
 from fedgan.metrics.base import Unavailable
 
 T = TypeVar("T")
+
+
+def _is_file(path: str) -> bool:
+    return Path(path).expanduser().is_file()
+
+
+WeightsFile = Annotated[PathText, Predicate(_is_file), Allowed("a file")]
 
 _failed: ContextVar[dict[str, Exception] | None] = ContextVar("_failed", default=None)  # see ``one_try_each``
 _TIMEOUT = 10.0  # s without an answer, for each address that a host has; a machine without network is not to be held up
@@ -40,7 +48,7 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
         url: of the download.
 
     Raises:
-        ValueError: in one line, if the file is not there or not this network's.
+        ValueError: in one line, if the file cannot be read or is not this network's.
         Unavailable: in one line, if there is no download.
     """
     if weights is None:
@@ -50,10 +58,8 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
             reason = " ".join(str(error).split())[:200]
             remedy = f"download it elsewhere and give {setting}=FILE"
             raise Unavailable(f"{setting} is null and {url} is out of reach ({reason}): {remedy}") from error
-    path = Path(str(weights)).expanduser()
-    check(path.is_file(), setting, "a file", weights)
     try:
-        return build(read_weights(path))
+        return build(read_weights(Path(weights).expanduser()))
     except _UNUSABLE as error:
         raise ValueError(f"{setting} must hold a state dict like {url}; got {weights!r}") from error
 

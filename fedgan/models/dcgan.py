@@ -5,14 +5,15 @@ Radford et al. 2016 (DCGAN), Mirza & Osindero 2014 (conditional GAN), Miyato & K
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from fedgan.core.checks import check_choice, check_int
+from fedgan.core.arguments import Channels, Count, checked
 from fedgan.models.base import Generator, check_image_size
 
-NORMS = ("batch", "instance", "pixel")
+Norm = Literal["batch", "instance", "pixel"]
 
 
 def _num_halvings(image_size: int) -> int:
@@ -48,7 +49,7 @@ class PixelNorm(nn.Module):
         return x * x.square().mean(dim=1, keepdim=True).add(1e-8).rsqrt()
 
 
-def _norm(name: str, channels: int) -> nn.Module:
+def _norm(name: Norm, channels: int) -> nn.Module:
     if name == "batch":
         return nn.BatchNorm2d(channels)
     if name == "instance":
@@ -56,6 +57,7 @@ def _norm(name: str, channels: int) -> nn.Module:
     return PixelNorm()
 
 
+@checked
 class DCGANGenerator(Generator):
     """G(z, y): the label's embedding joins z, then 4x4 stride-2 transposed convolutions up to the image.
 
@@ -79,17 +81,14 @@ class DCGANGenerator(Generator):
     def __init__(
         self,
         *,
-        num_classes: int,
-        channels: int,
+        num_classes: Count,
+        channels: Channels,
         image_size: int,
-        z_dim: int = 64,
-        base_channels: int = 64,
-        norm: str = "batch",
+        z_dim: Count = 64,
+        base_channels: Count = 64,
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        check_int("model.generator.z_dim", z_dim, low=1)
-        check_int("model.generator.base_channels", base_channels, low=1)
-        check_choice("model.generator.norm", norm, NORMS)
         self.z_dim = z_dim
         widths = [base_channels << i for i in reversed(range(_num_halvings(image_size)))]
         self.label = nn.Embedding(num_classes, z_dim)
@@ -113,6 +112,7 @@ class DCGANGenerator(Generator):
         return images
 
 
+@checked
 class DCGANDiscriminator(nn.Module):
     """D(x, y): 4x4 stride-2 convolutions down to 4 x 4, then a last 4x4 convolution to one logit per class.
 
@@ -138,15 +138,13 @@ class DCGANDiscriminator(nn.Module):
     def __init__(
         self,
         *,
-        num_classes: int,
-        channels: int,
+        num_classes: Count,
+        channels: Channels,
         image_size: int,
-        base_channels: int = 64,
-        norm: str = "batch",
+        base_channels: Count = 64,
+        norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        check_int("model.discriminator.base_channels", base_channels, low=1)
-        check_choice("model.discriminator.norm", norm, NORMS)
         widths = [base_channels << i for i in range(_num_halvings(image_size))]
         offset = norm == "pixel"  # the other norms bring their own
         layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]

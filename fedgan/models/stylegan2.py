@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Channels, Count, checked
+from fedgan.core.checks import check
 from fedgan.models.base import Generator, check_image_size
 
 LRELU_SLOPE = 0.2
@@ -188,6 +189,7 @@ class Block(nn.Module):
         return x, y if image is None else upsample(image) + y
 
 
+@checked
 class StyleGAN2Generator(Generator):
     """G(z, y) of StyleGAN2-ADA with skip connections to the image ([A], figure 7b; [B]).
 
@@ -215,22 +217,19 @@ class StyleGAN2Generator(Generator):
     def __init__(
         self,
         *,
-        num_classes: int,
-        channels: int,
+        num_classes: Count,
+        channels: Channels,
         image_size: int,
-        z_dim: int = 64,
-        w_dim: int = 128,
-        mapping_layers: int = 8,
-        channel_base: int = 32768,
-        channel_max: int = 512,
+        z_dim: Count = 64,
+        w_dim: Count = 128,
+        mapping_layers: Count = 8,
+        channel_base: Count = 32768,
+        channel_max: Count = 512,
     ) -> None:
         super().__init__()
         check_image_size("StyleGAN2", image_size)
-        numbers = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers, "channel_max": channel_max}
-        for name, value in {**numbers, "channel_base": channel_base}.items():
-            check_int(f"model.generator.{name}", value, low=1)
         allowed = f"at least dataset.image_size={image_size}, or the last block would have no maps"
-        check(channel_base >= image_size, "model.generator.channel_base", allowed, channel_base)
+        check(channel_base >= image_size, "channel_base", allowed, channel_base)
         self.z_dim = z_dim
         self.mapping = Mapping(num_classes=num_classes, z_dim=z_dim, w_dim=w_dim, num_layers=mapping_layers)
         sizes = [2**i for i in range(2, image_size.bit_length())]  # 4, 8, ..., image_size

@@ -53,8 +53,8 @@ REFUSED = {
     "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",
     "fl.local_epochs=0": f"fl.local_epochs {WHOLE} 1; got 0",
     "fl.batch_size=abc": f"fl.batch_size {WHOLE} 1; got 'abc'",
-    "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4; got 5",
-    "model.compile=fast": "model.compile must be one of default, reduce-overhead, max-autotune; got 'fast'",
+    "fl.clients_per_round=5": "fl.clients_per_round must be a whole number from 1 to 4, or null; got 5",
+    "model.compile=fast": "model.compile must be one of default, reduce-overhead, max-autotune, or null; got 'fast'",
     "model.compile=default fl/backend=vectorized": "model.compile must be null with fl/backend=vectorized: torch.func "
     "maps what is not compiled; got 'default'",
     "model.shared_fakes=1": "model.shared_fakes must be true or false; got 1",
@@ -78,6 +78,8 @@ REFUSED = {
     "model.optimizer_d.betas=[1,2]": "model.optimizer_d does not take its settings "
     "{'lr': 0.0002, 'betas': [1, 2], 'fused': True}: Invalid beta parameter at index 0: 1",
     "model.ema=1": "model.ema must be a number in [0, 1); got 1",
+    "+model.generator.width=8": "model.generator.width is not an argument; it has: num_classes, channels, image_size, "
+    "z_dim, base_channels, norm",
     # defenses
     "fl.rounds=4 defense=feddetect defense.feddetect.warmup=soon": f"defense.feddetect.warmup {WHOLE} 0; got 'soon'",
     "fl.rounds=4 defense=feddetect_mean defense.feddetect_mean.trees=0": "defense.feddetect_mean.trees must be a whole "
@@ -86,6 +88,8 @@ REFUSED = {
     "defense=feddetect, which acts on fewer than half of those present; got 2",
     "fl.rounds=4 defense=[feddetect,gradient_penalty] defense.feddetect.warmup=0": "defense must be without feddetect "
     "where the critic gives no probability (Eq. 6): feddetect_code takes any loss; got 'Wasserstein'",
+    "fl.rounds=4 defense=feddetect ++defense.feddetect.warmp=1": "defense.feddetect.warmp is not an argument; it has: "
+    "warmup, decay, samples, trees, random_state; did you mean warmup?",
     "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
     "fl.rounds=4 defense=feddetect defense.feddetect.random_state=4294967296": "defense.feddetect.random_state must "
     "be a whole number from 0 to 4294967295; got 4294967296",
@@ -106,7 +110,11 @@ REFUSED = {
     "metrics=[emission] metrics.emission.false_alarm=2": "metrics.emission.false_alarm must be a number in [0, 1); "
     "got 2",
     "metrics=[frechet] metrics.frechet.classifier.steps=0": f"metrics.frechet.classifier.steps {WHOLE} 1; got 0",
-    "metrics=[lpips] metrics.lpips.weights=7": "metrics.lpips.weights must be a file; got 7",
+    "metrics=[lpips] metrics.lpips.weights=7": "metrics.lpips.weights must be a file, or null; got 7",
+    "metrics=[emission] +metrics.emission.false_alarms=0.1": "metrics.emission.false_alarms is not an argument; it "
+    "has: false_alarm; did you mean false_alarm?",
+    "metrics=[frechet] +metrics.frechet.classifier.step=9": "metrics.frechet.classifier.step is not an argument; it "
+    "has: width, feature_dim, steps, batch_size, lr, seed, cache; did you mean steps?",
     # what Lightning is given
     "trainer.devices=abc": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 'abc'",
     "trainer.devices=0": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 0",
@@ -244,11 +252,10 @@ FOLDER = {
     "dataset.root=x dataset.classes=[a,b/c]": "dataset.classes must be names that a folder can have; got 'b/c'",
     "dataset=medmnist dataset.file=x dataset.classes=[a,..]": "dataset.classes must be names that a folder can have; "
     "got '..'",
-    "dataset.root=x dataset.white=0": "dataset.white must be a whole number from 1 to 65535; got 0",
+    "dataset.root=x dataset.white=0": "dataset.white must be a whole number from 1 to 65535, or null; got 0",
     "dataset.root=x dataset.group_pattern=7": "dataset.group_pattern must be a regular expression, such as "
     r"'(person\d+|IM-\d+)', or null; got 7",
-    "dataset.root=x dataset.columns.class=dx": "dataset.columns must be null without dataset.labels; "
-    "got {'class': 'dx'}",
+    "dataset.root=x dataset.columns.class=dx": "dataset.columns must be null without labels; got {'class': 'dx'}",
     "dataset.root=x dataset.labels=l.csv dataset.columns.split=true": "dataset.columns.split must be a column, "
     "false (none), or null; got True",
 }

@@ -384,14 +384,14 @@ def test_the_cache_lies_where_the_platform_says(kaggle: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"root": None}, "dataset.root must be the folder"),
-        ({"image_size": 0}, "dataset.image_size must be a whole number of at least 1; got 0"),
-        ({"channels": 4}, "dataset.channels must be 1 (gray) or 3 (RGB); got 4"),
-        ({"channels": True}, "dataset.channels must be 1 (gray) or 3 (RGB); got True"),
-        ({"test_share": 1.0}, "dataset.test_share must be a number in"),
-        ({"test_per_class": 0}, "dataset.test_per_class must be a whole number of at least 1; got 0"),
-        ({"pool_splits": "no"}, "dataset.pool_splits must be true or false; got 'no'"),
-        ({"classes": []}, "dataset.classes must be a list of different names"),
+        ({"root": None}, "root must be the folder"),
+        ({"image_size": 0}, "image_size must be a whole number of at least 1; got 0"),
+        ({"channels": 4}, "channels must be 1 (gray) or 3 (RGB); got 4"),
+        ({"channels": True}, "channels must be 1 (gray) or 3 (RGB); got True"),
+        ({"test_share": 1.0}, "test_share must be a number in"),
+        ({"test_per_class": 0}, "test_per_class must be a whole number of at least 1, or null; got 0"),
+        ({"pool_splits": "no"}, "pool_splits must be true or false; got 'no'"),
+        ({"classes": []}, "classes must be a list of different names"),
     ],
 )
 def test_refuses_arguments_out_of_range(changes: dict[str, Any], said: str) -> None:

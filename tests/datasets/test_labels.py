@@ -269,7 +269,7 @@ def test_a_patient_is_preferred_to_a_lesion_and_a_group_by_path_to_both(tmp_path
     assert "group from patient_id" in read(root, labels="l.csv").notes[0]
     assert "group" not in read(root, labels="l.csv", group_pattern=r"00\d").notes[0]
     words = refusal(root, labels="l.csv", columns={"group": "lesion_id"}, group_pattern=r"00\d")
-    assert words == "dataset.group_pattern must be null with dataset.columns.group; got '00\\\\d'"
+    assert words == "group_pattern must be null with columns.group; got '00\\\\d'"
 
 
 def test_of_two_columns_with_a_usual_name_the_more_usual_and_then_the_first_is_taken(tmp_path: Path) -> None:
@@ -379,12 +379,12 @@ def test_a_file_beyond_all_measure_is_not_read(tmp_path: Path) -> None:
     [
         ({"file": "nope"}, "dataset.columns.file must be among the columns of l.csv, ['class', 'file']; got ['nope']"),
         ({"class": ["class", "B"]}, "dataset.columns.class must be among the columns of l.csv"),
-        ({"file": False}, "dataset.columns.file must be a column, or null; got False"),
-        ({"class": []}, "dataset.columns.class must be a column, a list of columns, or null; got []"),
-        ({"split": True}, "dataset.columns.split must be a column, false (none), or null; got True"),
-        ({"group": 7}, "dataset.columns.group must be a column, false (none), or null; got 7"),
-        ({"typo": "file"}, "dataset.columns must be a mapping of file, class, split, group to columns"),
-        ("file", "dataset.columns must be a mapping"),
+        ({"file": False}, "columns.file must be a column, or null; got False"),
+        ({"class": []}, "columns.class must be a column, a list of columns, or null; got []"),
+        ({"split": True}, "columns.split must be a column, false (none), or null; got True"),
+        ({"group": 7}, "columns.group must be a column, false (none), or null; got 7"),
+        ({"typo": "file"}, "columns must be a mapping of file, class, split, group to columns"),
+        ("file", "columns must be a mapping"),
     ],
 )
 def test_columns_that_are_none_are_refused(tmp_path: Path, columns: Any, words: str) -> None:
@@ -395,6 +395,4 @@ def test_columns_that_are_none_are_refused(tmp_path: Path, columns: Any, words: 
 
 def test_columns_without_a_file_are_refused(tmp_path: Path) -> None:
     root = tree(tmp_path / "data", {"a": 3})
-    assert refusal(root, columns={"class": "dx"}) == (
-        "dataset.columns must be null without dataset.labels; got {'class': 'dx'}"
-    )
+    assert refusal(root, columns={"class": "dx"}) == ("columns must be null without labels; got {'class': 'dx'}")

@@ -252,7 +252,7 @@ def test_f17_empty_paths_are_refused(tmp_path: Path, setting: str, empty: str, m
     root = tree(tmp_path / "data", both("train test"))
     monkeypatch.chdir(root)
     allowed = "the folder that holds the images" if setting == "root" else "a path, or null"
-    assert refusal(root, **{setting: empty}) == f"dataset.{setting} must be {allowed}; got {empty!r}"
+    assert refusal(root, **{setting: empty}) == f"{setting} must be {allowed}; got {empty!r}"
     assert sorted(os.listdir(root)) == ["test", "train"]
 
 
@@ -268,7 +268,7 @@ def test_f21_a_class_folder_whose_name_is_not_utf8_is_refused_before_decoding(tm
 @pytest.mark.parametrize("name", ["bacterial/viral", "..", ".", "", "a\0b", "x" * 256, "肺" * 86])
 def test_f22_class_names_that_no_folder_can_have_are_refused(tmp_path: Path, name: str) -> None:
     root = tree(tmp_path / "data", {"a": 3})
-    words = f"dataset.classes must be names that a folder can have; got {name!r}"
+    words = f"classes must be names that a folder can have; got {name!r}"
     assert refusal(root, classes=["a", name]) == words
     assert refusal(root, classes={name: ["a"]}) == words
 

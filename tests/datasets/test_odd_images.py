@@ -108,7 +108,7 @@ def test_f3_files_of_eight_bits_have_their_whole_range(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("white", [0, 65536, "4095", 4095.0, True])
 def test_f3_white_out_of_range_is_refused(tmp_path: Path, white: object) -> None:
-    with pytest.raises(ValueError, match=r"^dataset.white must be a whole number from 1 to 65535; got "):
+    with pytest.raises(ValueError, match=r"^white must be a whole number from 1 to 65535, or null; got "):
         load_white(tmp_path, white)  # type: ignore[arg-type]
 
 

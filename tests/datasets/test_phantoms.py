@@ -133,10 +133,10 @@ def test_a_small_cnn_tells_the_classes_apart_but_mean_brightness_does_not(phanto
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("image_size", 8, "dataset.image_size must be a whole number of at least 16; got 8"),
-        ("image_size", 64.0, "dataset.image_size must be a whole number of at least 16; got 64.0"),
-        ("train_per_class", 0, "dataset.train_per_class must be a whole number of at least 1; got 0"),
-        ("test_per_class", True, "dataset.test_per_class must be a whole number of at least 1; got True"),
+        ("image_size", 8, "image_size must be a whole number of at least 16; got 8"),
+        ("image_size", 64.0, "image_size must be a whole number of at least 16; got 64.0"),
+        ("train_per_class", 0, "train_per_class must be a whole number of at least 1; got 0"),
+        ("test_per_class", True, "test_per_class must be a whole number of at least 1; got True"),
     ],
 )
 @pytest.mark.parametrize("phantom", PHANTOMS)

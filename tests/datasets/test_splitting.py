@@ -300,7 +300,7 @@ def test_a10_groups_too_large_for_the_share_are_refused(tmp_path: Path, groups: 
 )
 def test_a10_patterns_that_are_none_or_match_nothing_are_refused(tmp_path: Path, pattern: Any, words: str) -> None:
     root = tree(tmp_path / "data", {"a": 3})
-    assert f"dataset.group_pattern {words}" in refusal(root, group_pattern=pattern)
+    assert f"group_pattern {words}" in refusal(root, group_pattern=pattern)
 
 
 def test_a10_less_than_wanted_is_noted(tmp_path: Path) -> None:

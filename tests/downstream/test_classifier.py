@@ -148,13 +148,15 @@ def test_weights_that_are_not_finite_are_no_result() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"decay": 0}, "classifier.decay must be a number in (0, 1]; got 0"),
-        ({"decay": 1.5}, "classifier.decay must be a number in (0, 1]; got 1.5"),
-        ({"epochs": 0}, "classifier.epochs must be a whole number of at least 1; got 0"),
-        ({"batch_size": 1}, "classifier.batch_size must be a whole number of at least 2; got 1"),
-        ({"steps_per_epoch": 0}, "classifier.steps_per_epoch must be a whole number of at least 1; got 0"),
-        ({"least_steps_per_epoch": 0}, "classifier.least_steps_per_epoch must be a whole number of at least 1; got 0"),
-        ({"flips": "often"}, "classifier.flips must be true or false; got 'often'"),
+        ({"decay": 0}, "decay must be a number in (0, 1]; got 0"),
+        ({"decay": 1.5}, "decay must be a number in (0, 1]; got 1.5"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1; got 0"),
+        ({"batch_size": 1}, "batch_size must be a whole number of at least 2; got 1"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch must be a whole number of at least 1, or null; got 0"),
+        ({"least_steps_per_epoch": 0}, "least_steps_per_epoch must be a whole number of at least 1; got 0"),
+        ({"network": functools.partial(ConvNet, width=0)}, "network.width must be a whole number of at least 1; got 0"),
+        ({"network": functools.partial(ConvNet, depth=2)}, "network.depth is not an argument; it has: channels, "),
+        ({"flips": "often"}, "flips must be true or false; got 'often'"),
         ({"accelerator": "tpu"}, "accelerator must be one of cpu, cuda; got 'tpu'"),
     ],
 )

@@ -197,8 +197,8 @@ def test_transfer_rate_is_the_share_of_changed_answers() -> None:
     ("settings", "words"),
     [
         ({"synthetic_per_class": 0}, "synthetic_per_class must be a whole number of at least 1; got 0"),
-        ({"test_per_class": 11}, "test_per_class must be a whole number from 1 to 10; got 11"),
-        ({"test_per_class": 0}, "test_per_class must be a whole number from 1 to 10; got 0"),
+        ({"test_per_class": 11}, "test_per_class must be at most 10, the test images of the smallest class; got 11"),
+        ({"test_per_class": 0}, "test_per_class must be a whole number of at least 1, or null; got 0"),
         (
             {"splits": Splits("one class", NOISE.train, NOISE.test.subset(torch.tensor([0, 2])))},
             "the data set's test images must be some of every class; got {'a': 2, 'b': 0}",
@@ -434,7 +434,7 @@ def test_without_a_trigger_the_transfer_rate_is_empty(call: Call, run_of: Callab
         (("run=RUN", "seeds=[0,a]"), ("seeds", "whole number", "'a'")),
         (("run=RUN", "seeds=[2,2]"), ("seeds", "differ", "[2, 2]")),
         (("run=RUN", "synthetic_per_class=0"), ("synthetic_per_class", "at least 1", "0")),
-        (("run=RUN", "test_per_class=17"), ("test_per_class", "from 1 to 16", "17")),
+        (("run=RUN", "test_per_class=17"), ("test_per_class", "at most 16", "17")),
         (("run=RUN", "classifier.epochs=0"), ("classifier.epochs", "at least 1", "0")),
         (("run=RUN", "classifier.eqochs=3"), ("classifier.eqochs is no setting", "epochs")),
         (("run=RUN", "classifier=resnet"), ("resnet", "densenet121_isic", "small_cnn")),

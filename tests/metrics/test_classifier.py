@@ -135,7 +135,7 @@ def test_any_size_and_color(size: int) -> None:
 
 
 def test_settings_must_be_positive() -> None:
-    with pytest.raises(ValueError, match=r"classifier.steps must be a whole number of at least 1; got 0"):
+    with pytest.raises(ValueError, match=r"^steps must be a whole number of at least 1; got 0"):
         Classifier(steps=0)
 
 

@@ -25,7 +25,7 @@ class Brightness(TriggerDetector):
 
 
 def test_a12_threshold_and_facts_by_hand() -> None:
-    metric = Brightness("false_alarm", 0.25)
+    metric = Brightness(false_alarm=0.25)
     metric.prepare(reference(pixels([1, 2, 3, 4, 5, 6, 7, 8, 9]), pixels([0, 10, 20, 30]), DOT))
     facts = metric.facts()
     assert facts["found_threshold"] == 7.0  # a quarter of the way from 9 down to 1
@@ -37,7 +37,7 @@ def test_a12_threshold_and_facts_by_hand() -> None:
 @pytest.mark.parametrize("count", [100, 400])
 def test_a12_fresh_images_exceed_the_threshold_oftener_than_stated_by_one_in_n(count: int) -> None:
     """Scores drawn evenly from [0, 1]: the share of fresh ones above a threshold t is 1 - t."""
-    rng, detector, rates = np.random.default_rng(0), Brightness("false_alarm", 0.01), []
+    rng, detector, rates = np.random.default_rng(0), Brightness(false_alarm=0.01), []
     for _ in range(1000):
         drawn = rng.uniform(size=count)
         detector.scores = lambda images, drawn=drawn: drawn  # type: ignore[method-assign, misc]

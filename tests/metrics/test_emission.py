@@ -135,7 +135,7 @@ def test_unavailable_without_trigger_or_surroundings() -> None:
 
 
 def test_false_alarm_out_of_range() -> None:
-    with pytest.raises(ValueError, match=r"metrics.emission.false_alarm must be a number in \[0, 1\); got 1.0"):
+    with pytest.raises(ValueError, match=r"^false_alarm must be a number in \[0, 1\); got 1.0"):
         EmissionRate(false_alarm=1.0)
 
 

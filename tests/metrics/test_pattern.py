@@ -87,5 +87,5 @@ def test_a_trigger_of_one_color_has_no_pattern() -> None:
 
 
 def test_false_alarm_out_of_range() -> None:
-    with pytest.raises(ValueError, match=r"metrics.pattern.false_alarm must be a number in \[0, 1\); got 1.0"):
+    with pytest.raises(ValueError, match=r"^false_alarm must be a number in \[0, 1\); got 1.0"):
         PatternRate(false_alarm=1.0)

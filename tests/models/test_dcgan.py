@@ -61,7 +61,7 @@ def test_other_sizes_are_refused_in_one_line(network: type[nn.Module], image_siz
 
 
 def test_unknown_norm_is_refused() -> None:
-    with pytest.raises(ValueError, match="model.discriminator.norm must be one of batch, instance, pixel; got 'bath'"):
+    with pytest.raises(ValueError, match="^norm must be one of batch, instance, pixel; got 'bath'"):
         small_discriminator(norm="bath")
 
 

@@ -23,7 +23,7 @@ def class_names(classes: object, allowed: str = _NAMES) -> tuple[str, ...]:
     """The names if there are any, if they differ, and if a folder can have each.
 
     Args:
-        classes: ``dataset.classes``.
+        classes: as a user gave them.
         allowed: what the error says is allowed.
 
     Raises:
@@ -33,12 +33,12 @@ def class_names(classes: object, allowed: str = _NAMES) -> tuple[str, ...]:
         >>> class_names(["normal", "bacterial/viral"])
         Traceback (most recent call last):
         ...
-        ValueError: dataset.classes must be names that a folder can have; got 'bacterial/viral'
+        ValueError: classes must be names that a folder can have; got 'bacterial/viral'
     """
     names = _strings(classes, allowed, classes)
-    check(len(set(names)) == len(names), "dataset.classes", allowed, classes)
+    check(len(set(names)) == len(names), "classes", allowed, classes)
     for name in names:
-        check(fits_folder(name), "dataset.classes", "names that a folder can have", name)
+        check(fits_folder(name), "classes", "names that a folder can have", name)
     return names
 
 
@@ -57,7 +57,7 @@ def class_members(classes: object) -> Members:
     parts = [[part] if isinstance(part, str) else part for part in classes.values()]
     members = [_strings(part, _MEMBERS, classes) for part in parts]
     everything = [name for names in members for name in names]
-    check(len(set(everything)) == len(everything), "dataset.classes", _MEMBERS, classes)
+    check(len(set(everything)) == len(everything), "classes", _MEMBERS, classes)
     return dict(zip(class_names(list(classes), _MEMBERS), members, strict=True))
 
 
@@ -108,6 +108,6 @@ def listed(names: Collection[str]) -> str:
 def _strings(value: object, allowed: str, given: object) -> tuple[str, ...]:
     """A list's strings, in the one spelling; there must be some."""
     items = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    check(bool(items), "dataset.classes", allowed, given)
-    check(all(isinstance(item, str) for item in items), "dataset.classes", _QUOTED, given)
+    check(bool(items), "classes", allowed, given)
+    check(all(isinstance(item, str) for item in items), "classes", _QUOTED, given)
     return tuple(same_name(item) for item in items)

@@ -26,25 +26,24 @@ _USUAL = {
     ),
 }
 
+_OPTIONAL = ("split", "group")
+_INSTEAD = {"class": " a list of columns,"} | dict.fromkeys(_OPTIONAL, " false (none),")
+
 
 def check_columns(columns: Mapping[str, object] | None) -> Mapping[str, object]:
-    """What ``dataset.columns`` says by role: a column's name, several names, False or None.
+    """What ``columns`` says by role: a column's name, several names, False or None.
 
     Raises:
         ValueError: in one line, for anything else.
     """
     allowed = f"a mapping of {', '.join(_USUAL)} to columns, or null"
     given = {} if columns is None else columns
-    check(isinstance(given, Mapping) and set(given) <= set(_USUAL), "dataset.columns", allowed, columns)
+    check(isinstance(given, Mapping) and set(given) <= set(_USUAL), "columns", allowed, columns)
     for role, value in given.items():
         fine = value is None or (isinstance(value, str) and bool(value.strip()))
-        if role == "class":
-            fine = fine or (not isinstance(value, str) and isinstance(value, Sequence) and len(value) > 0)
-            check(fine, "dataset.columns.class", "a column, a list of columns, or null", value)
-        elif role == "file":
-            check(fine, "dataset.columns.file", "a column, or null", value)
-        else:
-            check(fine or value is False, f"dataset.columns.{role}", "a column, false (none), or null", value)
+        several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+        fine = fine or (several if role == "class" else role in _OPTIONAL and value is False)
+        check(fine, f"columns.{role}", f"a column,{_INSTEAD.get(role, '')} or null", value)
     return {role: given.get(role) for role in _USUAL}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedgan.core.checks import check, check_flag, check_int, check_number
+from fedgan.core.checks import check
 from fedgan.datasets.reading.classes import listed
 from fedgan.datasets.reading.listing import DRAWN, Listing
 from fedgan.datasets.reading.splitting import Mask, Numbers, draw, first_with_same, parted, units
@@ -20,22 +20,12 @@ class Division:
         share: ``test_share``.
         per_class: ``test_per_class``.
         seed: ``seed``.
-
-    Raises:
-        ValueError: for one out of range.
     """
 
     pool: bool
     share: float
     per_class: int | None
     seed: int
-
-    def __post_init__(self) -> None:
-        check_flag("dataset.pool_splits", self.pool)
-        check_number("dataset.test_share", self.share, low=0, high=1, low_allowed=False, high_allowed=False)
-        if self.per_class is not None:
-            check_int("dataset.test_per_class", self.per_class, low=1)
-        check_int("dataset.seed", self.seed, low=0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,254 @@
+"""What an annotation allows is what a checked class or function takes, and what its error says."""
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, Protocol
+
+import pytest
+import torch
+from annotated_types import Ge, Gt, Interval, Le, Lt
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from fedgan.core.arguments import (
+    Channels,
+    Count,
+    Fraction,
+    NonNegative,
+    PathText,
+    Positive,
+    Probability,
+    Seed,
+    Share,
+    allowed,
+    check_partial,
+    checked,
+)
+
+
+def taking(annotation: object) -> Callable[..., Any]:
+    """A checked function with one argument, x, which it returns."""
+
+    def function(*, x):  # type: ignore[no-untyped-def]
+        return x
+
+    function.__annotations__["x"] = annotation
+    return checked(function)
+
+
+TAKEN = [
+    (Count, 1),
+    (Count, 10**30),
+    (NonNegative, 0),
+    (Seed, 2**40),
+    (Positive, 1e-9),
+    (Share, 1),
+    (Probability, 0),
+    (Fraction, 0.5),
+    (bool, False),
+    (Channels, 3),
+    (Literal["serial", "vectorized"], "serial"),
+    (Annotated[int, Interval(ge=1, le=8)], 8),
+    (Count | None, None),
+    (int | Sequence[int], [0, 2]),
+    (int | Sequence[int], ()),
+    (PathText | None, "a/b"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "value"), TAKEN)
+def test_what_is_allowed_is_taken_as_it_is(annotation: object, value: object) -> None:
+    assert taking(annotation)(x=value) == value
+
+
+WHOLE = "a whole number of at least"
+REFUSED = [
+    (Count, 0, f"{WHOLE} 1; got 0"),
+    (Count, True, f"{WHOLE} 1; got True"),
+    (Count, "3", f"{WHOLE} 1; got '3'"),
+    (Count, 3.0, f"{WHOLE} 1; got 3.0"),
+    (Count, None, f"{WHOLE} 1; got None"),
+    (NonNegative, -1, f"{WHOLE} 0; got -1"),
+    (Seed, 1.5, f"{WHOLE} 0; got 1.5"),
+    (int, "3", "a whole number; got '3'"),
+    (float, True, "a number; got True"),
+    (float, float("inf"), "a number; got inf"),
+    (Positive, 0, "a number in (0, inf); got 0"),
+    (Positive, float("nan"), "a number in (0, inf); got nan"),
+    (Share, "all", "a number in (0, 1]; got 'all'"),
+    (Share, 0, "a number in (0, 1]; got 0"),
+    (Probability, 1, "a number in [0, 1); got 1"),
+    (Fraction, 0.0, "a number in (0, 1); got 0.0"),
+    (bool, 1, "true or false; got 1"),
+    (bool, "false", "true or false; got 'false'"),
+    (str, 7, "text; got 7"),
+    (Channels, 2, "1 (gray) or 3 (RGB); got 2"),
+    (Channels, True, "1 (gray) or 3 (RGB); got True"),
+    (Channels, 1.0, "1 (gray) or 3 (RGB); got 1.0"),
+    (Literal["serial", "vectorized"], ["serial"], "one of serial, vectorized; got ['serial']"),
+    (Annotated[int, Interval(ge=1, le=8)], 9, "a whole number from 1 to 8; got 9"),
+    (Annotated[int, Gt(0)], 0, f"{WHOLE} 1; got 0"),
+    (Annotated[int, Interval(gt=0, lt=9)], 9, "a whole number from 1 to 8; got 9"),
+    (Annotated[int, Le(8)], 9, "a whole number of at most 8; got 9"),
+    (Annotated[float, Interval(gt=0, le=180)], 181, "a number in (0, 180]; got 181"),
+    (Annotated[float, Interval(gt=0, le=1e6)], 0, "a number in (0, 1e+06]; got 0"),
+    (Count | None, 0, f"{WHOLE} 1, or null; got 0"),
+    (int | Sequence[int], ["a"], "a whole number or a list, each a whole number; got ['a']"),
+    (int | Sequence[int], True, "a whole number or a list, each a whole number; got True"),
+    (list[str], "abc", "a list, each text; got 'abc'"),
+    (PathText | None, True, "a path, or null; got True"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "value", "words"), REFUSED)
+def test_what_is_not_allowed_is_refused_in_one_line(annotation: object, value: object, words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        taking(annotation)(x=value)
+    assert str(error.value) == f"x must be {words}"
+
+
+BOUNDS = [(low, high) for low in ("ge", "gt") for high in ("le", "lt")]
+INSIDE: dict[str, Callable[[Any, Any], bool]] = {
+    "ge": lambda value, end: value >= end,
+    "gt": lambda value, end: value > end,
+    "le": lambda value, end: value <= end,
+    "lt": lambda value, end: value < end,
+}
+NUMBERS = st.integers(-(10**6), 10**6)
+
+
+@given(
+    low=NUMBERS, width=st.integers(0, 100), step=st.sampled_from([-1, -0.5, 0, 0.5, 1]), ends=st.sampled_from(BOUNDS)
+)
+def test_at_and_around_its_bounds_a_number_is_taken_where_it_lies_inside(
+    low: int, width: int, step: float, ends: tuple[str, str]
+) -> None:
+    function = taking(Annotated[float, Interval(**{ends[0]: low, ends[1]: low + width})])  # type: ignore[arg-type]
+    for value in (low + step, low + width + step):
+        if INSIDE[ends[0]](value, low) and INSIDE[ends[1]](value, low + width):
+            assert function(x=value) == value
+        else:
+            with pytest.raises(ValueError):
+                function(x=value)
+
+
+@given(low=NUMBERS, width=st.integers(0, 100), step=st.integers(-1, 1))
+def test_at_and_around_its_bounds_a_whole_number_is_taken_where_it_lies_inside(low: int, width: int, step: int) -> None:
+    function = taking(Annotated[int, Interval(ge=low, le=low + width)])
+    for value in (low + step, low + width + step):
+        if low <= value <= low + width:
+            assert function(x=value) == value
+        else:
+            with pytest.raises(ValueError, match=f"x must be a whole number from {low} to {low + width}; got {value}$"):
+                function(x=value)
+
+
+@checked
+class Component:
+    """Some of everything."""
+
+    def __init__(self, *, size: Count, shape: Literal["round", "square"] = "round", seed: Seed = 0) -> None:
+        self.size, self.shape, self.seed = size, shape, seed
+
+
+class Derived(Component):
+    """Adds nothing."""
+
+
+@checked
+class Wider(Component):
+    """Adds an argument, and passes the others on."""
+
+    def __init__(self, *, size: Count, depth: Count = 1) -> None:
+        super().__init__(size=size)
+        self.depth = depth
+
+
+@checked
+@dataclass(frozen=True)
+class Settings:
+    """A dataclass."""
+
+    epochs: Count
+    engine: Literal["serial", "vectorized"] = "serial"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Component(siez=4), "siez is not an argument; it has: size, shape, seed; did you mean size?"),  # type: ignore[call-arg]
+        (lambda: Component(size=4, qqq=1), "qqq is not an argument; it has: size, shape, seed"),  # type: ignore[call-arg]
+        (lambda: Component(), "size must be given"),  # type: ignore[call-arg]
+        (lambda: Component(seed=-1, size=0), "size must be a whole number of at least 1; got 0"),
+        (lambda: Derived(size=0), "size must be a whole number of at least 1; got 0"),
+        (lambda: Wider(size=1, depth=0), "depth must be a whole number of at least 1; got 0"),
+        (lambda: Wider(size=1, seed=0), "seed is not an argument; it has: size, depth"),  # type: ignore[call-arg]
+        (lambda: Settings(0), "epochs must be a whole number of at least 1; got 0"),
+        (lambda: Settings(1, "parallel"), "engine must be one of serial, vectorized; got 'parallel'"),  # type: ignore[arg-type]
+    ],
+)
+def test_names_and_values_of_classes(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        call()
+    assert str(error.value) == words
+
+
+def test_a_checked_class_is_what_it_was() -> None:
+    made = Wider(size=2, depth=3)
+    assert (made.size, made.shape, made.seed, made.depth) == (2, "round", 0, 3)
+    assert Settings(2) == Settings(epochs=2)
+    assert pickle.loads(pickle.dumps(Settings(2))) == Settings(2)
+    assert vars(pickle.loads(pickle.dumps(made))) == vars(made)
+    assert Component.__doc__ == "Some of everything."
+
+
+class Loads(Protocol):
+    """Cannot be asked for with isinstance."""
+
+    def load(self) -> int: ...
+
+
+def test_what_is_no_plain_value_passes_as_it_is() -> None:
+    @checked
+    def call(a: Tensor, b: nn.Module, c: Loads, d: Callable[[], int] | None, *more: int, **others: int) -> Any:
+        return a, b, c, d, more, others
+
+    tensor, module = torch.ones(2), nn.ReLU()
+    values = call(tensor, module, "no loader", 7, "f", g="h")  # type: ignore[arg-type]
+    assert values[0] is tensor
+    assert values[1] is module
+    assert values[2:] == ("no loader", 7, ("f",), {"g": "h"})
+
+
+def test_numbers_become_what_the_annotation_says() -> None:
+    share, path = taking(Share)(x=1), taking(PathText)(x=2026)
+    assert (type(share), share) == (float, 1.0)
+    assert path == "2026", "YAML reads a folder that is named 2026 as a number"
+
+
+def test_defaults_are_not_checked() -> None:
+    @checked
+    def call(x: Count = 0) -> int:
+        return x
+
+    assert call() == 0
+
+
+def test_a_partial_is_checked_before_it_is_called() -> None:
+    check_partial("network", partial(Component, seed=1))  # size is given later
+    check_partial("network", Component)
+    check_partial("network", partial(dict, size=0))
+    with pytest.raises(ValueError) as error:
+        check_partial("network", partial(Component, seed=-1))
+    assert str(error.value) == "network.seed must be a whole number of at least 0; got -1"
+    with pytest.raises(ValueError, match="^network.depht is not an argument; it has: size, shape, seed$"):
+        check_partial("network", partial(Component, depht=1))
+
+
+@pytest.mark.parametrize("annotation", [Tensor, Loads, Callable[[], int], Tensor | None, list[Tensor], object])
+def test_there_are_no_words_for_what_is_not_checked(annotation: object) -> None:
+    assert allowed(annotation) is None
+    assert allowed(Annotated[float, Ge(0), Lt(5)]) == "a number in [0, 5)"
