@@ -18,7 +18,7 @@ from fedgan.config.resume import leaves
 from fedgan.core.checks import check, check_int
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.lpips import build_lpips
-from fedgan.metrics.weights import pretrained
+from fedgan.metrics.pretrained.weights import pretrained
 
 KEPT = Path(__file__).parent.parent / "results"
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256

@@ -60,18 +60,7 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
             def guarded(cfg: DictConfig) -> Any:  # in a sweep perhaps by a worker, which knows nothing of this process
                 os.environ["HYDRA_FULL_ERROR"] = wanted  # for what the task itself starts
                 quieten()
-                try:
-                    fit_choices(cfg, free)
-                    return task(cfg)
-                except (Interrupted, KeyboardInterrupt) as stop:
-                    print(explain(stop) or "stopped", file=sys.stderr)
-                    sys.exit(INTERRUPTED)
-                except refused as error:  # caught here, before Hydra prints the overrides in front of it
-                    if HydraConfig.get().mode != RunMode.MULTIRUN:
-                        remove_empty(MADE)
-                        sys.exit(f"error: {explain(error)}")
-                    print(f"error: {explain(error)}", file=sys.stderr)
-                    return Refusal(HydraConfig.get().job.num)  # the rest of a sweep goes on
+                return carry_out(task, cfg, free, refused)
 
             # So that Hydra hands its errors on to the one place that words them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -93,6 +82,24 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
         return main
 
     return decorate
+
+
+def carry_out(
+    task: Callable[[DictConfig], Any], cfg: DictConfig, free: Collection[str], refused: tuple[type[Exception], ...]
+) -> Any:
+    """The task's result; what stops or refuses it is one line, before Hydra prints the overrides in front of it."""
+    try:
+        fit_choices(cfg, free)
+        return task(cfg)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(explain(stop) or "stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except refused as error:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            remove_empty(MADE)
+            sys.exit(f"error: {explain(error)}")
+        print(f"error: {explain(error)}", file=sys.stderr)
+        return Refusal(HydraConfig.get().job.num)  # the rest of a sweep continues
 
 
 class Refusal:

@@ -23,7 +23,7 @@ from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.optimizers import OptimizerFactory
 from fedgan.core.rng import derive_seed, keyed_generator
-from fedgan.metrics.weights import downloading, read_weights
+from fedgan.metrics.pretrained.weights import downloading, read_weights
 from fedgan.runs.signals import interruptible
 
 Batch = tuple[Tensor, Tensor]  # images, uint8 (N, C, H, W); labels, int64 (N,)

@@ -12,7 +12,7 @@ from fedgan.core.images import to_float
 from fedgan.core.update import State, state_hash
 from fedgan.metrics.base import Reference, Unavailable
 from fedgan.metrics.perceptual import PairedDistance
-from fedgan.metrics.weights import WeightsFile, pretrained, to_rgb
+from fedgan.metrics.pretrained.weights import WeightsFile, pretrained, to_rgb
 
 _LEAST_SIZE = 31  # px; AlexNet's second pooling has nothing to pool below
 

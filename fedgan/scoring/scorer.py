@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, Unavailable
-from fedgan.metrics.weights import one_try_each
+from fedgan.metrics.pretrained.weights import one_try_each
 
 
 class Scorer:

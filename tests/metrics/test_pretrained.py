@@ -19,9 +19,9 @@ from fedgan.core.update import State
 from fedgan.metrics.base import Metric, Reference, Unavailable
 from fedgan.metrics.features import FeatureDistance
 from fedgan.metrics.frechet import FrechetDistance
-from fedgan.metrics.inception import FID, KID, Inception, build_inception
 from fedgan.metrics.kernel import KernelDistance, squared_mmd
 from fedgan.metrics.lpips import LPIPS, AlexNet
+from fedgan.metrics.pretrained.inception import FID, KID, Inception, build_inception
 from fedgan.scoring.scorer import Scorer
 from tests.helpers.images import random_images
 from tests.helpers.metrics import Pixels, pixels, reference
@@ -202,7 +202,7 @@ def test_b4_a_host_that_never_answers_holds_nobody_up(monkeypatch: pytest.Monkey
         listener.listen()
         here = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: here)
-        monkeypatch.setattr("fedgan.metrics.weights._TIMEOUT", 0.2)
+        monkeypatch.setattr("fedgan.metrics.pretrained.weights._TIMEOUT", 0.2)
         start = time.perf_counter()
         with pytest.raises(Unavailable, match="timed out"):
             LPIPS().prepare(GREY)

@@ -12,7 +12,7 @@ from fedgan.metrics.base import Reference
 from fedgan.metrics.features import FeatureDistance
 from fedgan.metrics.frechet import FrechetDistance
 from fedgan.metrics.kernel import KernelDistance
-from fedgan.metrics.weights import WeightsFile, pretrained, to_rgb
+from fedgan.metrics.pretrained.weights import WeightsFile, pretrained, to_rgb
 
 _BATCH = 32  # images scored at once
 _COMPARES_WITH = (
