@@ -4,6 +4,8 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -80,6 +82,7 @@ class FolderLauncher(_SubprocessScriptLauncher):
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             self._call_children_scripts()
+            threading.Thread(target=self._watch_the_start, daemon=True).start()
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.num_processes))
         return function(*args, **kwargs)
@@ -96,6 +99,20 @@ class FolderLauncher(_SubprocessScriptLauncher):
         for local_rank in range(1, self.num_processes):
             environment = {**os.environ, **shared, "LOCAL_RANK": str(local_rank)}
             self.procs.append(subprocess.Popen(command, env=environment))
+
+    def _watch_the_start(self) -> None:
+        """End this process if another ends before all have met: it would wait for it as long as PATIENCE.
+
+        Afterwards gloo notices at once when one has ended.
+        """
+        while not distributed.is_initialized():
+            if ended := [process for process in self.procs if process.poll()]:
+                for process in self.procs:
+                    process.kill()
+                code = ended[0].returncode
+                print(f"error: another process of this run ended at its start (exit code {code})", file=sys.stderr)
+                os._exit(1)  # the main thread waits in C++, where no exception reaches it
+            time.sleep(0.5)
 
 
 def cluster() -> list[SLURMEnvironment]:

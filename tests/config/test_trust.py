@@ -129,6 +129,18 @@ def test_two_processes_make_the_same_generator_as_one(my_lab: Path) -> None:
     assert digests[0] == digests[1]
 
 
+def test_a_process_that_ends_at_its_start_is_not_waited_for(my_lab: Path) -> None:
+    failing = "import os\nif 'LOCAL_RANK' in os.environ:\n    raise ImportError('not on this machine')\n"
+    (my_lab / "my_lab/__init__.py").write_text(failing)
+    two = ("trainer.devices=2", "trust=[my_lab]", "hydra.run.dir=run")
+    command = [sys.executable, "-m", "fedgan.train", *MINE, *QUICK, *two]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(my_lab), os.getcwd())), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=my_lab, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1
+    assert "error: trust: my_lab cannot be imported (not on this machine)" in done.stderr
+    assert done.stderr.endswith("error: another process of this run ended at its start (exit code 1)\n")
+
+
 def test_what_the_other_processes_could_not_build_is_refused_at_once(
     call: Call, my_lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
