@@ -122,7 +122,7 @@ REFUSED = {
     "enable_progress_bar, deterministic, benchmark, profiler, detect_anomaly",
     "+fl.typo=1": "fl.typo is no setting; fl has: batch_size, clients_per_round, dropout, engine, local_epochs, "
     "max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout",
-    "epochs=5": "epochs is no setting; the configuration has: attack, checkpoint, dataset, defense, evaluation, "
+    "epochs=5": "epochs is no setting; the configuration has: arm, attack, checkpoint, dataset, defense, evaluation, "
     "experiment, fl, logger, metrics, model, name, objective, resume, root, seed, trainer; "
     "did you mean fl.local_epochs?",
     "defense=fedetect": "defense=fedetect is no choice; defense has: feddetect, feddetect_chestx, feddetect_code, "

@@ -2,13 +2,12 @@
 
 import pytest
 
-from experiments.reproduction.artifact import EXPERIMENTS
-from experiments.reproduction.claims import KINDS, Claim, Values, expand, paired, read_claims
-from experiments.reproduction.command import NAMES
-from experiments.reproduction.inference import interval
-from experiments.reproduction.plan import DEFENSES, NONE, SIZES, Arm
-from experiments.reproduction.verdicts import RULE, Comparison, Verdict, judge, judge_all
-from experiments.reproduction.writing import counted, judged, verdict_rows
+from experiments.paper import NAMES, PAPER
+from experiments.paper.claims import KINDS, Claim, Values, expand, paired, read_claims
+from experiments.paper.inference import interval
+from experiments.paper.plan import DEFENSES, NONE, SIZES, Arm
+from experiments.paper.verdicts import RULE, Comparison, Verdict, judge, judge_all
+from experiments.paper.writing import counted, judged, verdict_rows
 
 CURVES = ("real only", "vanilla", "attacked", "feddetect")
 # Three seeds: mean difference 2, standard deviation 1; t(0.975, 2) = 4.3027, so the interval is 2 ± 2.484.
@@ -126,10 +125,10 @@ def test_arms_by_pattern() -> None:
 
 
 @pytest.mark.parametrize(
-    ("figure", "than", "seeds"), [("y", "a", [1]), ("y", "b", []), ("z", "a", []), ("x", "no", [])]
+    ("metric", "than", "seeds"), [("y", "a", [1]), ("y", "b", []), ("z", "a", []), ("x", "no", [])]
 )
-def test_no_verdict_without_two_seeds(figure: str, than: str, seeds: list[int]) -> None:
-    verdict = judge(Claim("says", figure, ("a",), "higher", than=(than,)), ARMS)
+def test_no_verdict_without_two_seeds(metric: str, than: str, seeds: list[int]) -> None:
+    verdict = judge(Claim("says", metric, ("a",), "higher", than=(than,)), ARMS)
     assert verdict.verdict == "not judged"
     assert [each.seeds for each in verdict.comparisons] == seeds
 
@@ -141,7 +140,7 @@ def test_an_unknown_kind_is_refused() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_claim_speaks_of_arms_that_there_are(name: str) -> None:
-    claims = read_claims(EXPERIMENTS / name / "claims.yaml")
+    claims = read_claims(PAPER / name / "claims.yaml")
     assert claims
     arms = [str(Arm("isic", defense, size)) for defense in (NONE, *DEFENSES) for size in (0, *SIZES)]
     if name == "figure7":
@@ -167,7 +166,7 @@ def federations(outcomes: list[float], control: float = 0.0) -> Values:
     return {"a": {"x": dict(enumerate(outcomes)), "control_x": dict.fromkeys(range(len(outcomes)), control)}}
 
 
-STOPPED = Claim("stopped in most", "x", ("a",), "succeeds", than=("a",), than_figure="control_x", margin=0.05)
+STOPPED = Claim("stopped in most", "x", ("a",), "succeeds", than=("a",), than_metric="control_x", margin=0.05)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +205,7 @@ def test_a4_each_success_is_decided_against_its_own_control() -> None:
 def test_a4_a_federation_that_fails_now_and_then_is_no_longer_shown_to_succeed() -> None:
     """One failure in six of size 0.82: the mean of three seeds without one was 'at most 0.05 more: shown'."""
     lucky = federations([0.0, 0.001, 0.0])
-    at_most = Claim("stopped", "x", ("a",), "at_most", than=("a",), than_figure="control_x", margin=0.05)
+    at_most = Claim("stopped", "x", ("a",), "at_most", than=("a",), than_metric="control_x", margin=0.05)
     assert judge(at_most, lucky).verdict == "shown"
     assert judge(STOPPED, lucky).verdict == "not judged"
 
@@ -227,7 +226,7 @@ def test_a4_the_claimed_share_is_a_setting() -> None:
 @pytest.mark.parametrize("shift", [-1.0, -0.06, -0.049, 0.0, 0.03, 0.049, 0.06, 1.0])
 def test_a4_p_is_below_5_percent_exactly_where_something_is_shown_or_reversed(kind: str, shift: float) -> None:
     noise = [0.01, -0.02, 0.0, 0.03, -0.01, 0.02, -0.03, 0.0, 0.01, -0.01, 0.004]
-    claim = Claim("says", "x", ("a",), kind, than=("a",), than_figure="control_x", margin=0.05)
+    claim = Claim("says", "x", ("a",), kind, than=("a",), than_metric="control_x", margin=0.05)
     found = judge(claim, federations([shift + each for each in noise]))
     assert found.p is not None
     assert (found.p < 0.05) == (found.verdict in ("shown", "reversed"))
@@ -326,7 +325,7 @@ def test_a4_a_post_hoc_claim_is_marked_wherever_its_verdict_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "figure", "known"),
+    ("name", "metric", "known"),
     [
         ("table2", "log_loss_ratio", "7562ea7: judged on logarithms after the verdicts"),
         ("figure3", "pattern_emission", "0fa0f73: added after Figure 3"),
@@ -336,15 +335,15 @@ def test_a4_a_post_hoc_claim_is_marked_wherever_its_verdict_is_shown() -> None:
         ("figure6", "emission", "2026-11-2"),
     ],
 )
-def test_a4_claims_known_to_be_post_hoc_are_marked(name: str, figure: str, known: str) -> None:
-    """As `git log -- experiments/NAME/claims.yaml` and sections 10 to 12 of experiments/LOG.md have it."""
-    reasons = [c.post_hoc for c in read_claims(EXPERIMENTS / name / "claims.yaml") if c.figure == figure]
+def test_a4_claims_known_to_be_post_hoc_are_marked(name: str, metric: str, known: str) -> None:
+    """As `git log -- experiments/paper/NAME/claims.yaml` and sections 10 to 12 of experiments/LOG.md have it."""
+    reasons = [c.post_hoc for c in read_claims(PAPER / name / "claims.yaml") if c.metric == metric]
     assert reasons
     assert all(known in reason for reason in reasons)
 
 
 def test_a4_reconstruction_is_compared_post_hoc_on_chest_x_rays() -> None:
-    claims = read_claims(EXPERIMENTS / "figure6" / "claims.yaml")
+    claims = read_claims(PAPER / "figure6" / "claims.yaml")
     about = [c for c in claims if "reconstruction takes no effect" in c.says or "outperforms reconstruction" in c.says]
     assert len(about) == 4, "the paper's two, and one for each of the other rules"
     assert all("7562ea7: added after the verdicts" in claim.post_hoc for claim in about)
@@ -352,7 +351,7 @@ def test_a4_reconstruction_is_compared_post_hoc_on_chest_x_rays() -> None:
 
 @pytest.mark.parametrize("name", ["table3", "table4", "figure5", "figure6"])
 def test_a1_the_papers_claims_are_the_letters_and_are_repeated_for_the_other_rules(name: str) -> None:
-    claims = read_claims(EXPERIMENTS / name / "claims.yaml")
+    claims = read_claims(PAPER / name / "claims.yaml")
     ours = [c for c in claims if any("FedDetect (" in arm for arm in c.arms)]
     letters = [c for c in claims if any(arm.startswith("FedDetect ") for arm in c.arms) and c not in ours]
     assert letters
@@ -360,5 +359,5 @@ def test_a1_the_papers_claims_are_the_letters_and_are_repeated_for_the_other_rul
     assert all(c.says.startswith("Not in the paper: ") for c in ours)
     for variant in ("FedDetect (code)", "FedDetect (mean)"):
         own = [c for c in ours if c.arms == tuple(f"{variant} {size}" for size in SIZES)]
-        assert [(c.figure, c.kind, c.margin) for c in own] == [(c.figure, c.kind, c.margin) for c in letters]
+        assert [(c.metric, c.kind, c.margin) for c in own] == [(c.metric, c.kind, c.margin) for c in letters]
         assert all(variant in c.says or "FedDetect" not in c.says for c in own)

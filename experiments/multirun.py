@@ -1,0 +1,191 @@
+"""The runs of a study: commands of fedgan by Hydra's multirun and its launchers, as a user could type them."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, ListConfig
+
+from fedgan.config.choices import parsed
+from fedgan.config.command import INTERRUPTED, Interrupted
+from fedgan.core.checks import check, check_int
+from fedgan.core.files import atomic_write
+
+STOPPED = (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
+OPTIONS = ".jobs"  # in a folder of jobs: the config group of their settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command whose settings are no product of lists: what it is for one folder.
+
+    Attributes:
+        module: of the command.
+        folder: Hydra's output folder; its name is the job's.
+        own: its own settings.
+        shared: overrides that others of its kind have too.
+        is_done: whether what it makes is there already; such a job is left out.
+    """
+
+    module: str
+    folder: Path
+    own: Mapping[str, Any]
+    shared: tuple[str, ...]
+    is_done: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """How runs are started.
+
+    Attributes:
+        overrides: Hydra's launcher and its settings; empty for its own.
+        threads: of each run; None leaves it to the launcher.
+    """
+
+    overrides: tuple[str, ...] = ()
+    threads: int | None = None
+
+    @classmethod
+    def of(cls, settings: DictConfig, threads: int | None = None) -> "Launcher":
+        """The launcher of conf/launcher/."""
+        own = {str(key): value for key, value in settings.items() if key != "name" and value is not None}
+        chosen = (f"hydra.launcher.{key}={value}" for key, value in own.items())
+        return cls((f"hydra/launcher={settings.name}", *chosen), threads)
+
+
+def train(overrides: Sequence[str], folder: Path, subdir: str, launcher: Launcher) -> int:
+    """Every combination of what the overrides list; finished runs stay, those that were stopped are resumed.
+
+    Args:
+        overrides: of ``python -m fedgan.train``; ``seed=0,1`` is two runs.
+        folder: where the runs' folders are.
+        subdir: a run's folder in it, with Hydra's interpolations.
+        launcher: how they are started.
+
+    Returns:
+        The exit code: 1 if a run was refused or failed; the others are done all the same.
+    """
+    where = (f"hydra.sweep.dir={quoted(str(folder))}", f"hydra.sweep.subdir={quoted(subdir)}")
+    return call("fedgan.train", "-m", *launcher.overrides, *overrides, "resume=auto", *where, threads=launcher.threads)
+
+
+def carry_out(jobs: Sequence[Job], launcher: Launcher) -> list[Path]:
+    """Do what is not done yet; what fails does not stop the others. Returns the folders of those that are not done.
+
+    Hydra sweeps over products only, and jobs are pairs of a run and its control: each job is an option of a config
+    group, and the sweep is over the options.
+    """
+    missing = [job for job in jobs if not job.is_done()]
+    kinds: dict[tuple[str, Path, tuple[str, ...]], list[Job]] = {}
+    for job in missing:
+        kinds.setdefault((job.module, job.folder.parent, job.shared), []).append(job)
+    for (module, folder, shared), own in kinds.items():
+        for job in own:
+            _write_option(folder / OPTIONS / "job" / f"{job.folder.name}.yaml", job.own)
+        where = (f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir='${hydra.runtime.choices.job}'")
+        chosen = f"+job={','.join(job.folder.name for job in own)}"
+        found = ("--config-dir", str(folder / OPTIONS), "-m", *launcher.overrides)
+        call(module, *found, chosen, *shared, *where, threads=launcher.threads)
+    return [job.folder for job in missing if not job.is_done()]
+
+
+def call(module: str, *arguments: str, threads: int | None = None) -> int:
+    """Run a command in a process of its own, with this terminal; returns its exit code.
+
+    Raises:
+        Interrupted: if a signal stopped it.
+    """
+    print("python -m", shlex.join((module, *arguments)), file=sys.stderr)
+    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    with subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment) as process, left_to(process):
+        code = process.wait()
+    if code in STOPPED:
+        raise Interrupted("stopped; the same command resumes")
+    return code
+
+
+@contextmanager
+def left_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave signals to the process, which finishes its round; Ctrl-C reaches it from the terminal by itself."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def checked_overrides(given: object) -> tuple[str, ...]:
+    """Further settings of every run, as they were typed.
+
+    Raises:
+        ValueError: in one line, if they are no list, or if one of them stands for several runs.
+
+    Example:
+        >>> checked_overrides("fl.rounds=6")
+        Traceback (most recent call last):
+        ...
+        ValueError: overrides must be a list of settings: 'overrides=["fl.rounds=6"]'; got 'fl.rounds=6'
+    """
+    texts = list(given) if isinstance(given, ListConfig) else []
+    typed = isinstance(given, ListConfig) and all(isinstance(text, str) for text in texts)
+    check(typed, "overrides", """a list of settings: 'overrides=["fl.rounds=6"]'""", given)
+    several = [each.input_line for each in parsed(texts) if each.is_sweep_override()]
+    check(not several, "overrides", "settings with one value each", several)
+    return tuple(texts)
+
+
+def checked_seeds(given: object) -> tuple[int, ...]:
+    """The seeds of a study's runs.
+
+    Raises:
+        ValueError: in one line, if they are not at least one whole number, each once.
+    """
+    seeds = list(given) if isinstance(given, ListConfig) else []
+    check(bool(seeds), "seeds", "a list of at least one whole number", given)
+    for seed in seeds:
+        check_int("each of seeds", seed, low=0)
+    check(len(set(seeds)) == len(seeds), "seeds", "numbers that differ", seeds)
+    return tuple(seeds)
+
+
+def listed(key: str, values: Sequence[object]) -> str:
+    """An override that sweeps over values.
+
+    Example:
+        >>> listed("seed", [0, 1])
+        'seed=0,1'
+    """
+    return f"{key}={','.join(map(str, values))}"
+
+
+def quoted(text: str) -> str:
+    """A text as one value on Hydra's command line, whatever is in it.
+
+    Example:
+        >>> print(quoted("/data/chest x-rays (1)"), quoted("it's"))
+        '/data/chest x-rays (1)' 'it\\'s'
+    """
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def _write_option(file: Path, settings: Mapping[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = f"# @package _global_\n# Settings of one job of a study.\n{yaml.safe_dump(dict(settings))}"
+
+    def write(path: Path) -> None:
+        path.write_text(text)
+
+    atomic_write(file, write)
