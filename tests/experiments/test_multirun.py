@@ -105,14 +105,24 @@ def test_jobs_are_options_of_one_sweep_and_done_ones_are_left_out(
     assert calls == []
 
 
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        (),
+        ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        ("hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1"),
+    ],
+    ids=["basic", "joblib", "submitit"],
+)
 def test_a_job_that_is_refused_names_its_run_and_the_others_are_tried(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    launcher: tuple[str, ...], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The command itself, with runs that are not there: each refusal is a line about its own run."""
-    assert carry_out(jobs_of(tmp_path, "a", "b"), Launcher()) == [tmp_path / "a", tmp_path / "b"]
+    jobs = jobs_of(tmp_path, "a", "b")
+    assert carry_out(jobs, Launcher(launcher)) == [job.folder for job in jobs]
     said = capfd.readouterr().err
-    assert "/runs/a (1)" in said
-    assert "/runs/b (1)" in said
+    logs = "".join(file.read_text() for file in tmp_path.glob(".submitit/*/*_log.err"))
+    assert all(f"got '/runs/{name} (1)'" in said + logs for name in "ab")
     assert "error: 2 run(s) of this sweep refused: #0, #1" in said.splitlines()
 
 
