@@ -1,11 +1,10 @@
 """The runs of a study: commands of fedgan by Hydra's multirun and its launchers, as a user could type them."""
 
-import os
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,43 +41,29 @@ class Job:
     is_done: Callable[[], bool]
 
 
-@dataclass(frozen=True)
-class Launcher:
-    """How runs are started.
-
-    Attributes:
-        overrides: Hydra's launcher and its settings; empty for its own.
-        threads: of each run; None leaves it to the launcher.
-    """
-
-    overrides: tuple[str, ...] = ()
-    threads: int | None = None
-
-    @classmethod
-    def of(cls, settings: DictConfig, threads: int | None = None) -> "Launcher":
-        """The launcher of conf/launcher/."""
-        own = {str(key): value for key, value in settings.items() if key != "name" and value is not None}
-        chosen = (f"hydra.launcher.{key}={value}" for key, value in own.items())
-        return cls((f"hydra/launcher={settings.name}", *chosen), threads)
+def launcher_of(settings: DictConfig) -> tuple[str, ...]:
+    """How runs are started (conf/launcher/), as overrides of Hydra's; what is null is the launcher's own affair."""
+    own = {str(key): value for key, value in settings.items() if key != "name" and value is not None}
+    return (f"hydra/launcher={settings.name}", *(f"hydra.launcher.{key}={value}" for key, value in own.items()))
 
 
-def train(overrides: Sequence[str], folder: Path, subdir: str, launcher: Launcher) -> int:
+def train(overrides: Sequence[str], folder: Path, subdir: str, launcher: Sequence[str]) -> int:
     """Every combination of what the overrides list; finished runs stay, those that were stopped are resumed.
 
     Args:
         overrides: of ``python -m fedgan.train``; ``seed=0,1`` is two runs.
         folder: where the runs' folders are.
         subdir: a run's folder in it, with Hydra's interpolations.
-        launcher: how they are started.
+        launcher: how they are started (``launcher_of``).
 
     Returns:
         The exit code: 1 if a run was refused or failed; the others are done all the same.
     """
     where = (f"hydra.sweep.dir={quoted(str(folder))}", f"hydra.sweep.subdir={quoted(subdir)}")
-    return call("fedgan.train", "-m", *launcher.overrides, *overrides, "resume=auto", *where, threads=launcher.threads)
+    return call("fedgan.train", "-m", *launcher, *overrides, "resume=auto", *where)
 
 
-def carry_out(jobs: Sequence[Job], launcher: Launcher) -> list[Path]:
+def carry_out(jobs: Sequence[Job], launcher: Sequence[str]) -> list[Path]:
     """Do what is not done yet; what fails does not stop the others. Returns the folders of those that are not done.
 
     Hydra sweeps over products only, and jobs are pairs of a run and its control: each job is an option of a config
@@ -93,20 +78,18 @@ def carry_out(jobs: Sequence[Job], launcher: Launcher) -> list[Path]:
             _write_option(folder / OPTIONS / "job" / f"{job.folder.name}.yaml", job.own)
         where = (f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir='${hydra.runtime.choices.job}'")
         chosen = f"+job={','.join(job.folder.name for job in own)}"
-        found = ("--config-dir", str(folder / OPTIONS), "-m", *launcher.overrides)
-        call(module, *found, chosen, *shared, *where, threads=launcher.threads)
+        call(module, "--config-dir", str(folder / OPTIONS), "-m", *launcher, chosen, *shared, *where)
     return [job.folder for job in missing if not job.is_done()]
 
 
-def call(module: str, *arguments: str, threads: int | None = None) -> int:
+def call(module: str, *arguments: str) -> int:
     """Run a command in a process of its own, with this terminal; returns its exit code.
 
     Raises:
         Interrupted: if a signal stopped it.
     """
     print("python -m", shlex.join((module, *arguments)), file=sys.stderr)
-    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-    with subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment) as process, left_to(process):
+    with subprocess.Popen([sys.executable, "-m", module, *arguments]) as process, left_to(process):
         code = process.wait()
     if code in STOPPED:
         raise Interrupted("stopped; the same command resumes")
@@ -161,7 +144,7 @@ def checked_seeds(given: object) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def listed(key: str, values: Sequence[object]) -> str:
+def listed(key: str, values: Iterable[object]) -> str:
     """An override that sweeps over values.
 
     Example:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.measures import attackers_loss, cell, client_rows
-from experiments.multirun import Launcher, checked_overrides, checked_seeds, listed, train
+from experiments.multirun import checked_overrides, checked_seeds, launcher_of, listed, train
 from fedgan.config.command import MADE, command
 from fedgan.config.refusals import options
 from fedgan.core.checks import check, check_choice
@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> None:
     claim(folder, WRITTEN, "hydra.run.dir")
     varying = (listed("seed", seeds), listed("arm", arms))
     subdir = "${hydra.runtime.choices.arm}-seed_${seed}"
-    code = train([*settings, *varying], folder, subdir, Launcher.of(cfg.launcher))
+    code = train([*settings, *varying], folder, subdir, launcher_of(cfg.launcher))
     if code:
         if not own:
             leave_nothing(folder)

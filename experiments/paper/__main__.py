@@ -3,6 +3,7 @@
 python -m experiments.paper table2 figure4 scale=small chestx=PATH
 """
 
+import os
 import sys
 
 from omegaconf import DictConfig
@@ -12,6 +13,10 @@ from fedgan.config.command import command
 from fedgan.core.checks import check, check_choice
 
 ALL = "all"
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)  # joblib gives each worker its share of the cores by whichever is not set
 
 
 @command("paper")
@@ -25,7 +30,9 @@ def make(cfg: DictConfig) -> None:
     from experiments.paper import making
     from experiments.paper.plan import Plan
 
-    making.make(NAMES if ALL in names else names, Plan(cfg))
+    plan = Plan(cfg)
+    os.environ.update(dict.fromkeys(THREADS, str(plan.threads)))  # of the processes that are started from here
+    making.make(NAMES if ALL in names else names, plan)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torchvision.models import AlexNet_Weights
 
 from experiments.measures import CONTROL, FEDDETECTS
-from experiments.multirun import Job, Launcher, checked_overrides, checked_seeds, listed, quoted
+from experiments.multirun import Job, checked_overrides, checked_seeds, launcher_of, listed, quoted
 from experiments.paper.runs import check_settings, composed
 from fedgan.config.refusals import CONF
 from fedgan.config.resume import leaves
@@ -134,7 +134,7 @@ class Plan:
         self.seeds, self.changes = checked_seeds(cfg.seeds), checked_overrides(cfg.overrides)
         check_kept(cfg)
         check_int("threads", cfg.threads, low=1)
-        self.launcher = Launcher.of(cfg.launcher, int(cfg.threads))
+        self.launcher, self.threads = launcher_of(cfg.launcher), int(cfg.threads)
         self.runs, self.results = (Path(str(folder)).expanduser() for folder in (cfg.runs, cfg.results))
         scale = cfg.scale
         self.scale, self.overrides = str(scale.name), [*scale.settings, *self.changes]
@@ -158,7 +158,7 @@ class Plan:
         self.check_weights()
         for arm in arms:
             for seed in self.seeds:
-                check_settings(self.folder(arm, seed), self.settings(arm, seed))
+                check_settings(self.folder(arm, seed), self.settings([arm], [seed]))
 
     def check_weights(self) -> None:
         """Refuse to begin where LPIPS is wanted and AlexNet is neither at hand nor to be downloaded.
@@ -179,7 +179,7 @@ class Plan:
         Raises:
             ValueError: in one line.
         """
-        here = not any("submitit" in override for override in self.launcher.overrides)  # or on a cluster's nodes
+        here = not any("submitit" in override for override in self.launcher)  # or on a cluster's nodes
         wanted = here and "trainer=gpu" in self.overrides
         check(not wanted or torch.cuda.is_available(), "scale", "small: no GPU is to be found here", self.scale)
 
@@ -207,9 +207,18 @@ class Plan:
         # There it is the smallest, whichever sizes are wanted: one run for all of them.
         return self.sizes[arm.size] if arm.size else self.smallest
 
-    def settings(self, arm: Arm, seed: int) -> list[str]:
-        """The overrides of ``python -m fedgan.train`` for one run."""
-        return self._settings(arm.data, [arm.option], [self.pixels(arm)], [seed], attacked=arm.size > 0)
+    def settings(self, arms: Sequence[Arm], seeds: Sequence[int]) -> list[str]:
+        """The overrides of ``python -m fedgan.train`` for one run or several (-m) of one data set and place."""
+        own, attacked = self.data[arms[0].data], arms[0].size > 0
+        varying = {
+            "seed": seeds,
+            "attack.size": dict.fromkeys(map(self.pixels, arms)),
+            "arm": dict.fromkeys(arm.option for arm in arms),
+        }
+        control = [] if attacked else ["attack.malicious=0"]
+        weights = [] if self.alexnet is None else [f"++metrics.lpips.weights={quoted(self.alexnet)}"]
+        swept = [listed(key, values) for key, values in varying.items()]
+        return [*own.settings, *own.place("dataset.root"), *control, *swept, *self.overrides, *weights]
 
     def sweeps(self, arms: Sequence[Arm]) -> list[Sweep]:
         """The multiruns that make these arms' runs, seed by seed: what is there after a stop can be compared."""
@@ -226,21 +235,9 @@ class Plan:
         return [self._control(arm, seed) for seed in self.seeds for arm in arms if arm.size]
 
     def _sweep(self, arms: Sequence[Arm]) -> Sweep:
-        first, options = arms[0], list(dict.fromkeys(arm.option for arm in arms))
-        pixels = list(dict.fromkeys(self.pixels(arm) for arm in arms))
-        overrides = self._settings(first.data, options, pixels, self.seeds, attacked=first.size > 0)
-        size = "-size_${attack.size}" if first.size else ""
+        folder, size = self.folder(arms[0], 0).parent, "-size_${attack.size}" if arms[0].size else ""
         subdir = f"${{hydra.runtime.choices.arm}}{size}-seed_${{seed}}"
-        return Sweep(self.runs / first.data / first.place, subdir, tuple(overrides), tuple(self.folders(arms)))
-
-    def _settings(
-        self, data: str, options: Sequence[str], pixels: Sequence[int], seeds: Sequence[int], *, attacked: bool
-    ) -> list[str]:
-        own = self.data[data]
-        varying = [listed("seed", seeds), listed("attack.size", pixels), listed("arm", options)]
-        control = [] if attacked else ["attack.malicious=0"]
-        weights = [] if self.alexnet is None else [f"++metrics.lpips.weights={quoted(self.alexnet)}"]
-        return [*own.settings, *own.place("dataset.root"), *control, *varying, *self.overrides, *weights]
+        return Sweep(folder, subdir, tuple(self.settings(arms, self.seeds)), tuple(self.folders(arms)))
 
     def _control(self, arm: Arm, seed: int) -> Job:
         run, control = self.folder(arm, seed), self.folder(Arm(arm.data, arm.defense, 0), seed)

@@ -1,5 +1,6 @@
 """Runs of a study by Hydra's multirun: each done once, a signal passed on, a failure that loses no other."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,9 +14,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments import multirun
-from experiments.multirun import Job, Launcher, call, carry_out, checked_overrides, checked_seeds
+from experiments.multirun import Job, call, carry_out, checked_overrides, checked_seeds, launcher_of, train
+from experiments.paper import __main__ as paper
 from fedgan.config.command import Interrupted
 from fedgan.config.refusals import CONF
+from tests.conftest import TINY
 
 
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str) -> str:
@@ -24,11 +27,25 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str
     return name
 
 
-def test_a_command_has_its_threads_and_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "import os, pathlib, sys\npathlib.Path(sys.argv[1]).write_text(os.environ['OMP_NUM_THREADS'])\nsys.exit(3)"
+def test_a_command_has_its_arguments_and_its_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import pathlib, sys\npathlib.Path(sys.argv[1]).write_text(sys.argv[2])\nsys.exit(3)"
     name = module(tmp_path, monkeypatch, "say", code)
-    assert call(name, str(tmp_path / "said"), threads=5) == 3
-    assert (tmp_path / "said").read_text() == "5"
+    assert call(name, str(tmp_path / "said"), "it's '(1)'") == 3
+    assert (tmp_path / "said").read_text() == "it's '(1)'"
+
+
+@pytest.mark.parametrize(
+    "launcher", [(), ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")], ids=["basic", "joblib"]
+)
+def test_runs_have_the_threads_of_the_environment(
+    launcher: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in paper.THREADS:
+        monkeypatch.setenv(name, "2")
+    settings = (*TINY, "fl.rounds=1", "seed=0")
+    assert train([*settings, "arm=vanilla,attack"], tmp_path / "runs", "${hydra.runtime.choices.arm}", launcher) == 0
+    records = [json.loads((tmp_path / "runs" / arm / "run.json").read_text()) for arm in ("vanilla", "attack")]
+    assert [record["threads"] for record in records] == 2 * [min(2, os.cpu_count() or 1)]
 
 
 def test_sigterm_reaches_what_is_running_and_nothing_else_begins(
@@ -82,8 +99,8 @@ def test_jobs_are_options_of_one_sweep_and_done_ones_are_left_out(
 ) -> None:
     calls: list[tuple[str, ...]] = []
 
-    def make(module: str, *arguments: str, threads: int | None) -> int:
-        calls.append((module, *arguments, str(threads)))
+    def make(module: str, *arguments: str) -> int:
+        calls.append((module, *arguments))
         (tmp_path / "c").mkdir()
         (tmp_path / "c/made").touch()
         return 1
@@ -92,16 +109,16 @@ def test_jobs_are_options_of_one_sweep_and_done_ones_are_left_out(
     (tmp_path / "b").mkdir()
     (tmp_path / "b/made").touch()
     jobs = jobs_of(tmp_path, "a", "b", "c")
-    assert carry_out(jobs, Launcher(("hydra/launcher=joblib",), 2)) == [tmp_path / "a"], "what failed"
+    assert carry_out(jobs, ["hydra/launcher=joblib"]) == [tmp_path / "a"], "what failed"
     (only,) = calls
     assert only[:5] == ("fedgan.evaluate", "--config-dir", str(tmp_path / ".jobs"), "-m", "hydra/launcher=joblib")
     assert only[5] == "+job=a,c"
-    assert (only[6:8], only[-1]) == (EVALUATION, "2")
+    assert only[6:8] == EVALUATION
     written = yaml.safe_load((tmp_path / ".jobs/job/a.yaml").read_text())
     assert written == {"run": "/runs/a (1)", "control": "/runs/none"}
     assert not (tmp_path / ".jobs/job/b.yaml").exists()
     calls.clear()
-    assert carry_out(jobs[1:], Launcher()) == []
+    assert carry_out(jobs[1:], []) == []
     assert calls == []
 
 
@@ -119,7 +136,7 @@ def test_a_job_that_is_refused_names_its_run_and_the_others_are_tried(
 ) -> None:
     """The command itself, with runs that are not there: each refusal is a line about its own run."""
     jobs = jobs_of(tmp_path, "a", "b")
-    assert carry_out(jobs, Launcher(launcher)) == [job.folder for job in jobs]
+    assert carry_out(jobs, launcher) == [job.folder for job in jobs]
     said = capfd.readouterr().err
     logs = "".join(file.read_text() for file in tmp_path.glob(".submitit/*/*_log.err"))
     assert all(f"got '/runs/{name} (1)'" in said + logs for name in "ab")
@@ -146,9 +163,9 @@ def test_a_job_that_is_refused_names_its_run_and_the_others_are_tried(
 def test_launchers_are_hydras(choice: str, expected: tuple[str, ...]) -> None:
     """Those of conf/launcher/ are launchers that are installed, with settings that they have."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        launcher = Launcher.of(compose("paper", overrides=[f"launcher={choice}"]).launcher, 1)
-        composed = compose("config", overrides=[*launcher.overrides], return_hydra_config=True).hydra.launcher
-    assert launcher == Launcher(expected, 1)
+        launcher = launcher_of(compose("paper", overrides=[f"launcher={choice}"]).launcher)
+        composed = compose("config", overrides=[*launcher], return_hydra_config=True).hydra.launcher
+    assert launcher == expected
     assert f"hydra_{choice}".replace("slurm", "submitit") in composed._target_ or choice == "basic"
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ def in_process() -> Iterator[list[str]]:
     """Runs commands in this process, where nothing is imported anew; lists what they were asked for."""
     done: list[str] = []
 
-    def call(module: str, *arguments: str, threads: int | None = None) -> int:
+    def call(module: str, *arguments: str) -> int:
         done.append(" ".join((module, *arguments)))
         patch.setattr(sys, "argv", ["command", *arguments])
         GlobalHydra.instance().clear()
@@ -407,15 +408,15 @@ def test_a_resumed_runs_commits_are_all_told(made: Plan) -> None:
 def test_drawn_data_take_no_folder(tmp_path: Path) -> None:
     """Whoever has ISIC may say so at every scale."""
     plan = plan_of(tmp_path, "isic=somewhere", "chestx='/x-rays (1)/a=b'")
-    assert not any(part.startswith("dataset.root=") for part in plan.settings(Arm("isic", "none", 16), 0))
+    assert not any(part.startswith("dataset.root=") for part in plan.settings([Arm("isic", "none", 16)], [0]))
     assert not any(part.startswith("root=") for part in plan.controls([Arm("isic", "none", 16)])[0].shared)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=plan.settings(Arm("chestx", "none", 16), 0))
+        cfg = compose("config", overrides=plan.settings([Arm("chestx", "none", 16)], [0]))
     assert cfg.dataset.root == "/x-rays (1)/a=b"
 
 
 def test_vanilla_is_one_run_whatever_sizes_are_wanted(tmp_path: Path) -> None:
-    every, one = (plan_of(tmp_path, *sizes).settings(vanilla("isic"), 0) for sizes in ((), ("scale.sizes=[64]",)))
+    every, one = (plan_of(tmp_path, *sizes).settings([vanilla("isic")], [0]) for sizes in ((), ("scale.sizes=[64]",)))
     assert every == one
 
 
@@ -444,7 +445,7 @@ def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatc
     assert len({plan.folder(arm, 0) for arm in arms}) == len(arms)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for arm in sorted(arm for arm in arms if arm.size < 32):
-            cfg = compose("config", overrides=plan.settings(arm, 0))
+            cfg = compose("config", overrides=plan.settings([arm], [0]))
             drop_unchosen(cfg)
             check_settings(cfg)
             assert list(cfg.defense) == ([] if arm.defense == "none" else [arm.defense])
@@ -524,8 +525,11 @@ def test_names_choose_what_is_made(
 ) -> None:
     asked: list[str] = []
     monkeypatch.setattr(making, "make", lambda chosen, plan: asked.extend(chosen))
-    call(paper.main, *names, "seeds=[0]", "results=elsewhere")
+    for name in paper.THREADS:
+        monkeypatch.setenv(name, "1")
+    call(paper.main, *names, "seeds=[0]", "results=elsewhere", "threads=3")
     assert asked == expected
+    assert [os.environ[name] for name in paper.THREADS] == ["3", "3"], "of what it starts"
     assert set(ARTIFACTS) == set(NAMES)
 
 
