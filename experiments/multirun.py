@@ -4,18 +4,17 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
 
-from fedgan.config.choices import parsed
+from experiments.settings import quoted
 from fedgan.config.command import INTERRUPTED, Interrupted
-from fedgan.core.checks import check, check_int
 from fedgan.core.files import atomic_write
 
 STOPPED = (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
@@ -108,60 +107,6 @@ def left_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def checked_overrides(given: object) -> tuple[str, ...]:
-    """Further settings of every run, as they were typed.
-
-    Raises:
-        ValueError: in one line, if they are no list, or if one of them stands for several runs.
-
-    Example:
-        >>> checked_overrides("fl.rounds=6")
-        Traceback (most recent call last):
-        ...
-        ValueError: overrides must be a list of settings: 'overrides=["fl.rounds=6"]'; got 'fl.rounds=6'
-    """
-    texts = list(given) if isinstance(given, ListConfig) else []
-    typed = isinstance(given, ListConfig) and all(isinstance(text, str) for text in texts)
-    check(typed, "overrides", """a list of settings: 'overrides=["fl.rounds=6"]'""", given)
-    several = [each.input_line for each in parsed(texts) if each.is_sweep_override()]
-    check(not several, "overrides", "settings with one value each", several)
-    return tuple(texts)
-
-
-def checked_seeds(given: object) -> tuple[int, ...]:
-    """The seeds of a study's runs.
-
-    Raises:
-        ValueError: in one line, if they are not at least one whole number, each once.
-    """
-    seeds = list(given) if isinstance(given, ListConfig) else []
-    check(bool(seeds), "seeds", "a list of at least one whole number", given)
-    for seed in seeds:
-        check_int("each of seeds", seed, low=0)
-    check(len(set(seeds)) == len(seeds), "seeds", "numbers that differ", seeds)
-    return tuple(seeds)
-
-
-def listed(key: str, values: Iterable[object]) -> str:
-    """An override that sweeps over values.
-
-    Example:
-        >>> listed("seed", [0, 1])
-        'seed=0,1'
-    """
-    return f"{key}={','.join(map(str, values))}"
-
-
-def quoted(text: str) -> str:
-    """A text as one value on Hydra's command line, whatever is in it.
-
-    Example:
-        >>> print(quoted("/data/chest x-rays (1)"), quoted("it's"))
-        '/data/chest x-rays (1)' 'it\\'s'
-    """
-    return "'" + text.replace("'", "\\'") + "'"
 
 
 def _write_option(file: Path, settings: Mapping[str, Any]) -> None:

@@ -15,7 +15,8 @@ from pytorch_lightning.profilers import SimpleProfiler
 from rich.console import Console
 from rich.table import Table
 
-from experiments.multirun import call, checked_overrides
+from experiments.multirun import call
+from experiments.settings import checked_overrides
 from fedgan.config.command import command
 from fedgan.core.checks import check_int
 from fedgan.core.folders import check_empty

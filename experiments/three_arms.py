@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.measures import attackers_loss, cell, client_rows
-from experiments.multirun import checked_overrides, checked_seeds, launcher_of, listed, train
+from experiments.multirun import launcher_of, train
+from experiments.settings import checked_overrides, checked_seeds, listed
 from fedgan.config.command import MADE, command
 from fedgan.config.refusals import options
 from fedgan.core.checks import check, check_choice

@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from torchvision.models import AlexNet_Weights
 
 from experiments.measures import CONTROL, FEDDETECTS
-from experiments.multirun import Job, checked_overrides, checked_seeds, launcher_of, listed, quoted
+from experiments.multirun import Job, launcher_of
 from experiments.paper.runs import check_settings, composed
+from experiments.settings import checked_overrides, checked_seeds, listed, quoted
 from fedgan.config.refusals import CONF
 from fedgan.config.resume import leaves
 from fedgan.core.checks import check, check_int

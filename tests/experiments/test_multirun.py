@@ -14,8 +14,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from experiments import multirun
-from experiments.multirun import Job, call, carry_out, checked_overrides, checked_seeds, launcher_of, train
+from experiments.multirun import Job, call, carry_out, launcher_of, train
 from experiments.paper import __main__ as paper
+from experiments.settings import checked_overrides, checked_seeds
 from fedgan.config.command import Interrupted
 from fedgan.config.refusals import CONF
 from tests.conftest import TINY
