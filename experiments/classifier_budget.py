@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments.measures import cell, read_rows
-from experiments.reproduction.inference import interval
-from experiments.reproduction.plan import quoted
-from experiments.reproduction.writing import Row, markdown, write_csv, write_text
-from experiments.running import composed
+from experiments.paper.inference import interval
+from experiments.paper.runs import composed
+from experiments.paper.writing import Row, markdown, write_csv, write_text
+from experiments.settings import quoted
 from fedgan.config.command import command
 from fedgan.core.checks import check, check_int
 from fedgan.core.files import write_json

@@ -1,4 +1,4 @@
-"""A run's figures, read from its folder."""
+"""A run's metrics, read from its folder."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 Row = dict[str, str]
-NULL = "null.json"  # in a run's folder: an evaluation beside a control
+CONTROL = "control.json"  # in a run's folder: an evaluation next to its control
 # By the loss that clients report: the paper's letter, the first code's last mini-batch, the mean over the local round.
 FEDDETECTS = ("feddetect", "feddetect_code", "feddetect_mean")
 OF_A_TRIGGER = ("emission", "trigger_strength", "pattern_", "transfer_attack_rate")
@@ -30,7 +30,7 @@ def client_rows(run: Path) -> list[Row]:
 
 
 def cell(values: Sequence[float | None], digits: int = 3) -> str:
-    """Mean and standard deviation of the figures that there are, for people; a dash where there are none.
+    """Mean and standard deviation of the values that there are, for people; a dash where there are none.
 
     Example:
         >>> cell([0.1, 0.3]), cell([0.25, None]), cell([])
@@ -71,11 +71,11 @@ def flags(run: Path, rounds: range, *, malicious: bool) -> tuple[float, float]:
     return flagged / max(1, len(rounds)), flagged / max(1, len(rows))
 
 
-def figures(run: Path) -> dict[str, float]:
-    """All figures of a finished run by name: its metrics, and what the server saw and did.
+def metrics_of(run: Path) -> dict[str, float]:
+    """All metrics of a finished run by name: those of its summary, and what the server saw and did.
 
     Where nobody attacks, nothing is said of a trigger: the size looked for is only one of several. Where somebody does,
-    ``null.json`` has its figures beside those of the same federation without attack (``control_...``).
+    ``control.json`` has its metrics next to those of the same federation without attack (``control_...``).
     """
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
     found: dict[str, float] = dict(summary["metrics"])
@@ -91,7 +91,7 @@ def figures(run: Path) -> dict[str, float]:
         found["malicious_flag_rate"] = flags(run, detected, malicious=True)[1]
     if summary["weight_of_malicious"] is not None:
         found["weight_of_malicious"] = summary["weight_of_malicious"]
-    return found | loss_ratios(run) | null(run)
+    return found | loss_ratios(run) | of_control(run)
 
 
 def before_fine_tuning(run: Path) -> dict[str, float]:
@@ -107,9 +107,9 @@ def before_fine_tuning(run: Path) -> dict[str, float]:
     return found if summary["malicious"] else without_trigger(found)
 
 
-def without_trigger(figures: Mapping[str, float]) -> dict[str, float]:
-    """The figures that are not about a trigger."""
-    return {name: value for name, value in figures.items() if not name.startswith(OF_A_TRIGGER)}
+def without_trigger(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that are not about a trigger."""
+    return {name: value for name, value in metrics.items() if not name.startswith(OF_A_TRIGGER)}
 
 
 def loss_ratios(run: Path) -> dict[str, float]:
@@ -124,11 +124,11 @@ def loss_ratios(run: Path) -> dict[str, float]:
     return found | ({"log_loss_ratio": log(found["loss_ratio"])} if "loss_ratio" in found else {})
 
 
-def null(run: Path) -> dict[str, float]:
+def of_control(run: Path) -> dict[str, float]:
     """The trigger looked for in the run's images and in its control's, by one detector; nothing where it was not."""
-    if not (run / NULL).is_file():
+    if not (run / CONTROL).is_file():
         return {}
-    scored = json.loads((run / NULL).read_text())
+    scored = json.loads((run / CONTROL).read_text())
     control: dict[str, float] = {f"control_{name}": value for name, value in scored["control_metrics"].items()}
     own: dict[str, float] = scored["metrics"]
     return control | own

@@ -6,18 +6,19 @@ The claims and the rule are those of now, not of when the results were written. 
 else by now, the folder's renamed.yaml says so (name in its files: name in the claims).
 """
 
+import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import yaml
 
-from experiments.reproduction.artifact import Artifact
-from experiments.reproduction.claims import Values
-from experiments.reproduction.command import NAMES
-from experiments.reproduction.plan import stand_ins
-from experiments.reproduction.verdicts import RULE, Verdict
-from experiments.reproduction.writing import judged
+from experiments.paper import NAMES
+from experiments.paper.artifact import Artifact
+from experiments.paper.artifacts import ARTIFACTS
+from experiments.paper.claims import Values
+from experiments.paper.plan import stand_ins
+from experiments.paper.verdicts import RULE, Verdict
+from experiments.paper.writing import judged
 from fedgan.core.checks import check
 
 RENAMED = "renamed.yaml"
@@ -25,12 +26,16 @@ RENAMED = "renamed.yaml"
 
 def main() -> None:
     """Print the verdicts of every table and figure in the folder, as Markdown."""
-    arguments = sys.argv[1:]
+    parser = argparse.ArgumentParser("python -m experiments.rejudge", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", nargs="*", help="of results: table1.csv to figure7.csv, or some of them")
+    arguments = parser.parse_args().folder
     try:
         check(len(arguments) == 1 and Path(arguments[0]).is_dir(), "the argument", "a folder of results", arguments)
+        found = rejudged(Path(arguments[0]))
+        check(bool(found), "the argument", f"a folder of results, with {NAMES[0]}.csv or another's in it", arguments[0])
     except ValueError as error:
         sys.exit(f"error: {error}")
-    for name, verdicts in rejudged(Path(arguments[0])).items():
+    for name, verdicts in found.items():
         blocks = judged(verdicts) if verdicts else [f"{name}.csv has no values by seed: nothing can be judged."]
         print(f"# {name}", *blocks, sep="\n\n", end="\n\n")
     print(RULE)
@@ -39,7 +44,7 @@ def main() -> None:
 def rejudged(folder: Path) -> dict[str, list[Verdict]]:
     """By table and figure, a verdict for each claim; none where the file has no values by seed."""
     names = [name for name in NAMES if (folder / f"{name}.csv").is_file()]
-    return {name: rejudge(import_module(f"experiments.{name}").ARTEFACT, folder) for name in names}
+    return {name: rejudge(ARTIFACTS[name], folder) for name in names}
 
 
 def rejudge(artifact: Artifact, folder: Path) -> list[Verdict]:
@@ -48,7 +53,7 @@ def rejudge(artifact: Artifact, folder: Path) -> list[Verdict]:
     values = renamed(
         artifact.kept(folder / f"{artifact.name}.csv"), yaml.safe_load(file.read_text()) if file.is_file() else {}
     )
-    there = {figure.partition("/")[0] for of_arm in values.values() for figure in of_arm}
+    there = {metric.partition("/")[0] for of_arm in values.values() for metric in of_arm}
     instead = {wanted: other for wanted, other in stand_ins().items() if wanted not in there}
     return artifact.verdicts(values, instead) if values else []
 

@@ -5,7 +5,6 @@ python -m experiments.round_split
 
 import csv
 import json
-import subprocess
 import sys
 from pathlib import Path
 from statistics import mean
@@ -16,6 +15,8 @@ from pytorch_lightning.profilers import SimpleProfiler
 from rich.console import Console
 from rich.table import Table
 
+from experiments.multirun import call
+from experiments.settings import checked_overrides
 from fedgan.config.command import command
 from fedgan.core.checks import check_int
 from fedgan.core.folders import check_empty
@@ -44,16 +45,16 @@ def main(cfg: DictConfig) -> None:
     check_empty("hydra.run.dir", folder)
     profile = folder / "profile.json"
     arguments = [
-        *cfg.overrides,
+        *checked_overrides(cfg.overrides),
         f"fl.rounds={cfg.rounds}",
         "evaluation.every=1000",
         "metrics=none",
         "trainer.profiler={_target_: experiments.round_split.JsonProfiler, path: " + str(profile) + "}",
         f"hydra.run.dir={folder / 'run'}",
     ]
-    done = subprocess.run([sys.executable, "-m", "fedgan.train", *arguments], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+    code = call("fedgan.train", *arguments)
+    if code:
+        sys.exit(code)
     show(shares(json.loads(profile.read_text()), cfg.rounds), folder)
 
 

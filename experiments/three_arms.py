@@ -5,8 +5,6 @@ python -m experiments.three_arms
 
 import csv
 import json
-import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,60 +13,76 @@ from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 from rich.table import Table
 
 from experiments.measures import attackers_loss, cell, client_rows
-from experiments.running import is_finished, training
-from fedgan.config.command import command
-from fedgan.core.checks import check
+from experiments.multirun import launcher_of, train
+from experiments.settings import checked_overrides, checked_seeds, listed
+from fedgan.config.command import MADE, command
+from fedgan.config.refusals import options
+from fedgan.core.checks import check, check_choice
 from fedgan.core.files import atomic_write
-from fedgan.core.folders import claim
+from fedgan.core.folders import LEDGER, check_empty, claim, remove_empty
+from fedgan.runs.folder import record_of
 
 WRITTEN = ("table.csv", "runs.csv", "three_arms.png")
-# A figure's name, and where it stands in summary.json.
-FIGURES = {
+# A metric's name, and where it stands in summary.json.
+METRICS = {
     "weight of the malicious client": ("weight_of_malicious",),
     "images with the trigger": ("metrics", "emission"),
     "trigger strength": ("metrics", "trigger_strength"),
     "Frechet distance (lower is better)": ("metrics", "frechet_classifier"),
     "effective clients": ("effective_clients",),
 }
+TITLES = {"vanilla": "no attack", "attack": "attack", "feddetect": "attack + FedDetect"}
 
 
-@command("three_arms", free=("arms",))
+@command("three_arms")
 def main(cfg: DictConfig) -> None:
     """Run every arm with every seed, then show what came out."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    check(len({slug(str(arm)) for arm in cfg.arms}) == len(cfg.arms), "arms", "names that differ", list(cfg.arms))
+    arms, seeds = checked_arms(cfg.arms), checked_seeds(cfg.seeds)
+    check_choice("preset", cfg.preset, options("experiment"))
+    of_arms = [setting for arm in arms for setting in cfg.settings.get(arm, ())]
+    settings = [f"experiment={cfg.preset}", *of_arms, *checked_overrides(cfg.overrides)]
+    own = folder.is_dir() and (folder / LEDGER).is_file()
+    if not own:
+        check_empty("hydra.run.dir", folder)
     claim(folder, WRITTEN, "hydra.run.dir")
-    arms: dict[str, list[Path]] = {}
-    for arm, overrides in cfg.arms.items():
-        settings = [f"experiment={cfg.preset}", *overrides, *cfg.overrides]
-        arms[str(arm)] = [run(str(arm), settings, seed, folder) for seed in cfg.seeds]
-    show(arms, folder, f"{cfg.preset}, {len(cfg.seeds)} seed(s): mean ± standard deviation")
+    varying = (listed("seed", seeds), listed("arm", arms))
+    subdir = "${hydra.runtime.choices.arm}-seed_${seed}"
+    code = train([*settings, *varying], folder, subdir, launcher_of(cfg.launcher))
+    if code:
+        if not own:
+            leave_nothing(folder)
+        sys.exit(code)
+    runs = {TITLES.get(arm, f"attack + {arm}"): [folder / f"{arm}-seed_{seed}" for seed in seeds] for arm in arms}
+    show(runs, folder, f"{cfg.preset}, {len(seeds)} seed(s): mean ± standard deviation")
 
 
-def run(arm: str, overrides: Sequence[str], seed: int, folder: Path) -> Path:
-    """One run by the command that a user would type, unless it is there already; returns its folder."""
-    target = folder / f"{slug(arm)}_seed{seed}"
-    arguments = [*overrides, f"seed={seed}"]
-    Console(stderr=True).rule(f"{arm}, seed {seed}")
-    if is_finished(target, arguments):
-        print(f"finished before: {target}")
-        return target
-    job = training(arm, arguments, target)
-    print("python -m", *job.command, flush=True)
-    done = subprocess.run([sys.executable, "-m", *job.command], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
-    return target
+def checked_arms(given: object) -> list[str]:
+    """The arms by the names of their files.
+
+    Raises:
+        ValueError: in one line, if they are no list of files in conf/arm/, each once.
+    """
+    arms = list(given) if isinstance(given, ListConfig) else []
+    check(bool(arms), "arms", f"a list of some of {', '.join(options('arm'))}", given)
+    for arm in arms:
+        check_choice("each of arms", arm, options("arm"))
+    check(len(set(arms)) == len(arms), "arms", "names that differ", arms)
+    return arms
 
 
-def slug(arm: str) -> str:
-    """The arm's name as part of a folder's."""
-    return re.sub(r"[^a-z0-9]+", "_", arm.lower())
+def leave_nothing(folder: Path) -> None:
+    """Remove what a study without a run has left in a folder that was empty before; one with a run stays."""
+    if any(record_of(run) for run in folder.iterdir() if run.is_dir()):
+        return
+    for name in (LEDGER, "multirun.yaml"):
+        (folder / name).unlink(missing_ok=True)
+    remove_empty(MADE)
 
 
 def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
@@ -127,7 +141,7 @@ def seed_of(run: Path) -> int:
 
 def emission_of(run: Path) -> float | None:
     """The share of images with the trigger."""
-    return figure(summary_of(run), FIGURES["images with the trigger"])
+    return metric(summary_of(run), METRICS["images with the trigger"])
 
 
 def write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
@@ -147,7 +161,7 @@ def measure(run: Path) -> dict[str, float | None]:
     flagged = [int(row["malicious"]) for row in client_rows(run) if row["flagged"] == "1"]
     defended = bool(settings_of(run)["defense"])
     return {
-        **{name: figure(summary, path) for name, path in FIGURES.items()},
+        **{name: metric(summary, path) for name, path in METRICS.items()},
         "rounds in which the malicious client was flagged": float(sum(flagged)) if defended else None,
         "flags of honest clients": float(len(flagged) - sum(flagged)) if defended else None,
         "attacker's loss / others' median, rounds' 1st half": first,
@@ -156,7 +170,7 @@ def measure(run: Path) -> dict[str, float | None]:
 
 
 def caption(run: Path) -> str | None:
-    """What has to be read beside the share of images with the trigger."""
+    """What has to be read next to the share of images with the trigger."""
     facts = summary_of(run).get("facts", {}).get("emission")
     if not facts:
         return None
@@ -164,8 +178,8 @@ def caption(run: Path) -> str | None:
     return f"the trigger detector on real test images: {rate:.1%} false alarms, {power:.1%} of pasted triggers found"
 
 
-def figure(summary: dict[str, Any], path: Sequence[str]) -> float | None:
-    """The figure at ``path``; None where there is none (nobody malicious, no such metric)."""
+def metric(summary: dict[str, Any], path: Sequence[str]) -> float | None:
+    """The metric at ``path``; None where there is none (nobody malicious, no such metric)."""
     value: Any = summary
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None

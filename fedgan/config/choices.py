@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from fedgan.config.refusals import SEVERAL, having, options, unknown_setting
 
 ADDED = (OverrideType.ADD, OverrideType.FORCE_ADD)
+SETS = ("experiment", "arm")  # groups whose options are sets of overrides, and no component
 
 
 def fit_choices(cfg: DictConfig, free: Collection[str] = ()) -> None:
@@ -30,13 +31,12 @@ def fit_choices(cfg: DictConfig, free: Collection[str] = ()) -> None:
         ValueError: in one line.
     """
     typed, chosen = parsed(typed_overrides()), HydraConfig.get().runtime.choices
-    if chosen.get("experiment") is None and not any(each.type in ADDED for each in typed):
+    if not any(chosen.get(group) for group in SETS) and not any(each.type in ADDED for each in typed):
         return  # nothing but what conf/ has can be there
-    several = [(group, name) for group in SEVERAL for name in cfg.get(group, ())]
-    for group, name in several:
-        if name in options(group) and OmegaConf.is_dict(cfg[group][name]) and "_target_" not in cfg[group][name]:
-            _drop(f"{group}.{name}", cfg)
-    wanted = [f"{group}={option}" for group, option in chosen.items() if _is_choice(group, option)]
+    drop_unchosen(cfg)
+    # A group that was added with + is none of the command's own: what its option sets is checked.
+    known = chosen.keys() - {each.key_or_group for each in typed if each.type in ADDED}
+    wanted = [f"{group}={option}" for group, option in chosen.items() if group in known and _is_choice(group, option)]
     plain = compose(HydraConfig.get().job.config_name, overrides=wanted)
     added = {each.key_or_group for each in typed if each.type == OverrideType.ADD}
     for key in list(_missing(cfg, plain, "")):
@@ -46,6 +46,14 @@ def fit_choices(cfg: DictConfig, free: Collection[str] = ()) -> None:
         for each in typed:
             if each.type == OverrideType.FORCE_ADD and OmegaConf.select(cfg, each.key_or_group) is None:
                 print(f"note: {each.input_line} has no effect with what is chosen", file=sys.stderr)
+
+
+def drop_unchosen(cfg: DictConfig) -> None:
+    """Drop settings of defenses and metrics that were not chosen; changes ``cfg``."""
+    several = [(group, name) for group in SEVERAL for name in cfg.get(group, ())]
+    for group, name in several:
+        if name in options(group) and OmegaConf.is_dict(cfg[group][name]) and "_target_" not in cfg[group][name]:
+            _drop(f"{group}.{name}", cfg)
 
 
 def typed_overrides() -> list[str]:
@@ -61,7 +69,7 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
 
 
 def _is_choice(group: str, option: object) -> bool:
-    return option is not None and "/" not in group and group != "experiment"
+    return option is not None and "/" not in group and group not in SETS
 
 
 def _missing(cfg: DictConfig, plain: DictConfig, place: str) -> Iterator[str]:

@@ -37,7 +37,7 @@ def explain(error: BaseException) -> str:
     elif isinstance(error, MissingConfigException):
         said = _unknown_choice(error)
     elif isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        said = _unknown_key(error, cause) or f"{error}: {cause}"
+        said = _unknown_key(error, cause) or _no_list(error, cause) or f"{error}: {cause}"
     elif isinstance(error, InstantiationException):
         said = _of_component(error)
     return " ".join((said or str(error)).split())
@@ -104,7 +104,7 @@ def unknown_setting(key: str, config: DictConfig) -> str:
 
 def _groups() -> list[str]:
     """The groups that are chosen from at the top and leave no key of their own name."""
-    return ["experiment"] if (CONF / "experiment").is_dir() else []
+    return [group for group in ("arm", "experiment") if (CONF / group).is_dir()]
 
 
 def _meant(place: str, last: str, known: Sequence[str], config: DictConfig) -> str | None:
@@ -159,6 +159,13 @@ def _unknown_key(error: ConfigCompositionException, cause: OmegaConfBaseExceptio
     root = parent._get_root()
     assert isinstance(root, DictConfig)
     return unknown_setting(typed[1], root)
+
+
+def _no_list(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str | None:
+    typed = re.match(r"Error merging override ([\w.]+)=(.*)", str(error), re.DOTALL)
+    if typed is None or "Cannot merge DictConfig with ListConfig" not in str(cause):
+        return None
+    return f"{typed[1]} must be a list, such as [a,b]; got {typed[2]}"
 
 
 def _of_component(error: InstantiationException) -> str:

@@ -132,7 +132,7 @@ REFUSED = {
     "enable_progress_bar, deterministic, benchmark, profiler, detect_anomaly",
     "+fl.typo=1": "fl.typo is no setting; fl has: backend, batch_size, clients_per_round, dropout, local_epochs, "
     "malicious, max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout, weighting",
-    "epochs=5": "epochs is no setting; the configuration has: attack, checkpoint, dataset, defense, evaluation, "
+    "epochs=5": "epochs is no setting; the configuration has: arm, attack, checkpoint, dataset, defense, evaluation, "
     "experiment, fl, logger, metrics, model, name, objective, partition, resume, root, seed, trainer, trust, "
     "update_attack; "
     "did you mean fl.local_epochs?",

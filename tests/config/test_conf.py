@@ -19,6 +19,7 @@ from fedgan.config.resume import leaves
 OTHER_COMMANDS = {
     "benchmark",
     "classifier",
+    "launcher",
     "scale",
 }  # groups that a training run has not: tested with the commands that have them
 OPTIONS = sorted(
@@ -95,8 +96,8 @@ def test_every_option_runs(
         pytest.skip("no GPU here")
     choice = f"{group}=[{option}]" if group in ("defense", "metrics") else f"{group}={option}"
     quick = [o for o in ("metrics=[none]", "logger=none", "trainer=cpu") if not o.startswith(group)]
-    # Every metric has something to say of a mosaic; a white square has no pattern.
-    attack = ["attack=random_patch"] if group == "metrics" else []
+    # Every metric has something to say of a mosaic; a white square has no pattern. An arm may take the attack back.
+    attack = ["attack=random_patch"] if group in ("metrics", "arm") else []
     overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, "fl.batch_size=4"]
     cfg = configure(*overrides, tiny=False)
     data = []
@@ -118,7 +119,7 @@ def test_every_group_has_a_choice_that_needs_nothing(configure: Callable[..., Di
     assert {"dataset", "attack", "defense", "model", "fl", "metrics", "trainer", "logger"} <= set(cfg)
     assert {group for group, _ in OPTIONS} == {
         *("dataset", "partition", "attack", "update_attack", "defense", "model", "fl", "metrics", "trainer", "logger"),
-        "experiment",
+        *("experiment", "arm"),
     }
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, ttest_1samp
 
-from experiments.reproduction.inference import binomial_test, holm, interval, share_interval, t_test
+from experiments.paper.inference import binomial_test, holm, interval, share_interval, t_test
 
 VALUES = st.lists(st.integers(-1000, 1000).map(lambda i: i / 100), min_size=2, max_size=12)
 

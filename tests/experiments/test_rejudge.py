@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from experiments import rejudge
-from experiments.reproduction.artifact import EXPERIMENTS
-from experiments.reproduction.verdicts import Verdict
+from experiments.paper.plan import KEPT
+from experiments.paper.verdicts import Verdict
 
-SMALL = EXPERIMENTS / "results" / "small"
+SMALL = KEPT / "small"
 
 
 def published(file: Path) -> dict[str, str]:
@@ -65,7 +65,7 @@ def test_a4_a_file_without_values_by_seed_says_so(
 
 
 def test_a4_the_command_prints_every_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["rejudge", str(EXPERIMENTS / "results" / "small_dcgan")])
+    monkeypatch.setattr(sys, "argv", ["rejudge", str(KEPT / "small_dcgan")])
     rejudge.main()
     said = capsys.readouterr().out
     assert said.startswith("# table2\n\n3 claims, 0 of them judged.")
@@ -77,3 +77,17 @@ def test_a4_bad_arguments(arguments: list[str], monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "argv", ["rejudge", *arguments])
     with pytest.raises(SystemExit, match="^error: the argument must be a folder of results; got "):
         rejudge.main()
+
+
+@pytest.mark.parametrize("content", [(), ("notes.csv", "table1.md")])
+def test_a_folder_without_results_is_refused_in_one_line(
+    content: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in content:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(sys, "argv", ["rejudge", str(tmp_path)])
+    with pytest.raises(
+        SystemExit, match=f"^error: the argument must be a folder of results, with .*; got '{tmp_path}'$"
+    ):
+        rejudge.main()
+    assert capsys.readouterr().out == ""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from experiments import three_arms
@@ -72,23 +73,81 @@ def test_it_says_what_a_defense_came_to(tmp_path: Path, capsys: pytest.CaptureFi
     assert [row["flags of honest clients"] for row in rows] == ["", "", "1.0", "1.0"]
 
 
+SETTINGS = [*TINY, "metrics=[emission]", "fl.local_epochs=1"]
+
+
+def typed(*settings: str) -> str:
+    return "overrides=[" + ",".join(f'"{setting}"' for setting in settings) + "]"
+
+
 def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    settings = [*TINY, "metrics=[emission]", "fl.local_epochs=1", "fl.rounds=6"]
-    overrides = ",".join(f'"{setting}"' for setting in settings)
-    arguments = (f"overrides=[{overrides}]", f"hydra.run.dir={tmp_path / 'out'}")
+    arguments = (typed(*SETTINGS, "fl.rounds=6"), f"hydra.run.dir={tmp_path / 'out'}")
     call(three_arms.main, *arguments)
-    output = capfd.readouterr().out
-    assert "finished before" not in output
+    said = capfd.readouterr()
+    assert "nothing to do" not in said.err
+    assert said.out.strip().endswith("three_arms.png")
     call(three_arms.main, *arguments)
-    again = capfd.readouterr().out
-    assert again.count("finished before") == 3, "a finished run is never repeated"
-    assert output.strip().endswith("three_arms.png")
+    again = capfd.readouterr()
+    assert again.err.count("nothing to do: the run has its 6 rounds") == 3, "a finished run is never repeated"
     with (tmp_path / "out/table.csv").open() as file:
         table = {row["arm"]: row for row in csv.DictReader(file)}
     assert list(table) == ["no attack", "attack", "attack + FedDetect"]
     assert table["no attack"]["weight of the malicious client"] == "-"
     assert float(table["attack"]["weight of the malicious client"]) == 0.25
     assert float(table["attack + FedDetect"]["effective clients"]) <= 4.0
-    for arm in ("attack", "attack_feddetect"):
-        summary = json.loads((tmp_path / f"out/{arm}_seed0/summary.json").read_text())
+    for arm in ("attack", "feddetect"):
+        summary = json.loads((tmp_path / f"out/{arm}-seed_0/summary.json").read_text())
         assert len(summary["malicious"]) == 1
+    settings = OmegaConf.load(tmp_path / "out/feddetect-seed_0/config.yaml").defense
+    assert {name: (own.warmup, own.decay) for name, own in settings.items()} == {"feddetect": (4, 0.8)}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            "overrides='fl.rounds=6'",
+            """overrides must be a list of settings: 'overrides=["fl.rounds=6"]'; got 'fl.rounds""",
+        ),
+        ("overrides=['fl.rounds=1,2']", "overrides must be settings with one value each; got"),
+        ("seeds=[]", "seeds must be a list of at least one whole number; got []"),
+        ("arms=[]", "arms must be a list of some of attack, feddetect,"),
+        ("arms=[vanilla,atack]", "each of arms must be one of attack, feddetect,"),
+        ("arms=[vanilla,vanilla]", "arms must be names that differ; got ['vanilla', 'vanilla']"),
+        ("arms={only: [attack]}", "arms must be a list, such as [a,b]; got {only: [attack]}"),
+        ("preset=demoo", "preset must be one of chestx_small, demo,"),
+    ],
+)
+def test_what_is_refused_leaves_nothing(typed: str, said: str, call: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stop:
+        call(three_arms.main, typed, "hydra.run.dir=deep/out")
+    assert str(stop.value).startswith(f"error: {said}")
+    assert "\n" not in str(stop.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_runs_leave_no_folder(call: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stop:
+        call(three_arms.main, typed(*SETTINGS, "attack.size=40"), "hydra.run.dir=deep/out")
+    assert stop.value.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_refused_run_leaves_the_others(call: Callable[..., Any], tmp_path: Path) -> None:
+    """Reconstruction wants more images than there are."""
+    more = (typed(*SETTINGS, "fl.rounds=1"), "arms=[reconstruction,vanilla]", "hydra.run.dir=out")
+    with pytest.raises(SystemExit) as stop:
+        call(three_arms.main, *more)
+    assert stop.value.code == 1
+    assert json.loads((tmp_path / "out/vanilla-seed_0/run.json").read_text())["status"] == "finished"
+    assert not (tmp_path / "out/reconstruction-seed_0").exists()
+    assert not (tmp_path / "out/table.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "table.csv"])
+def test_a_folder_of_others_is_refused(name: str, call: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / name).touch()
+    with pytest.raises(SystemExit, match="^error: hydra.run.dir must be a new or empty folder; got "):
+        call(three_arms.main, f"hydra.run.dir={tmp_path / 'theirs'}")
+    assert [file.name for file in (tmp_path / "theirs").iterdir()] == [name]

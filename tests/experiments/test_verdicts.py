@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
-from experiments.reproduction.artifact import EXPERIMENTS
-from experiments.reproduction.claims import KINDS, Claim, Values, claims_of, expand, paired, read_claims
-from experiments.reproduction.command import NAMES
-from experiments.reproduction.inference import interval
-from experiments.reproduction.plan import DEFENSES, NONE, SIZES, Arm
-from experiments.reproduction.verdicts import RULE, Comparison, Verdict, judge, judge_all
-from experiments.reproduction.writing import counted, judged, verdict_rows
+from experiments.paper import NAMES, PAPER
+from experiments.paper.claims import KINDS, Claim, Values, claims_of, expand, paired, read_claims
+from experiments.paper.inference import interval
+from experiments.paper.plan import DEFENSES, NONE, SIZES, Arm
+from experiments.paper.verdicts import RULE, Comparison, Verdict, judge, judge_all
+from experiments.paper.writing import counted, judged, verdict_rows
 
 CURVES = ("real only", "vanilla", "attacked", "feddetect")
 # Three seeds: mean difference 2, standard deviation 1; t(0.975, 2) = 4.3027, so the interval is 2 ± 2.484.
@@ -128,10 +127,10 @@ def test_arms_by_pattern() -> None:
 
 
 @pytest.mark.parametrize(
-    ("figure", "than", "seeds"), [("y", "a", [1]), ("y", "b", []), ("z", "a", []), ("x", "no", [])]
+    ("metric", "than", "seeds"), [("y", "a", [1]), ("y", "b", []), ("z", "a", []), ("x", "no", [])]
 )
-def test_no_verdict_without_two_seeds(figure: str, than: str, seeds: list[int]) -> None:
-    verdict = judge(Claim("says", figure, ("a",), "higher", than=(than,)), ARMS)
+def test_no_verdict_without_two_seeds(metric: str, than: str, seeds: list[int]) -> None:
+    verdict = judge(Claim("says", metric, ("a",), "higher", than=(than,)), ARMS)
     assert verdict.verdict == "not judged"
     assert [each.seeds for each in verdict.comparisons] == seeds
 
@@ -143,7 +142,7 @@ def test_an_unknown_kind_is_refused() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_claim_speaks_of_arms_that_there_are(name: str) -> None:
-    claims = read_claims(EXPERIMENTS / name / "claims.yaml")
+    claims = read_claims(PAPER / name / "claims.yaml")
     assert claims
     arms = [str(Arm("isic", defense, size)) for defense in (NONE, *DEFENSES) for size in (0, *SIZES)]
     if name == "figure7":
@@ -169,7 +168,7 @@ def federations(outcomes: list[float], control: float = 0.0) -> Values:
     return {"a": {"x": dict(enumerate(outcomes)), "control_x": dict.fromkeys(range(len(outcomes)), control)}}
 
 
-STOPPED = Claim("stopped in most", "x", ("a",), "succeeds", than=("a",), than_figure="control_x", margin=0.05)
+STOPPED = Claim("stopped in most", "x", ("a",), "succeeds", than=("a",), than_metric="control_x", margin=0.05)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_a4_each_success_is_decided_against_its_own_control() -> None:
 def test_a4_a_federation_that_fails_now_and_then_is_no_longer_shown_to_succeed() -> None:
     """One failure in six of size 0.82: the mean of three seeds without one was 'at most 0.05 more: shown'."""
     lucky = federations([0.0, 0.001, 0.0])
-    at_most = Claim("stopped", "x", ("a",), "at_most", than=("a",), than_figure="control_x", margin=0.05)
+    at_most = Claim("stopped", "x", ("a",), "at_most", than=("a",), than_metric="control_x", margin=0.05)
     assert judge(at_most, lucky).verdict == "shown"
     assert judge(STOPPED, lucky).verdict == "not judged"
 
@@ -232,7 +231,7 @@ def test_a4_the_claimed_share_is_a_setting() -> None:
     [
         ({"kind": "higher", "than": ("b", "c", "b")}, "higher", "b, c"),
         ({"kind": "lower", "value": 0.5}, "lower", "0.5"),
-        ({"kind": "at_most", "margin": 0.1, "than": ("a",), "than_figure": "y"}, "at most + 0.1", "y of a"),
+        ({"kind": "at_most", "margin": 0.1, "than": ("a",), "than_metric": "y"}, "at most + 0.1", "y of a"),
         ({"kind": "at_least", "margin": 0.1, "than": ("b",)}, "at least - 0.1", "b"),
         ({"kind": "at_least", "than": ("b",)}, "at least", "b"),
         ({"kind": "nearer", "than": ("b",), "rather_than": ("c", "d")}, "nearer", "b rather than c, d"),
@@ -248,7 +247,7 @@ def test_a_claim_in_words(settings: dict[str, Any], how: str, compared_with: str
 def test_claims_of_an_entry_as_yaml_has_it() -> None:
     entry = {
         "says": "FedDetect wins",
-        "figure": "x",
+        "metric": "x",
         "arms": ["FedDetect 16"],
         "kind": "lower",
         "than": ["FedDetect 0"],
@@ -266,7 +265,7 @@ def test_claims_of_an_entry_as_yaml_has_it() -> None:
 @pytest.mark.parametrize("shift", [-1.0, -0.06, -0.049, 0.0, 0.03, 0.049, 0.06, 1.0])
 def test_a4_p_is_below_5_percent_exactly_where_something_is_shown_or_reversed(kind: str, shift: float) -> None:
     noise = [0.01, -0.02, 0.0, 0.03, -0.01, 0.02, -0.03, 0.0, 0.01, -0.01, 0.004]
-    claim = Claim("says", "x", ("a",), kind, than=("a",), than_figure="control_x", margin=0.05)
+    claim = Claim("says", "x", ("a",), kind, than=("a",), than_metric="control_x", margin=0.05)
     found = judge(claim, federations([shift + each for each in noise]))
     assert found.p is not None
     assert (found.p < 0.05) == (found.verdict in ("shown", "reversed"))
@@ -371,7 +370,7 @@ def test_a4_a_post_hoc_claim_is_marked_wherever_its_verdict_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "figure", "known"),
+    ("name", "metric", "known"),
     [
         ("table2", "log_loss_ratio", "7562ea7: judged on logarithms after the verdicts"),
         ("figure3", "pattern_emission", "0fa0f73: added after Figure 3"),
@@ -381,15 +380,15 @@ def test_a4_a_post_hoc_claim_is_marked_wherever_its_verdict_is_shown() -> None:
         ("figure6", "emission", "2026-11-2"),
     ],
 )
-def test_a4_claims_known_to_be_post_hoc_are_marked(name: str, figure: str, known: str) -> None:
-    """As `git log -- experiments/NAME/claims.yaml` and sections 10 to 12 of experiments/LOG.md have it."""
-    reasons = [c.post_hoc for c in read_claims(EXPERIMENTS / name / "claims.yaml") if c.figure == figure]
+def test_a4_claims_known_to_be_post_hoc_are_marked(name: str, metric: str, known: str) -> None:
+    """As `git log -- experiments/paper/NAME/claims.yaml` and sections 10 to 12 of experiments/LOG.md have it."""
+    reasons = [c.post_hoc for c in read_claims(PAPER / name / "claims.yaml") if c.metric == metric]
     assert reasons
     assert all(known in reason for reason in reasons)
 
 
 def test_a4_reconstruction_is_compared_post_hoc_on_chest_x_rays() -> None:
-    claims = read_claims(EXPERIMENTS / "figure6" / "claims.yaml")
+    claims = read_claims(PAPER / "figure6" / "claims.yaml")
     about = [c for c in claims if "reconstruction takes no effect" in c.says or "outperforms reconstruction" in c.says]
     assert len(about) == 4, "the paper's two, and one for each of the other rules"
     assert all("7562ea7: added after the verdicts" in claim.post_hoc for claim in about)
@@ -397,7 +396,7 @@ def test_a4_reconstruction_is_compared_post_hoc_on_chest_x_rays() -> None:
 
 @pytest.mark.parametrize("name", ["table3", "table4", "figure5", "figure6"])
 def test_a1_the_papers_claims_are_the_letters_and_are_repeated_for_the_other_rules(name: str) -> None:
-    claims = read_claims(EXPERIMENTS / name / "claims.yaml")
+    claims = read_claims(PAPER / name / "claims.yaml")
     ours = [c for c in claims if any("FedDetect (" in arm for arm in c.arms)]
     letters = [c for c in claims if any(arm.startswith("FedDetect ") for arm in c.arms) and c not in ours]
     assert letters
@@ -405,5 +404,5 @@ def test_a1_the_papers_claims_are_the_letters_and_are_repeated_for_the_other_rul
     assert all(c.says.startswith("Not in the paper: ") for c in ours)
     for variant in ("FedDetect (code)", "FedDetect (mean)"):
         own = [c for c in ours if c.arms == tuple(f"{variant} {size}" for size in SIZES)]
-        assert [(c.figure, c.kind, c.margin) for c in own] == [(c.figure, c.kind, c.margin) for c in letters]
+        assert [(c.metric, c.kind, c.margin) for c in own] == [(c.metric, c.kind, c.margin) for c in letters]
         assert all(variant in c.says or "FedDetect" not in c.says for c in own)

@@ -1,0 +1,112 @@
+"""Figures 3 to 6: sample grids; real images, vanilla, attacked by trigger size, each defense."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torchvision.utils import make_grid
+
+from experiments.multirun import Job
+from experiments.paper.artifact import Artifact
+from experiments.paper.claims import Values
+from experiments.paper.plan import NONE, Arm, Plan, vanilla
+from experiments.paper.study import detectors, gather, provenance
+from experiments.paper.tables import long_rows, read_long_rows
+from experiments.paper.verdicts import RULE, Verdict
+from experiments.paper.writing import judged, write_csv, write_picture, write_text
+from fedgan.core.images import ImageSet
+from fedgan.runs.export import load_generator
+from fedgan.runs.load import open_run
+from fedgan.scoring.sampling import draw_set
+
+PER_CLASS = 6  # images of each class in a cell
+
+
+class Grid(Artifact):
+    """One of the paper's pictures: a row an arm or a defense, the images of the first seed's run.
+
+    Args:
+        name: see ``Artifact``.
+        title: see ``Artifact``.
+        data: the data set.
+        defenses: whose images are shown; ``none`` for real, vanilla and attacked ones.
+    """
+
+    def __init__(self, name: str, title: str, *, data: str, defenses: Sequence[str]) -> None:
+        super().__init__(name, title, (data,))
+        self.defenses = tuple(defenses)
+
+    def arms(self, plan: Plan) -> list[Arm]:
+        """Those shown, and vanilla and the attacks, which claims compare them with; each defense unattacked."""
+        (data,) = self.data
+        shown = [arm for d in self.defenses for arm in (*plan.arms(data, d), Arm(data, d, 0))]
+        return list(dict.fromkeys([vanilla(data), *plan.arms(data, NONE), *shown]))
+
+    def followups(self, plan: Plan) -> list[Job]:
+        """The control of every attack."""
+        return plan.controls(self.arms(plan))
+
+    def values(self, plan: Plan) -> Values:
+        """Every metric of every arm."""
+        return gather(plan, self.arms(plan))
+
+    def kept(self, file: Path) -> Values:
+        """See ``Artifact``."""
+        return read_long_rows(file)
+
+    def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
+        """The picture, the metrics behind it, and what the claims about it come to."""
+        arms, (data,), heading = self.arms(plan), self.data, self.heading(plan)
+        caption = f"{provenance(plan, arms)} {detectors(plan, arms)}"
+        shown = f"Images of seed {plan.seeds[0]}, {PER_CLASS} a class, all from the same latents."
+        said = write_text(
+            plan.results / f"{self.name}.md",
+            *(f"# {heading}", f"![{heading}]({self.name}.png)", f"{caption} {shown}"),
+            *(*judged(verdicts), RULE),
+        )
+        metrics = write_csv(
+            plan.results / f"{self.name}.csv", long_rows([str(arm) for arm in arms], values, {}, caption)
+        )
+        picture = self._attacks(plan, data) if self.defenses == (NONE,) else self._defenses(plan, data)
+        return [*write_picture(plan.results / self.name, picture), metrics, said]
+
+    def _attacks(self, plan: Plan, data: str) -> Figure:
+        """Rows (a) to (e) of Figures 3 and 4."""
+        arms = [vanilla(data), *plan.arms(data, NONE)]
+        figure = Figure(figsize=(9, 1.1 * (len(arms) + 1) + 0.4), dpi=150, layout="constrained")
+        axes = figure.subplots(len(arms) + 1, 1)
+        figure.suptitle(self.heading(plan), fontsize=10)
+        real = open_run(plan.folder(arms[0], plan.seeds[0]), plan.data[data].root).splits.test
+        show(axes[0], real, "real")
+        for row, arm in zip(axes[1:], arms, strict=True):
+            show(row, draw(plan, arm), str(arm))
+        return figure
+
+    def _defenses(self, plan: Plan, data: str) -> Figure:
+        """Rows (a) to (d) of Figures 5 and 6, a column a trigger size."""
+        sizes = list(plan.sizes)
+        figure = Figure(figsize=(4.2 * len(sizes), 1.7 * len(self.defenses) + 0.4), dpi=150, layout="constrained")
+        axes = figure.subplots(len(self.defenses), len(sizes), squeeze=False)
+        figure.suptitle(self.heading(plan), fontsize=10)
+        for row, defense in zip(axes, self.defenses, strict=True):
+            for cell, arm in zip(row, plan.arms(data, defense), strict=True):
+                show(cell, draw(plan, arm), str(arm), stacked=True)
+        return figure
+
+
+def draw(plan: Plan, arm: Arm) -> ImageSet:
+    """The first images of the arm's first run: the latents of every run's evaluation."""
+    release = load_generator(plan.folder(arm, plan.seeds[0]))
+    return draw_set(release.generator, release.spec.classes, PER_CLASS, 0, batch_size=PER_CLASS)
+
+
+def show(axes: Axes, images: ImageSet, title: str, *, stacked: bool = False) -> None:
+    """A few images of each class, side by side or, ``stacked``, one class below the other."""
+    rows = [images.of_class(label)[:PER_CLASS] for label in range(len(images.classes))]
+    wide = len(rows[0]) if stacked else sum(map(len, rows))
+    strip = make_grid(torch.cat(rows), nrow=wide, padding=1, pad_value=255)  # (3, h, w)
+    axes.imshow(strip.permute(1, 2, 0).numpy())
+    axes.set_title(f"{title}   ({(' above ' if stacked else ', ').join(images.classes)})", fontsize=8, loc="left")
+    axes.set_axis_off()

@@ -1,0 +1,58 @@
+"""From names to results: the runs that are missing, what follows from them, then tables, pictures and verdicts."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.multirun import carry_out, train
+from experiments.paper.artifact import Artifact
+from experiments.paper.artifacts import ARTIFACTS
+from experiments.paper.plan import Plan
+from experiments.paper.runs import is_finished
+from experiments.paper.writing import verdict_rows
+from fedgan.core.folders import claim
+
+SUFFIXES = ("csv", "md", "tex", "png", "pdf")  # of what a table or figure may write
+
+
+def make(names: Sequence[str], plan: Plan) -> None:
+    """Carry out what is missing, then write and show what came out.
+
+    Args:
+        names: of tables and figures.
+        plan: their runs.
+
+    Raises:
+        ValueError: in one line, if something failed; what does not need it is written all the same.
+    """
+    artifacts = [ARTIFACTS[name] for name in dict.fromkeys(names)]
+    arms = list(dict.fromkeys(arm for artifact in artifacts for arm in artifact.arms(plan)))
+    plan.check(arms)
+    claim(plan.results, [f"{name}.{suffix}" for name in names for suffix in SUFFIXES], "results")
+    for sweep in plan.sweeps(arms):
+        if not all(map(is_finished, sweep.runs)):
+            train(sweep.overrides, sweep.folder, sweep.subdir, plan.launcher)
+    missing = [run for run in plan.folders(arms) if not is_finished(run)]
+    trained = [each for each in artifacts if not set(missing) & set(plan.folders(each.arms(plan)))]
+    # The control of an attack is wanted by several tables, and looked at once.
+    followups = {job.folder: job for artifact in trained for job in artifact.followups(plan)}
+    missing += carry_out(list(followups.values()), plan.launcher)
+    for artifact in trained:
+        if not set(missing) & {job.folder for job in artifact.followups(plan)}:
+            show(artifact, plan)
+    if missing:
+        which = f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}"
+        raise ValueError(f"every run must be finished; got none in {which} (its own error is above)")
+
+
+def show(artifact: Artifact, plan: Plan) -> None:
+    """Write the results; show the verdicts and where the files are."""
+    values = artifact.values(plan)
+    verdicts = artifact.verdicts(values, plan.instead_of)
+    files = artifact.write(plan, values, verdicts)
+    table = Table("claim", "verdict", "after Holm", "95 % interval", title=artifact.heading(plan))
+    for row in verdict_rows(verdicts):
+        table.add_row(*(row[column.header] for column in table.columns))  # type: ignore[index]
+    Console().print(table)
+    print(*files, sep="\n")

@@ -1,0 +1,62 @@
+"""Whether a folder holds the run that a study wants: the settings that its overrides come to, and no others."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from fedgan.config.choices import drop_unchosen
+from fedgan.config.refusals import CONF
+from fedgan.config.resume import WHERE, is_begun, leaves, recorded_settings
+from fedgan.runs.folder import record_of
+
+# Settings that may differ between two starts of one run: where things are, and how many processes there are.
+ELSEWHERE = {"resume", "dataset.root", "dataset.file", "dataset.cache_dir", "metrics.lpips.weights", *WHERE}
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether ``folder`` holds a finished run."""
+    return is_begun(folder) and record_of(folder).get("status") == "finished"
+
+
+def check_settings(folder: Path, overrides: Sequence[str]) -> None:
+    """Refuse a run with other settings than these overrides come to; where none has begun there is none.
+
+    What counts is what the overrides come to: a run made before a file of conf/ was edited is another run.
+
+    Raises:
+        ValueError: in one line.
+    """
+    if not is_begun(folder):
+        return
+    then, now = leaves(recorded_settings(folder)), settings_of(tuple(overrides))
+    for key in sorted((then.keys() | now.keys()) - ELSEWHERE):
+        if then.get(key) != now.get(key):
+            here = f"{key}={now.get(key)}"
+            raise ValueError(f"{folder} must hold a run with {here}, or none; its run has {key}={then.get(key)}")
+
+
+def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Every setting of ``python -m fedgan.train`` with these overrides, by its full name."""
+    seed = next((override for override in overrides if override.startswith("seed=")), None)
+    rest = _composed(tuple(override for override in overrides if override != seed))
+    return rest if seed is None else rest | {"seed": int(seed.removeprefix("seed="))}
+
+
+@cache  # a quarter of a second each, and runs of several seeds differ in nothing else
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    return leaves(composed("config", overrides))
+
+
+def composed(name: str, overrides: Sequence[str]) -> DictConfig:
+    """What a command's configuration comes to with these overrides; within a command Hydra is at conf/ already."""
+    within = GlobalHydra.instance().is_initialized()
+    with nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(name, overrides=list(overrides))
+    drop_unchosen(cfg)
+    return cfg

@@ -1,0 +1,62 @@
+"""Settings that studies have in common: what they may be, and how they are typed on Hydra's command line."""
+
+from collections.abc import Iterable
+
+from omegaconf import ListConfig
+
+from fedgan.config.choices import parsed
+from fedgan.core.checks import check, check_int
+
+
+def checked_overrides(given: object) -> tuple[str, ...]:
+    """Further settings of every run, as they were typed.
+
+    Raises:
+        ValueError: in one line, if they are no list, or if one of them stands for several runs.
+
+    Example:
+        >>> checked_overrides("fl.rounds=6")
+        Traceback (most recent call last):
+        ...
+        ValueError: overrides must be a list of settings: 'overrides=["fl.rounds=6"]'; got 'fl.rounds=6'
+    """
+    texts = list(given) if isinstance(given, ListConfig) else []
+    typed = isinstance(given, ListConfig) and all(isinstance(text, str) for text in texts)
+    check(typed, "overrides", """a list of settings: 'overrides=["fl.rounds=6"]'""", given)
+    several = [each.input_line for each in parsed(texts) if each.is_sweep_override()]
+    check(not several, "overrides", "settings with one value each", several)
+    return tuple(texts)
+
+
+def checked_seeds(given: object) -> tuple[int, ...]:
+    """The seeds of a study's runs.
+
+    Raises:
+        ValueError: in one line, if they are not at least one whole number, each once.
+    """
+    seeds = list(given) if isinstance(given, ListConfig) else []
+    check(bool(seeds), "seeds", "a list of at least one whole number", given)
+    for seed in seeds:
+        check_int("each of seeds", seed, low=0)
+    check(len(set(seeds)) == len(seeds), "seeds", "numbers that differ", seeds)
+    return tuple(seeds)
+
+
+def listed(key: str, values: Iterable[object]) -> str:
+    """An override that sweeps over values.
+
+    Example:
+        >>> listed("seed", [0, 1])
+        'seed=0,1'
+    """
+    return f"{key}={','.join(map(str, values))}"
+
+
+def quoted(text: str) -> str:
+    """A text as one value on Hydra's command line, whatever is in it.
+
+    Example:
+        >>> print(quoted("/data/chest x-rays (1)"), quoted("it's"))
+        '/data/chest x-rays (1)' 'it\\'s'
+    """
+    return "'" + text.replace("'", "\\'") + "'"

@@ -1,0 +1,567 @@
+"""The paper's tables and figures, made of runs that take a second each."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from experiments import multirun
+from experiments.measures import FEDDETECTS, attackers_loss, metrics_of
+from experiments.paper import NAMES, PAPER, making
+from experiments.paper import __main__ as paper
+from experiments.paper.artifact import Artifact
+from experiments.paper.artifacts import ARTIFACTS
+from experiments.paper.plan import KEPT, Arm, Plan, vanilla
+from experiments.paper.runs import is_finished
+from experiments.paper.study import provenance
+from experiments.paper.tables import Table, read_published
+from experiments.paper.utility import studies
+from experiments.rejudge import rejudged
+from fedgan.config.refusals import CONF
+from tests.helpers.federation import TINY
+
+CLASSIFIERS = [f"metrics.{name}.classifier.steps=3" for name in ("transfer", "frechet", "lpips_classifier")]
+SMALLEST = {
+    "seeds": [0, 1],
+    "overrides": CLASSIFIERS,
+    "scale": {
+        "sizes": [32],
+        "settings": ["metrics=[emission,transfer,frechet,lpips_classifier]", "metrics.emission.false_alarm=0.1"],
+        "data": {
+            "chestx": {
+                "needs_root": False,
+                "settings": [
+                    *TINY,
+                    "++defense.reconstruction.images_per_class=4",
+                    "++defense.reconstruction.epochs=1",
+                    *(f"++defense.{name}.warmup=0" for name in FEDDETECTS),
+                ],
+            },
+            "isic": {
+                "settings": [
+                    *(*TINY, "dataset=lesion_phantom", "attack=random_patch"),
+                    *(f"++defense.{name}.warmup=0" for name in FEDDETECTS),
+                ],
+            },
+        },
+        "control": ["metrics=[emission,transfer]", "samples_per_class=8", "metrics.transfer.classifier.steps=3"],
+        "utility": [
+            *("classifier=small_cnn", "classifier.epochs=1", "classifier.steps_per_epoch=1"),
+            *("real_per_class=[1,2]", "synthetic_per_class=4"),
+        ],
+    },
+}
+MADE = ("table2", "table4", "figure4", "figure6", "figure7")
+
+
+def plan_of(folder: Path, *overrides: str, changed: dict[str, Any] | None = None) -> Plan:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("paper", overrides=[f"runs={folder}/runs", f"results={folder}/results", *overrides])
+    merged = OmegaConf.merge(cfg, changed or {})
+    assert isinstance(merged, DictConfig)
+    return Plan(merged)
+
+
+def artifacts(*names: str) -> list[Artifact]:
+    return [ARTIFACTS[name] for name in names]
+
+
+@pytest.fixture(scope="module")
+def in_process() -> Iterator[list[str]]:
+    """Runs commands in this process, where nothing is imported anew; lists what they were asked for."""
+    done: list[str] = []
+
+    def call(module: str, *arguments: str) -> int:
+        done.append(" ".join((module, *arguments)))
+        patch.setattr(sys, "argv", ["command", *arguments])
+        GlobalHydra.instance().clear()
+        try:
+            import_module(module).main()
+        except SystemExit:
+            return 1
+        finally:
+            GlobalHydra.instance().clear()
+        return 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multirun, "call", call)
+        yield done
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, in_process: list[str]) -> Iterator[Plan]:
+    folder = tmp_path_factory.mktemp("paper")
+    plan = plan_of(folder, changed=SMALLEST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        making.make(MADE, plan)
+        yield plan
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_no_run_is_made_twice(made: Plan, in_process: list[str]) -> None:
+    trained = [command for command in in_process if command.startswith("fedgan.train -m ")]
+    assert len(trained) == 4, "two data sets, attacked and not"
+    assert any(" seed=0,1 attack.size=4 arm=attack,feddetect," in command for command in trained)
+    scored = [command.partition("+job=")[2].split()[0] for command in in_process if "fedgan.evaluate" in command]
+    controls = [name for names in scored for name in names.split(",")]
+    assert len(controls) == len(set(controls)) == 2 * 7, "an attack's control is looked at once for all tables"
+    before = {path.name: path.read_bytes() for path in made.results.iterdir()}
+    for path in made.results.iterdir():
+        path.unlink()
+    in_process.clear()
+    making.make(MADE, made)
+    assert in_process == []
+    assert {path.name: path.read_bytes() for path in made.results.iterdir()} == before, "the same files, to the byte"
+
+
+def test_a_sweep_makes_the_folders_that_the_plan_names(made: Plan) -> None:
+    arms = [arm for artifact in artifacts(*MADE) for arm in artifact.arms(made)]
+    swept = [run for sweep in made.sweeps(arms) for run in sweep.runs]
+    assert set(swept) == set(made.folders(arms))
+    assert len(swept) == len(set(swept))
+    there = {file.parent for file in made.runs.glob("*/*/*/run.json")}
+    assert there == set(swept), "each run where it is looked for, and no other"
+    assert made.runs / "chestx/attacked/horizontal_flip-size_4-seed_1" in there
+    assert made.runs / "isic/not_attacked/vanilla-seed_0" in there
+
+
+def test_arms_of_different_sizes_are_swept_apart(tmp_path: Path) -> None:
+    """Table 2 wants the attack by every size, Figure 7 FedDetect by one: together that is no product."""
+    plan = plan_of(tmp_path)
+    arms = [vanilla("chestx"), *plan.arms("chestx", "none"), Arm("chestx", "feddetect", 32)]
+    told = [
+        [text for text in sweep.overrides if text.startswith(("arm=", "attack.size="))] for sweep in plan.sweeps(arms)
+    ]
+    assert told == [
+        ["attack.size=2", "arm=vanilla"],
+        ["attack.size=2,4,8", "arm=attack"],
+        ["attack.size=4", "arm=feddetect"],
+    ]
+    assert [len(sweep.runs) for sweep in plan.sweeps(arms)] == [3, 9, 3]
+
+
+def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
+    table: Table = artifacts("table4")[0]  # type: ignore[assignment]
+    rows = {(row["arm"], row["class"], row["metric"]): row for row in read_csv(made.results / "table4.csv")}
+    arms = table.arms(made)
+    assert len(arms) == 2 + 6 * 2
+    for arm in arms:
+        summaries = [json.loads((made.folder(arm, seed) / "summary.json").read_text()) for seed in (0, 1)]
+        for each in ("normal", "pneumonia"):
+            values = [summary["metrics"][f"frechet_classifier/{each}"] for summary in summaries]
+            row = rows[str(arm), each, "frechet_classifier"]
+            assert float(row["mean"]) == pytest.approx(np.mean(values))
+            assert float(row["std"]) == pytest.approx(np.std(values, ddof=1))
+            assert row["values"] == " ".join(map(repr, values))
+    assert float(rows["FedDetect 32", "PNEUMONIA", "lpips_published"]["mean"]) == 0.4187
+    assert ("vanilla", "normal", "emission") not in rows, "of a trigger that is one of several"
+    assert rows["attack 32", "", "emission"]["seeds"] == "0 1"
+    text = (made.results / "table4.md").read_text()
+    for said in (
+        "ChestX (chest_phantom)",
+        "32 x 32",
+        "4 clients",
+        "2 rounds",
+        "Seeds 0, 1",
+        "commit",
+        "4 px (32 at 256",
+        "DCGANGenerator (z_dim 64, base_channels 4, norm batch); DCGANDiscriminator (base_channels 4, norm batch)",
+    ):
+        assert said in text, said
+    for said in (
+        "warmup 0",
+        "images_per_class 4",
+        "16 a client; 14 with reconstruction, whose server keeps the others",
+        "FedDetect, no attack",
+        "real images",
+        "A verdict is about",
+        "LPIPS itself",
+    ):
+        assert said in text, said
+    assert "commit" in read_csv(made.results / "table4.csv")[0]["made with"]
+    # Fine-tuning's control is in the same runs: the federation's last round.
+    told = [read_csv(made.folder(Arm("chestx", "reconstruction", 32), seed) / "rounds.csv")[1] for seed in (0, 1)]
+    control = rows["reconstruction 32, before fine-tuning", "normal", "emission"]["values"]
+    assert control.split() == [row["emission/normal"] for row in told]
+    assert ("reconstruction, no attack, before fine-tuning", "normal", "frechet_classifier") in rows
+    assert ("reconstruction, no attack, before fine-tuning", "normal", "emission") not in rows
+    assert not [name for name, *_ in rows if name.startswith("rotation") and name.endswith("fine-tuning")]
+    latex = (made.results / "table4.tex").read_text()
+    assert latex.count(r"\toprule") == latex.count(r"\caption{") == 3
+
+
+def test_a_control_is_the_same_defenses(made: Plan) -> None:
+    for job in made.controls([Arm("chestx", "rotation", 32)]):
+        scored = json.loads((job.folder / "control.json").read_text())
+        assert scored["run"].endswith(f"attacked/{job.folder.name}")
+        assert "/not_attacked/rotation-seed_" in scored["control_run"]
+        assert scored["run"][-1] == scored["control_run"][-1], "of the same seed"
+        found = metrics_of(job.folder)
+        assert found["control_emission"] == scored["control_metrics"]["emission"]
+        assert found["emission"] == scored["metrics"]["emission"]
+
+
+def test_verdicts_are_written(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in MADE:
+        artifact = artifacts(name)[0]
+        text = (made.results / f"{name}.md").read_text()
+        for verdict in artifact.verdicts(artifact.values(made), made.instead_of):
+            line = next(line for line in text.splitlines() if verdict.claim.says in line)
+            assert f"| {verdict.verdict} " in line
+            assert f"| {verdict.after_holm} " in line
+            assert (" †" in line) == bool(verdict.claim.post_hoc)
+            whole = {arm for arm in verdict.claim.arms if "16" not in arm and "64" not in arm and "00" not in arm}
+            if verdict.claim.kind != "succeeds":  # of which two seeds are too few
+                assert verdict.verdict != "not judged" or len(whole) < len(verdict.claim.arms), "its runs are there"
+    making.show(artifacts("table2")[0], made)
+    said = capsys.readouterr().out
+    assert "raises LPIPS" in said
+    assert said.strip().endswith("table2.tex")
+
+
+@pytest.mark.parametrize(("name", "rows"), [("figure4", 3), ("figure6", 6)])
+def test_a_grid_is_a_picture(made: Plan, name: str, rows: int) -> None:
+    with Image.open(made.results / f"{name}.png") as picture:
+        pixels = np.asarray(picture.convert("L"))
+    assert pixels.std() > 10
+    dark_bands = np.diff((pixels < 250).mean(axis=1) > 0.5).sum()
+    assert dark_bands >= 2 * rows - 1, "a band of images a row"
+    assert (made.results / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_curve(made: Plan) -> None:
+    rows = read_csv(made.results / "figure7.csv")
+    assert {row["data"] for row in rows} == {"isic", "chestx"}
+    assert {row["arm"] for row in rows} == {"real only", "vanilla", "attacked", "feddetect"}
+    assert {row["real_per_class"] for row in rows} == {"1", "2"}
+    values = artifacts("figure7")[0].values(made)
+    assert set(values["chestx: vanilla @ 1"]["accuracy"]) == {0, 1}
+    text = (made.results / "figure7.md").read_text()
+    assert "real only 0.50, vanilla or feddetect 0.73" in text, "published"
+    (point,) = [row for row in rows if row["published"]]
+    where = point["data"], point["arm"], point["real_per_class"], point["published"]
+    assert where == ("isic", "real only", "1", "0.5")
+    assert "network ConvNet (width 16, feature_dim 64)" in text
+    assert "4 synthetic images a class; commit" in text
+    assert (made.results / "figure7.tex").read_text().count(r"\toprule") == 3
+    assert "drawn skin lesions in place of ISIC (lesion_phantom)" in text
+    fits = [row for seed in (0, 1) for row in read_csv(made.runs / f"chestx/utility/seed_{seed}/results.csv")]
+    assert {row["seed"] for row in fits} == {"0", "1", "2", "3"}, "no two generators share a classifier's seed"
+    own = [float(row["accuracy"]) for row in fits if row["arm"] == "vanilla" and row["real_per_class"] == "1"]
+    row = next(r for r in rows if (r["data"], r["arm"], r["real_per_class"]) == ("chestx", "vanilla", "1"))
+    assert float(row["mean"]) == pytest.approx(np.mean(own))
+    of_generators = [np.mean(own[:2]), np.mean(own[2:])]
+    assert float(row["std"]) == pytest.approx(np.std(of_generators, ddof=1))
+
+
+def test_a4_figure_7_keeps_a_value_for_each_generator(made: Plan) -> None:
+    values = artifacts("figure7")[0].values(made)
+    for row in read_csv(made.results / "figure7.csv"):
+        own = values[f"{row['data']}: {row['arm']} @ {row['real_per_class']}"]["accuracy"]
+        assert row["seeds"] == "0 1"
+        assert [float(value) for value in row["values"].split()] == [own[0], own[1]]
+        assert float(row["mean"]) == pytest.approx(np.mean([own[0], own[1]]))
+
+
+def test_a4_verdicts_follow_from_the_files_alone(made: Plan) -> None:
+    compared = set()
+    for name, verdicts in rejudged(made.results).items():
+        artifact = artifacts(name)[0]
+        assert verdicts == artifact.verdicts(artifact.values(made), made.instead_of), name
+        compared |= {name for verdict in verdicts for each in verdict.comparisons if each.p is not None}
+    assert set(rejudged(made.results)) == set(MADE)
+    assert compared >= {"table2", "figure4", "figure6", "figure7"}, (
+        "of one size: claims about all have nothing to compare"
+    )
+
+
+def test_a_study_made_otherwise_is_not_done(made: Plan) -> None:
+    (study, *_) = studies(made, "chestx", {"vanilla": vanilla("chestx")}).values()
+    assert study.is_done()
+    assert not replace(study, settings=(*study.settings, "synthetic_per_class=5")).is_done()
+    assert not replace(study, seeds=(0, 7)).is_done()
+    assert not replace(study, runs={"vanilla": made.folder(Arm("chestx", "none", 32), 0)}).is_done()
+    assert not replace(study, folder=made.runs).is_done()
+
+
+def test_a_control_that_was_asked_for_otherwise_is_looked_at_again(made: Plan) -> None:
+    job = made.controls([Arm("chestx", "none", 32)])[0]
+    assert job.is_done()
+    file = job.folder / "control.json"
+    whole = json.loads(file.read_text())
+    for change in ({"control_generator_sha256": "another's"}, {"samples_per_class": 9}, {"settings": {}}):
+        file.write_text(json.dumps(whole | change))
+        assert not job.is_done(), change
+    file.unlink()
+    assert not job.is_done()
+    file.write_text(json.dumps(whole))
+    assert job.is_done()
+
+
+def test_one_failure_leaves_the_others_results(made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, shown = made.folder(Arm("chestx", "rotation", 32), 1), list[str]()
+    monkeypatch.setattr(making, "is_finished", lambda run: run != broken and is_finished(run))
+    monkeypatch.setattr(making, "train", lambda *_: 1)
+    monkeypatch.setattr(making, "show", lambda artifact, plan: shown.append(artifact.name))
+    with pytest.raises(ValueError, match=rf"every run must be finished; got none in {broken} \(its own error is above"):
+        making.make(("table2", "table4"), made)
+    assert shown == ["table2"]
+
+
+def test_a_refused_run_leaves_the_others(tmp_path: Path, in_process: list[str]) -> None:
+    """Reconstruction asks for more images than there are; every other run of the sweep is made."""
+    plan = plan_of(tmp_path, changed={**SMALLEST, "seeds": [0]})
+    arms = [vanilla("chestx"), Arm("chestx", "reconstruction", 0)]
+    plan.overrides.append("++defense.reconstruction.images_per_class=33")
+    (sweep,) = plan.sweeps(arms)
+    assert multirun.train(sweep.overrides, sweep.folder, sweep.subdir, plan.launcher) == 1
+    assert [is_finished(plan.folder(arm, 0)) for arm in arms] == [True, False]
+    assert {path.name for path in sweep.folder.iterdir()} == {"vanilla-seed_0", "multirun.yaml"}
+
+
+def test_a_run_made_otherwise_is_refused_before_anything_runs(made: Plan, in_process: list[str]) -> None:
+    before = len(in_process)
+    other = plan_of(made.runs.parent, changed={**SMALLEST, "overrides": [*CLASSIFIERS, "model.ema=0.5"]})
+    with pytest.raises(
+        ValueError, match=r"-seed_0 must hold a run with model.ema=0.5, or none; its run has model.ema="
+    ):
+        making.make(("table2",), other)
+    assert len(in_process) == before
+
+
+def write_run(folder: Path, **summary: Any) -> None:
+    """A run of 4 rounds, one round of fine-tuning, in which client 0 attacks; FedDetect from round 1 on."""
+    whole = {"metrics": {"emission": 0.5, "diversity": 1.0}, "effective_clients": 3.0, "rounds": 4, "malicious": [0]}
+    (folder / "summary.json").write_text(json.dumps({**whole, "weight_of_malicious": 0.1, **summary}))
+    (folder / "config.yaml").write_text("defense: {feddetect: {warmup: 0}}")
+    lines = ["round,client,malicious,loss_g,flagged", "0,0,1,2.0,0", "0,1,0,1.0,0", "0,2,0,1.0,0"]
+    lines += ["1,0,1,8.0,1", "1,1,0,1.0,1", "1,2,0,1.0,0", "2,0,1,0.5,1", "2,1,0,1.0,0", "2,2,0,1.0,0"]
+    lines += ["3,0,1,0.5,0", "3,1,0,1.0,0", "3,2,0,1.0,0", "4,3,0,9.0,1"]
+    (folder / "clients.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_metrics_of_a_run(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    assert attackers_loss(tmp_path) == [2.0, 8.0, 0.5, 0.5]
+    found = metrics_of(tmp_path)
+    assert (found["malicious_flag_rate"], found["benign_flags"], found["benign_flag_rate"]) == (2 / 3, 1 / 3, 1 / 6)
+    assert found["loss_ratio"] == pytest.approx((2 * 8 * 0.5 * 0.5) ** 0.25), "geometric"
+    assert found["log_loss_ratio"] == pytest.approx(np.log([2, 8, 0.5, 0.5]).mean())
+    assert (found["loss_ratio_first_half"], found["loss_ratio_second_half"]) == pytest.approx((4.0, 0.5))
+    assert (found["weight_of_malicious"], found["emission"], found["diversity"]) == (0.1, 0.5, 1.0)
+    assert "control_emission" not in found
+    (tmp_path / "control.json").write_text(
+        json.dumps({"control_metrics": {"emission": 0.25}, "metrics": {"emission": 0.6}})
+    )
+    found = metrics_of(tmp_path)
+    assert (found["emission"], found["control_emission"]) == (0.6, 0.25), "both by one detector"
+
+
+@pytest.mark.parametrize("name", FEDDETECTS)
+def test_a1_each_of_the_three_rules_is_read_as_a_detection(name: str, tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "config.yaml").write_text(f"defense: {{{name}: {{warmup: 0}}}}")
+    assert metrics_of(tmp_path)["malicious_flag_rate"] == 2 / 3
+    (tmp_path / "config.yaml").write_text(f"defense: {{{name}: {{warmup: 1}}}}")
+    assert metrics_of(tmp_path)["malicious_flag_rate"] == 1 / 2, "two rounds after the warm-up, flagged in one"
+
+
+def test_metrics_where_nobody_attacks(tmp_path: Path) -> None:
+    write_run(tmp_path, malicious=[], weight_of_malicious=None)
+    found = metrics_of(tmp_path)
+    assert not {"emission", "loss_ratio", "weight_of_malicious", "malicious_flag_rate"} & found.keys()
+    assert found["diversity"] == 1.0
+    (tmp_path / "config.yaml").write_text("defense: {}")
+    assert "benign_flags" not in metrics_of(tmp_path), "nobody looks"
+
+
+def test_a_resumed_runs_commits_are_all_told(made: Plan) -> None:
+    run = made.folder(Arm("chestx", "none", 0), 0)
+    whole = (run / "run.json").read_text()
+    before = {"git": {"commit": "c0ffee0000", "dirty": False}}
+    (run / "run.json").write_text(json.dumps(json.loads(whole) | {"resumed": [before]}))
+    assert "commit c0ffee000, " in provenance(made, [Arm("chestx", "none", 0)])
+    (run / "run.json").write_text(whole)
+
+
+def test_drawn_data_take_no_folder(tmp_path: Path) -> None:
+    """Whoever has ISIC may say so at every scale."""
+    plan = plan_of(tmp_path, "isic=somewhere", "chestx='/x-rays (1)/a=b'")
+    assert not any(part.startswith("dataset.root=") for part in plan.settings([Arm("isic", "none", 16)], [0]))
+    assert not any(part.startswith("root=") for part in plan.controls([Arm("isic", "none", 16)])[0].shared)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=plan.settings([Arm("chestx", "none", 16)], [0]))
+    assert cfg.dataset.root == "/x-rays (1)/a=b"
+
+
+def test_vanilla_is_one_run_whatever_sizes_are_wanted(tmp_path: Path) -> None:
+    every, one = (plan_of(tmp_path, *sizes).settings([vanilla("isic")], [0]) for sizes in ((), ("scale.sizes=[64]",)))
+    assert every == one
+
+
+def test_lpips_without_alexnet_is_refused_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ValueError, match="alexnet is null and .* is out of reach"):
+        making.make(("table1",), plan_of(tmp_path, "scale=paper", f"isic={tmp_path}"))
+    with pytest.raises(ValueError, match="alexnet must be a file; got 'nowhere'"):
+        making.make(("table1",), plan_of(tmp_path, "scale=paper", f"isic={tmp_path}", "alexnet=nowhere"))
+
+
+@pytest.mark.parametrize("scale", ["small", "paper"])
+def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fedgan.config.choices import drop_unchosen
+    from fedgan.config.training import check_settings
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    plan = plan_of(tmp_path, f"scale={scale}", "chestx=somewhere", "isic=elsewhere")
+    arms = {arm for artifact in ARTIFACTS.values() for arm in artifact.arms(plan)}
+    assert len(arms) == 2 * (1 + 3 + 6 * 4)
+    assert len({plan.folder(arm, 0) for arm in arms}) == len(arms)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for arm in sorted(arm for arm in arms if arm.size < 32):
+            cfg = compose("config", overrides=plan.settings([arm], [0]))
+            drop_unchosen(cfg)
+            check_settings(cfg)
+            assert list(cfg.defense) == ([] if arm.defense == "none" else [arm.defense])
+            assert cfg.fl.malicious == (1 if arm.size else 0)
+            assert cfg.attack.size * 256 == (arm.size or 16) * cfg.dataset.image_size
+            if arm.defense in FEDDETECTS:
+                assert cfg.defense[arm.defense].decay == {"isic": 0.9, "chestx": 0.8}[arm.data]
+                assert cfg.defense[arm.defense].warmup == {"small": 4, "paper": 10}[scale]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["seeds=[]"], "seeds must be a list of at least one whole number"),
+        (["seeds=[1,1]"], "seeds must be numbers that differ"),
+        (["seeds=3"], "seeds must be a list of at least one whole number; got 3"),
+        (["seeds=null"], "seeds must be a list of at least one whole number; got None"),
+        (["seeds=[0,1]", f"results={KEPT}/small"], "seeds must be at least three where results are kept"),
+        (["scale.image_size=64", f"results={KEPT}/small"], "scale must be conf/scale/small.yaml as it is"),
+        (["overrides=['model=dcgan']", f"results={KEPT}/small"], "overrides must be none"),
+        (["seeds=[-1]"], "each of seeds must be"),
+        (["threads=0"], "threads must be"),
+        (["threads=x"], "threads must be"),
+        (["overrides='model=dcgan'"], "overrides must be a list of settings"),
+        (["scale.sizes=[8]"], "scale.sizes must be some of the paper's 16, 32, 64"),
+        (["scale.sizes=[]"], "scale.sizes must be some of the paper's 16, 32, 64"),
+        (["scale.image_size=4"], "scale.image_size must be"),
+    ],
+)
+def test_bad_settings(overrides: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said):
+        plan_of(tmp_path, *overrides)
+
+
+def test_figure7_wants_its_size(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="scale.sizes must be with 32 in it, for figure7"):
+        artifacts("figure7")[0].arms(plan_of(tmp_path, "scale.sizes=[16]"))
+
+
+def test_a_changed_scale_may_be_kept_elsewhere(tmp_path: Path) -> None:
+    plan_of(tmp_path, "overrides=['model=dcgan']", f"results={KEPT}/small_by_the_papers_recipe")
+    plan_of(tmp_path, f"results={KEPT}/small")
+
+
+@pytest.mark.parametrize(("settings", "came"), [((), "None"), (("chestx=typo",), "'typo'")])
+def test_data_that_are_not_at_hand(call: Callable[..., Any], settings: Sequence[str], came: str) -> None:
+    with pytest.raises(SystemExit, match=f"chestx must be the folder of ChestX; got {came}$"):
+        call(paper.main, "table2", *settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="on a machine without a GPU")
+def test_scale_paper_without_a_gpu_is_refused_before_anything_runs(call: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="error: scale must be small: no GPU is to be found here; got 'paper'$"):
+        call(paper.main, "table2", "scale=paper", f"chestx={tmp_path}")
+    plan_of(tmp_path, "scale=paper", "launcher=slurm").check_device()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("table9",), "error: a name must be one of all, figure3, .*, table4; got 'table9'$"),
+        (("table2", "figures", "seeds=[0]"), "error: a name must be one of all, .*; got 'figures'$"),
+        ((), "error: a name must be typed ahead of the settings: all, figure3, .*, table4; got None$"),
+        (("scale=small",), "error: a name must be typed ahead of the settings"),
+    ],
+)
+def test_a_name_that_there_is_not(call: Callable[..., Any], arguments: Sequence[str], said: str) -> None:
+    with pytest.raises(SystemExit, match=said):
+        call(paper.main, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [(("figure7", "table2"), ["figure7", "table2"]), (("all",), list(NAMES))]
+)
+def test_names_choose_what_is_made(
+    names: Sequence[str], expected: list[str], call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(making, "make", lambda chosen, plan: asked.extend(chosen))
+    for name in paper.THREADS:
+        monkeypatch.setenv(name, "1")
+    call(paper.main, *names, "seeds=[0]", "results=elsewhere", "threads=3")
+    assert asked == expected
+    assert [os.environ[name] for name in paper.THREADS] == ["3", "3"], "of what it starts"
+    assert set(ARTIFACTS) == set(NAMES)
+
+
+def test_help_names_them_and_does_not_wait_for_torch() -> None:
+    code = "import sys\nsys.argv[1:] = ['--help']\nfrom experiments.paper.__main__ import main\n"
+    code += "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("python -m experiments.paper NAME... [SETTING=VALUE...]; NAME: all, table1")
+    assert "launcher: basic, joblib, slurm" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_published_numbers_are_the_papers() -> None:
+    """A few read off the paper's tables by eye, and how many there are."""
+    tables = {name: read_published(PAPER / name / "published.csv") for name in NAMES if name.startswith("table")}
+    assert [len(tables[f"table{i}"]) for i in (1, 2, 3, 4)] == [8, 8, 32, 32]
+    assert tables["table1"]["attack 32", "benign"] == 1.0373
+    assert tables["table2"]["attack 16", "NORMAL"] == 0.7479
+    assert tables["table3"]["reconstruction 32", "malignant"] == 0.5724
+    assert tables["table3"]["rotation 16", "malignant"] == 0.8198
+    assert tables["table4"]["horizontal flip 64", "NORMAL"] == 0.7767
+    # Section 4.3.3 gives these means.
+    feddetect = [value for (arm, _), value in tables["table3"].items() if arm.startswith("FedDetect")]
+    assert np.mean(feddetect) == pytest.approx(0.73, abs=0.006)
+    assert vanilla("isic").size == 0
+
+
+def test_f1_results_of_others_are_refused_before_anything_runs(tmp_path: Path, in_process: list[str]) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/table2.md").write_text("mine")
+    plan, before = plan_of(tmp_path, changed=SMALLEST), list(in_process)
+    with pytest.raises(ValueError, match=r"^results must be a folder without files .* \(table2.md\)"):
+        making.make(("table2",), plan)
+    assert in_process == before
+    assert [file.name for file in tmp_path.rglob("*")] == ["results", "table2.md"]
