@@ -23,13 +23,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import round_split, three_arms
-from fedgan import sample, train, utility
+from fedgan import evaluate, sample, train, utility
 from fedgan.config import command, training
 from fedgan.core import files
 from fedgan.core.folders import LEDGER, claim
 from fedgan.runs import provenance
 from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.export import load_generator
+from fedgan.runs.folder import clear_leftovers
 from fedgan.runs.lock import exclusive
 from tests.helpers.federation import TINY
 from tests.helpers.runs import outcome, rows, signalled
@@ -93,7 +94,7 @@ def test_f1_a_study_of_others_is_not_continued(
     before = tree(thesis)
     few = ("real_per_class=[1]", "seeds=[0]", "synthetic_per_class=2", "classifier.epochs=1")
     message = refused(call, utility.main, f"run={run}", *few, "hydra.run.dir=.")
-    assert "without files of these names that others wrote (utility.json)" in message
+    assert "hydra.run.dir must be a new or empty folder" in message
     assert tree(thesis) == before
 
 
@@ -139,7 +140,7 @@ def test_f1_what_a_start_left_is_cleared_and_the_rest_stays(configure: Configure
         "checkpoints/clients/client_0000_round_0000.ckpt",
         "hpc_ckpt_1.ckpt",
     ]
-    stale += [f".rounds.{'a' * 32}.csv", f"samples/.round_0001.{'b' * 32}.png"]
+    stale += [f".rounds.fedgan-{'a' * 32}.csv", f"samples/.round_0001.fedgan-{'b' * 32}.png"]
     kept = ["notes.txt", "samples/look.png", "checkpoints/readme.md", f"deeper/.x.{'c' * 32}.txt"]
     (run / "deeper").mkdir()
     for name in (*stale, *kept):
@@ -160,7 +161,7 @@ def test_f1_the_temporary_files_of_a_run_in_a_sub_folder_are_left_alone(configur
 
 def test_f1_results_of_others_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "table1.md").write_text("mine")
-    with pytest.raises(ValueError, match=r"^results must be a folder without files .* \(table1.md\); got"):
+    with pytest.raises(ValueError, match=r"^results: .* already holds files that fedgan did not write: table1.md"):
         claim(tmp_path, ["table1.csv", "table1.md"], "results")
     assert tree(tmp_path) == {"table1.md": b"mine"}
     claim(tmp_path, ["figure3.md"], "results")
@@ -342,7 +343,7 @@ def test_f12_a_folder_that_is_there_is_filled_and_not_replaced(
     assert len(list((tmp_path / "mount").rglob("*.png"))) == 6
 
 
-TRAINER = "is no setting of a federation; trainer has: accelerator, devices"
+TRAINER = "is not a setting of a federation; trainer has: accelerator, devices"
 
 
 @pytest.mark.parametrize(
@@ -486,3 +487,65 @@ def test_f25_nothing_is_said_of_sync_dist() -> None:
     done = subprocess.run([sys.executable, "-W", "default", "-c", script], capture_output=True, text=True)
     assert "something else" in done.stderr
     assert "sync_dist" not in done.stderr
+
+
+# What a stranger met
+
+
+def test_a_users_file_with_a_name_of_hexadecimal_digits_is_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / f".notes.{'0' * 32}.txt"
+    mine.write_text("mine")
+    clear_leftovers(tmp_path)
+    assert mine.read_text() == "mine"
+
+
+def test_utility_begins_in_no_folder_of_others_nor_of_a_run(call: Call, configure: Configure, tmp_path: Path) -> None:
+    training.train(configure("fl.rounds=1"), tmp_path / "run")
+    (tmp_path / "data/train").mkdir(parents=True)
+    few = ("run=run", "real_per_class=[1]", "seeds=[0]", "synthetic_per_class=2", "classifier.epochs=1")
+    for folder in ("data", "run"):
+        before = tree(tmp_path / folder)
+        message = refused(call, utility.main, *few, f"hydra.run.dir={folder}")
+        assert "hydra.run.dir must be a new or empty folder" in message
+        assert tree(tmp_path / folder) == before
+    for _ in range(2):  # and again in its own
+        call(utility.main, *few, "hydra.run.dir=study")
+
+
+def test_a_control_that_is_no_run_is_named_as_the_control(call: Call, configure: Configure, tmp_path: Path) -> None:
+    training.train(configure("fl.rounds=1"), tmp_path / "run")
+    for typed, shown in (("control=nix", "nix"), ("control=''", "''")):
+        message = refused(call, evaluate.main, "run=run", typed, "metrics=[diversity]")
+        assert message.startswith("error: control"), message
+        assert shown in message
+
+
+@pytest.mark.parametrize("resume", ["resume=", "resume=''", "resume=' '"])
+def test_nothing_to_resume_is_not_the_current_folder(resume: str, call: Call, tmp_path: Path) -> None:
+    message = refused(call, train.main, resume, "fl.rounds=9")
+    assert message.startswith("error: resume must be a run's folder, or auto; got ")
+
+
+@pytest.mark.parametrize("subdir", ["..", "x", "/tmp/elsewhere"])
+def test_hydras_own_records_go_nowhere_else(subdir: str, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("mine")
+    message = refused(call, train.main, *TINY, f"hydra.output_subdir={subdir}", "hydra.run.dir=run")
+    assert message.startswith("error: hydra.output_subdir must be null")
+    assert tree(tmp_path) == {"config.yaml": b"mine"}
+
+
+@pytest.mark.parametrize("where", ["file", "file/run"])
+def test_a_file_in_the_place_of_a_folder_is_named_with_its_setting(where: str, call: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    message = refused(call, train.main, *TINY, f"hydra.run.dir={where}")
+    assert message.startswith("error: hydra.run.dir must be a folder that can be made; ")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_no_metrics_are_written_as_none(call: Call, tmp_path: Path) -> None:
+    assert refused(call, train.main, *TINY, "metrics=[]").endswith("write metrics=none for none")
+
+
+def test_the_hint_for_a_list_can_be_typed(call: Call, tmp_path: Path) -> None:
+    message = refused(call, three_arms.main, "overrides=[fl.rounds=6]")
+    assert 'overrides=["' in message

@@ -31,6 +31,11 @@ def fit_choices(cfg: DictConfig, free: Collection[str] = ()) -> None:
         ValueError: in one line.
     """
     typed, chosen = parsed(typed_overrides()), HydraConfig.get().runtime.choices
+    for each in typed:
+        if each.key_or_group in SEVERAL and each.value() == []:
+            raise ValueError(
+                f"{each.key_or_group} must be at least one choice; write {each.key_or_group}=none for none"
+            )
     if not any(chosen.get(group) for group in SETS) and not any(each.type in ADDED for each in typed):
         return  # nothing but what conf/ has can be there
     drop_unchosen(cfg)

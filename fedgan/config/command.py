@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fedgan.config.choices import fit_choices, parsed
 from fedgan.config.refusals import CONF, REFUSALS, explain
-from fedgan.core.folders import missing_parts, named_folder, remove_empty
+from fedgan.core.folders import check_makeable, missing_parts, named_folder, remove_empty
 
 INTERRUPTED = 130  # the exit code of a command that a signal stopped
 AUTO = "auto"  # resume=auto: resume the run in the command's own folder, or begin it
@@ -76,7 +76,7 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
                 os.environ["HYDRA_FULL_ERROR"] = wanted
             if REFUSED:
                 which = ", ".join(f"#{number}" for number in sorted(REFUSED))  # as Hydra counts them
-                sys.exit(f"error: {len(REFUSED)} run(s) of this sweep refused: {which}")
+                sys.exit(f"error: {len(REFUSED)} run{'s' if len(REFUSED) > 1 else ''} of this sweep refused: {which}")
             return result
 
         return main
@@ -90,7 +90,9 @@ def carry_out(
     """The task's result; what stops or refuses it is one line, before Hydra prints the overrides in front of it."""
     try:
         fit_choices(cfg, free)
-        return task(cfg)
+        result = task(cfg)
+        remove_empty(MADE)  # Hydra's, where a run elsewhere was resumed
+        return result
     except (Interrupted, KeyboardInterrupt) as stop:
         print(explain(stop) or "stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -130,7 +132,7 @@ def check_flags(arguments: list[str]) -> None:
     dashed = [argument for argument in unknown if argument.startswith("-")]
     if dashed:
         name = dashed[0].lstrip("-").partition("=")[0]
-        raise ValueError(f"{dashed[0]} is no option; settings are typed without dashes: {name}=...")
+        raise ValueError(f"{dashed[0]} is not an option; settings are typed without dashes: {name}=...")
     if unknown:
         raise ValueError(f"options such as -m go before all settings; got {' '.join(arguments)}")
 
@@ -157,10 +159,12 @@ class OutputFolders(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a run's folder."""
+        _check_subdir(config)
         MADE.extend(missing_parts(_checked("hydra.run.dir", config).absolute()))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a sweep's folder."""
+        _check_subdir(config)
         self._sweep = _checked("hydra.sweep.dir", config)
         self._before = set(self._sweep.iterdir()) if self._sweep.is_dir() else set()
         for name, mark in SWEEPERS_FILES.items():  # the runs' own folders are checked by the runs
@@ -176,6 +180,12 @@ class OutputFolders(Callback):
         remove_empty(each for each in sorted(self._sweep.iterdir()) if each not in self._before)
 
 
+def _check_subdir(config: DictConfig) -> None:
+    """Hydra writes its records there over what is there; a run of ours keeps them in .hydra by itself."""
+    if (subdir := OmegaConf.select(config, "hydra.output_subdir")) is not None:
+        sys.exit(f"error: hydra.output_subdir must be null (a run's folder has .hydra all the same); got {subdir!r}")
+
+
 def _has_key(file: Path, key: str) -> bool:
     try:
         content = OmegaConf.load(file)
@@ -186,7 +196,9 @@ def _has_key(file: Path, key: str) -> bool:
 
 def _checked(setting: str, config: DictConfig) -> Path:
     try:
-        return named_folder(setting, OmegaConf.select(config, setting))
+        folder = named_folder(setting, OmegaConf.select(config, setting))
+        check_makeable(setting, folder)
+        return folder
     except ValueError as refusal:  # Hydra makes warnings of errors here
         sys.exit(f"error: {refusal}")
 

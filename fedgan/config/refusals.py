@@ -87,19 +87,18 @@ def unknown_setting(key: str, config: DictConfig) -> str:
     parent = OmegaConf.select(config, place) if place else config
     group, _, own = key.partition(".")
     if group in SEVERAL and (name := own.partition(".")[0]) in options(group):
-        return f"{key} is no setting: {group}={name} is not chosen; in a sweep over {group} write ++{key}=..."
+        return f"{key} is not a setting: {group}={name} is not chosen; in a sweep over {group} write ++{key}=..."
     others = [name for name in having(group, own) if name in options(group)] if own else []
     if others:
         return (
-            f"{key} is no setting of the {group} that is chosen; {group}={' | '.join(others)} has it; "
+            f"{key} is not a setting of the {group} that is chosen; {group}={' | '.join(others)} has it; "
             f"in a sweep over {group} write ++{key}=..."
         )
     own_keys = [str(each) for each in parent] if OmegaConf.is_dict(parent) else []
     known = sorted(each for each in [*own_keys, *([] if place else _groups())] if not each.startswith(("_", "hydra")))
     where, meant = place or "the configuration", _meant(place, last, known, config)
-    return (
-        f"{key} is no setting; {where} has: {', '.join(known) or 'none'}{f'; did you mean {meant}?' if meant else ''}"
-    )
+    hint = f"; did you mean {meant}?" if meant else ""
+    return f"{key} is not a setting; {where} has: {', '.join(known) or 'none'}{hint}"
 
 
 def _groups() -> list[str]:
@@ -137,6 +136,8 @@ def _unreadable(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or key.startswith("-"):
         return f"settings are typed as name=value; got {override!r} (perhaps run={override})"
+    if value[:1] in ("[", "{") or '"' in value or "'" in value:
+        return f'{key}: quote each text in the value, and the whole for the shell: \'{key}=["a=1", "b/c"]\''
     return f"{key}: quote a value with such characters: '{key}=\"{value}\"'"
 
 
@@ -145,7 +146,7 @@ def _unknown_choice(error: MissingConfigException) -> str | None:
     known = options(group) if group else []  # Hydra lists them only outside of lists
     near = get_close_matches(name, known, n=1, cutoff=0.7)
     meant = f"; did you mean {near[0]}?" if near else ""
-    return f"{group}={name} is no choice; {group} has: {', '.join(known)}{meant}" if known else None
+    return f"{group}={name} is not one of the choices; {group} has: {', '.join(known)}{meant}" if known else None
 
 
 def _unknown_key(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str | None:

@@ -120,7 +120,23 @@ def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) 
         touched = everything or is_touched(key, parts)
         if touched and key not in OWN and now.get(key) != then.get(key):
             may_change = "fl.rounds, the device, the processes and root= may change"
-            check(False, key, f"{then.get(key)!r}, as in the run that is resumed ({may_change})", now.get(key))
+            place, before, got = as_typed(key, then.get(key), now.get(key))
+            check(False, place, f"{before!r}, as in the run that is resumed ({may_change})", got)
+
+
+def as_typed(key: str, *values: Any) -> tuple[Any, ...]:
+    """A setting and its values as a user knows them: a component by its choice.
+
+    Example:
+        >>> as_typed("attack._target_", "fedgan.attacks.white_square.WhiteSquare", None)
+        ('attack', 'white_square', 'none')
+        >>> as_typed("seed", 1, 2)
+        ('seed', 1, 2)
+    """
+    if not key.endswith("._target_"):
+        return (key, *values)
+    names = ("none" if value is None else str(value).rpartition(".")[0].rpartition(".")[2] for value in values)
+    return (key.removesuffix("._target_"), *names)
 
 
 def refuse_foreign(recorded: DictConfig, trust: Sequence[str], why: str = "resume") -> None:

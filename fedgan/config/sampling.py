@@ -4,6 +4,7 @@ python -m fedgan.sample run=outputs/train/2026-01-31_12-00-00 per_class=1000 out
 """
 
 import csv
+import errno
 import shutil
 import sys
 import uuid
@@ -22,7 +23,7 @@ from torchvision.io import encode_png
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
 from fedgan.core.checks import check
-from fedgan.core.folders import check_empty
+from fedgan.core.folders import check_empty, check_makeable
 from fedgan.runs.allowlist import check_trust
 from fedgan.runs.export import Release, load_generator
 from fedgan.scoring.sampling import LatentBatch, balanced_latents, synthesize
@@ -49,6 +50,7 @@ def main(cfg: DictConfig) -> None:
     settings = Settings(**{str(name): value for name, value in cfg.items()})
     out = Path(settings.out).expanduser().resolve()  # through links
     check_empty("out", out)
+    check_makeable("out", out)
 
     release = load_generator(Path(settings.run).expanduser(), check_trust(settings.trust))
     print(f"generator: {release.spec}", file=sys.stderr)
@@ -88,8 +90,12 @@ def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, bat
             temporary.rmdir()
         else:
             temporary.replace(out)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
+            raise ValueError(
+                f"out must be a folder that nothing else writes to; {out} has been filled meanwhile"
+            ) from error
         raise
 
 

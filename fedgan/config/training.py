@@ -21,7 +21,7 @@ from fedgan.config.command import AUTO, Interrupted
 from fedgan.config.loggers import build_logger, close_loggers
 from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
 from fedgan.config.validate import check_checkpoint, check_components, check_trainer
-from fedgan.core.arguments import Count, Seed, validated
+from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check
 from fedgan.core.images import Splits
 from fedgan.core.memory import keep_memory
@@ -45,6 +45,7 @@ def main(cfg: DictConfig) -> float | None:
         cfg.resume = str(folder) if is_begun(folder) else None
     check_same_folder(cfg, HydraConfig.get().overrides.hydra)
     if cfg.resume is not None:
+        validated("resume", Annotated[PathText, Allowed("a run's folder, or auto")], cfg.resume)
         cfg.resume = str(here / Path(str(cfg.resume)).expanduser())
         cfg, folder = resumed_config(cfg, typed_overrides()), Path(cfg.resume)
     summary = finished_summary(cfg, folder)

@@ -21,7 +21,7 @@ from rich.table import Table
 from fedgan.core.arguments import Allowed, NonNegative, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write, write_json
-from fedgan.core.folders import claim
+from fedgan.core.folders import check_own, claim
 from fedgan.core.images import Splits
 from fedgan.core.precision import repeatable
 from fedgan.downstream.learning_curve import Difference, Fit, Point, curve, differences, draw_curve
@@ -99,6 +99,7 @@ def write_record(folder: Path, cfg: DictConfig, runs: Mapping[str, FinishedRun])
         ValueError: in one line, if the folder's fits were made otherwise. Seeds, numbers of real images and runs
             may come and go: they choose among fits.
     """
+    check_own(folder, "hydra.run.dir")
     claim(folder, WRITTEN, "hydra.run.dir")
     path = folder / "utility.json"
     now: dict[str, Any] = {

@@ -78,7 +78,7 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     """
     known = [field.name for field in fields(TrainerSettings)]
     for name in (each for each in settings if each not in ("_target_", *known)):
-        raise ValueError(f"trainer.{name} is no setting of a federation; trainer has: {', '.join(known)}")
+        raise ValueError(f"trainer.{name} is not a setting of a federation; trainer has: {', '.join(known)}")
     trainer = within("trainer", TrainerSettings, settings)
     there = trainer.accelerator in ("cpu", "auto") or torch.cuda.is_available()
     check(there, "trainer.accelerator", "cpu (trainer=cpu): torch finds no GPU here", trainer.accelerator)

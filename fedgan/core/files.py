@@ -68,7 +68,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     """
     # The same folder, because os.replace is atomic only within one file system; an unguessable name, because
     # other processes may be writing the same file.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.fedgan-{uuid.uuid4().hex}{path.suffix}")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # 666 & ~umask; safetensors, for one, gives its files 600

@@ -1,6 +1,7 @@
 """Folders that commands write to: what is in them is fedgan's own, or it stays as it is."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from fedgan.core.checks import check
 from fedgan.core.files import write_json
 
 LEDGER = ".fedgan.json"  # in a folder of results: which of its files fedgan has written
-_OURS = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")  # what a process killed within atomic_write leaves
+_OURS = re.compile(r"\..+\.fedgan-[0-9a-f]{32}(\.\w+)?")  # what a process killed within atomic_write leaves
 
 
 def named_folder(setting: str, text: object) -> Path:
@@ -28,6 +29,18 @@ def named_folder(setting: str, text: object) -> Path:
     check(str(text).strip() not in ("", "None"), setting, "a folder (. is the current one)", text)
     check(not str(text).startswith("~"), setting, "a folder written out, without ~", text)
     return Path(str(text))
+
+
+def check_makeable(setting: str, folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to, before anything is done for it.
+
+    Raises:
+        ValueError: in one line.
+    """
+    there = next(part for part in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(part))
+    why = "is not a folder" if not there.is_dir() else "cannot be written to"
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise ValueError(f"{setting} must be a folder that can be made; {there} {why}")
 
 
 def missing_parts(folder: Path) -> list[Path]:
@@ -61,10 +74,23 @@ def is_leftover(name: str) -> bool:
     """Whether ``atomic_write`` gives temporary files such names.
 
     Example:
-        >>> is_leftover(".run.0123456789abcdef0123456789abcdef.json"), is_leftover("run.json")
+        >>> is_leftover(".run.fedgan-0123456789abcdef0123456789abcdef.json"), is_leftover("run.json")
         (True, False)
     """
     return _OURS.fullmatch(name) is not None
+
+
+def check_own(folder: Path, setting: str) -> None:
+    """Refuse a folder that holds something and that no command which keeps a ledger has begun.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check(not folder.exists() or folder.is_dir(), setting, "a folder", str(folder))
+    inside = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in inside if not name.endswith(".log") and not is_leftover(name)]
+    if others and LEDGER not in inside:
+        raise ValueError(f"{setting} must be a new or empty folder; {folder} holds {', '.join(others[:3])}")
 
 
 def claim(folder: Path, names: Sequence[str], setting: str) -> None:
@@ -80,12 +106,8 @@ def claim(folder: Path, names: Sequence[str], setting: str) -> None:
     """
     written = _ledger(folder)
     foreign = [name for name in names if name not in written and (folder / name).exists()]
-    check(
-        not foreign,
-        setting,
-        f"a folder without files of these names that others wrote ({', '.join(foreign)})",
-        str(folder),
-    )
+    if foreign:
+        raise ValueError(f"{setting}: {folder} already holds files that fedgan did not write: {', '.join(foreign)}")
     folder.mkdir(parents=True, exist_ok=True)
     if not set(names) <= set(written):
         write_json(folder / LEDGER, {"written by": "fedgan", "files": sorted({*written, *names})})

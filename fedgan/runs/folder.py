@@ -36,7 +36,8 @@ def check_new(folder: Path) -> None:
     check(not begun, "hydra.run.dir", "a folder without a run (resume=auto resumes it)", str(folder))
     others = [] if "fedgan" in (record.get("versions") or ()) else foreign(folder)
     more = " and more" if len(others) > 3 else ""
-    check(not others, "hydra.run.dir", "a new or empty folder", f"{folder}, which holds {', '.join(others[:3])}{more}")
+    if others:
+        raise ValueError(f"hydra.run.dir must be a new or empty folder; {folder} holds {', '.join(others[:3])}{more}")
 
 
 def foreign(folder: Path) -> list[str]:

@@ -58,7 +58,7 @@ REFUSED = {
     "model.compile=default fl/backend=vectorized": "model.compile must be null with fl/backend=vectorized: torch.func "
     "maps what is not compiled; got 'default'",
     "model.shared_fakes=1": "model.shared_fakes must be true or false; got 1",
-    "fl/backend=parallel": "fl/backend=parallel is no choice; fl/backend has: serial, vectorized",
+    "fl/backend=parallel": "fl/backend=parallel is not one of the choices; fl/backend has: serial, vectorized",
     "fl.weighting=uniform": "fl.weighting must be chosen as a group: fl/weighting=uniform; got 'uniform'",
     "fl/backend=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
     "fl/backend=vectorized, where no client has a time of its own; got 9",
@@ -127,19 +127,20 @@ REFUSED = {
     "round; got 2",
     "trainer.enable_progress_bar=7": f"trainer.enable_progress_bar {FLAG}; got 7",
     "trainer.deterministic=abc": "trainer.deterministic must be true, false or warn; got 'abc'",
-    "+trainer.typo=1": "trainer.typo is no setting of a federation; trainer has: accelerator, devices, num_nodes, "
+    "+trainer.typo=1": "trainer.typo is not a setting of a federation; trainer has: accelerator, devices, num_nodes, "
     "precision, max_epochs, check_val_every_n_epoch, num_sanity_val_steps, log_every_n_steps, enable_model_summary, "
     "enable_progress_bar, deterministic, benchmark, profiler, detect_anomaly",
-    "+fl.typo=1": "fl.typo is no setting; fl has: backend, batch_size, clients_per_round, dropout, local_epochs, "
+    "+fl.typo=1": "fl.typo is not a setting; fl has: backend, batch_size, clients_per_round, dropout, local_epochs, "
     "malicious, max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout, weighting",
-    "epochs=5": "epochs is no setting; the configuration has: arm, attack, checkpoint, dataset, defense, evaluation, "
-    "experiment, fl, logger, metrics, model, name, objective, partition, resume, root, seed, trainer, trust, "
+    "epochs=5": "epochs is not a setting; the configuration has: arm, attack, checkpoint, dataset, defense, "
+    "evaluation, experiment, fl, logger, metrics, model, name, objective, partition, resume, root, seed, trainer, trust, "
     "update_attack; "
     "did you mean fl.local_epochs?",
-    "defense=fedetect": "defense=fedetect is no choice; defense has: feddetect, feddetect_chestx, feddetect_code, "
+    "defense=fedetect": "defense=fedetect is not one of the choices; defense has: feddetect, feddetect_chestx, "
+    "feddetect_code, "
     "feddetect_mean, gradient_penalty, horizontal_flip, median, none, reconstruction, rotation; did you mean "
     "feddetect?",
-    "defense=none defense.feddetect.warmup=1": "defense.feddetect.warmup is no setting: defense=feddetect is not "
+    "defense=none defense.feddetect.warmup=1": "defense.feddetect.warmup is not a setting: defense=feddetect is not "
     "chosen; in a sweep over defense write ++defense.feddetect.warmup=...",
     "fl/backend=vectorized trainer.devices=2": "fl/backend must be serial with several processes: stacked clients' "
     "sums depend on how many there are; got 'vectorized'",
@@ -166,15 +167,15 @@ REFUSED = {
         (("fl.rounds=0",), ("fl.rounds", "at least 1", "0")),
         (("fl.rounds=many",), ("fl.rounds", "whole number", "many")),
         (("dataset.image_size=48",), ("image_size", "power of two", "48")),
-        (("attack.sise=4",), ("attack.sise is no setting", "margin", "size")),
+        (("attack.sise=4",), ("attack.sise is not a setting", "margin", "size")),
         (("atack=none",), ("atack", "attack")),
         (("attack=blue_square",), ("blue_square", "white_square", "random_patch")),
-        (("defense=krum",), ("defense=krum is no choice", "feddetect")),
-        (("defense=[none,krum]",), ("defense=krum is no choice", "feddetect")),
-        (("metrics=[beauty]",), ("metrics=beauty is no choice", "emission", "frechet")),
+        (("defense=krum",), ("defense=krum is not one of the choices", "feddetect")),
+        (("defense=[none,krum]",), ("defense=krum is not one of the choices", "feddetect")),
+        (("metrics=[beauty]",), ("metrics=beauty is not one of the choices", "emission", "frechet")),
         (("defense=feddetect",), ("defense.feddetect.warmup", "at most 0", "10")),
         (("defense=feddetect", "defense.feddetect.decay=2"), ("defense.feddetect.decay", "(0, 1)", "2")),
-        (("model.loss.gamma=1",), ("gamma", "no setting")),
+        (("model.loss.gamma=1",), ("gamma", "not a setting")),
         (("+attack.color=red",), ("color",)),
         (("evaluation.samples_per_class=1",), ("evaluation.samples_per_class", "from 2", "1")),
         (("evaluation.every=0",), ("evaluation.every", "at least 1", "0")),
@@ -350,7 +351,7 @@ def test_run_folder_without_a_trustworthy_generator(
         (("run=7", "out=2026"), ("run", "finished run", "7")),
         (("run=r", "out=full/file"), ("out", "empty folder", "full/file")),
         (("run=r", "out=full"), ("out", "empty folder", "full")),
-        (("run=r", "out=o", "per_clas=3"), ("per_clas is no setting", "per_class")),
+        (("run=r", "out=o", "per_clas=3"), ("per_clas is not a setting", "per_class")),
     ],
 )
 def test_sample_settings(

@@ -249,10 +249,10 @@ def test_a_setting_of_another_choice_is_dropped_and_noted_but_in_a_sweep(
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (("attack=none", "+attack.size=8"), "attack.size is no setting"),
-        (("++fl.typo=1",), "fl.typo is no setting"),
-        (("++typo=1",), "typo is no setting"),
-        (("++evaluation.typo=1",), "evaluation.typo is no setting"),
+        (("attack=none", "+attack.size=8"), "attack.size is not a setting"),
+        (("++fl.typo=1",), "fl.typo is not a setting"),
+        (("++typo=1",), "typo is not a setting"),
+        (("++evaluation.typo=1",), "evaluation.typo is not a setting"),
     ],
 )
 def test_what_nothing_reads_is_refused(overrides: tuple[str, ...], words: str) -> None:
@@ -273,7 +273,7 @@ def test_components_judge_their_own_settings_and_free_ones_take_any_name() -> No
     assert fitted("+defense.mine=7").defense.mine == 7, "refused where defenses are built"
     assert fitted("+weights.any=1", free=("weights",)).weights.any == 1
     assert fitted("+evaluation.any=1", free=("evaluation",)).evaluation.any == 1
-    with pytest.raises(ValueError, match="^weights is no setting"):
+    with pytest.raises(ValueError, match="^weights is not a setting"):
         fitted("+weights.any=1")
 
 

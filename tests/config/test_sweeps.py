@@ -46,7 +46,7 @@ def test_a_sweep_in_workers_goes_on_after_a_refusal_and_counts_it(launcher: str,
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert done.stderr.splitlines()[-1] == "error: 1 run(s) of this sweep refused: #0"
+    assert done.stderr.splitlines()[-1] == "error: 1 run of this sweep refused: #0"
     run = json.loads((tmp_path / "sweep/8/run.json").read_text())
     assert run["status"] == "finished"
     assert len(list((tmp_path / "sweep/8/wandb").glob("offline-run-*"))) == 1

@@ -11,7 +11,7 @@ from fedgan.core.files import atomic_write, cache_dir, keep
 from fedgan.core.folders import LEDGER, check_empty, claim, named_folder, remove_empty
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder
 
-LEFT = "0123456789abcdef" * 2  # in the name of a file that atomic_write did not finish
+LEFT = "fedgan-" + "0123456789abcdef" * 2  # in the name of a file that atomic_write did not finish
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -102,7 +102,7 @@ def test_files_are_claimed_before_they_are_written_and_those_of_others_are_left_
     touch(folder, "a.csv", "theirs.csv")
     claim(folder, ["a.csv", "c.csv"], "results")
     assert json.loads((folder / LEDGER).read_text())["files"] == ["a.csv", "b.csv", "c.csv"]
-    words = f"results must be a folder without files of these names that others wrote (theirs.csv); got '{folder}'"
+    words = f"results: {folder} already holds files that fedgan did not write: theirs.csv"
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         claim(folder, ["a.csv", "theirs.csv"], "results")
     assert json.loads((folder / LEDGER).read_text())["files"] == ["a.csv", "b.csv", "c.csv"]
@@ -119,7 +119,7 @@ def test_a_claim_that_says_nothing_new_writes_nothing(tmp_path: Path) -> None:
 def test_a_damaged_ledger_makes_nothing_fedgans_own(tmp_path: Path, content: str) -> None:
     touch(tmp_path, "a.csv")
     (tmp_path / LEDGER).write_text(content)
-    with pytest.raises(ValueError, match="that others wrote"):
+    with pytest.raises(ValueError, match="that fedgan did not write"):
         claim(tmp_path, ["a.csv"], "results")
 
 
@@ -135,11 +135,11 @@ def test_a_damaged_ledger_makes_nothing_fedgans_own(tmp_path: Path, content: str
             {"status": "failed", "versions": {"fedgan": "0.1"}},
             "a folder without a run (resume=auto resumes it); got '{}'",
         ),
-        (("b", "a"), None, "a new or empty folder; got '{}, which holds a, b'"),
-        (("a", "b", "c"), None, "a new or empty folder; got '{}, which holds a, b, c'"),
-        (("a", "b", "c", "d"), None, "a new or empty folder; got '{}, which holds a, b, c and more'"),
-        (("a",), {"status": "failed"}, "a new or empty folder; got '{}, which holds a, run.json'"),
-        (("a",), {"versions": {"other": 1}}, "a new or empty folder; got '{}, which holds a, run.json'"),
+        (("b", "a"), None, "a new or empty folder; {} holds a, b"),
+        (("a", "b", "c"), None, "a new or empty folder; {} holds a, b, c"),
+        (("a", "b", "c", "d"), None, "a new or empty folder; {} holds a, b, c and more"),
+        (("a",), {"status": "failed"}, "a new or empty folder; {} holds a, run.json"),
+        (("a",), {"versions": {"other": 1}}, "a new or empty folder; {} holds a, run.json"),
     ],
 )
 def test_a_run_begins_in_no_folder_that_holds_something(

@@ -436,7 +436,7 @@ def test_without_a_trigger_the_transfer_rate_is_empty(call: Call, run_of: Callab
         (("run=RUN", "synthetic_per_class=0"), ("synthetic_per_class", "at least 1", "0")),
         (("run=RUN", "test_per_class=17"), ("test_per_class", "at most 16", "17")),
         (("run=RUN", "classifier.epochs=0"), ("classifier.epochs", "at least 1", "0")),
-        (("run=RUN", "classifier.eqochs=3"), ("classifier.eqochs is no setting", "epochs")),
+        (("run=RUN", "classifier.eqochs=3"), ("classifier.eqochs is not a setting", "epochs")),
         (("run=RUN", "classifier=resnet"), ("resnet", "densenet121_isic", "small_cnn")),
         (("run=RUN", "accelerator=tpu"), ("accelerator", "cpu, cuda", "tpu")),
     ],

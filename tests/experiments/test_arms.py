@@ -59,6 +59,6 @@ def test_nobody_attacks_without_an_attack_either(call: Callable[..., Any], tmp_p
 
 def test_an_arm_that_there_is_not(call: Callable[..., Any]) -> None:
     with pytest.raises(
-        SystemExit, match=r"^error: arm=atack is no choice; arm has: attack, .*; did you mean attack\?$"
+        SystemExit, match=r"^error: arm=atack is not one of the choices; arm has: attack, .*; did you mean attack\?$"
     ):
         call(train.main, "arm=atack")

@@ -141,7 +141,7 @@ def test_a_job_that_is_refused_names_its_run_and_the_others_are_tried(
     said = capfd.readouterr().err
     logs = "".join(file.read_text() for file in tmp_path.glob(".submitit/*/*_log.err"))
     assert all(f"got '/runs/{name} (1)'" in said + logs for name in "ab")
-    assert "error: 2 run(s) of this sweep refused: #0, #1" in said.splitlines()
+    assert "error: 2 runs of this sweep refused: #0, #1" in said.splitlines()
 
 
 @pytest.mark.parametrize(

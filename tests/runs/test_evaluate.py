@@ -185,7 +185,7 @@ def test_a_run_that_did_not_finish_is_refused(copy: Path) -> None:
         (("device=tpu",), "device must be one of cpu, cuda"),
         (("root=/nowhere",), "root must be null: this run's data set is drawn"),
         (("out=/nowhere/e.json",), "out must be a file in a folder that exists"),
-        (("metrics.emission.color=1",), "color is no setting"),
+        (("metrics.emission.color=1",), "color is not a setting"),
     ],
 )
 def test_bad_settings(call: Call, attacked: Path, settings: tuple[str, ...], words: str) -> None:
