@@ -15,15 +15,14 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class ClientUpdate:
-    """All that the server learns from a client in one round; never images, never the discriminator.
+    """All that the server learns from a client in one round; never images, nor what else a client keeps.
 
     Attributes:
         client_id: in [0, N).
-        num_examples: how many training images the client holds.
+        num_examples: how many training images the client has.
         state: the client's generator G_i after its local steps.
-        metrics: scalars of the local round: ``loss_g`` and ``loss_d`` (means over the local steps), ``loss_g_last``
-            (the last step's) and, where a defense asks for it, ``loss_g_final`` (Eq. 6: the mean of
-            log(1 - D(G(z|y))) of the final networks over fresh latents).
+        metrics: scalars of the local round under the names that the local algorithm declares
+            (``LocalAlgorithm.metrics``); a GAN's are ``loss_g``, ``loss_d``, ``loss_g_last`` and ``loss_g_final``.
     """
 
     client_id: int

@@ -12,7 +12,7 @@ from fedgan.federated.local import Client, Snapshot
 
 
 class ClientPool:
-    """Lends the client of an id: a module that holds its discriminator and its optimizers' moments.
+    """Lends the client of an id: a module with all that lives on from round to round.
 
     A client that has not taken part yet is equal to all others at first, so nothing is kept of it.
 

@@ -23,6 +23,10 @@ from fedgan.models.base import Generator
 class GAN:
     """What clients do between two messages of the server: see ``GANClient``.
 
+    Clients report ``loss_g`` and ``loss_d`` (means over the local steps), ``loss_g_last`` (the last step's) and, where
+    a defense asks for it, ``loss_g_final`` (Eq. 6: the mean of log(1 - D(G(z|y))) of the final networks over fresh
+    latents).
+
     Args:
         generator: G_server at round 0.
         discriminator: D at the first round, the same for every client, whom it never leaves.
