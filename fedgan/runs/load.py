@@ -91,7 +91,11 @@ def _load_data(settings: Mapping[str, Any], root: str | None, trust: Sequence[st
 
 def _build(group: str, settings: Mapping[str, Any], trust: Sequence[str]) -> Any:
     arguments = {name: value for name, value in settings.items() if name != "_target_"}
-    return build_trusted(f"run: its {group}", str(settings["_target_"]), arguments, f"fedgan.{group}s", trust)
+    try:
+        return build_trusted(f"run: its {group}", str(settings["_target_"]), arguments, f"fedgan.{group}s", trust)
+    except ValueError as error:
+        said = str(error)
+        raise ValueError(said if said.startswith("run: ") else f"run: its {group}: {said}") from error
 
 
 def _check_same_data(recorded: Mapping[str, Any], splits: Splits) -> None:

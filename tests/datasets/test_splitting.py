@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fedgan.core.images import Splits
 from fedgan.core.rng import keyed_generator
+from fedgan.datasets.image_folder import ImageFolder
 from fedgan.datasets.reading.division import Division, divide, train_apart
 from fedgan.datasets.reading.listing import DRAWN, Entry, Listing
 from fedgan.datasets.reading.splitting import draw as draw_test
@@ -341,16 +342,16 @@ def test_what_is_left_out_can_be_written_as_json() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (("no", 0.2, None, 0), "dataset.pool_splits must be true or false; got 'no'"),
-        ((False, 0, None, 0), r"dataset.test_share must be a number in \(0, 1\); got 0"),
-        ((False, 1, None, 0), r"dataset.test_share must be a number in \(0, 1\); got 1"),
-        ((False, 0.2, 0, 0), "dataset.test_per_class must be a whole number of at least 1; got 0"),
-        ((False, 0.2, None, -1), "dataset.seed must be a whole number of at least 0; got -1"),
+        ({"pool_splits": "no"}, "pool_splits must be true or false; got 'no'"),
+        ({"test_share": 0}, r"test_share must be a number in \(0, 1\); got 0"),
+        ({"test_share": 1}, r"test_share must be a number in \(0, 1\); got 1"),
+        ({"test_per_class": 0}, "test_per_class must be a whole number of at least 1, or null; got 0"),
+        ({"seed": -1}, "seed must be a whole number of at least 0; got -1"),
     ],
 )
-def test_divisions_that_are_none_are_refused(settings: tuple[Any, Any, Any, Any], words: str) -> None:
+def test_divisions_that_are_none_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=f"^{words}"):
-        Division(*settings)
+        ImageFolder(root=".", image_size=32, channels=1, **settings)
 
 
 # Real images

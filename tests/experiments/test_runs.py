@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from experiments.paper import runs
 from experiments.paper.runs import check_settings, is_finished, settings_of
@@ -42,16 +41,6 @@ def test_a_run_with_other_settings_is_refused_not_reused(status: str, tmp_path: 
         check_settings(folder, ["model.ema=0.5", "fl.rounds=7"])
     check_settings(folder, ["model.ema=0.5"])
     check_settings(tmp_path / "none", ["seed=1"])
-
-
-def test_a_run_from_before_a_setting_counts_as_one_with_its_default(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", [], "finished")
-    settings = OmegaConf.load(folder / "config.yaml")
-    del settings.model.shared_fakes
-    OmegaConf.save(settings, folder / "config.yaml")
-    check_settings(folder, [])
-    with pytest.raises(ValueError, match=r"model.shared_fakes=True, or none; its run has model.shared_fakes=False"):
-        check_settings(folder, ["model.shared_fakes=true"])
 
 
 def test_data_that_were_moved_are_the_same_data(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_class_that_a_module_only_imports_is_not_its_own() -> None:
     [
         ({"dataset__image_size": 64}, "data set must be the one that the run was trained on"),
         ({"dataset__seed": 1}, "data set must be the one that the run was trained on"),
-        ({"dataset__color": "red"}, "no run of this version of fedgan .*color"),
+        ({"dataset__color": "red"}, "run: its dataset: color is not an argument"),
         ({"attack__size": 99}, "attack.size must be at most 31"),
     ],
 )

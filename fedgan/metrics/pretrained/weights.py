@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fedgan.core.arguments import Allowed, PathText
+from fedgan.core.checks import check
 from fedgan.core.update import State
 from fedgan.metrics.base import Unavailable
 
@@ -58,8 +59,10 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
             reason = " ".join(str(error).split())[:200]
             remedy = f"download it elsewhere and give {setting}=FILE"
             raise Unavailable(f"{setting} is null and {url} is out of reach ({reason}): {remedy}") from error
+    file = Path(weights).expanduser()
+    check(file.is_file(), setting, "a file", weights)
     try:
-        return build(read_weights(Path(weights).expanduser()))
+        return build(read_weights(file))
     except _UNUSABLE as error:
         raise ValueError(f"{setting} must hold a state dict like {url}; got {weights!r}") from error
 
