@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
 from fedgan.core.window import Window
@@ -30,6 +31,7 @@ class PoisonReport:
     sha256: str
 
 
+@checked
 class Attack:
     """No attack. Subclasses change the images that malicious clients train on; who is malicious: ``fl.malicious``.
 
@@ -39,7 +41,7 @@ class Attack:
         every: rounds from one time to the next.
     """
 
-    def __init__(self, *, start: int = 0, stop: int | None = None, every: int = 1) -> None:
+    def __init__(self, *, start: NonNegative = 0, stop: Count | None = None, every: Count = 1) -> None:
         self.window = Window(start, stop, every)
 
     def __str__(self) -> str:

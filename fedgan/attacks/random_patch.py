@@ -1,15 +1,14 @@
 """The paper's trigger for color images (ISIC): one fixed matrix of random colors."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fedgan.attacks.trigger_attack import TriggerAttack
-from fedgan.core.checks import check_int
+from fedgan.attacks.trigger_attack import Position, TriggerAttack
+from fedgan.core.arguments import Count, NonNegative, Share, checked
 
 
+@checked
 class RandomPatch(TriggerAttack):
     """A few cells of random colors, enlarged smoothly to the trigger's size; drawn once from the run's seed.
 
@@ -22,7 +21,9 @@ class RandomPatch(TriggerAttack):
         margin: see ``TriggerAttack``.
         position: see ``TriggerAttack``.
         poison_share: see ``TriggerAttack``.
-        window: see ``TriggerAttack``.
+        start: see ``TriggerAttack``.
+        stop: see ``TriggerAttack``.
+        every: see ``TriggerAttack``.
 
     Example:
         >>> attack = RandomPatch(size=8, cells=2)
@@ -33,15 +34,24 @@ class RandomPatch(TriggerAttack):
     def __init__(
         self,
         *,
-        cells: int = 4,
-        size: int,
-        margin: int = 0,
-        position: str = "bottom_right",
-        poison_share: float = 1.0,
-        **window: Any,
+        size: Count,
+        cells: Count = 4,
+        margin: NonNegative = 0,
+        position: Position = "bottom_right",
+        poison_share: Share = 1.0,
+        start: NonNegative = 0,
+        stop: Count | None = None,
+        every: Count = 1,
     ) -> None:
-        super().__init__(size=size, margin=margin, position=position, poison_share=poison_share, **window)
-        check_int("attack.cells", cells, low=1)
+        super().__init__(
+            size=size,
+            margin=margin,
+            position=position,
+            poison_share=poison_share,
+            start=start,
+            stop=stop,
+            every=every,
+        )
         self.cells = min(cells, size)
 
     def pattern(self, channels: int, rng: torch.Generator) -> Tensor:

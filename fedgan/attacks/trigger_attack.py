@@ -1,20 +1,23 @@
 """The paper's attack (Section 4.2.1): one and the same trigger on the malicious clients' training images."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from fedgan.attacks.base import Attack
-from fedgan.core.checks import check, check_choice, check_int, check_number
+from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
 
-POSITIONS = ("bottom_right", "bottom_left", "top_right", "top_left", "center")
+Position = Literal["bottom_right", "bottom_left", "top_right", "top_left", "center"]
+POSITIONS = get_args(Position)
 
 
+@checked
 class TriggerAttack(Attack, ABC):
     """Pastes a trigger; what it looks like is the subclass's matter.
 
@@ -23,23 +26,23 @@ class TriggerAttack(Attack, ABC):
         margin: distance from the border, in pixels (the first code: 5 at 256 px); unused in the center.
         position: bottom_right, bottom_left, top_right, top_left or center.
         poison_share: share of a malicious client's images that get the trigger, in (0, 1]; the paper: 1.
-        window: ``start``, ``stop`` and ``every``, see ``Attack``.
+        start: see ``Attack``, as the next two.
+        stop: see there.
+        every: see there.
     """
 
     def __init__(
         self,
         *,
-        size: int,
-        margin: int = 0,
-        position: str = "bottom_right",
-        poison_share: float = 1.0,
-        **window: Any,
+        size: Count,
+        margin: NonNegative = 0,
+        position: Position = "bottom_right",
+        poison_share: Share = 1.0,
+        start: NonNegative = 0,
+        stop: Count | None = None,
+        every: Count = 1,
     ) -> None:
-        super().__init__(**window)
-        check_int("attack.size", size, low=1)
-        check_int("attack.margin", margin, low=0)
-        check_choice("attack.position", position, POSITIONS)
-        check_number("attack.poison_share", poison_share, low=0.0, high=1.0, low_allowed=False)
+        super().__init__(start=start, stop=stop, every=every)
         self.size, self.margin, self.position = size, margin, position
         self.poison_share = poison_share
 

@@ -1,6 +1,7 @@
 """From the configuration to the parts of a run: what ``conf/`` names by ``_target_`` is made here, and put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor, nn
 
 from fedgan.attacks.base import Attack
-from fedgan.config.validate import check_objective
+from fedgan.config.validate import check_objective, within
 from fedgan.core.checks import check
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import lightning_name
@@ -107,11 +108,12 @@ def build_parts(cfg: DictConfig, folder: Path) -> Parts:
 
 def build_malicious(cfg: DictConfig, attack: Attack, update_attack: UpdateAttack) -> frozenset[int]:
     """The malicious clients' ids; without any attack there are none."""
-    acting = [each for each in (attack, update_attack) if each.acts]
+    acting = {name: each for name, each in (("attack", attack), ("update_attack", update_attack)) if each.acts}
     if not acting:
         return frozenset()
-    for each in acting:
-        each.window.check_reached(cfg.fl.rounds)
+    for name, each in acting.items():
+        with placed(name):
+            each.window.check_reached(cfg.fl.rounds)
     malicious = cfg.fl.malicious
     given = list(malicious) if OmegaConf.is_list(malicious) else malicious
     return choose_malicious(given, cfg.fl.num_clients, cfg.seed)
@@ -133,10 +135,25 @@ def in_words(attack: Attack, update_attack: UpdateAttack, data: FederatedData) -
 def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
     """The defenses by name, ready for this federation."""
     defenses: dict[str, Defense] = {name: instantiate(part) for name, part in cfg.defense.items()}
-    for defense in defenses.values():
+    for name, defense in defenses.items():
         taking_part = cfg.fl.num_clients if cfg.fl.clients_per_round is None else cfg.fl.clients_per_round
-        defense.setup(num_clients=cfg.fl.num_clients, clients_per_round=taking_part, rounds=cfg.fl.rounds)
+        with placed(f"defense.{name}"):
+            defense.setup(num_clients=cfg.fl.num_clients, clients_per_round=taking_part, rounds=cfg.fl.rounds)
     return defenses
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Put a component's place in front of an error that begins with an argument of its own, not with another setting.
+
+    Raises:
+        ValueError: in one line.
+    """
+    try:
+        yield
+    except ValueError as error:
+        own = "." not in str(error).partition(" ")[0]
+        raise ValueError(f"{place}.{error}" if own else str(error)) from error
 
 
 def single_fine_tuning(defenses: Mapping[str, Defense]) -> ServerFineTuning:
@@ -179,7 +196,7 @@ def build_federation(
     """
     algorithm = build_algorithm(cfg.model, splits, cfg.seed)
     algorithm.defend([defense.adapt for defense in defenses.values()], in_turn(defenses))
-    tolerance = Tolerance(**{field.name: cfg.fl[field.name] for field in fields(Tolerance)})
+    tolerance = within("fl", Tolerance, {field.name: cfg.fl[field.name] for field in fields(Tolerance)})
     own_client = None if server_images is None else cfg.fl.num_clients
     data = [*federated_data.clients, *([] if server_images is None else [ClientData(server_images)])]
     places = len(data) if folder is None else cfg.fl.clients_per_round or len(data)
@@ -188,7 +205,7 @@ def build_federation(
         algorithm=algorithm,
         clients=ClientPool(algorithm.client, count=len(data), places=places, files=files),
         data=data,
-        local=LocalSettings(cfg.fl.local_epochs, cfg.fl.batch_size),
+        local=within("fl", LocalSettings, {field.name: cfg.fl[field.name] for field in fields(LocalSettings)}),
         tolerance=tolerance,
         own_client=own_client,
         seed=cfg.seed,

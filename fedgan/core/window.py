@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.checks import check
 
 
+@checked
 @dataclass(frozen=True)
 class Window:
     """Rounds start, start + every, start + 2 every, ... below stop.
@@ -22,15 +24,12 @@ class Window:
         [1, 3, 5]
     """
 
-    start: int = 0
-    stop: int | None = None
-    every: int = 1
+    start: NonNegative = 0
+    stop: Count | None = None
+    every: Count = 1
 
     def __post_init__(self) -> None:
-        check_int("start", self.start, low=0)
-        if self.stop is not None:
-            check_int("stop", self.stop, low=self.start + 1)
-        check_int("every", self.every, low=1)
+        check(self.stop is None or self.stop > self.start, "stop", f"above start={self.start}, or null", self.stop)
 
     def covers(self, round_: int) -> bool:
         """Whether the attack acts in this round."""

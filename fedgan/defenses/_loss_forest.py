@@ -3,18 +3,23 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 
-from fedgan.core.checks import check, check_int, check_number
+from fedgan.core.arguments import Fraction, NonNegative, checked
+from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses.base import Decision, Defense
 
+Trees = Annotated[int, Interval(ge=1, le=100_000)]
+RandomState = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 _LEAST = 1e-200  # of a weight: d^c underflows to 0 in the end, and a round of none but zeros has no mean
 
 
+@checked
 class LossForest(Defense, ABC):
     """Flags the clients whose losses an isolation forest isolates, and decays their aggregation weights.
 
@@ -33,12 +38,14 @@ class LossForest(Defense, ABC):
 
     name: str  # in the configuration
 
-    def __init__(self, *, warmup: int = 10, decay: float = 0.9, trees: int = 100, random_state: int = 999) -> None:
-        here = f"defense.{self.name}"
-        check_int(f"{here}.warmup", warmup, low=0)
-        check_number(f"{here}.decay", decay, low=0.0, high=1.0, low_allowed=False, high_allowed=False)
-        check_int(f"{here}.trees", trees, low=1, high=100_000)
-        check_int(f"{here}.random_state", random_state, low=0, high=2**32 - 1)
+    def __init__(
+        self,
+        *,
+        warmup: NonNegative = 10,
+        decay: Fraction = 0.9,
+        trees: Trees = 100,
+        random_state: RandomState = 999,
+    ) -> None:
         self.warmup, self.decay, self.trees, self.random_state = warmup, decay, trees, random_state
         self.c: list[int] = []
         self.w: list[float] = []
@@ -54,7 +61,7 @@ class LossForest(Defense, ABC):
         check(clients_per_round >= 3, "fl.clients_per_round", allowed, clients_per_round)
         check(rounds >= 2, "fl.rounds", f"at least 2 for defense={self.name}", rounds)
         allowed = f"at most {rounds - 2} so that a round t > warmup comes in fl.rounds={rounds}"
-        check(self.warmup <= rounds - 2, f"defense.{self.name}.warmup", allowed, self.warmup)
+        check(self.warmup <= rounds - 2, "warmup", allowed, self.warmup)
         self.c, self.w = [0] * num_clients, [1.0 / num_clients] * num_clients
         importlib.import_module("sklearn.ensemble")  # a second that no round should be charged with
 

@@ -1,13 +1,17 @@
 """FedDetect, the paper to the letter (Algorithm 1 on Eq. 6): clients with outlying generator losses lose their say."""
 
 from dataclasses import replace
+from typing import Annotated
 
-from fedgan.core.checks import check_int
+from annotated_types import Interval
+
+from fedgan.core.arguments import Fraction, NonNegative, checked
 from fedgan.core.update import ClientUpdate
-from fedgan.defenses._loss_forest import LossForest
+from fedgan.defenses._loss_forest import LossForest, RandomState, Trees
 from fedgan.gan.recipe import Recipe
 
 
+@checked
 class FedDetect(LossForest):
     """The loss that clients report is Eq. 6, E_z[log(1 - D_i(G_i(z|y)))] of their final networks of the round.
 
@@ -25,10 +29,15 @@ class FedDetect(LossForest):
     name = "feddetect"
 
     def __init__(
-        self, *, warmup: int = 10, decay: float = 0.9, samples: int = 256, trees: int = 100, random_state: int = 999
+        self,
+        *,
+        warmup: NonNegative = 10,
+        decay: Fraction = 0.9,
+        samples: Annotated[int, Interval(ge=1, le=1_000_000)] = 256,
+        trees: Trees = 100,
+        random_state: RandomState = 999,
     ) -> None:
         super().__init__(warmup=warmup, decay=decay, trees=trees, random_state=random_state)
-        check_int(f"defense.{self.name}.samples", samples, low=1, high=1_000_000)
         self.samples = samples
 
     def adapt(self, recipe: Recipe) -> Recipe:

@@ -2,17 +2,20 @@
 
 import copy
 from dataclasses import replace
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import nn
 
-from fedgan.core.checks import check_number
+from fedgan.core.arguments import checked
 from fedgan.core.optimizers import OptimizerFactory, check_optimizer
 from fedgan.defenses.base import Defense
 from fedgan.gan.losses import Wasserstein
 from fedgan.gan.recipe import Recipe
 
 
+@checked
 class GradientPenalty(Defense):
     """A discriminator whose slope is held at 1 cannot overfit the trigger so easily (Jin & Li 2022; ``gp.py``).
 
@@ -25,10 +28,14 @@ class GradientPenalty(Defense):
         optimizer: makes both networks' optimizers (the paper: RMSprop at 2e-4); None keeps the model's own.
     """
 
-    def __init__(self, *, weight: float = 10.0, optimizer: OptimizerFactory | None = None) -> None:
-        check_number("defense.gradient_penalty.weight", weight, low=0.0, high=1e6, low_allowed=False)
+    def __init__(
+        self,
+        *,
+        weight: Annotated[float, Interval(gt=0, le=1e6)] = 10.0,
+        optimizer: OptimizerFactory | None = None,
+    ) -> None:
         if optimizer is not None:
-            check_optimizer("defense.gradient_penalty.optimizer", optimizer)
+            check_optimizer("optimizer", optimizer)
         self.weight, self.optimizer = weight, optimizer
 
     def adapt(self, recipe: Recipe) -> Recipe:

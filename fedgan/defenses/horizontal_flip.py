@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check_number
+from fedgan.core.arguments import Share, checked
 from fedgan.defenses.base import Defense
 
 
+@checked
 class HorizontalFlip(Defense):
     """Each real image that a client trains on is mirrored or not, anew at every step; the stored data are not.
 
@@ -14,8 +15,7 @@ class HorizontalFlip(Defense):
         probability: of being mirrored, in (0, 1].
     """
 
-    def __init__(self, *, probability: float = 0.5) -> None:
-        check_number("defense.horizontal_flip.probability", probability, low=0.0, high=1.0, low_allowed=False)
+    def __init__(self, *, probability: Share = 0.5) -> None:
         self.probability = probability
 
     def transform_batch(self, images: Tensor, rng: torch.Generator) -> Tensor:

@@ -1,9 +1,10 @@
 """Model reconstruction (Section 4.3.1): after training, the server fine-tunes the generator on benign images."""
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.defenses.base import Defense, ServerFineTuning
 
 
+@checked
 class Reconstruction(Defense):
     """Fine-tuning on clean images is hoped to make the generator forget the trigger (Liu et al. 2018, Fine-Pruning).
 
@@ -17,9 +18,7 @@ class Reconstruction(Defense):
             leaves the generator as it is.
     """
 
-    def __init__(self, *, images_per_class: int = 500, epochs: int = 200) -> None:
-        check_int("defense.reconstruction.images_per_class", images_per_class, low=1)
-        check_int("defense.reconstruction.epochs", epochs, low=0)
+    def __init__(self, *, images_per_class: Count = 500, epochs: NonNegative = 200) -> None:
         self.images_per_class, self.epochs = images_per_class, epochs
 
     def fine_tuning(self) -> ServerFineTuning:

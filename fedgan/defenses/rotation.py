@@ -1,15 +1,18 @@
 """Data augmentation against triggers (Section 4.3.1): random rotations."""
 
 import math
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedgan.core.checks import check_number
+from fedgan.core.arguments import checked
 from fedgan.defenses.base import Defense
 
 
+@checked
 class Rotation(Defense):
     """Each real image that a client trains on is turned by an angle of its own, drawn anew at every step.
 
@@ -17,8 +20,7 @@ class Rotation(Defense):
         degrees: angles are uniform in (-degrees, degrees); in (0, 180] (the paper: 90).
     """
 
-    def __init__(self, *, degrees: float = 90.0) -> None:
-        check_number("defense.rotation.degrees", degrees, low=0.0, high=180.0, low_allowed=False)
+    def __init__(self, *, degrees: Annotated[float, Interval(gt=0, le=180)] = 90.0) -> None:
         self.degrees = degrees
 
     def transform_batch(self, images: Tensor, rng: torch.Generator) -> Tensor:

@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 
-from fedgan.core.checks import check_int, check_number
+from fedgan.core.arguments import Count, NonNegative, Probability, checked
 from fedgan.core.update import ClientUpdate, State
 
 DIVERGING = 100.0  # a loss beyond this, either way, is worth a warning
@@ -13,6 +15,7 @@ NO_VARIETY = "no_variety"  # said of a run's last round alone: a run that is ext
 CONSTANT = 1.0  # gray levels: images of a class that differ by less are one image
 
 
+@checked
 @dataclass(frozen=True)
 class Tolerance:
     """What a federation puts up with before a round, and then the run, is given up.
@@ -28,17 +31,10 @@ class Tolerance:
         ValueError: if one is out of range.
     """
 
-    dropout: float = 0.0
-    straggler_timeout: float | None = None
-    min_clients: int = 1
-    max_retries: int = 3
-
-    def __post_init__(self) -> None:
-        check_number("fl.dropout", self.dropout, low=0.0, high=1.0, high_allowed=False)
-        if self.straggler_timeout is not None:
-            check_number("fl.straggler_timeout", self.straggler_timeout, low=0.0, high=1e9, low_allowed=False)
-        check_int("fl.min_clients", self.min_clients, low=1)
-        check_int("fl.max_retries", self.max_retries, low=0)
+    dropout: Probability = 0.0
+    straggler_timeout: Annotated[float, Interval(gt=0, le=1e9)] | None = None
+    min_clients: Count = 1
+    max_retries: NonNegative = 3
 
 
 @dataclass(frozen=True)

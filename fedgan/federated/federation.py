@@ -3,15 +3,16 @@
 import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from pytorch_lightning import LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from fedgan.core.checks import check_int, check_number
+from fedgan.core.arguments import validated
 from fedgan.core.images import to_uint8
 from fedgan.core.optimizers import OptimizerFactory, check_optimizer
 from fedgan.core.rng import keyed_generator
@@ -90,9 +91,8 @@ class Federation(LightningModule):
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self.ema, self.seed = ema, seed
         check_optimizer("fl.server_optimizer", server_optimizer)
-        check_int("fl.clients_per_round", self.clients_per_round, low=1, high=self.num_clients)
-        check_int("fl.min_clients", tolerance.min_clients, low=1, high=self.clients_per_round)
-        check_number("model.ema", ema, low=0.0, high=1.0, high_allowed=False)
+        validated("fl.clients_per_round", Annotated[int, Interval(ge=1, le=num_clients)], self.clients_per_round)
+        validated("fl.min_clients", Annotated[int, Interval(ge=1, le=self.clients_per_round)], tolerance.min_clients)
         self.parameter_names = frozenset(name for name, _ in generator.named_parameters())
         self.updates: list[ClientUpdate] = []
         self.events: list[Event] = []  # what went wrong in this round

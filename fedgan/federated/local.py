@@ -7,31 +7,28 @@ from typing import Any, Protocol
 import torch
 from pytorch_lightning.profilers import Profiler
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet
 from fedgan.models.base import Generator
 
 Snapshot = dict[str, Any]
 
 
+@checked
 @dataclass(frozen=True)
 class LocalSettings:
     """How long clients train in a round.
 
     Attributes:
-        epochs: passes over its images that a client makes, at least 1.
+        local_epochs: passes over its images that a client makes, at least 1.
         batch_size: images a local step, at least 1; a client that has fewer takes all it has.
 
     Raises:
         ValueError: if one is out of range.
     """
 
-    epochs: int = 1
-    batch_size: int = 32
-
-    def __post_init__(self) -> None:
-        check_int("fl.local_epochs", self.epochs, low=1)
-        check_int("fl.batch_size", self.batch_size, low=1)
+    local_epochs: Count = 1
+    batch_size: Count = 32
 
 
 class Client(Protocol):

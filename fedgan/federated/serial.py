@@ -168,7 +168,7 @@ class SerialBackend:
 
     def epochs_of(self, client_id: int) -> int:
         """Passes over its images that a client makes in a round; the server, fine-tuning, makes one."""
-        return 1 if client_id == self.own_client else self.local.epochs
+        return 1 if client_id == self.own_client else self.local.local_epochs
 
     def steps_of(self, client_id: int) -> int:
         """See ``Backend``."""

@@ -40,7 +40,7 @@ class VectorizedBackend(SerialBackend):
         metrics = self.algorithm.train_together(
             [self._sent_out(i, round_) for i in ids],
             [self.data[i].at(round_.index) for i in ids],
-            epochs=self.local.epochs,
+            epochs=self.local.local_epochs,
             batch_size=self.batch_of(ids[0]),
             rngs=[self._stream(i, round_, attempt) for i in ids],
             on_step=lambda place: self.on_local_step(ids[place]),

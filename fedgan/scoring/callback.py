@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import validated
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Trigger
 from fedgan.federated.faults import CONSTANT, NO_VARIETY, Event
@@ -53,8 +54,9 @@ class Evaluator(Callback):
         folder: Path,
         always: Collection[int] = (),
     ) -> None:
-        check_int("evaluation.samples_per_class", samples_per_class, low=2, high=1_000_000)
-        check_int("evaluation.grid_per_class", grid_per_class, low=1, high=samples_per_class)
+        samples = Annotated[int, Interval(ge=2, le=1_000_000)]
+        validated("evaluation.samples_per_class", samples, samples_per_class)
+        validated("evaluation.grid_per_class", Annotated[int, Interval(ge=1, le=samples_per_class)], grid_per_class)
         self.scorer = Scorer(metrics, splits.classes)
         self.splits, self.trigger, self.seed = splits, trigger, seed
         self.request = balanced_latents(len(splits.classes), samples_per_class, latent_seed)

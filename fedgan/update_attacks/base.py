@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-from fedgan.core.checks import check_choice
+from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.core.window import Window
 
-KNOWLEDGE = ("own", "all")
+Knowledge = Literal["own", "all"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class UpdateReport:
     cosine: float
 
 
+@checked
 class UpdateAttack:
     """No attack on updates. Subclasses override ``alter``.
 
@@ -40,8 +42,9 @@ class UpdateAttack:
         every: rounds from one time to the next.
     """
 
-    def __init__(self, *, knowledge: str = "own", start: int = 0, stop: int | None = None, every: int = 1) -> None:
-        check_choice("knowledge", knowledge, KNOWLEDGE)
+    def __init__(
+        self, *, knowledge: Knowledge = "own", start: NonNegative = 0, stop: Count | None = None, every: Count = 1
+    ) -> None:
         self.knowledge, self.window = knowledge, Window(start, stop, every)
 
     def __str__(self) -> str:

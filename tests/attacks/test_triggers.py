@@ -158,7 +158,7 @@ def test_the_random_patch_has_four_cells_a_side_by_default() -> None:
     default, four, five = (RandomPatch(size=8, **cells).trigger(3, 32, 0) for cells in ({}, {"cells": 4}, {"cells": 5}))
     assert torch.equal(default.pattern, four.pattern)
     assert not torch.equal(default.pattern, five.pattern)
-    with pytest.raises(ValueError, match="^attack.cells must be a whole number of at least 1; got 0"):
+    with pytest.raises(ValueError, match="^cells must be a whole number of at least 1; got 0"):
         RandomPatch(size=8, cells=0)
 
 
@@ -186,7 +186,7 @@ def test_poisoning_leaves_the_given_images_and_labels_alone() -> None:
     ("size", "margin", "position"), [(33, 0, "top_left"), (30, 3, "bottom_right"), (33, 9, "center")]
 )
 def test_a_trigger_that_does_not_fit_is_refused(size: int, margin: int, position: str) -> None:
-    with pytest.raises(ValueError, match=f"attack.size must be at most .* got {size}"):
+    with pytest.raises(ValueError, match=f"size must be at most .* got {size}"):
         WhiteSquare(size=size, margin=margin, position=position).trigger(channels=1, image_size=32, seed=0)
 
 
@@ -199,12 +199,12 @@ def test_a_trigger_may_fill_the_image() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"size": 0}, "attack.size must be a whole number of at least 1; got 0"),
-        ({"size": "big"}, "attack.size must be a whole number"),
-        ({"size": 4, "margin": -1}, "attack.margin must be a whole number of at least 0; got -1"),
-        ({"size": 4, "position": "middle"}, "attack.position must be one of bottom_right, .*; got 'middle'"),
-        ({"size": 4, "poison_share": 0.0}, r"attack.poison_share must be a number in \(0, 1\]; got 0.0"),
-        ({"size": 4, "poison_share": 1.1}, "attack.poison_share"),
+        ({"size": 0}, "size must be a whole number of at least 1; got 0"),
+        ({"size": "big"}, "size must be a whole number"),
+        ({"size": 4, "margin": -1}, "margin must be a whole number of at least 0; got -1"),
+        ({"size": 4, "position": "middle"}, "position must be one of bottom_right, .*; got 'middle'"),
+        ({"size": 4, "poison_share": 0.0}, r"poison_share must be a number in \(0, 1\]; got 0.0"),
+        ({"size": 4, "poison_share": 1.1}, "poison_share"),
         ({"size": 4, "start": -1}, "^start must be a whole number of at least 0; got -1"),
     ],
 )

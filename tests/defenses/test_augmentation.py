@@ -107,10 +107,10 @@ def test_both_at_once_each_does_its_part(configure: Configure) -> None:
     [
         (
             lambda: HorizontalFlip(probability=0.0),
-            r"defense\.horizontal_flip\.probability must be a number in \(0, 1\]",
+            r"probability must be a number in \(0, 1\]",
         ),
         (lambda: HorizontalFlip(probability=1.1), "1.1"),
-        (lambda: Rotation(degrees=0.0), r"defense\.rotation\.degrees must be a number in \(0, 180\]"),
+        (lambda: Rotation(degrees=0.0), r"degrees must be a number in \(0, 180\]"),
         (lambda: Rotation(degrees=181.0), "181"),
     ],
 )

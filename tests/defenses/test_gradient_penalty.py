@@ -142,5 +142,5 @@ def test_together_with_detection(configure: Configure) -> None:
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), "ten", 1e6 + 1])
 def test_a_weight_that_is_none(weight: float) -> None:
-    with pytest.raises(ValueError, match=r"defense\.gradient_penalty\.weight must be a number"):
+    with pytest.raises(ValueError, match=r"weight must be a number"):
         GradientPenalty(weight=weight)

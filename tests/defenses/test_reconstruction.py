@@ -68,7 +68,7 @@ def test_nothing_is_set_apart_without_the_defense() -> None:
 
 def test_too_few_images() -> None:
     splits = Splits("noise", random_images(10), random_images(4, seed=1))
-    words = r"defense\.reconstruction\.images_per_class must be at most 5, the training images of class a .*; got 6"
+    words = r"images_per_class must be at most 5, the training images of class a .*; got 6"
     with pytest.raises(ValueError, match=words):
         set_apart(splits, 6, seed=0)
 

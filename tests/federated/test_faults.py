@@ -250,11 +250,11 @@ def test_a_quiet_run_has_an_empty_table(configure: Configure, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"dropout": 1.0}, "fl.dropout must be a number in"),
-        ({"dropout": "often"}, "fl.dropout"),
-        ({"straggler_timeout": 0.0}, "fl.straggler_timeout"),
-        ({"min_clients": 0}, "fl.min_clients must be a whole number of at least 1"),
-        ({"max_retries": -1}, "fl.max_retries must be a whole number of at least 0"),
+        ({"dropout": 1.0}, "dropout must be a number in"),
+        ({"dropout": "often"}, "dropout"),
+        ({"straggler_timeout": 0.0}, "straggler_timeout"),
+        ({"min_clients": 0}, "min_clients must be a whole number of at least 1"),
+        ({"max_retries": -1}, "max_retries must be a whole number of at least 0"),
     ],
 )
 def test_bad_settings(setting: dict[str, Any], words: str) -> None:
