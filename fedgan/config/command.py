@@ -108,7 +108,7 @@ class Refusal:
     """What a refused run of a sweep returns: it is noted here, and wherever it is sent to.
 
     Hydra's launchers hand their workers' results back to the process that counts, and nothing else. It is no number,
-    not even NaN: Optuna's sweeper takes what is none for a failed trial and goes on, and breaks off at NaN.
+    not even NaN: Optuna's sweeper takes what is none for a failed trial and continues, and breaks off at NaN.
     """
 
     def __init__(self, number: int) -> None:
@@ -206,7 +206,7 @@ def _checked(setting: str, config: DictConfig) -> Path:
 def quieten() -> None:
     """Keep Lightning's notes to its own developers off the screen (its warnings stay), workers' bars, and fonts."""
     if current_process().name != "MainProcess":
-        os.environ["TTY_COMPATIBLE"] = "0"  # several runs share the terminal: each says a line a round
+        os.environ["TTY_COMPATIBLE"] = "0"  # several runs share the terminal: each prints one line per round
     # The child loggers: Lightning sets its own level when it is imported, later than this.
     for name in ("utilities.rank_zero", "accelerators.cuda"):
         logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.WARNING)

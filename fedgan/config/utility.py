@@ -170,7 +170,7 @@ def show(fits: Sequence[Fit], folder: Path, title: str) -> None:
 
 
 def table_of(points: Sequence[Point], title: str) -> Any:
-    """The curve as a rich table: a row a number of real images, a column an arm."""
+    """The curve as a rich table: one row per number of real images, one column per arm."""
     cells = {(point.real_per_class, point.arm): cell(point) for point in points}
     arms = dict.fromkeys(point.arm for point in points)
     table = Table("real images per class", *arms, title=title)

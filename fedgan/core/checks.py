@@ -1,4 +1,4 @@
-"""One form for every refusal: which setting, what is allowed, what came."""
+"""One form for every refusal: which setting, what is allowed, what was given."""
 
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ def check(ok: bool, setting: str, allowed: str, got: object) -> None:
     """Refuse a setting in one line unless ``ok``.
 
     Raises:
-        ValueError: naming the setting, what is allowed and what came.
+        ValueError: naming the setting, what is allowed and what was given.
 
     Example:
         >>> check(False, "attack.size", "at least 1", 0)

@@ -46,7 +46,7 @@ def _warn_of_no_home() -> None:
 
 
 def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
-    """Have ``write`` fill a temporary file beside ``path``, then put it there in one step.
+    """Have ``write`` fill a temporary file next to ``path``, then put it there in one step.
 
     A reader sees the old file or the whole new one, also after a crash; if ``write`` raises, ``path`` is
     as it was and the temporary file is gone.

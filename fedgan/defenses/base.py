@@ -103,7 +103,7 @@ class Defense:
         return images
 
     def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
-        """This round's updates (in the order of their ids) as the server goes on with them: clipped, normalized, ...
+        """This round's updates (in the order of their ids) as the server continues with them: clipped, normalized, ...
 
         The number and the ids of the updates stay; one that is left alone is returned as the same object.
         """

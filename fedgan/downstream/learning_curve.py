@@ -80,7 +80,7 @@ def differences(fits: Sequence[Fit]) -> list[Difference]:
     """Each arm against every arm that comes before it, at each number of real images.
 
     The interval tells how far the difference hangs on which test images were asked. How far it hangs on the
-    classifiers' seeds is told by the points' standard deviations; how far on the luck of the one generator behind
+    classifiers' seeds is shown by the points' standard deviations; how far on the luck of the one generator behind
     an arm, by neither: that takes runs of several seeds.
     """
     groups = grouped(fits)

@@ -1,4 +1,4 @@
-"""What can go wrong with a client, and how it is told: nothing is left out in silence."""
+"""What can go wrong with a client, and how it is recorded: nothing is left out in silence."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CONSTANT = 1.0  # gray levels: images of a class that differ by less are one ima
 @checked
 @dataclass(frozen=True)
 class Tolerance:
-    """What a federation puts up with before a round, and then the run, is given up.
+    """How much a federation tolerates before a round, and then the run, is given up.
 
     Args:
         dropout: the probability that a client which was chosen does not answer, in [0, 1).
@@ -64,7 +64,7 @@ def fault_of(update: ClientUpdate, expected: State) -> str | None:
     """Why an update cannot be aggregated; None for one that can.
 
     Args:
-        update: as it came.
+        update: as it arrived.
         expected: a state with the names, shapes and dtypes that the update must have.
 
     Example:

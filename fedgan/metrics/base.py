@@ -100,7 +100,7 @@ class Metric(ABC):
         """
 
     def facts(self) -> dict[str, float | str]:
-        """What has to stand beside the figures for them to mean anything, e.g. a false alarm rate."""
+        """What has to be read next to the values for them to mean anything, e.g. a false alarm rate."""
         return {}
 
 

@@ -20,7 +20,7 @@ from fedgan.federated.federation import Federation
 
 
 class RoundProgress(ProgressBar):
-    """A rich progress bar on a terminal; one line a round where there is none."""
+    """A rich progress bar on a terminal; one line per round where there is none."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a figure was made with: commit, versions, device, memory."""
+"""What a result was made with: commit, versions, device, memory."""
 
 import platform
 import subprocess

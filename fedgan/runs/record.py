@@ -34,7 +34,7 @@ class Recorder(Callback):
     Args:
         folder: the run's folder.
         server: whose decisions are recorded.
-        evaluator: whose figures are recorded.
+        evaluator: whose metrics are recorded.
         federated_data: who the clients are, and what was done to their images.
         backend: which losses and metrics clients report.
         writes: False in all processes of a run but one.
@@ -64,11 +64,11 @@ class Recorder(Callback):
         self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
 
     def note(self, **facts: Any) -> None:
-        """Have run.json say more."""
+        """Add facts to run.json."""
         self.run |= facts
 
     def take_up(self, previous: Mapping[str, Any]) -> None:
-        """Go on with the record of a run that is resumed; ``previous`` is its run.json."""
+        """Continue the record of a run that is resumed; ``previous`` is its run.json."""
         before = {key: previous.get(key) for key in ("status", "reason", "git", "versions", "device", "threads")}
         self.run["resumed"] = [*previous.get("resumed", []), before]
 
@@ -247,7 +247,7 @@ class Recorder(Callback):
 def keep_rows(
     file: Path, columns: Sequence[str], rounds: int, is_due: Callable[[int], bool], scored: Collection[str]
 ) -> list[dict[str, str]]:
-    """Cut a table back to its first ``rounds`` rounds, so that a run goes on as if it had never stopped.
+    """Cut a table back to its first ``rounds`` rounds, so that a run continues as if it had never stopped.
 
     Metrics and events of rounds that were evaluated only because the run was to end there are taken out: the run that
     is extended has none.

@@ -36,7 +36,7 @@ class Evaluator(Callback):
         always: rounds that are evaluated whatever the interval, besides the last.
 
     Attributes:
-        latest: the last evaluation's figures.
+        latest: the last evaluation's metrics.
         round_evaluated: when that was; -1 before the first.
         scorer: the metrics at work.
     """
@@ -77,7 +77,7 @@ class Evaluator(Callback):
             self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, pl_module.device))
 
     def state_dict(self) -> dict[str, Any]:
-        """The last evaluation: a run that stopped before its summary still has its figures."""
+        """The last evaluation: a run that stopped before its summary still has its metrics."""
         return {"latest": self.latest, "round_evaluated": self.round_evaluated, "varied": sorted(self.varied)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -90,7 +90,7 @@ class Evaluator(Callback):
         return (round_ + 1) % self.every == 0 or round_ in self.always
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the grids that a run which goes on would not have drawn, or has yet to draw."""
+        """Remove the grids that a run which is continued would not have drawn, or has yet to draw."""
         for file in self.folder.glob("round_*.png") if trainer.is_global_zero else ():
             round_ = int(file.stem.removeprefix("round_"))
             if round_ >= trainer.current_epoch or not self.is_due(round_):

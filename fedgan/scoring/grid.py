@@ -67,7 +67,7 @@ def characters() -> frozenset[int]:
 
 
 def stack(pictures: Sequence[Image.Image], *, vertical: bool, gap: int = 0) -> Image.Image:
-    """Pictures below or beside each other on black, ``gap`` pixels apart."""
+    """Pictures below or next to each other on black, ``gap`` pixels apart."""
     across = max(p.width for p in pictures) if vertical else sum(p.width + gap for p in pictures) - gap
     down = sum(p.height + gap for p in pictures) - gap if vertical else max(p.height for p in pictures)
     sheet = Image.new("RGB", (across, down))

@@ -12,7 +12,7 @@ from fedgan.metrics.pretrained.weights import one_try_each
 
 
 class Scorer:
-    """Metrics by name, made ready once and then asked for their figures.
+    """Metrics by name, prepared once and then computed as often as wanted.
 
     Args:
         metrics: by name.
@@ -20,7 +20,7 @@ class Scorer:
         watch: what the names are run through while the metrics work, with a word on what is done: a progress bar.
 
     Attributes:
-        absent: by metric, why it has no figures: never 0 or NaN in their place.
+        absent: by metric, why it has no value: never 0 or NaN in their place.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Scorer:
 
     @property
     def columns(self) -> list[str]:
-        """The names of all figures, in order: each metric's mean, then one a class."""
+        """All column names, in order: each metric's mean, then one per class."""
         names = [name for metric in self.metrics.values() for name in metric.names]
         return [column for name in names for column in (name, *(f"{name}/{each}" for each in self.classes))]
 
@@ -59,7 +59,7 @@ class Scorer:
         return self._real | {name: dict(metric.facts()) for name, metric in self.metrics.items()}
 
     def score(self, synthetic: ImageSet) -> dict[str, float]:
-        """The figures of every metric that has some for these images."""
+        """The values of every metric that can be computed for these images."""
         figures: dict[str, float] = {}
         for name in self._watch(list(self.metrics), "scoring"):
             try:
@@ -77,7 +77,7 @@ class Scorer:
 
 
 def finite(figures: Mapping[str, float]) -> dict[str, float]:
-    """The figures, if each is a number.
+    """The values, if each is a number.
 
     Raises:
         Unavailable: naming those that are not.
