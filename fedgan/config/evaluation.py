@@ -141,7 +141,7 @@ def evaluate(
         device: where heavy arithmetic runs.
 
     Returns:
-        What evaluation.json holds.
+        What is written to evaluation.json.
     """
     start = time.perf_counter()
     scorer = Scorer(metrics, run.splits.classes, watch=partial(track, console=Console(stderr=True)))
@@ -178,16 +178,16 @@ def score(
 
 
 def show(evaluation: Mapping[str, Any], classes: Sequence[str]) -> None:
-    """The figures as a table: the mean over classes, each class, and the control's mean."""
-    figures, null = evaluation["metrics"], evaluation.get("control_metrics")
+    """The metrics as a table: the mean over classes, each class, and the control's mean."""
+    metrics, control = evaluation["metrics"], evaluation.get("control_metrics")
     title = f"{evaluation['samples_per_class']} synthetic images of each class"
-    table = Table("figure", "mean", *classes, *(["control"] if null is not None else []), title=title)
-    for name in (name for name in figures if "/" not in name):
-        row = [figures[name], *(figures[f"{name}/{each}"] for each in classes)]
-        table.add_row(name, *map(cell, row), *([cell(null.get(name))] if null is not None else []))
+    table = Table("metric", "mean", *classes, *(["control"] if control is not None else []), title=title)
+    for name in (name for name in metrics if "/" not in name):
+        row = [metrics[name], *(metrics[f"{name}/{each}"] for each in classes)]
+        table.add_row(name, *map(cell, row), *([cell(control.get(name))] if control is not None else []))
     Console().print(table)
 
 
-def cell(figure: float | None) -> str:
-    """A figure to four digits; a dash where there is none."""
-    return "-" if figure is None else f"{figure:.4g}"
+def cell(value: float | None) -> str:
+    """A value to four digits; a dash where there is none."""
+    return "-" if value is None else f"{value:.4g}"

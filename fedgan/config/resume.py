@@ -37,7 +37,7 @@ def is_begun(folder: Path) -> bool:
 
 
 def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The settings of the run to go on with, extended to ``fl.rounds`` if that was asked for.
+    """The settings of the run to resume, extended to ``fl.rounds`` if that was asked for.
 
     Args:
         cfg: what was composed from the command line.
@@ -162,7 +162,7 @@ def leaves(cfg: DictConfig) -> dict[str, Any]:
 
 
 def keep_settings(cfg: DictConfig, folder: Path) -> None:
-    """Write config.yaml, resolved, whole or not at all; whether the run was resumed is no setting of it."""
+    """Write config.yaml, resolved, whole or not at all; whether the run was resumed is not a setting of it."""
     own = OmegaConf.merge(cfg, {"resume": None, "trust": []})
     atomic_write(folder / "config.yaml", lambda file: OmegaConf.save(own, file, resolve=True))
 

@@ -56,10 +56,10 @@ def main(cfg: DictConfig) -> float | None:
     if not summary:  # one of the processes that leave the record to the first
         return None
     print(folder)
-    figure: float | None = summary["metrics"].get(cfg.objective)
-    if figure is None and cfg.objective is not None:
-        print(f"objective={cfg.objective} is no metric of this run: a sweeper gets nothing", file=sys.stderr)
-    return figure
+    value: float | None = summary["metrics"].get(cfg.objective)
+    if value is None and cfg.objective is not None:
+        print(f"objective={cfg.objective} is not a metric of this run: a sweeper gets nothing", file=sys.stderr)
+    return value
 
 
 def finished_summary(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
@@ -204,7 +204,7 @@ def check_resumable(cfg: DictConfig, folder: Path, checkpoint: Path, parts: Part
     check_same_data(record.get("dataset", {}), parts.splits)
     planned = record.get("rounds", cfg.fl.rounds)
     if fine_tuning and done > planned:
-        allowed = f"{planned}: the server has begun to fine-tune, and what came before is not kept"
+        allowed = f"{planned}: the server has begun to fine-tune, and the earlier rounds are not kept"
         check(cfg.fl.rounds == planned, "fl.rounds", allowed, cfg.fl.rounds)
     allowed = f"at least {done}, the rounds that {folder} has"
     check(cfg.fl.rounds + fine_tuning >= done, "fl.rounds", allowed, cfg.fl.rounds)

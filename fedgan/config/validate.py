@@ -126,12 +126,12 @@ def check_components(group: str, components: Mapping[str, Any]) -> None:
         check(whole, f"{group}.{name}", "the settings of a component, with its _target_", settings)
 
 
-def check_objective(objective: object, figures: Collection[str]) -> None:
+def check_objective(objective: object, metrics: Collection[str]) -> None:
     """Refuse an objective that no metric of the run can give.
 
     Args:
-        objective: a figure's name, as it is or with a class (``emission/NORMAL``); None for none.
-        figures: the names that the run's metrics have (``Metric.names``).
+        objective: a metric's name, as it is or with a class (``emission/NORMAL``); None for none.
+        metrics: the names that the run's metrics have (``Metric.names``).
 
     Raises:
         ValueError: in one line.
@@ -141,7 +141,7 @@ def check_objective(objective: object, figures: Collection[str]) -> None:
         >>> check_objective("emision", ["emission", "trigger_strength"])
         Traceback (most recent call last):
         ...
-        ValueError: objective must be null or a figure of the run's metrics (emission, trigger_strength); got 'emision'
+        ValueError: objective must be null or one of the run's metrics (emission, trigger_strength); got 'emision'
     """
-    known = objective is None or str(objective).partition("/")[0] in figures
-    check(known, "objective", f"null or a figure of the run's metrics ({', '.join(figures) or 'none'})", objective)
+    known = objective is None or str(objective).partition("/")[0] in metrics
+    check(known, "objective", f"null or one of the run's metrics ({', '.join(metrics) or 'none'})", objective)

@@ -50,8 +50,8 @@ def gather_updates(
         return list(updates), list(events)
     received = [_unpack_updates(message, device) for message in _gather(_pack_updates(updates, events))]
     everyones = [update for part, _ in received for update in part]
-    told = [event for _, part in received for event in part]
-    in_order = sorted(told, key=lambda event: -1 if event.client is None else event.client)
+    reported = [event for _, part in received for event in part]
+    in_order = sorted(reported, key=lambda event: -1 if event.client is None else event.client)
     return sorted(everyones, key=lambda update: update.client_id), in_order
 
 

@@ -78,7 +78,7 @@ class FolderLauncher(_SubprocessScriptLauncher):
         self.settings = settings
 
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
-        """Start them, share the cores out, and go on."""
+        """Start them, share the cores out, and continue."""
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             self._call_children_scripts()

@@ -28,8 +28,8 @@ REFUSED = {
     "seed=1.5": f"seed {WHOLE} 0; got 1.5",
     "seed=null": f"seed {WHOLE} 0; got None",
     "seed=[1]": f"seed {WHOLE} 0; got [1]",
-    "objective=beauty": "objective must be null or a figure of the run's metrics (none); got 'beauty'",
-    "metrics=[frechet] objective=emission": "objective must be null or a figure of the run's metrics "
+    "objective=beauty": "objective must be null or one of the run's metrics (none); got 'beauty'",
+    "metrics=[frechet] objective=emission": "objective must be null or one of the run's metrics "
     "(frechet_classifier); got 'emission'",
     # data
     "dataset.image_size=abc": f"dataset.image_size {WHOLE} 16; got 'abc'",
@@ -216,7 +216,7 @@ def test_an_objective_that_the_run_turns_out_to_lack_is_told(call: Call, capsys:
     untriggered = [setting for setting in TINY if not setting.startswith("attack.")]
     chosen = ("fl.rounds=1", "attack=none", "metrics=[emission]", "objective=emission")
     assert call(train.main, *untriggered, *chosen) is None
-    assert "objective=emission is no metric of this run" in capsys.readouterr().err
+    assert "objective=emission is not a metric of this run" in capsys.readouterr().err
 
 
 def damage(folder: Path, kind: str) -> None:
