@@ -1,9 +1,7 @@
 """The examples of CONTRIBUTING.md, as a reader would type them: each is trained with and leaves a trace."""
 
-import csv
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 
 from fedgan import evaluate, train
 from tests.helpers.federation import TINY
+from tests.helpers.runs import own_package, rows
 
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BLOCK = re.compile(r"```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)```", re.DOTALL)
@@ -19,21 +18,9 @@ FILES = dict(BLOCK.findall(GUIDE.read_text()))
 GROUPS = {"attack", "update_attack", "defense", "fl/weighting", "partition", "dataset", "model", "metrics"}
 
 
-def table(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / name).open() as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture
 def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    (tmp_path / "my_lab/__init__.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for name in [name for name in sys.modules if name.partition(".")[0] == "my_lab"]:
-        monkeypatch.delitem(sys.modules, name)
-    return tmp_path
+    return own_package(tmp_path, FILES, monkeypatch)
 
 
 @pytest.fixture
@@ -60,14 +47,14 @@ def test_an_attack(trained: Callable[..., Path]) -> None:
 
 
 def test_an_attack_on_updates(trained: Callable[..., Path]) -> None:
-    found = {row["measure"]: float(row["value"]) for row in table(trained("update_attack=sign_flip"), "receipts.csv")}
+    found = {row["measure"]: float(row["value"]) for row in rows(trained("update_attack=sign_flip") / "receipts.csv")}
     assert found["cosine"] == pytest.approx(-1.0, abs=1e-6)
     assert found["relative_norm"] == pytest.approx(2.0, abs=1e-5)
 
 
 def test_a_defense(trained: Callable[..., Path]) -> None:
-    rows = table(trained("defense=clip"), "receipts.csv")
-    assert {(row["component"], row["measure"], row["value"]) for row in rows} == {
+    receipts = rows(trained("defense=clip") / "receipts.csv")
+    assert {(row["component"], row["measure"], row["value"]) for row in receipts} == {
         ("defense.clip", "acted", "1.0"),
         ("defense.clip", "clipped", "4"),
     }
@@ -80,7 +67,7 @@ def test_what_it_declares_is_checked(trained: Callable[..., Path]) -> None:
 
 def test_weights(trained: Callable[..., Path]) -> None:
     run = trained("fl/weighting=by_root", "fl.num_clients=3")
-    weights = {row["num_examples"]: float(row["weight"]) for row in table(run, "clients.csv")}
+    weights = {row["num_examples"]: float(row["weight"]) for row in rows(run / "clients.csv")}
     assert weights["22"] / weights["21"] == pytest.approx((22 / 21) ** 0.5)
 
 

@@ -8,12 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torchvision.utils import make_grid
 
-from experiments.multirun import Job
-from experiments.paper.artifact import Artifact
 from experiments.paper.claims import Values
 from experiments.paper.plan import NONE, Arm, Plan, vanilla
-from experiments.paper.study import detectors, gather, provenance
-from experiments.paper.tables import long_rows, read_long_rows
+from experiments.paper.study import detectors, provenance
+from experiments.paper.tables import OfArms, long_rows
 from experiments.paper.verdicts import RULE, Verdict
 from experiments.paper.writing import judged, write_csv, write_picture, write_text
 from fedgan.core.images import ImageSet
@@ -24,37 +22,17 @@ from fedgan.scoring.sampling import draw_set
 PER_CLASS = 6  # images of each class in a cell
 
 
-class Grid(Artifact):
-    """One of the paper's pictures: a row an arm or a defense, the images of the first seed's run.
+class Grid(OfArms):
+    """One of the paper's pictures: one row per arm or defense, the images of the first seed's run.
 
-    Args:
-        name: see ``Artifact``.
-        title: see ``Artifact``.
-        data: the data set.
-        defenses: whose images are shown; ``none`` for real, vanilla and attacked ones.
+    The defense ``none`` stands for real, vanilla and attacked images.
     """
-
-    def __init__(self, name: str, title: str, *, data: str, defenses: Sequence[str]) -> None:
-        super().__init__(name, title, (data,))
-        self.defenses = tuple(defenses)
 
     def arms(self, plan: Plan) -> list[Arm]:
         """Those shown, and vanilla and the attacks, which claims compare them with; each defense unattacked."""
         (data,) = self.data
         shown = [arm for d in self.defenses for arm in (*plan.arms(data, d), Arm(data, d, 0))]
         return list(dict.fromkeys([vanilla(data), *plan.arms(data, NONE), *shown]))
-
-    def followups(self, plan: Plan) -> list[Job]:
-        """The control of every attack."""
-        return plan.controls(self.arms(plan))
-
-    def values(self, plan: Plan) -> Values:
-        """Every metric of every arm."""
-        return gather(plan, self.arms(plan))
-
-    def kept(self, file: Path) -> Values:
-        """See ``Artifact``."""
-        return read_long_rows(file)
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The picture, the metrics behind it, and what the claims about it come to."""

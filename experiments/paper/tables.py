@@ -48,28 +48,19 @@ REAL = "real images"
 Published = Mapping[tuple[str, str], float]
 
 
-class Table(Artifact):
-    """One of the paper's tables.
+class OfArms(Artifact):
+    """What is made of every metric of some defenses' arms, on one data set.
 
     Args:
         name: see ``Artifact``.
         title: see ``Artifact``.
         data: the data set.
-        defenses: whose arms are its rows.
+        defenses: whose arms are shown.
     """
 
     def __init__(self, name: str, title: str, *, data: str, defenses: Sequence[str]) -> None:
         super().__init__(name, title, (data,))
         self.defenses = tuple(defenses)
-
-    def arms(self, plan: Plan) -> list[Arm]:
-        """Vanilla, the undefended attack (tables of defenses compare with it), then each defense, also unattacked."""
-        (data,) = self.data
-        arms = [vanilla(data), *plan.arms(data, NONE)]
-        for defense in self.defenses:
-            if defense != NONE:
-                arms += [*plan.arms(data, defense), Arm(data, defense, 0)]
-        return arms
 
     def followups(self, plan: Plan) -> list[Job]:
         """The control of every attack."""
@@ -82,6 +73,19 @@ class Table(Artifact):
     def kept(self, file: Path) -> Values:
         """See ``Artifact``."""
         return read_long_rows(file)
+
+
+class Table(OfArms):
+    """One of the paper's tables; the defenses' arms are its rows."""
+
+    def arms(self, plan: Plan) -> list[Arm]:
+        """Vanilla, the undefended attack (tables of defenses compare with it), then each defense, also unattacked."""
+        (data,) = self.data
+        arms = [vanilla(data), *plan.arms(data, NONE)]
+        for defense in self.defenses:
+            if defense != NONE:
+                arms += [*plan.arms(data, defense), Arm(data, defense, 0)]
+        return arms
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """CSV with all there is, Markdown and LaTeX to read."""

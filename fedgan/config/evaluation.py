@@ -6,7 +6,6 @@ python -m fedgan.evaluate run=outputs/train/2026-01-31_12-00-00 control=outputs/
 import json
 import os
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,7 +23,7 @@ from rich.table import Table
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Count, Seed, validated
 from fedgan.core.checks import check
-from fedgan.core.files import write_json
+from fedgan.core.files import temporary_for, write_json
 from fedgan.core.precision import repeatable
 from fedgan.metrics.base import Metric, Reference
 from fedgan.runs.allowlist import check_trust
@@ -80,7 +79,7 @@ def check_out(out: Path) -> None:
     check(out.parent.is_dir(), "out", "a file in a folder that exists", str(out))
     free = not os.path.lexists(out) or is_evaluation(out)
     check(free, "out", "a new file, or one that fedgan.evaluate has written", str(out))
-    trial = out.with_name(f".{out.stem}.{uuid.uuid4().hex}{out.suffix}")
+    trial = temporary_for(out)
     try:
         trial.write_bytes(bytes(SPACE))
     except OSError as error:

@@ -7,7 +7,6 @@ import csv
 import errno
 import shutil
 import sys
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -23,6 +22,7 @@ from torchvision.io import encode_png
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
 from fedgan.core.checks import check
+from fedgan.core.files import temporary_for
 from fedgan.core.folders import check_empty, check_makeable
 from fedgan.runs.allowlist import check_trust
 from fedgan.runs.export import Release, load_generator
@@ -80,7 +80,7 @@ def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, bat
     batches = synthesize(release.generator, request, batch_size)
     there = out.is_dir()
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = (out if there else out.parent) / f".{out.name}.{uuid.uuid4().hex}"
+    temporary = temporary_for(out / out.name if there else out)
     try:
         files = write_images(chain.from_iterable(batches), request, classes, temporary)
         write_manifest(temporary / MANIFEST, release, request, files)

@@ -57,11 +57,6 @@ def check_number(
     check(above and below, setting, f"a number in {left}{low:g}, {high:g}{right}", value)
 
 
-def check_flag(setting: str, value: object) -> None:
-    """Refuse anything but true and false: what else YAML reads would count as true."""
-    check(isinstance(value, bool), setting, "true or false", value)
-
-
 def check_choice(setting: str, value: object, choices: Collection[str]) -> None:
     """Refuse anything but one of ``choices``."""
     check(value in tuple(choices), setting, "one of " + ", ".join(choices), value)

@@ -66,9 +66,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         >>> [file.name for file in folder.iterdir()], (folder / "a.txt").read_text()
         (['a.txt'], 'whole')
     """
-    # The same folder, because os.replace is atomic only within one file system; an unguessable name, because
-    # other processes may be writing the same file.
-    temporary = path.with_name(f".{path.stem}.fedgan-{uuid.uuid4().hex}{path.suffix}")
+    temporary = temporary_for(path)
     try:
         temporary.touch()
         mode = temporary.stat().st_mode  # 666 & ~umask; safetensors, for one, gives its files 600
@@ -82,6 +80,15 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def temporary_for(path: Path) -> Path:
+    """Where something may lie until it is put at ``path``; a run's folder is cleared of what killed processes left.
+
+    In the same folder, because os.replace is atomic only within one file system; with an unguessable name, because
+    other processes may be writing the same file.
+    """
+    return path.with_name(f".{path.stem}.fedgan-{uuid.uuid4().hex}{path.suffix}")
 
 
 def placed(error: OSError, path: Path) -> OSError:

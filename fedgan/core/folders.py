@@ -11,7 +11,7 @@ from fedgan.core.checks import check
 from fedgan.core.files import write_json
 
 LEDGER = ".fedgan.json"  # in a folder of results: which of its files fedgan has written
-_OURS = re.compile(r"\..+\.fedgan-[0-9a-f]{32}(\.\w+)?")  # what a process killed within atomic_write leaves
+_OURS = re.compile(r"\..+\.fedgan-[0-9a-f]{32}(\.\w+)?")  # see temporary_for
 
 
 def named_folder(setting: str, text: object) -> Path:
@@ -71,7 +71,7 @@ def check_empty(setting: str, folder: Path) -> None:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether ``atomic_write`` gives temporary files such names.
+    """Whether ``temporary_for`` gives such names.
 
     Example:
         >>> is_leftover(".run.fedgan-0123456789abcdef0123456789abcdef.json"), is_leftover("run.json")

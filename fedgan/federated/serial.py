@@ -135,12 +135,9 @@ class SerialBackend:
             epochs=self.epochs_of(client_id),
             batch_size=self.batch_of(client_id),
             rng=self._stream(client_id, round_, attempt),
-            on_step=partial(self._step_done, client_id),
+            on_step=partial(self.on_local_step, client_id),
         )
         return self._sent_back(client_id, metrics, round_, attempt)
-
-    def _step_done(self, client_id: int) -> None:
-        self.on_local_step(client_id)
 
     def _sent_out(self, client_id: int, round_: Round) -> Client:
         client = self.clients[client_id]

@@ -10,7 +10,6 @@ from torch import nn
 
 from fedgan.core.arguments import Probability, checked
 from fedgan.core.checks import check
-from fedgan.core.images import ImageSet
 from fedgan.core.optimizers import OptimizerFactory, check_optimizer
 from fedgan.gan.client import GANClient, Transform, keep
 from fedgan.gan.losses import Objective
@@ -43,6 +42,7 @@ class GAN:
 
     losses = ("loss_g", "loss_d")
     metrics = ("loss_g", "loss_d", "loss_g_last", "loss_g_final")
+    train_together = staticmethod(train_together)
 
     def __init__(
         self,
@@ -98,16 +98,3 @@ class GAN:
             transform_batch=self.transform_batch,
             compile_mode=self.compile_mode,
         )
-
-    def train_together(
-        self,
-        clients: Sequence[GANClient],
-        data: Sequence[ImageSet],
-        *,
-        epochs: int,
-        batch_size: int,
-        rngs: Sequence[torch.Generator],
-        on_step: Callable[[int], None] = lambda place: None,
-    ) -> list[dict[str, float]]:
-        """``GANClient.train_locally`` of several clients at once; see ``fedgan.gan.vectorized``."""
-        return train_together(clients, data, epochs=epochs, batch_size=batch_size, rngs=rngs, on_step=on_step)

@@ -12,11 +12,11 @@ import pytest
 
 from fedgan import evaluate, sample, train, utility
 from fedgan.runs.allowlist import check_trust
+from tests.helpers.runs import own_package, refusal
 
 Call = Callable[..., Any]
 
 MY_LAB = {
-    "my_lab/__init__.py": "",
     "my_lab/networks.py": """
 from fedgan.models.dcgan import DCGANGenerator
 
@@ -69,20 +69,7 @@ QUICK = (
 @pytest.fixture
 def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which a user's package and its configuration lie."""
-    for name, text in MY_LAB.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    for name in [name for name in sys.modules if name.partition(".")[0] == "my_lab"]:
-        monkeypatch.delitem(sys.modules, name)
-    return tmp_path
-
-
-def refusal(call: Call, capsys: pytest.CaptureFixture[str], main: Callable[[], Any], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as exit_:
-        call(main, *arguments)
-    capsys.readouterr()
-    return str(exit_.value)
+    return own_package(tmp_path, MY_LAB, monkeypatch)
 
 
 def test_a_run_with_own_components_is_resumed_scored_sampled_and_studied(

@@ -20,7 +20,7 @@ def test_a_row_a_model_and_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         together.append(len(clients))
         return train_together(clients, *args, **settings)
 
-    monkeypatch.setattr("fedgan.gan.algorithm.train_together", counted)
+    monkeypatch.setattr("fedgan.gan.algorithm.GAN.train_together", staticmethod(counted))
     tiny = ["benchmark=vectorized", "benchmark.repeats=1", "benchmark.steps=1", "benchmark.sizes=[2,3]"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("benchmarks", overrides=[*tiny, "~benchmark.models.dcgan_small"]).benchmark

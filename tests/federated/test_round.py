@@ -1,6 +1,5 @@
 """What acts in a round, in which order, on what, and what is recorded of it."""
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from fedgan.federated.server import Server
 from fedgan.federated.weighting import NumExamples, Uniform
 from fedgan.update_attacks.base import UpdateAttack
 from fedgan.update_attacks.scaling import Scaling
+from tests.helpers.runs import rows
 
 Configure = Callable[..., DictConfig]
 START = {"w": torch.zeros(2), "running_mean": torch.zeros(2), "n": torch.tensor(0)}
@@ -35,11 +35,6 @@ ROUND = Round(3, START, frozenset({"w"}), num_clients=4, seed=7)
 def update(client_id: int, value: float, examples: int = 8) -> ClientUpdate:
     state = {"w": torch.full((2,), value), "running_mean": torch.full((2,), -value), "n": torch.tensor(client_id)}
     return ClientUpdate(client_id, examples, state, {})
-
-
-def rows(run: Path, table: str) -> list[dict[str, str]]:
-    with (run / table).open() as file:
-        return list(csv.DictReader(file))
 
 
 class Recording(Defense):
@@ -214,9 +209,9 @@ def test_scaled_updates_leave_their_receipts(configure: Configure, tmp_path: Pat
     cfg = configure("attack=none", "update_attack=scaling", "update_attack.factor=3", "update_attack.start=1")
     summary = training.train(cfg, tmp_path / "run")
     (malicious,) = summary["malicious"]
-    found = {row["measure"]: float(row["value"]) for row in rows(tmp_path / "run", "receipts.csv")}
-    assert {row["round"] for row in rows(tmp_path / "run", "receipts.csv")} == {"1"}
-    assert {row["client"] for row in rows(tmp_path / "run", "receipts.csv")} == {str(malicious)}
+    found = {row["measure"]: float(row["value"]) for row in rows(tmp_path / "run" / "receipts.csv")}
+    assert {row["round"] for row in rows(tmp_path / "run" / "receipts.csv")} == {"1"}
+    assert {row["client"] for row in rows(tmp_path / "run" / "receipts.csv")} == {str(malicious)}
     assert found["relative_norm"] == pytest.approx(2.0, abs=1e-5), "|3 d - d| / |d|"
     assert found["cosine"] == pytest.approx(1.0, abs=1e-6)
 
@@ -226,7 +221,7 @@ def test_an_attack_on_updates_touches_no_stream_of_local_training(configure: Con
     for name, settings in {"with": ("update_attack=scaling",), "without": ()}.items():
         training.train(configure("fl.rounds=1", *settings), tmp_path / name)
     tables = [
-        [(row["client"], row["loss_g"], row["loss_d"]) for row in rows(tmp_path / name, "clients.csv")]
+        [(row["client"], row["loss_g"], row["loss_d"]) for row in rows(tmp_path / name / "clients.csv")]
         for name in ("with", "without")
     ]
     assert tables[0] == tables[1]
@@ -235,18 +230,18 @@ def test_an_attack_on_updates_touches_no_stream_of_local_training(configure: Con
 def test_an_attack_on_images_touches_no_stream_of_benign_clients(configure: Configure, tmp_path: Path) -> None:
     for name, settings in {"with": (), "without": ("attack=none",)}.items():
         training.train(configure("fl.rounds=1", *settings), tmp_path / name)
-    attacked, clean = (rows(tmp_path / name, "clients.csv") for name in ("with", "without"))
+    attacked, clean = (rows(tmp_path / name / "clients.csv") for name in ("with", "without"))
     same = [mine["loss_g"] == other["loss_g"] for mine, other in zip(attacked, clean, strict=True)]
     assert [row["malicious"] == "0" for row in attacked] == same
 
 
 def test_images_are_poisoned_in_the_rounds_of_the_window_alone(configure: Configure, tmp_path: Path) -> None:
     training.train(configure("fl.rounds=3", "attack.start=1", "attack.stop=2"), tmp_path / "run")
-    malicious = [row for row in rows(tmp_path / "run", "clients.csv") if row["malicious"] == "1"]
+    malicious = [row for row in rows(tmp_path / "run" / "clients.csv") if row["malicious"] == "1"]
     poisoned = [(row["round"], row["poisoned_images"]) for row in malicious]
     assert poisoned == [("0", "0"), ("1", "16"), ("2", "0")]
     training.train(configure("fl.rounds=1", "attack=none"), tmp_path / "clean")
-    first, clean = (rows(tmp_path / name, "rounds.csv")[0]["loss_g"] for name in ("run", "clean"))
+    first, clean = (rows(tmp_path / name / "rounds.csv")[0]["loss_g"] for name in ("run", "clean"))
     assert first == clean, "before the window nothing differs"
 
 
@@ -260,9 +255,9 @@ def test_clients_with_fewer_images_than_a_batch_train_on_all_they_have(configure
     for backend in ("serial", "vectorized"):
         settings = ("fl.batch_size=14", "fl.num_clients=5", "fl.local_epochs=2", f"fl/backend={backend}")
         training.train(configure(*settings), tmp_path / backend)
-        timing = rows(tmp_path / backend, "timing.csv")
+        timing = rows(tmp_path / backend / "timing.csv")
         assert [int(row["images"]) for row in timing] == [2 * 64] * 2, "12 images for one, 13 for four"
-    one, other = (rows(tmp_path / backend, "clients.csv") for backend in ("serial", "vectorized"))
+    one, other = (rows(tmp_path / backend / "clients.csv") for backend in ("serial", "vectorized"))
     for mine, others in zip(one, other, strict=True):
         assert float(mine["loss_d"]) == pytest.approx(float(others["loss_d"]), abs=1e-3)
 
@@ -289,7 +284,7 @@ def test_centralized_training_is_a_client_alone(configure: Configure, tmp_path: 
     whole.load_state_dict(load_file(tmp_path / "run/generator.safetensors"))
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(tensor, alone.generator.state_dict()[name], rtol=1e-4, atol=1e-5)
-    assert {row["weight"] for row in rows(tmp_path / "run", "clients.csv")} == {"1.0"}
+    assert {row["weight"] for row in rows(tmp_path / "run" / "clients.csv")} == {"1.0"}
 
 
 def test_without_an_attack_nobody_is_malicious(configure: Configure, tmp_path: Path) -> None:

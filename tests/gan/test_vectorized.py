@@ -221,7 +221,7 @@ def test_clients_that_all_fail_are_told_one_by_one(
 ) -> None:
     _, federation = pair(configure, *DCGAN, "fl.dropout=0.4", "fl.max_retries=0")
     sabotage(monkeypatch, lambda backend, round_, i: True, spoil)
-    monkeypatch.setattr("fedgan.gan.algorithm.train_together", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("fedgan.gan.algorithm.GAN.train_together", lambda *_, **__: 1 / 0)
     with pytest.raises(ValueError, match="ZeroDivisionError"):
         fit(federation, tmp_path, rounds=1)
     kinds = [(event.client, event.kind) for event in federation.events]

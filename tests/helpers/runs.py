@@ -3,7 +3,8 @@
 import csv
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from fedgan.config.resume import resumed_config
 from fedgan.gan.client import GANClient
 
 # Every file that the exactness contract names; the others say when and how fast (run.json, timing.csv).
-CONTRACT = ("summary.json", "rounds.csv", "clients.csv", "events.csv", "generator.safetensors", "config.yaml")
+TABLES = ("rounds.csv", "clients.csv", "receipts.csv", "events.csv")
+CONTRACT = ("summary.json", *TABLES, "generator.safetensors", "config.yaml")
 
 
 def rows(file: Path) -> list[dict[str, str]]:
@@ -67,3 +69,14 @@ def refusal(
     assert "\n" not in message
     assert "Traceback" not in capsys.readouterr().err
     return message
+
+
+def own_package(folder: Path, files: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a user's package ``my_lab`` and its configuration into ``folder``, from which it can be imported."""
+    for name, text in {"my_lab/__init__.py": "", **files}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    monkeypatch.syspath_prepend(str(folder))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_lab"]:
+        monkeypatch.delitem(sys.modules, name)
+    return folder
