@@ -108,10 +108,7 @@ def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
     if cfg.control is None:
         return run, None
     validated("control", FinishedRunFolder, cfg.control)
-    try:
-        control = open_run(Path(str(cfg.control)).expanduser(), cfg.root, check_trust(cfg.trust))
-    except ValueError as error:
-        raise ValueError(f"control: {str(error).removeprefix('run: ').removeprefix('run ')}") from error
+    control = open_run(Path(str(cfg.control)).expanduser(), cfg.root, check_trust(cfg.trust), "control")
     same = control.splits.test.fingerprint == run.splits.test.fingerprint
     check(not control.attacked, "control", "a run in which nobody attacks (fl.malicious=0)", str(cfg.control))
     check(same, "control", f"a run on the same data set as {cfg.run} (the same test images)", str(cfg.control))

@@ -22,7 +22,7 @@ from torchvision.io import encode_png
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
 from fedgan.core.checks import check
-from fedgan.core.files import temporary_for
+from fedgan.core.files import placed, temporary_for
 from fedgan.core.folders import check_empty, check_makeable
 from fedgan.runs.allowlist import check_trust
 from fedgan.runs.export import Release, load_generator
@@ -92,11 +92,12 @@ def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, bat
             temporary.replace(out)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
-            raise ValueError(
-                f"out must be a folder that nothing else writes to; {out} has been filled meanwhile"
-            ) from error
-        raise
+        if not isinstance(error, OSError):
+            raise
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            said = f"out must be a folder that nothing else writes to; {out} has been filled meanwhile"
+            raise ValueError(said) from error
+        raise placed(error, out) from error
 
 
 def write_manifest(path: Path, release: Release, request: LatentBatch, files: Sequence[str]) -> None:

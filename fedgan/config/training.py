@@ -26,6 +26,7 @@ from fedgan.core.checks import check
 from fedgan.core.images import Splits
 from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
+from fedgan.core.words import counted
 from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import check_trust
@@ -52,7 +53,8 @@ def main(cfg: DictConfig) -> float | None:
     if summary is None:
         summary = train(cfg, folder)
     else:
-        print(f"nothing to do: the run has its {summary['rounds']} rounds; fl.rounds=M extends it", file=sys.stderr)
+        rounds = counted(summary["rounds"], "round")
+        print(f"nothing to do: the run has its {rounds}; fl.rounds=M extends it", file=sys.stderr)
     if not summary:  # one of the processes that leave the record to the first
         return None
     print(folder)
@@ -143,7 +145,7 @@ def fit(
     if federation.round < planned:
         recorder.close("interrupted", reason=interruption.received)
         goes_on = f"python -m fedgan.train resume={folder}"
-        raise Interrupted(f"stopped after {federation.round} of {planned} rounds; to continue: {goes_on}")
+        raise Interrupted(f"stopped after {federation.round} of {counted(planned, 'round')}; to continue: {goes_on}")
     if not recorder.writes:
         return {}
     digest = save_generator(folder, federation.released, build_spec(cfg, parts))
@@ -153,9 +155,9 @@ def fit(
 def introduction(parts: Parts) -> list[str]:
     """What a run says at its start: what was read, who is malicious and with what, what defends."""
     sizes = sorted({len(images) for images in parts.federated_data.clients})
-    each = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    each = counted(sizes[0], "image") if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} images"
     notes = [f"note: {note}" for note in parts.splits.notes]
-    clients = f"clients: {len(parts.federated_data.clients):,} with {each} images each"
+    clients = f"clients: {len(parts.federated_data.clients):,} with {each} each"
     return [f"data: {parts.splits}", *notes, clients, f"attack: {parts.attack}", f"defense: {parts.defense}"]
 
 
@@ -215,6 +217,8 @@ def check_same_data(recorded: Mapping[str, Any], splits: Splits) -> None:
     """Refuse to resume on other images than those that the run was trained on."""
     for name, part in (("training", splits.train), ("test", splits.test)):
         before = recorded.get("train" if part is splits.train else "test", {})
-        allowed = f"the {before.get('counts')} that the run began with, the same pixels in the same order"
-        same = before.get("sha256") == part.fingerprint
-        check(same, f"resume: the {name} images", allowed, f"{part.counts} from {splits.name}")
+        if before.get("sha256") != part.fingerprint:
+            raise ValueError(
+                f"resume: the {name} images must be the {before.get('counts')} that the run began with, the same "
+                f"pixels in the same order; {splits.name} has {part.counts}"
+            )

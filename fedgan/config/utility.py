@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, NonNegative, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write, write_json
 from fedgan.core.folders import check_own, claim
 from fedgan.core.images import Splits
 from fedgan.core.precision import repeatable
+from fedgan.core.words import counted
 from fedgan.downstream.learning_curve import Difference, Fit, Point, curve, differences, draw_curve
 from fedgan.downstream.study import UtilityStudy
 from fedgan.runs.allowlist import check_trust
@@ -71,9 +73,12 @@ def check_settings(cfg: DictConfig) -> None:
 
 def open_runs(cfg: DictConfig) -> dict[str, FinishedRun]:
     """The finished runs by the names of their arms; all on the same data."""
-    folders = cfg.runs or {ARM_OF_ONE_RUN: cfg.run}
-    trust = check_trust(cfg.trust)
-    runs = {str(arm): open_run(Path(str(folder)).expanduser(), cfg.root, trust) for arm, folder in folders.items()}
+    folders = {f"runs.{arm}": folder for arm, folder in cfg.runs.items()} if cfg.runs else {"run": cfg.run}
+    trust, arms = check_trust(cfg.trust), cfg.runs or [ARM_OF_ONE_RUN]
+    for setting, folder in folders.items():
+        validated(setting, FinishedRunFolder, folder)
+    opened = [open_run(Path(str(each)).expanduser(), cfg.root, trust, name) for name, each in folders.items()]
+    runs = dict(zip(map(str, arms), opened, strict=True))
     first, *others = runs.values()
     for other in others:
         same = fingerprints(other.splits) == fingerprints(first.splits)
@@ -89,7 +94,8 @@ def fingerprints(splits: Splits) -> dict[str, str]:
 def title_of(cfg: DictConfig, runs: Mapping[str, FinishedRun]) -> str:
     """The picture's and the table's."""
     name = next(iter(runs.values())).splits.name
-    return f"{name}, {cfg.synthetic_per_class} synthetic images per class, mean ± std over {len(cfg.seeds)} seed(s)"
+    seeds = counted(len(cfg.seeds), "seed")
+    return f"{name}, {cfg.synthetic_per_class} synthetic images per class, mean ± std over {seeds}"
 
 
 def write_record(folder: Path, cfg: DictConfig, runs: Mapping[str, FinishedRun]) -> None:
@@ -99,7 +105,7 @@ def write_record(folder: Path, cfg: DictConfig, runs: Mapping[str, FinishedRun])
         ValueError: in one line, if the folder's fits were made otherwise. Seeds, numbers of real images and runs
             may come and go: they choose among fits.
     """
-    check_own(folder, "hydra.run.dir")
+    check_own(folder, WRITTEN[0], "hydra.run.dir")
     claim(folder, WRITTEN, "hydra.run.dir")
     path = folder / "utility.json"
     now: dict[str, Any] = {

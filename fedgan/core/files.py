@@ -83,10 +83,14 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def temporary_for(path: Path) -> Path:
-    """Where something may lie until it is put at ``path``; a run's folder is cleared of what killed processes left.
+    """Where to write what shall be at ``path`` in the end; what a killed process leaves has such a name.
 
-    In the same folder, because os.replace is atomic only within one file system; with an unguessable name, because
-    other processes may be writing the same file.
+    In the same folder, because os.replace is atomic only within one file system; unguessable, because other processes
+    may be writing the same file; with a mark that nobody's own files have.
+
+    Example:
+        >>> temporary_for(Path("run/rounds.csv")).name[:15]
+        '.rounds.fedgan-'
     """
     return path.with_name(f".{path.stem}.fedgan-{uuid.uuid4().hex}{path.suffix}")
 

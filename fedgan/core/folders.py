@@ -24,10 +24,11 @@ def named_folder(setting: str, text: object) -> Path:
         >>> named_folder("hydra.run.dir", "~/runs")
         Traceback (most recent call last):
         ...
-        ValueError: hydra.run.dir must be a folder written out, without ~; got '~/runs'
+        ValueError: hydra.run.dir must be a folder, as an absolute or relative path (~ is not expanded); got '~/runs'
     """
     check(str(text).strip() not in ("", "None"), setting, "a folder (. is the current one)", text)
-    check(not str(text).startswith("~"), setting, "a folder written out, without ~", text)
+    allowed = "a folder, as an absolute or relative path (~ is not expanded)"
+    check(not str(text).startswith("~"), setting, allowed, text)
     return Path(str(text))
 
 
@@ -80,8 +81,13 @@ def is_leftover(name: str) -> bool:
     return _OURS.fullmatch(name) is not None
 
 
-def check_own(folder: Path, setting: str) -> None:
-    """Refuse a folder that holds something and that no command which keeps a ledger has begun.
+def check_own(folder: Path, name: str, setting: str) -> None:
+    """Refuse a folder that holds something, unless its ledger says that fedgan has written ``name`` there.
+
+    Args:
+        folder: of results; need not exist.
+        name: of the file by which a command knows its own folders.
+        setting: what the error calls the folder.
 
     Raises:
         ValueError: in one line.
@@ -89,8 +95,9 @@ def check_own(folder: Path, setting: str) -> None:
     check(not folder.exists() or folder.is_dir(), setting, "a folder", str(folder))
     inside = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     others = [name for name in inside if not name.endswith(".log") and not is_leftover(name)]
-    if others and LEDGER not in inside:
-        raise ValueError(f"{setting} must be a new or empty folder; {folder} holds {', '.join(others[:3])}")
+    if others and name not in _ledger(folder):
+        more = " and more" if len(others) > 3 else ""
+        raise ValueError(f"{setting} must be a new or empty folder; {folder} holds {', '.join(others[:3])}{more}")
 
 
 def claim(folder: Path, names: Sequence[str], setting: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedgan.core.words import counted_reason
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -122,7 +124,7 @@ class Splits:
         counts = ", ".join(f"{name} {count:,} + {test[name]:,}" for name, count in self.train.counts.items())
         size, color = f"{self.image_size} x {self.image_size}", "gray" if self.channels == 1 else "RGB"
         pooled = "; the test images are also training images" if self.pooled else ""
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
+        reasons = ", ".join(counted_reason(count, reason) for reason, count in self.left_out.items())
         left_out = f"; {sum(self.left_out.values()):,} left out: {reasons}" if reasons else ""
         return f"{self.name}: {counts} (training + test images), {size}, {color}{pooled}{left_out}"
 

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from fedgan.core.arguments import Allowed, Count, PathText, checked
 from fedgan.core.images import ImageSet, Splits
+from fedgan.core.words import counted
 from fedgan.datasets.reading.classes import class_names
 from fedgan.datasets.reading.division import copies_note, refuse_emptied, train_apart
 from fedgan.datasets.reading.splitting import first_copies
@@ -86,7 +87,7 @@ class MedMNIST:
         """The six arrays by key."""
         keys = [f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("images", "labels")]
         if not self.file.is_file():
-            raise self._error("there is no such file")
+            raise self._error("it is a folder" if self.file.is_dir() else "there is no such file")
         try:
             stored = np.load(self.file, allow_pickle=False)
         except Exception as error:  # numpy, zipfile and tokenize each have their own for damaged bytes
@@ -134,7 +135,7 @@ class MedMNIST:
         if present[0] < 0 or present[-1] >= len(self.classes):
             raise ValueError(
                 f"dataset.classes must name each label from {present[0]} to {present[-1]}, counted from 0; "
-                f"got {len(self.classes)} names"
+                f"got {counted(len(self.classes), 'name')}"
             )
         return self.classes
 

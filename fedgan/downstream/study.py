@@ -64,7 +64,7 @@ class UtilityStudy:
             ValueError: in one line.
         """
         name, count = min(self.train.counts.items(), key=lambda item: item[1])
-        most, which = max(real_per_class), " that are no test images" if self.left_out else ""
+        most, which = max(real_per_class), " that are not also test images" if self.left_out else ""
         allowed = f"at most {count}, the real training images of class {name}{which}"
         check(most <= count, "real_per_class", allowed, most)
 

@@ -128,7 +128,7 @@ def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, Imag
     taken: list[Tensor] = []
     for label, name in enumerate(splits.classes):
         candidates = (free & (splits.train.labels == label)).nonzero().flatten()
-        allowed = f"at most {len(candidates)}, the training images of class {name} that are no test images"
+        allowed = f"at most {len(candidates)}, the training images of class {name} that are not also test images"
         check(per_class <= len(candidates), "defense.reconstruction.images_per_class", allowed, per_class)
         order = torch.randperm(len(candidates), generator=keyed_generator(seed, "server images", label))
         taken.append(candidates[order[:per_class]].sort().values)

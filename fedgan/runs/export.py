@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
 from fedgan.core.update import state_hash
+from fedgan.core.words import counted
 from fedgan.models.base import Generator
 from fedgan.runs.allowlist import build_trusted
 
@@ -51,7 +52,7 @@ class GeneratorSpec:
         """What the generator was trained under, in one line."""
         found = "not measured" if self.emission is None else f"{self.emission:.1%}"
         return (
-            f"{self.rounds} rounds on {self.dataset}; attack: {self.attack}; defense: {self.defense}; "
+            f"{counted(self.rounds, 'round')} on {self.dataset}; attack: {self.attack}; defense: {self.defense}; "
             f"images with the trigger at the last evaluation: {found}"
         )
 
@@ -81,28 +82,34 @@ def save_generator(folder: Path, generator: Generator, spec: GeneratorSpec) -> s
     return digest
 
 
-def load_generator(folder: Path, trust: Sequence[str] = ()) -> Release:
+def load_generator(folder: Path, trust: Sequence[str] = (), setting: str = "run") -> Release:
     """Build the generator that ``save_generator`` wrote.
 
     Nothing in the file is executed: its class must be one of fedgan.models, or of the packages in ``trust``.
+
+    Args:
+        folder: the run's folder.
+        trust: packages besides fedgan whose classes it may name; see ``fedgan.runs.allowlist``.
+        setting: what errors call the run.
 
     Raises:
         ValueError: in one line, if there is no generator, or none that can be trusted.
     """
     path = folder / FILE_NAME
-    check(not path.exists() or os.access(path, os.R_OK), "run", f"a folder whose {FILE_NAME} you may read", str(folder))
-    check(path.is_file(), "run", f"the folder of a finished run, with {FILE_NAME} in it", str(folder))
+    readable = not path.exists() or os.access(path, os.R_OK)
+    check(readable, setting, f"a folder whose {FILE_NAME} you may read", str(folder))
+    check(path.is_file(), setting, f"the folder of a finished run, with {FILE_NAME} in it", str(folder))
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})[KEY])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         spec, expected = _read_spec(metadata["spec"]), metadata["sha256"]
-        generator = _build(spec, trust)
+        generator = _build(spec, trust, setting)
         generator.load_state_dict(state)
     except UNUSABLE as error:
-        raise ValueError(f"run: {path} is no generator of this version of fedgan ({error})") from error
+        raise ValueError(f"{setting}: {path} is not a generator of this version of fedgan ({error})") from error
     digest = state_hash(state)
-    check(digest == expected, f"run: the hash of {path}", expected, digest)
+    check(digest == expected, f"{setting}: the hash of {path}", expected, digest)
     return Release(generator.eval(), spec, digest)
 
 
@@ -110,9 +117,9 @@ def _read_spec(fields: Mapping[str, Any]) -> GeneratorSpec:
     return GeneratorSpec(**{**fields, "classes": tuple(fields["classes"])})
 
 
-def _build(spec: GeneratorSpec, trust: Sequence[str]) -> Generator:
-    model = build_trusted("run: the generator's class", spec.target, spec.arguments, MODELS, trust)
+def _build(spec: GeneratorSpec, trust: Sequence[str], setting: str) -> Generator:
+    model = build_trusted(f"{setting}: the generator's class", spec.target, spec.arguments, MODELS, trust)
     is_model = isinstance(model, Generator)
-    check(is_model, "run: the generator's class", "a fedgan.models.base.Generator", spec.target)
+    check(is_model, f"{setting}: the generator's class", "a fedgan.models.base.Generator", spec.target)
     assert isinstance(model, Generator)
     return model

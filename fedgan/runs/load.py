@@ -1,6 +1,7 @@
 """A finished run taken up again from its folder, which may come from another machine."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,34 +41,36 @@ class FinishedRun:
     attacked: bool
 
 
-def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = ()) -> FinishedRun:
+def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), setting: str = "run") -> FinishedRun:
     """Load a run's generator, its data set and its trigger; nothing in the folder is executed.
 
     Args:
         folder: the run's folder.
         root: where the data set lies now (its folder or file); None: where the run found it.
         trust: packages besides fedgan whose classes it may name; see ``fedgan.runs.allowlist``.
+        setting: what errors call the run.
 
     Raises:
         ValueError: in one line, if this is no finished run, or if the data set is not the one it was trained on.
     """
-    release = load_generator(folder, trust)
-    record, settings = _read(folder)
-    check(record.get("status") == "finished", "run", "the folder of a finished run", str(folder))
+    release = load_generator(folder, trust, setting)
+    record, settings = _read(folder, setting)
+    check(record.get("status") == "finished", setting, "the folder of a finished run", str(folder))
     try:
-        splits = _load_data(settings["dataset"], root, trust)
-        attack = _build("attack", settings["attack"], trust)
+        splits = _load_data(settings["dataset"], root, trust, setting)
+        attack = _build("attack", settings["attack"], trust, setting)
         seed, attacked = int(settings["seed"]), bool(record["malicious"])
-        _check_same_data(record["dataset"], splits)
+        must = f"{setting}: its data set must be the one" if root is None else "root must hold the data set"
+        _check_same_data(record["dataset"], splits, must)
         assert isinstance(attack, Attack)
         trigger = attack.trigger(splits.channels, splits.image_size, seed)
     except UNUSABLE as error:
-        raise ValueError(f"run: {folder} is no run of this version of fedgan ({_one_line(error)})") from error
-    _check_fits(release, splits)
+        raise ValueError(f"{setting}: {folder} is not a run of this version of fedgan ({_one_line(error)})") from error
+    _check_fits(release, splits, setting)
     return FinishedRun(folder, release, splits, trigger, seed, attacked)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read(folder: Path, setting: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """run.json and config.yaml."""
     try:
         record = json.loads((folder / "run.json").read_text())
@@ -75,41 +78,53 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         return dict(record), dict(settings)
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         allowed = "the folder of a finished run, with a readable run.json and config.yaml"
-        raise ValueError(f"run must be {allowed}; got {folder} ({_one_line(error)})") from error
+        raise ValueError(f"{setting} must be {allowed}; got {folder} ({_one_line(error)})") from error
 
 
-def _load_data(settings: Mapping[str, Any], root: str | None, trust: Sequence[str]) -> Splits:
+def _load_data(settings: Mapping[str, Any], root: str | None, trust: Sequence[str], setting: str) -> Splits:
     place = next((name for name in ("root", "file") if name in settings), None)
     check(root is None or place is not None, "root", "null: this run's data set is drawn, not read", root)
     moved = {} if root is None else {str(place): root}
     # Where to keep decoded pixels is this machine's affair.
     own_cache = {"cache_dir": None} if "cache_dir" in settings else {}
-    splits = _build("dataset", {**settings, **moved, **own_cache}, trust).load()
+    try:
+        splits = _build("dataset", {**settings, **moved, **own_cache}, trust, setting).load()
+    except ValueError as error:
+        if root is None:
+            raise
+        own = f"({re.escape(setting)}: its dataset: |dataset[.]){place}"  # under the name that it was typed by
+        raise ValueError(re.sub(rf"\b{own}\b", "root", str(error))) from error
     assert isinstance(splits, Splits)
     return splits
 
 
-def _build(group: str, settings: Mapping[str, Any], trust: Sequence[str]) -> Any:
+def _build(group: str, settings: Mapping[str, Any], trust: Sequence[str], setting: str) -> Any:
     arguments = {name: value for name, value in settings.items() if name != "_target_"}
+    own = f"{setting}: its {group}"
     try:
-        return build_trusted(f"run: its {group}", str(settings["_target_"]), arguments, f"fedgan.{group}s", trust)
+        return build_trusted(own, str(settings["_target_"]), arguments, f"fedgan.{group}s", trust)
     except ValueError as error:
         said = str(error)
-        raise ValueError(said if said.startswith("run: ") else f"run: its {group}: {said}") from error
+        raise ValueError(said if said.startswith(own) else f"{own}: {said}") from error
 
 
-def _check_same_data(recorded: Mapping[str, Any], splits: Splits) -> None:
+def _check_same_data(recorded: Mapping[str, Any], splits: Splits, must: str) -> None:
+    """Refuse other images; ``must``: how the error begins."""
     for name, part in (("train", splits.train), ("test", splits.test)):
-        allowed = f"the one that the run was trained on ({name} images {recorded[name]['sha256'][:12]}...)"
-        got = f"{part.fingerprint[:12]}... with {dict(part.counts)}"
-        check(part.fingerprint == recorded[name]["sha256"], "run: its data set", allowed, got)
+        before, now = str(recorded[name]["sha256"]), part.fingerprint
+        if now != before:
+            raise ValueError(
+                f"{must} that the run was trained on ({name} images {before[:12]}...); "
+                f"got {now[:12]}... with {part.counts}"
+            )
 
 
-def _check_fits(release: Release, splits: Splits) -> None:
+def _check_fits(release: Release, splits: Splits, setting: str) -> None:
     spec = release.spec
     drawn = (tuple(spec.classes), spec.arguments.get("channels"), spec.arguments.get("image_size"))
     real = (splits.classes, splits.channels, splits.image_size)
-    check(drawn == real, "run: its generator's classes, channels and image size", f"its data set's, {real}", drawn)
+    own = f"{setting}: its generator's classes, channels and image size"
+    check(drawn == real, own, f"its data set's, {real}", drawn)
 
 
 def _one_line(error: BaseException) -> str:

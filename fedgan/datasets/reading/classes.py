@@ -56,8 +56,7 @@ def class_members(classes: object) -> Members:
         return {name: (name,) for name in class_names(classes, _MEMBERS)}
     parts = [[part] if isinstance(part, str) else part for part in classes.values()]
     members = [_strings(part, _MEMBERS, classes) for part in parts]
-    everything = [name for names in members for name in names]
-    check(len(set(everything)) == len(everything), "classes", _MEMBERS, classes)
+    _refuse_repeated([(name, str(own)) for own, names in zip(classes, members, strict=True) for name in names])
     return dict(zip(class_names(list(classes), _MEMBERS), members, strict=True))
 
 
@@ -103,6 +102,16 @@ def listed(names: Collection[str]) -> str:
     """
     more = len(names) - _MOST_LISTED
     return f"{sorted(names)[:_MOST_LISTED]}" + (f" and {more} more" if more > 0 else "")
+
+
+def _refuse_repeated(named: Sequence[tuple[str, str]]) -> None:
+    """Refuse a name that is listed twice; ``named``: each name and the class that lists it."""
+    owner = dict[str, str]()
+    for name, own in named:
+        if name in owner:
+            where = f"in {own!r} twice" if own == owner[name] else f"in both {owner[name]!r} and {own!r}"
+            raise ValueError(f"classes must list each name once; {name!r} is {where}")
+        owner[name] = own
 
 
 def _strings(value: object, allowed: str, given: object) -> tuple[str, ...]:

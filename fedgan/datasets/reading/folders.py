@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from fedgan.core.words import counted_reason
 from fedgan.datasets.reading.classes import Members, choose, same_name
 from fedgan.datasets.reading.listing import DRAWN, SPLITS, Entry, Listing, split_named
 from fedgan.datasets.reading.suspicions import (
@@ -119,7 +120,7 @@ def _class_images(walk: Walk, split: str, folders: list[Path]) -> list[Path]:
     if files or split == "val":
         return files
     names = " or ".join(repr(str(folder)) for folder in folders)
-    passed = "".join(f"; it has {count} {reason}" for reason, count in (walk.left_out - before).items())
+    passed = "".join(f"; it has {counted_reason(count, reason)}" for reason, count in (walk.left_out - before).items())
     raise ValueError(
         f"dataset.root: the class folder {names} holds no images ({' '.join(sorted(SUFFIXES))}; links that lead "
         f"outside dataset.root are not followed){passed}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fedgan.core.checks import check
+from fedgan.core.words import counted
 from fedgan.datasets.reading.classes import Members, choose, fits_folder, listed, same_name
 from fedgan.datasets.reading.columns import Columns, describe_columns, find_columns
 from fedgan.datasets.reading.finder import Finder
@@ -77,9 +78,8 @@ def match(table: Table, columns: Columns, finder: Finder) -> tuple[dict[Path, Ro
         unused["rows that repeat another"] += earlier is not row
     if not rows:
         first = f"; the first is {table.rows[0][place]!r}" if table.rows else ""
-        raise ValueError(
-            f"dataset.labels: none of the {len(table.rows)} rows of {name} names an image below the root{first}"
-        )
+        rows_there = counted(len(table.rows), "row")
+        raise ValueError(f"dataset.labels: {name} has {rows_there}, and none names an image below the root{first}")
     return rows, +unused
 
 

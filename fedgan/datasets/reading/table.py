@@ -56,7 +56,7 @@ def read_columns(file: Path) -> list[str]:
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Line and cells of each row that is not empty."""
     if not file.is_file():
-        raise _error(file, "there is no such file")
+        raise _error(file, "it is a folder" if file.is_dir() else "there is no such file")
     if file.stat().st_size > MAX_BYTES:
         raise _error(file, f"it has {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     try:

@@ -1,0 +1,31 @@
+"""Numbers and their nouns in what a user reads."""
+
+import re
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, which takes an s where the number is not 1.
+
+    Example:
+        >>> counted(1, "round"), counted(2000, "image")
+        ('1 round', '2,000 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def counted_reason(number: int, reason: str) -> str:
+    """A number and the reason why so many were left out, which is written for many.
+
+    Example:
+        >>> counted_reason(1, "rows that repeat another"), counted_reason(1, "broken links")
+        ('1 row that repeats another', '1 broken link')
+        >>> counted_reason(1, "training images that are copies of test images"), counted_reason(2, "broken links")
+        ('1 training image that is a copy of a test image', '2 broken links')
+    """
+    return f"{number:,} {_of_one(reason) if number == 1 else reason}"
+
+
+def _of_one(reason: str) -> str:
+    reason = reason.replace(" that are copies of test images", " that is a copy of a test image")
+    reason = re.sub(r"^((?:\w+ )*?(?:link|row|image))s\b", r"\1", reason)
+    return re.sub(r" that (lead|repeat)\b", r" that \1s", reason)
