@@ -98,7 +98,7 @@ def _settle(key: str, cfg: DictConfig, plain: DictConfig, added: Collection[str]
         return
     _drop(key, cfg)
     if key in added or not elsewhere:
-        raise ValueError(unknown_setting(key, cfg))
+        raise ValueError(unknown_setting(key, cfg, str(HydraConfig.get().job.config_name)))
 
 
 def _drop(key: str, cfg: DictConfig) -> None:

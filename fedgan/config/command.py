@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import hydra
 import yaml
@@ -23,16 +23,22 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fedgan.config.choices import fit_choices, parsed
-from fedgan.config.refusals import CONF, REFUSALS, explain
+from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain
+from fedgan.config.sweeps import check_subdirs
 from fedgan.core.folders import check_makeable, missing_parts, named_folder, remove_empty
+from fedgan.core.words import counted
 
+T = TypeVar("T")
 INTERRUPTED = 130  # the exit code of a command that a signal stopped
 AUTO = "auto"  # resume=auto: resume the run in the command's own folder, or begin it
 LONGEST_NAME = 160  # of a folder; file systems stop at 255
 # What Hydra's sweepers write into a sweep's folder, over what is there; and a key that their files have.
 SWEEPERS_FILES = {"multirun.yaml": "hydra", "optimization_results.yaml": "name"}
+# Settings that name files or folders, in the order in which one of two that name the same counts.
+NAMING_PLACES = ("resume", "run", "control", "out", "root", *PLACES, "dataset.labels", "dataset.cache_dir")
 REFUSED: set[int] = set()  # the numbers of a sweep's refused runs
 MADE: list[Path] = []  # folders that were not there before Hydra made them, innermost first
 
@@ -69,14 +75,15 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
                 with named_by_what_varies(sys.argv):
                     result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
-                sys.exit(f"error: {explain(error)}")
+                sys.exit(f"error: {explain(error, config_name)}")
             except KeyboardInterrupt:
                 sys.exit(INTERRUPTED)
             finally:
+                remove_empty(MADE)  # where a command was refused, or resumed a run elsewhere
                 os.environ["HYDRA_FULL_ERROR"] = wanted
             if REFUSED:
                 which = ", ".join(f"#{number}" for number in sorted(REFUSED))  # as Hydra counts them
-                sys.exit(f"error: {len(REFUSED)} run{'s' if len(REFUSED) > 1 else ''} of this sweep refused: {which}")
+                sys.exit(f"error: {counted(len(REFUSED), 'run')} of this sweep refused: {which}")
             return result
 
         return main
@@ -90,18 +97,42 @@ def carry_out(
     """The task's result; what stops or refuses it is one line, before Hydra prints the overrides in front of it."""
     try:
         fit_choices(cfg, free)
-        result = task(cfg)
-        remove_empty(MADE)  # Hydra's, where a run elsewhere was resumed
-        return result
+        return task(cfg)
     except (Interrupted, KeyboardInterrupt) as stop:
         print(explain(stop) or "stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except refused as error:
+        said = f"error: {under_setting(error, cfg) or explain(error)}"
         if HydraConfig.get().mode != RunMode.MULTIRUN:
-            remove_empty(MADE)
-            sys.exit(f"error: {explain(error)}")
-        print(f"error: {explain(error)}", file=sys.stderr)
+            sys.exit(said)
+        print(said, file=sys.stderr)
         return Refusal(HydraConfig.get().job.num)  # the rest of a sweep continues
+
+
+def under_setting(error: BaseException, cfg: DictConfig) -> str | None:
+    """What the system says of a file or folder, under the setting that it lies in; None of any other error.
+
+    Args:
+        error: what was raised.
+        cfg: the settings at work.
+    """
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return None
+    own = HydraConfig.get()
+    named = {key: OmegaConf.select(cfg, key) for key in NAMING_PLACES}
+    if not any(typed.startswith("resume=") and typed != f"resume={AUTO}" for typed in own.overrides.task):
+        named["resume"] = None
+    if own.mode == RunMode.MULTIRUN:
+        named["hydra.sweep.dir"] = own.runtime.output_dir
+    elif own.runtime.output_dir != own.runtime.cwd:
+        named["hydra.run.dir"] = own.runtime.output_dir
+    file = Path(os.path.abspath(str(error.filename)))
+    places = {key: Path(os.path.abspath(value)) for key, value in named.items() if isinstance(value, str)}
+    holding = [key for key, place in places.items() if file == place or place in file.parents]
+    if not holding:
+        return None
+    closest = max(holding, key=lambda key: len(places[key].parts))
+    return f"{closest}: {error.strerror}: {str(error.filename)!r}"
 
 
 class Refusal:
@@ -155,15 +186,24 @@ def named_by_what_varies(argv: list[str]) -> Iterator[None]:
 
 
 class OutputFolders(Callback):
-    """Hydra's folders, before and after: what cannot be one is refused, and no refused run leaves an empty one."""
+    """Hydra's folders, before and after: what cannot be one is refused, and no refused run leaves an empty one.
+
+    Args:
+        sweeps: whether the command takes -m.
+    """
+
+    def __init__(self, sweeps: bool = True) -> None:
+        self.sweeps = sweeps
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a run's folder."""
         _check_subdir(config)
-        MADE.extend(missing_parts(_checked("hydra.run.dir", config).absolute()))
+        _make("hydra.run.dir", _checked("hydra.run.dir", config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a sweep's folder."""
+        if not self.sweeps:
+            sys.exit(f"error: {config.hydra.help.app_name} takes no -m: start it once for each set of settings")
         _check_subdir(config)
         self._sweep = _checked("hydra.sweep.dir", config)
         self._before = set(self._sweep.iterdir()) if self._sweep.is_dir() else set()
@@ -174,6 +214,9 @@ class OutputFolders(Callback):
         if optimizes and "objective" in config and config.objective is None:
             allowed = "the metric that hydra/sweeper is to optimize (frechet_classifier, say)"
             sys.exit(f"error: objective must be {allowed}; got None")
+        if not optimizes:  # an optimizer's runs are not known before
+            _or_exit("hydra.sweep.subdir", lambda: check_subdirs(config))
+        _make("hydra.sweep.dir", self._sweep)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """After the last run."""
@@ -195,12 +238,33 @@ def _has_key(file: Path, key: str) -> bool:
 
 
 def _checked(setting: str, config: DictConfig) -> Path:
-    try:
+    def check() -> Path:
         folder = named_folder(setting, OmegaConf.select(config, setting))
-        check_makeable(setting, folder)
+        if folder != Path():  # the current folder, where commands are at home that write elsewhere
+            check_makeable(setting, folder)
         return folder
-    except ValueError as refusal:  # Hydra makes warnings of errors here
-        sys.exit(f"error: {refusal}")
+
+    return _or_exit(setting, check)
+
+
+def _make(setting: str, folder: Path) -> None:
+    """Make the folder before Hydra does, which would not say what it is for."""
+
+    def make() -> None:
+        MADE.extend(missing_parts(folder.absolute()))
+        folder.mkdir(parents=True, exist_ok=True)
+
+    _or_exit(setting, make)
+
+
+def _or_exit(setting: str, step: Callable[[], T]) -> T:
+    """The step's result; its refusal ends the command, since Hydra makes warnings of what a callback raises."""
+    try:
+        return step()
+    except OSError as error:
+        sys.exit(f"error: {setting}: {error.strerror}: {str(error.filename)!r}")
+    except (ValueError, OmegaConfBaseException) as refusal:
+        sys.exit(f"error: {explain(refusal)}")
 
 
 def quieten() -> None:

@@ -18,26 +18,34 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fedgan.config.quoting import quoting_hint
 from fedgan.core.checks import unknown
 
 PACKAGE = Path(__file__).parents[1]
 # In a checkout conf/ lies next to the package; an installed wheel carries it inside.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 SEVERAL = ("defense", "metrics")  # groups of which several options can be chosen, each under its own name
+PLACES = ("dataset.root", "dataset.file")  # of a run's data; at most one of them is a setting of a data set
 # What a user can mend; anything else is a defect of ours and keeps its traceback.
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
 
 
-def explain(error: BaseException) -> str:
-    """One line: what was set, what is allowed, what was given."""
-    cause = error.__cause__
+def explain(error: BaseException, config_name: str = "config") -> str:
+    """One line: what was set, what is allowed, what was given.
+
+    Args:
+        error: what was raised.
+        config_name: of the command's file in conf/.
+    """
     said: str | None = None
     if isinstance(error, OverrideParseException):
         said = _unreadable(error.override)
     elif isinstance(error, MissingConfigException):
         said = _unknown_choice(error)
-    elif isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        said = _unknown_key(error, cause) or _no_list(error, cause) or f"{error}: {cause}"
+    elif isinstance(error, ConfigCompositionException):
+        said = _of_composition(error, config_name)
+    elif isinstance(error, OmegaConfBaseException):
+        said = _removed(str(error))
     elif isinstance(error, InstantiationException):
         said = _of_component(error)
     return " ".join((said or str(error)).split())
@@ -76,13 +84,17 @@ def _has(own: object, key: str) -> bool:
     return True
 
 
-def unknown_setting(key: str, config: DictConfig) -> str:
+def unknown_setting(key: str, config: DictConfig, config_name: str) -> str:
     """That a setting does not exist, where it was looked for, and what was probably meant.
 
     Args:
         key: its full name.
         config: the whole configuration without it.
+        config_name: of the command's file in conf/.
     """
+    groups = sorted({*_groups(config_name), *_mappings(config)})
+    if groups and "." in key and key.partition(".")[0] not in config:
+        return _unknown_group(key, groups)
     place, _, last = key.rpartition(".")
     parent = OmegaConf.select(config, place) if place else config
     group, _, own = key.partition(".")
@@ -95,15 +107,35 @@ def unknown_setting(key: str, config: DictConfig) -> str:
             f"in a sweep over {group} write ++{key}=..."
         )
     own_keys = [str(each) for each in parent] if OmegaConf.is_dict(parent) else []
-    known = sorted(each for each in [*own_keys, *([] if place else _groups())] if not each.startswith(("_", "hydra")))
+    everything = {*own_keys, *(() if place else _groups(config_name))}
+    known = sorted(each for each in everything if not each.startswith(("_", "hydra")))
     where, meant = place or "the configuration", _meant(place, last, known, config)
     hint = f"; did you mean {meant}?" if meant else ""
     return f"{key} is not a setting; {where} has: {', '.join(known) or 'none'}{hint}"
 
 
-def _groups() -> list[str]:
-    """The groups that are chosen from at the top and leave no key of their own name."""
-    return [group for group in ("arm", "experiment") if (CONF / group).is_dir()]
+def _groups(config_name: str) -> list[str]:
+    """The groups that a command chooses from; not all of them leave a key of their own name."""
+    defaults = _own_file(config_name).get("defaults", [])
+    return [str(group) for entry in defaults if OmegaConf.is_dict(entry) for group in entry]
+
+
+def _own_file(config_name: str) -> DictConfig:
+    own = OmegaConf.load(CONF / f"{config_name}.yaml")
+    assert isinstance(own, DictConfig)
+    return own
+
+
+def _mappings(config: DictConfig) -> list[str]:
+    """The settings at the top that hold others."""
+    return [str(key) for key in config if key != "hydra" and OmegaConf.is_dict(config._get_node(key))]
+
+
+def _unknown_group(key: str, groups: Sequence[str]) -> str:
+    group, _, own = key.partition(".")
+    near = get_close_matches(group, groups, n=1, cutoff=0.7)
+    meant = f"; did you mean {near[0]}.{own}?" if near else ""
+    return f"{key} is not a setting: there is no group {group}; groups are: {', '.join(groups)}{meant}"
 
 
 def _meant(place: str, last: str, known: Sequence[str], config: DictConfig) -> str | None:
@@ -136,9 +168,10 @@ def _unreadable(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or key.startswith("-"):
         return f"settings are typed as name=value; got {override!r} (perhaps run={override})"
-    if value[:1] in ("[", "{") or '"' in value or "'" in value:
-        return f'{key}: quote each text in the value, and the whole for the shell: \'{key}=["a=1", "b/c"]\''
-    return f"{key}: quote a value with such characters: '{key}=\"{value}\"'"
+    hint = quoting_hint(key, value)
+    if hint is None:
+        return f"{key}: each text in the value takes double quotes, the whole takes single quotes; got {value}"
+    return f"{key}: quote a value with such characters: {hint}"
 
 
 def _unknown_choice(error: MissingConfigException) -> str | None:
@@ -149,17 +182,65 @@ def _unknown_choice(error: MissingConfigException) -> str | None:
     return f"{group}={name} is not one of the choices; {group} has: {', '.join(known)}{meant}" if known else None
 
 
-def _unknown_key(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str | None:
+def _of_composition(error: ConfigCompositionException, config_name: str) -> str | None:
+    """What Hydra says when it puts a configuration together, in the words of the settings."""
+    cause, said = error.__cause__, str(error)
+    if (instead := _removed(f"{said} {cause}") or _several_values(said)) is not None:
+        return instead
+    if group := re.match(r"Could not override '([^']+)'\. No match in the defaults list", said):
+        return _not_chosen_from(group[1], config_name)
+    if not isinstance(cause, OmegaConfBaseException):
+        return None
+    if null := re.match(r"Error merging override ([\w.]+)=null", said):
+        return f"{null[1]} must be given, and cannot be null"
+    return _unknown_key(error, cause, config_name) or _no_list(error, cause) or f"{said}: {cause}"
+
+
+def _removed(said: str) -> str | None:
+    """That a setting which was removed with ~ is needed, if the error is about one."""
+    for key in (argument[1:].partition("=")[0] for argument in sys.argv if argument.startswith("~")):
+        if re.search(rf"(?<![\w.]){re.escape(key)}(?!\w)", said) and "Could not delete" not in said:
+            instead = f"{key}=none" if "none" in options(key) else f"{key}=VALUE"
+            return f"~{key}: this setting is needed and cannot be removed; type {instead}"
+    return None
+
+
+def _several_values(said: str) -> str | None:
+    """That a sweep takes -m; a list takes brackets, but not where one option of a group is chosen."""
+    typed = re.match(r"\s*Ambiguous value for argument '([^']*)'", said)
+    if typed is None:
+        return None
+    key, _, value = typed[1].partition("=")
+    listed = "" if options(key) and key not in SEVERAL else f"; for a list type {key}=[{value}]"
+    return f"{key} must be one value; got {value}; for a sweep type -m in front of all settings{listed}"
+
+
+def _not_chosen_from(group: str, config_name: str) -> str:
+    """That a command has no such group: the settings that it has or, of a group within one (fl/backend), the groups."""
+    groups = _groups(config_name)
+    if "/" not in group:
+        own = sorted({*map(str, _own_file(config_name)), *groups} - {"defaults", "hydra"})
+        return f"{group} is not a setting; the configuration has: {', '.join(own)}"
+    inner = [f"{each}/{name}" for each in groups for name in _groups_within(each)]
+    return f"there is no group {group}; groups are: {', '.join(sorted([*groups, *inner]))}"
+
+
+def _groups_within(group: str) -> list[str]:
+    return [folder.name for folder in (CONF / group).glob("*/") if folder.is_dir() and folder.name != "parts"]
+
+
+def _unknown_key(error: ConfigCompositionException, cause: OmegaConfBaseException, config_name: str) -> str | None:
     typed = re.match(r"Could not override '([^']+)'", str(error))
     parent = cause.parent_node
     if typed is None or cause.key is None or not OmegaConf.is_dict(parent):
         return None
     if any(re.match(r"resume=(?!auto$|null$)", argument) for argument in sys.argv):
         allowed = "as in the run that is resumed: only fl.rounds, the device, the processes and root= may be typed"
-        return f"{typed[1]} must be {allowed}"
+        moved = "; where the data have moved, type root=PATH" if typed[1] in PLACES else ""
+        return f"{typed[1]} must be {allowed}{moved}"
     root = parent._get_root()
     assert isinstance(root, DictConfig)
-    return unknown_setting(typed[1], root)
+    return unknown_setting(typed[1], root, config_name)
 
 
 def _no_list(error: ConfigCompositionException, cause: OmegaConfBaseException) -> str | None:

@@ -9,7 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.core.arguments import Count, validated
+from fedgan.config.refusals import PLACES, SEVERAL, config_folders
+from fedgan.core.arguments import Count, PathText, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
 from fedgan.runs.allowlist import check_trust, is_trusted
@@ -17,7 +18,6 @@ from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.folder import record_of
 
 WHERE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
-PLACES = ("dataset.root", "dataset.file")  # of a run's data; at most one of them is a setting of a data set
 # Settings of earlier versions; a run that has one cannot be resumed by this version.
 GONE = {
     "fl.engine": "fl/backend chooses it now",
@@ -58,19 +58,24 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         if is_touched(key, typed) and OmegaConf.select(cfg, key) is not None:
             OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
     if cfg.root is not None:
-        OmegaConf.update(recorded, place_of(recorded), cfg.root)
+        validated("root", PathText | None, cfg.root)
+        OmegaConf.update(recorded, place_of(recorded, cfg.root), cfg.root)
     recorded.resume, recorded.trust = str(folder), cfg.trust  # never the folder's own
     return recorded
 
 
-def place_of(recorded: DictConfig) -> str:
+def place_of(recorded: DictConfig, root: object) -> str:
     """The setting that says where a run's data lie.
+
+    Args:
+        recorded: the run's settings.
+        root: where its data are said to lie now.
 
     Raises:
         ValueError: in one line, if they are drawn and lie nowhere.
     """
     place = next((key for key in PLACES if OmegaConf.select(recorded, key) is not None), None)
-    check(place is not None, "root", "null: this run's data set is drawn, not read", "a place")
+    check(place is not None, "root", "null: this run's data set is drawn, not read", root)
     return str(place)
 
 
@@ -114,29 +119,50 @@ def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) 
     """Refuse settings that were typed and differ from the run's."""
     # A choice like experiment=demo may change anything.
     parts = [key for key in typed if key not in OWN]
-    everything = any(key not in cfg for key in (part.partition(".")[0] for part in parts))
+    sets = [part for part in parts if part.partition(".")[0] not in cfg]
     now, then = leaves(cfg), leaves(recorded)
     for key in sorted(now.keys() | then.keys()):
-        touched = everything or is_touched(key, parts)
+        touched = bool(sets) or is_touched(key, parts)
         if touched and key not in OWN and now.get(key) != then.get(key):
-            may_change = "fl.rounds, the device, the processes and root= may change"
-            place, before, got = as_typed(key, then.get(key), now.get(key))
-            check(False, place, f"{before!r}, as in the run that is resumed ({may_change})", got)
+            by = next((part for part in parts if is_touched(key, [part])), next(iter(sets), None))
+            raise ValueError(_change(key, recorded, cfg, None if key in parts else by))
 
 
-def as_typed(key: str, *values: Any) -> tuple[Any, ...]:
-    """A setting and its values as a user knows them: a component by its choice.
+def _change(key: str, recorded: DictConfig, cfg: DictConfig, by: str | None) -> str:
+    """That a setting differs from the run's; ``by``: the choice that set it, if it was not typed itself."""
+    place = next((value for each in PLACES if (value := OmegaConf.select(cfg, each)) is not None), None)
+    if by == "dataset" and place is not None:
+        return f"dataset must be the run's own, which resume= knows: leave dataset= away and type root={place}"
+    before, got = (repr(OmegaConf.select(each, key)) for each in (recorded, cfg))
+    sets = f", which {by}= sets" if by else ""
+    if by and key.endswith("._target_"):  # users know it by the choice
+        key, sets = key.removesuffix("._target_"), ""
+        key = top if (top := key.partition(".")[0]) in SEVERAL else key
+        before, got = chosen(recorded, key), chosen(cfg, key)
+    may_change = "fl.rounds, the device, the processes and root= may change"
+    return f"{key} must be {before}, as in the run that is resumed ({may_change}); got {got}{sets}"
+
+
+def chosen(cfg: DictConfig, place: str) -> str:
+    """The choice that made a component, or the names of several defenses or metrics, as a user types them.
 
     Example:
-        >>> as_typed("attack._target_", "fedgan.attacks.white_square.WhiteSquare", None)
-        ('attack', 'white_square', 'none')
-        >>> as_typed("seed", 1, 2)
-        ('seed', 1, 2)
+        >>> chosen(OmegaConf.create({"attack": {"_target_": "fedgan.attacks.base.Attack"}}), "attack")
+        'none'
+        >>> chosen(OmegaConf.create({"defense": {"rotation": {}, "feddetect": {}}}), "defense")
+        '[rotation,feddetect]'
     """
-    if not key.endswith("._target_"):
-        return (key, *values)
-    names = ("none" if value is None else str(value).rpartition(".")[0].rpartition(".")[2] for value in values)
-    return (key.removesuffix("._target_"), *names)
+    if place in SEVERAL:
+        names = list(map(str, cfg[place]))
+        return names[0] if len(names) == 1 else f"[{','.join(names)}]" if names else "none"
+    target = OmegaConf.select(cfg, f"{place}._target_")
+    if target is None:
+        return "none"
+    module, _, class_name = str(target).rpartition(".")
+    files = [file for each in config_folders() for file in sorted((each / place.replace(".", "/")).glob("*.yaml"))]
+    making = [file.stem for file in files if OmegaConf.select(OmegaConf.load(file), "_target_") == target]
+    own = module.rpartition(".")[2]  # several may name one class: chestx and isic are image folders
+    return own if own in making else making[0] if making else class_name
 
 
 def refuse_foreign(recorded: DictConfig, trust: Sequence[str], why: str = "resume") -> None:
