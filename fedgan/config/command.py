@@ -198,7 +198,9 @@ class OutputFolders(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a run's folder."""
         _check_subdir(config)
-        _make("hydra.run.dir", _checked("hydra.run.dir", config))
+        named = any(typed.startswith("hydra.run.dir=") for typed in config.hydra.overrides.hydra)
+        setting = "resume" if config.get("resume") not in (None, AUTO) and not named else "hydra.run.dir"
+        _make(setting, _checked("hydra.run.dir", config, setting))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a sweep's folder."""
@@ -237,14 +239,17 @@ def _has_key(file: Path, key: str) -> bool:
     return isinstance(content, DictConfig) and key in content
 
 
-def _checked(setting: str, config: DictConfig) -> Path:
+def _checked(key: str, config: DictConfig, setting: str | None = None) -> Path:
+    """The folder that ``key`` says; ``setting``: what errors call it, if not that."""
+    said = setting or key
+
     def check() -> Path:
-        folder = named_folder(setting, OmegaConf.select(config, setting))
+        folder = named_folder(said, OmegaConf.select(config, key))
         if folder != Path():  # the current folder, where commands are at home that write elsewhere
-            check_makeable(setting, folder)
+            check_makeable(said, folder)
         return folder
 
-    return _or_exit(setting, check)
+    return _or_exit(said, check)
 
 
 def _make(setting: str, folder: Path) -> None:

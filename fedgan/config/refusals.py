@@ -96,7 +96,9 @@ def unknown_setting(key: str, config: DictConfig, config_name: str) -> str:
     if groups and "." in key and key.partition(".")[0] not in config:
         return _unknown_group(key, groups)
     place, _, last = key.rpartition(".")
-    parent = OmegaConf.select(config, place) if place else config
+    above, _, name_of_place = place.rpartition(".")
+    if place and name_of_place not in _names(above, config):
+        return unknown_setting(place, config, config_name)
     group, _, own = key.partition(".")
     if group in SEVERAL and (name := own.partition(".")[0]) in options(group):
         return f"{key} is not a setting: {group}={name} is not chosen; in a sweep over {group} write ++{key}=..."
@@ -106,8 +108,7 @@ def unknown_setting(key: str, config: DictConfig, config_name: str) -> str:
             f"{key} is not a setting of the {group} that is chosen; {group}={' | '.join(others)} has it; "
             f"in a sweep over {group} write ++{key}=..."
         )
-    own_keys = [str(each) for each in parent] if OmegaConf.is_dict(parent) else []
-    everything = {*own_keys, *(() if place else _groups(config_name))}
+    everything = {*_names(place, config), *(() if place else _groups(config_name))}
     known = sorted(each for each in everything if not each.startswith(("_", "hydra")))
     where, meant = place or "the configuration", _meant(place, last, known, config)
     hint = f"; did you mean {meant}?" if meant else ""
@@ -118,6 +119,12 @@ def _groups(config_name: str) -> list[str]:
     """The groups that a command chooses from; not all of them leave a key of their own name."""
     defaults = _own_file(config_name).get("defaults", [])
     return [str(group) for entry in defaults if OmegaConf.is_dict(entry) for group in entry]
+
+
+def _names(place: str, config: DictConfig) -> list[str]:
+    """The settings at a place; none where it is not a mapping."""
+    parent = OmegaConf.select(config, place) if place else config
+    return [str(each) for each in parent] if OmegaConf.is_dict(parent) else []
 
 
 def _own_file(config_name: str) -> DictConfig:
@@ -238,6 +245,8 @@ def _unknown_key(error: ConfigCompositionException, cause: OmegaConfBaseExceptio
         allowed = "as in the run that is resumed: only fl.rounds, the device, the processes and root= may be typed"
         moved = "; where the data have moved, type root=PATH" if typed[1] in PLACES else ""
         return f"{typed[1]} must be {allowed}{moved}"
+    if "/" in typed[1]:
+        return _not_chosen_from(typed[1], config_name)
     root = parent._get_root()
     assert isinstance(root, DictConfig)
     return unknown_setting(typed[1], root, config_name)

@@ -118,7 +118,7 @@ def recorded_settings(folder: Path) -> DictConfig:
 def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) -> None:
     """Refuse settings that were typed and differ from the run's."""
     # A choice like experiment=demo may change anything.
-    parts = [key for key in typed if key not in OWN]
+    parts = [key.replace("/", ".") for key in typed if key not in OWN]  # fl/backend chooses what is in fl.backend
     sets = [part for part in parts if part.partition(".")[0] not in cfg]
     now, then = leaves(cfg), leaves(recorded)
     for key in sorted(now.keys() | then.keys()):
@@ -136,15 +136,15 @@ def _change(key: str, recorded: DictConfig, cfg: DictConfig, by: str | None) -> 
     before, got = (repr(OmegaConf.select(each, key)) for each in (recorded, cfg))
     sets = f", which {by}= sets" if by else ""
     if by and key.endswith("._target_"):  # users know it by the choice
-        key, sets = key.removesuffix("._target_"), ""
-        key = top if (top := key.partition(".")[0]) in SEVERAL else key
+        group = key.removesuffix("._target_").replace(".", "/")
+        key, sets = top if (top := group.partition("/")[0]) in SEVERAL else group, ""
         before, got = chosen(recorded, key), chosen(cfg, key)
     may_change = "fl.rounds, the device, the processes and root= may change"
     return f"{key} must be {before}, as in the run that is resumed ({may_change}); got {got}{sets}"
 
 
-def chosen(cfg: DictConfig, place: str) -> str:
-    """The choice that made a component, or the names of several defenses or metrics, as a user types them.
+def chosen(cfg: DictConfig, group: str) -> str:
+    """The choice that made a group's component, or the names of several defenses or metrics, as a user types them.
 
     Example:
         >>> chosen(OmegaConf.create({"attack": {"_target_": "fedgan.attacks.base.Attack"}}), "attack")
@@ -152,14 +152,14 @@ def chosen(cfg: DictConfig, place: str) -> str:
         >>> chosen(OmegaConf.create({"defense": {"rotation": {}, "feddetect": {}}}), "defense")
         '[rotation,feddetect]'
     """
-    if place in SEVERAL:
-        names = list(map(str, cfg[place]))
+    if group in SEVERAL:
+        names = list(map(str, cfg[group]))
         return names[0] if len(names) == 1 else f"[{','.join(names)}]" if names else "none"
-    target = OmegaConf.select(cfg, f"{place}._target_")
+    target = OmegaConf.select(cfg, f"{group.replace('/', '.')}._target_")
     if target is None:
         return "none"
     module, _, class_name = str(target).rpartition(".")
-    files = [file for each in config_folders() for file in sorted((each / place.replace(".", "/")).glob("*.yaml"))]
+    files = [file for each in config_folders() for file in sorted((each / group).glob("*.yaml"))]
     making = [file.stem for file in files if OmegaConf.select(OmegaConf.load(file), "_target_") == target]
     own = module.rpartition(".")[2]  # several may name one class: chestx and isic are image folders
     return own if own in making else making[0] if making else class_name

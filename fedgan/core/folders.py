@@ -39,9 +39,11 @@ def check_makeable(setting: str, folder: Path) -> None:
         ValueError: in one line.
     """
     there = next(part for part in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(part))
-    why = "is not a folder" if not there.is_dir() else "cannot be written to"
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise ValueError(f"{setting} must be a folder that can be made; {there} {why}")
+    if not there.is_dir():
+        raise ValueError(f"{setting} must be a folder that can be made; {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        wanted = "written to" if there == folder.absolute() else "made"
+        raise ValueError(f"{setting} must be a folder that can be {wanted}; you may not write to {there}")
 
 
 def missing_parts(folder: Path) -> list[Path]:
