@@ -104,7 +104,7 @@ REFUSED = {
     "defense=rotation defense.rotation.degrees=181": "defense.rotation.degrees must be a number in (0, 180]; got 181",
     "defense=reconstruction defense.reconstruction.epochs=-1": f"defense.reconstruction.epochs {WHOLE} 0; got -1",
     "defense=reconstruction defense.reconstruction.images_per_class=33": "defense.reconstruction.images_per_class "
-    "must be at most 32, the training images of class normal that are no test images; got 33",
+    "must be at most 32, the training images of class normal that are not also test images; got 33",
     "+defense.none=7": "defense.none must be the settings of a component, with its _target_; got 7",
     # metrics
     "metrics=[emission] metrics.emission.false_alarm=2": "metrics.emission.false_alarm must be a number in [0, 1); "
@@ -307,8 +307,8 @@ def evil_metadata(spec: str) -> dict[str, str]:
     ("content", "words"),
     [
         (None, ("run", "generator.safetensors")),
-        (b"garbage", ("run", "no generator")),
-        ("{}", ("run", "no generator")),
+        (b"garbage", ("run", "not a generator")),
+        ("{}", ("run", "not a generator")),
         (
             '{"target": "os.system", "arguments": {"command": "touch executed"}, "classes": [], "dataset": "", '
             '"rounds": 1, "attack": "", "defense": "", "emission": null}',
@@ -317,12 +317,12 @@ def evil_metadata(spec: str) -> dict[str, str]:
         (
             '{"target": "fedgan.models.dcgan.Gone", "arguments": {}, "classes": ["a"], "dataset": "", '
             '"rounds": 1, "attack": "", "defense": "", "emission": null}',
-            ("run", "no generator"),
+            ("run", "not a generator"),
         ),
         (
             '{"target": "fedgan.models.gone.Gone", "arguments": {}, "classes": ["a"], "dataset": "", '
             '"rounds": 1, "attack": "", "defense": "", "emission": null}',
-            ("run", "no generator"),
+            ("run", "not a generator"),
         ),
     ],
     ids=["none", "garbage", "no spec", "foreign code", "no such class", "no such module"],

@@ -304,7 +304,7 @@ def test_the_file_may_lie_anywhere(tmp_path: Path, place: str) -> None:
     [
         (
             [("file", "class"), ("x", "a")],
-            "none of the 1 rows of l.csv names an image below the root; the first is 'x'",
+            "l.csv has 1 row, and none names an image below the root; the first is 'x'",
         ),
         ([("file", "class")], "none of the 0 rows of l.csv names an image"),
         ([("file", "class"), ("000",)], "line 2 has 1 cells, the first row 2"),

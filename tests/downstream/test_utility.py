@@ -139,7 +139,8 @@ def test_test_images_are_never_trained_on() -> None:
     assert torch.equal(pooled.train.labels, NOISE.train.labels)
     with pytest.raises(
         ValueError,
-        match="real_per_class must be at most 30, the real training images of class a that are no test images; got 31",
+        match="real_per_class must be at most 30, the real training images of class a that are not also test images; "
+        "got 31",
     ):
         pooled.check_real([1, 31])
     pooled.check_real([30])
@@ -149,7 +150,7 @@ def test_f29_where_test_images_are_training_images_the_limit_says_so() -> None:
     made = study(splits=Splits("the same twice", NOISE.train, NOISE.train))
     with pytest.raises(ValueError) as error:
         made.check_real([20])
-    limit = "at most 0, the real training images of class a that are no test images"
+    limit = "at most 0, the real training images of class a that are not also test images"
     assert str(error.value) == f"real_per_class must be {limit}; got 20"
     made.check_real([0])  # synthetic images alone
     with pytest.raises(ValueError, match="at most 30, the real training images of class a; got 31"):

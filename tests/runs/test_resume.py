@@ -386,7 +386,7 @@ def test_root_says_where_the_data_lie_now(configure: Configure, tmp_path: Path, 
     assert OmegaConf.select(settings_with(configure, there, "root=/new"), place) == "/new"
     assert OmegaConf.select(settings_with(configure, there), place) == "/old"
     drawn = recorded_run(tmp_path / "drawn", configure())
-    with pytest.raises(ValueError, match="^root must be null: this run's data set is drawn, not read; got 'a place'$"):
+    with pytest.raises(ValueError, match="^root must be null: this run's data set is drawn, not read; got '/new'$"):
         settings_with(configure, drawn, "root=/new")
 
 
