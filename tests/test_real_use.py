@@ -365,7 +365,9 @@ def test_f14_a_run_ends_by_its_rounds_alone(typed: str, call: Call) -> None:
     assert refused(call, train.main, *TINY, f"+trainer.{typed}").startswith(f"error: trainer.{name} {TRAINER}")
 
 
-def test_f15_an_optimizing_sweeper_needs_an_objective(tmp_path: Path) -> None:
+def test_f15_an_optimizing_sweeper_needs_an_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "check_subdirs", lambda config: None)  # which asks Hydra, and none is running here
+
     def started(objective: str | None, sweeper: str) -> None:
         settings = {
             "objective": objective,

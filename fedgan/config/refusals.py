@@ -96,9 +96,6 @@ def unknown_setting(key: str, config: DictConfig, config_name: str) -> str:
     if groups and "." in key and key.partition(".")[0] not in config:
         return _unknown_group(key, groups)
     place, _, last = key.rpartition(".")
-    above, _, name_of_place = place.rpartition(".")
-    if place and name_of_place not in _names(above, config):
-        return unknown_setting(place, config, config_name)
     group, _, own = key.partition(".")
     if group in SEVERAL and (name := own.partition(".")[0]) in options(group):
         return f"{key} is not a setting: {group}={name} is not chosen; in a sweep over {group} write ++{key}=..."
@@ -108,6 +105,9 @@ def unknown_setting(key: str, config: DictConfig, config_name: str) -> str:
             f"{key} is not a setting of the {group} that is chosen; {group}={' | '.join(others)} has it; "
             f"in a sweep over {group} write ++{key}=..."
         )
+    above, _, name_of_place = place.rpartition(".")
+    if place and name_of_place not in _names(above, config):
+        return unknown_setting(place, config, config_name)
     everything = {*_names(place, config), *(() if place else _groups(config_name))}
     known = sorted(each for each in everything if not each.startswith(("_", "hydra")))
     where, meant = place or "the configuration", _meant(place, last, known, config)

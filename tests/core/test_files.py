@@ -69,7 +69,7 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", None, "None", "~", "~/runs"])
 def test_a_folder_that_was_not_named_or_not_written_out_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match=f"^here must be a folder .*; got {re.escape(repr(text))}$"):
+    with pytest.raises(ValueError, match=f"^here must be a folder.*; got {re.escape(repr(text))}$"):
         named_folder("here", text)
     assert named_folder("here", "a/~b") == Path("a/~b")
 

@@ -98,7 +98,7 @@ def test_a_run_made_elsewhere(
     with pytest.raises(SystemExit, match="dataset.root"):
         call(evaluate.main, f"run={elsewhere}", *QUICK)
     next((moved / "test" / "benign").iterdir()).unlink()
-    with pytest.raises(SystemExit, match="its data set must be the one that the run was trained on .* with"):
+    with pytest.raises(SystemExit, match="root must hold the data set that the run was trained on .* with"):
         call(evaluate.main, f"run={elsewhere}", f"root={moved}", *QUICK)
 
 

@@ -247,7 +247,7 @@ def test_a_finished_run_with_nothing_to_do_says_so(
     [
         ("seed=1", "seed must be 0, as in the run that is resumed"),
         ("attack.size=4", "attack.size must be as in the run that is resumed: only fl.rounds, the device"),
-        ("defense=feddetect", "defense.feddetect"),
+        ("defense=feddetect", "defense must be none, as in the run that is resumed .*; got feddetect"),
         ("model=dcgan_small", "model"),
         ("experiment=demo", ".* must be .*, as in the run that is resumed"),
         ("fl.rounds=2", "fl.rounds must be at least 3, the rounds that"),
@@ -338,7 +338,7 @@ def test_another_data_set_is_refused(configure: Configure, finished: Path, tmp_p
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace("train_per_class: 32", "train_per_class: 33"))
     with pytest.raises(
-        ValueError, match="resume: the training images must be .* the same pixels in the same order; got"
+        ValueError, match="resume: the training images must be .* the same pixels in the same order; chest_phantom has"
     ):
         resume(configure, run, "fl.rounds=4")
 
