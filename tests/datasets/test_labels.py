@@ -306,7 +306,7 @@ def test_the_file_may_lie_anywhere(tmp_path: Path, place: str) -> None:
             [("file", "class"), ("x", "a")],
             "l.csv has 1 row, and none names an image below the root; the first is 'x'",
         ),
-        ([("file", "class")], "none of the 0 rows of l.csv names an image"),
+        ([("file", "class")], "l.csv has 0 rows, and none names an image"),
         ([("file", "class"), ("000",)], "line 2 has 1 cells, the first row 2"),
         ([("file", "class"), ("000", "a", "b")], "line 2 has 3 cells, the first row 2"),
         ([("file", "file"), ("000", "a")], "the first row must name each column, differently"),

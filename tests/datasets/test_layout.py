@@ -298,7 +298,7 @@ def test_f31_two_folders_that_differ_in_form_alone_are_refused(tmp_path: Path) -
         ([], "a list of different names, a mapping"),
         ("a", "a list of different names"),
         (["a", "a"], "a list of different names"),
-        ({"x": ["a"], "y": ["a", "b"]}, "a mapping of each class to such a list, or null"),
+        ({"x": ["a"], "y": ["a", "b"]}, "classes must list each name once; 'a' is in both 'x' and 'y'"),
         ({"x": []}, "a mapping of each class to such a list, or null"),
         ({"x": 7}, "a mapping of each class to such a list, or null"),
         ({"x": ["c"]}, "must be among ['a', 'b']"),
