@@ -31,6 +31,17 @@ class Allowed:
     words: str
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A check with an error of its own, for what no range describes.
+
+    Attributes:
+        refuse: called with the argument's name and value, which is not None; raises a ValueError that names it.
+    """
+
+    refuse: Callable[[str, Any], None]
+
+
 def _as_text(value: object) -> object:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if is_number else value
@@ -58,8 +69,9 @@ def checked(target: T) -> T:
     """Decorate a class (also a dataclass, from outside) or a function: its arguments are checked at every call.
 
     Those whose annotation is made of numbers, truth values, texts, choices, lists of these and None are checked, by
-    pydantic and without conversion, but that an int becomes a float where a float is declared. Others, such as
-    tensors and modules, pass as they are, and so do defaults.
+    pydantic and without conversion, but that an int becomes a float where a float is declared. A ``Trial`` in the
+    annotation is made, and a ``functools.partial`` of something checked is checked for what it was given. Others,
+    such as tensors and modules, pass as they are, and so do defaults.
 
     Raises:
         ValueError: in one line: the first argument that is unknown, missing, or not what its annotation allows.
@@ -84,26 +96,6 @@ def checked(target: T) -> T:
     return target
 
 
-def check_partial(argument: str, factory: object) -> None:
-    """Check what a ``functools.partial`` of something checked was given, before it is called.
-
-    Args:
-        argument: what the error calls the partial.
-        factory: anything else is not checked.
-
-    Raises:
-        ValueError: as ``checked``, with the argument's name and a dot in front.
-    """
-    made: Any = getattr(factory, "func", None)
-    function = made.__init__ if isinstance(made, type) else made  # type: ignore[misc]
-    if not isinstance(factory, partial) or not hasattr(function, "checks"):
-        return
-    try:
-        _arguments(function.checks).accept((), factory.keywords, all_given=False)
-    except ValueError as error:
-        raise ValueError(f"{argument}.{error}") from error
-
-
 def validated(name: str, annotation: object, value: object) -> Any:
     """A single value, checked like an argument.
 
@@ -116,8 +108,7 @@ def validated(name: str, annotation: object, value: object) -> Any:
         ...
         ValueError: lr must be a number in (0, 1]; got 2
     """
-    rule = _rule(annotation)
-    return value if rule is None else rule.accept(name, value)
+    return _Rule.of(annotation).accept(name, value)
 
 
 def allowed(annotation: object) -> str | None:
@@ -164,24 +155,50 @@ def _in_range(kind: object, metadata: Sequence[object]) -> str | None:
 
 
 class _Rule(NamedTuple):
-    words: str
-    adapter: TypeAdapter[Any]
+    words: str | None
+    adapter: TypeAdapter[Any] | None
+    trials: Sequence[Trial]
+
+    @classmethod
+    def of(cls, annotation: Any) -> "_Rule":
+        words = allowed(annotation)
+        adapter = None if words is None else TypeAdapter(annotation, config=_STRICT)
+        return cls(words, adapter, _trials(annotation))
 
     def accept(self, name: str, value: object) -> Any:
         """The value, as the annotation has it."""
-        try:
-            return self.adapter.validate_python(value)
-        except ValidationError:
-            raise ValueError(f"{name} must be {self.words}; got {value!r}") from None
+        if self.adapter is not None:
+            try:
+                value = self.adapter.validate_python(value)
+            except ValidationError:
+                raise ValueError(f"{name} must be {self.words}; got {value!r}") from None
+        for trial in self.trials if value is not None else ():
+            trial.refuse(name, value)
+        _try_partial(name, value)
+        return value
 
 
-def _rule(annotation: Any) -> _Rule | None:
-    words = allowed(annotation)
-    return None if words is None else _Rule(words, TypeAdapter(annotation, config=_STRICT))
+def _trials(annotation: object) -> list[Trial]:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return [trial for part in parts for trial in _trials(part)]
+    return [part for part in parts[1:] if isinstance(part, Trial)] if origin is Annotated else []
+
+
+def _try_partial(name: str, value: object) -> None:
+    """Check what a ``functools.partial`` of something checked was given, before it is called."""
+    made: Any = getattr(value, "func", None)
+    function = made.__init__ if isinstance(made, type) else made  # type: ignore[misc]
+    if not isinstance(value, partial) or not hasattr(function, "checks"):
+        return
+    try:
+        _arguments(function.checks).accept((), value.keywords, all_given=False)
+    except ValueError as error:
+        raise ValueError(f"{name}.{error}") from error
 
 
 class _Arguments:
-    """A function's arguments: their names, and a rule for each that can be checked."""
+    """A function's arguments: their names, and a rule for each."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.signature = signature(function, eval_str=True)
@@ -190,7 +207,7 @@ class _Arguments:
         self.names = [each.name for each in named if each.name != "self"]
         self.needed = {each.name for each in named if each.default is Parameter.empty}
         self.takes_others = any(each.kind is Parameter.VAR_KEYWORD for each in declared)
-        self.rules = {each.name: rule for each in named if (rule := _rule(each.annotation)) is not None}
+        self.rules = {each.name: _Rule.of(each.annotation) for each in named if each.name != "self"}
 
     def accept(self, args: Sequence[object], given: Mapping[str, object], *, all_given: bool = True) -> BoundArguments:
         """The arguments of a call, as their annotations have them."""
@@ -198,7 +215,7 @@ class _Arguments:
             raise ValueError(unknown(name, self.names))
         bound = self.signature.bind_partial(*args, **given)
         for name in self.names:
-            if name in bound.arguments and name in self.rules:
+            if name in bound.arguments:
                 bound.arguments[name] = self.rules[name].accept(name, bound.arguments[name])
             elif all_given and name in self.needed and name not in bound.arguments:
                 raise ValueError(f"{name} must be given")

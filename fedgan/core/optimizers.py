@@ -7,14 +7,13 @@ import torch
 from annotated_types import Ge
 from torch import nn
 
-from fedgan.core.arguments import validated
+from fedgan.core.arguments import Trial, validated
 
 LearningRate = Annotated[float, Ge(0)]
-OptimizerFactory = Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]
 
 
-def check_optimizer(setting: str, factory: OptimizerFactory) -> None:
-    """Try an optimizer on a single weight, before it is made anywhere else.
+def _try(setting: str, factory: Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]) -> None:
+    """Make an optimizer of a single weight, before it is made anywhere else.
 
     Args:
         setting: what the error calls it.
@@ -25,7 +24,7 @@ def check_optimizer(setting: str, factory: OptimizerFactory) -> None:
 
     Example:
         >>> from functools import partial
-        >>> check_optimizer("fl.server_optimizer", partial(torch.optim.SGD, lr=-1))
+        >>> validated("fl.server_optimizer", OptimizerFactory, partial(torch.optim.SGD, lr=-1))
         Traceback (most recent call last):
         ...
         ValueError: fl.server_optimizer.lr must be a number in [0, inf); got -1
@@ -37,3 +36,7 @@ def check_optimizer(setting: str, factory: OptimizerFactory) -> None:
         factory(iter([nn.Parameter(torch.zeros(1))]))
     except Exception as error:  # torch compares and adds before it checks, and each optimizer does so in its own way
         raise ValueError(f"{setting} does not take its settings {settings}: {error}") from error
+
+
+# An argument of this type is tried where it is declared; see ``checked``.
+OptimizerFactory = Annotated[Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer], Trial(_try)]

@@ -9,7 +9,7 @@ from annotated_types import Interval
 from torch import nn
 
 from fedgan.core.arguments import checked
-from fedgan.core.optimizers import OptimizerFactory, check_optimizer
+from fedgan.core.optimizers import OptimizerFactory
 from fedgan.defenses.base import Defense
 from fedgan.gan.losses import Wasserstein
 from fedgan.gan.recipe import Recipe
@@ -34,8 +34,6 @@ class GradientPenalty(Defense):
         weight: Annotated[float, Interval(gt=0, le=1e6)] = 10.0,
         optimizer: OptimizerFactory | None = None,
     ) -> None:
-        if optimizer is not None:
-            check_optimizer("optimizer", optimizer)
         self.weight, self.optimizer = weight, optimizer
 
     def adapt(self, recipe: Recipe) -> Recipe:

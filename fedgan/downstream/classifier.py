@@ -18,7 +18,7 @@ from torch.nn import functional
 from torchvision.models import DenseNet121_Weights, densenet121
 from torchvision.transforms.functional import normalize
 
-from fedgan.core.arguments import Channels, Count, PathText, Share, check_partial, checked
+from fedgan.core.arguments import Channels, Count, PathText, Share, checked
 from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.optimizers import OptimizerFactory
@@ -235,7 +235,6 @@ class ClassifierRecipe:
         flips: bool = False,
         accelerator: Literal["cpu", "cuda"] = "cpu",
     ) -> None:
-        check_partial("network", network)
         found = accelerator == "cpu" or torch.cuda.is_available()
         check(found, "accelerator", "cpu: no GPU is to be found here", accelerator)
         self.network, self.optimizer, self.decay, self.flips = network, optimizer, decay, flips

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from fedgan.core.arguments import validated
 from fedgan.core.images import to_uint8
-from fedgan.core.optimizers import OptimizerFactory, check_optimizer
+from fedgan.core.optimizers import OptimizerFactory
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
@@ -90,7 +90,7 @@ class Federation(LightningModule):
         self.attackers, self.tolerance, self.num_clients = attackers, tolerance, num_clients
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self.ema, self.seed = ema, seed
-        check_optimizer("fl.server_optimizer", server_optimizer)
+        validated("fl.server_optimizer", OptimizerFactory, server_optimizer)
         validated("fl.clients_per_round", Annotated[int, Interval(ge=1, le=num_clients)], self.clients_per_round)
         validated("fl.min_clients", Annotated[int, Interval(ge=1, le=self.clients_per_round)], tolerance.min_clients)
         self.parameter_names = frozenset(name for name, _ in generator.named_parameters())

@@ -10,7 +10,7 @@ from torch import nn
 
 from fedgan.core.arguments import Probability, checked
 from fedgan.core.checks import check
-from fedgan.core.optimizers import OptimizerFactory, check_optimizer
+from fedgan.core.optimizers import OptimizerFactory
 from fedgan.gan.client import GANClient, Transform, keep
 from fedgan.gan.losses import Objective
 from fedgan.gan.recipe import Recipe
@@ -56,8 +56,6 @@ class GAN:
         compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None,  # noqa: A002 (the setting's name)
         ema: Probability = 0.0,
     ) -> None:
-        check_optimizer("optimizer_g", optimizer_g)
-        check_optimizer("optimizer_d", optimizer_d)
         self.generator, self.ema, self.compile_mode = generator, ema, compile
         self.recipe = Recipe(discriminator, loss, optimizer_g, optimizer_d, shared_fakes)
         self.transform_batch: Transform = keep

@@ -23,9 +23,10 @@ from fedgan.core.arguments import (
     Probability,
     Seed,
     Share,
+    Trial,
     allowed,
-    check_partial,
     checked,
+    validated,
 )
 
 
@@ -238,14 +239,40 @@ def test_defaults_are_not_checked() -> None:
 
 
 def test_a_partial_is_checked_before_it_is_called() -> None:
-    check_partial("network", partial(Component, seed=1))  # size is given later
-    check_partial("network", Component)
-    check_partial("network", partial(dict, size=0))
+    @checked
+    def build(network: Callable[..., object]) -> None: ...
+
+    build(partial(Component, seed=1))  # size is given later
+    build(Component)
+    build(partial(dict, size=0))
     with pytest.raises(ValueError) as error:
-        check_partial("network", partial(Component, seed=-1))
+        build(partial(Component, seed=-1))
     assert str(error.value) == "network.seed must be a whole number of at least 0; got -1"
     with pytest.raises(ValueError, match="^network.depht is not an argument; it has: size, shape, seed$"):
-        check_partial("network", partial(Component, depht=1))
+        build(partial(Component, depht=1))
+
+
+def test_a_trial_refuses_in_its_own_words() -> None:
+    def even(name: str, value: int) -> None:
+        if value % 2:
+            raise ValueError(f"{name} is odd")
+
+    @checked
+    def draw(*, samples: Annotated[Count, Trial(even)] | None = None, kept: Annotated[object, Trial(even)] = 2) -> None:
+        """Numbers in a range, tried after the range, and what no range describes."""
+
+    draw(samples=2, kept=4)
+    draw(samples=None)
+    for arguments, message in (
+        ({"samples": 3}, "samples is odd"),
+        ({"samples": 0}, "samples must be a whole number of at least 1, or null; got 0"),
+        ({"kept": 5}, "kept is odd"),
+    ):
+        with pytest.raises(ValueError) as error:
+            draw(**arguments)
+        assert str(error.value) == message
+    with pytest.raises(ValueError, match="^one is odd$"):
+        validated("one", Annotated[int, Trial(even)], 1)
 
 
 @pytest.mark.parametrize("annotation", [Tensor, Loads, Callable[[], int], Tensor | None, list[Tensor], object])
