@@ -61,8 +61,8 @@ class TriggerAttack(Attack, ABC):
         room = image_size if self.position == "center" else image_size - self.margin
         check(
             self.size <= room,
-            "attack.size",
-            f"at most {room}, what dataset.image_size={image_size} leaves next to attack.margin={self.margin}",
+            "size",
+            f"at most {room}, what dataset.image_size={image_size} leaves next to margin={self.margin}",
             self.size,
         )
         near, far = self.margin, image_size - self.size - self.margin

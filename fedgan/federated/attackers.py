@@ -1,10 +1,12 @@
 """The malicious clients: who they are, and what they do to their updates where all updates come together."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Interval, MaxLen, Predicate
 
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, validated
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
@@ -27,18 +29,18 @@ def choose_malicious(malicious: object, num_clients: int, seed: int) -> frozense
         (frozenset({2}), 3)
     """
     most = (num_clients - 1) // 2
-    allowed = f"fewer than half of fl.num_clients={num_clients} (at most {most}), as a number or a list of ids"
-    if isinstance(malicious, int) and not isinstance(malicious, bool):
-        check(0 <= malicious <= most, "fl.malicious", allowed, malicious)
+    words = f"fewer than half of fl.num_clients={num_clients} (at most {most}), as a number or a list of ids"
+    number = Annotated[int, Interval(ge=0, le=most)]
+    ids = Annotated[Sequence[Annotated[int, Interval(ge=0, lt=num_clients)]], MaxLen(most), Predicate(_differ)]
+    given = validated("fl.malicious", Annotated[number | ids, Allowed(words)], malicious)
+    if isinstance(given, int):
         order = torch.randperm(num_clients, generator=keyed_generator(seed, "malicious"))
-        return frozenset(order[:malicious].tolist())
-    listed = isinstance(malicious, Sequence) and not isinstance(malicious, str)
-    given = list(malicious) if listed else []  # type: ignore[call-overload]
-    check(listed and all(type(i) is int for i in given), "fl.malicious", allowed, malicious)
-    ids = frozenset(given)
-    known = len(ids) == len(given) and ids <= set(range(num_clients))
-    check(known and len(ids) <= most, "fl.malicious", allowed, malicious)
-    return ids
+        return frozenset(order[:given].tolist())
+    return frozenset(given)
+
+
+def _differ(ids: Sequence[int]) -> bool:
+    return len(set(ids)) == len(ids)
 
 
 class Attackers:

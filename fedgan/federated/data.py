@@ -83,7 +83,7 @@ def share_out(
             client's.
     """
     channels, image_size = images.images.shape[1], images.images.shape[-1]
-    trigger = attack.trigger(channels, image_size, seed)
+    trigger = trigger_of(attack, channels, image_size, seed)
     shares = [images.subset(part) for part in partition.split(images.labels, num_clients, seed)]
     check_enough(shares)
     clients, reports = [ClientData(share) for share in shares], []
@@ -92,6 +92,18 @@ def share_out(
         clients[i] = ClientData(shares[i], poisoned, attack.window)
         reports.append(_report(i, shares[i], poisoned, trigger))
     return FederatedData(tuple(clients), malicious, trigger, tuple(reports))
+
+
+def trigger_of(attack: Attack, channels: int, image_size: int, seed: int) -> Trigger | None:
+    """What the attack pastes into such images; see ``Attack.trigger``.
+
+    Raises:
+        ValueError: in one line, under ``attack``, if it does not fit them.
+    """
+    try:
+        return attack.trigger(channels, image_size, seed)
+    except ValueError as error:
+        raise ValueError(f"attack.{error}") from error
 
 
 def check_enough(shares: Sequence[ImageSet]) -> None:

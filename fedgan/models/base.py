@@ -2,23 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Predicate
 from torch import Tensor, nn
 
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed
 
 IMAGE_SIZES = (32, 64, 128, 256)
-
-
-def check_image_size(networks: str, image_size: int) -> None:
-    """Refuse a size that these networks are not made for.
-
-    Raises:
-        ValueError: in one line.
-    """
-    allowed = f"a power of two from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]} for {networks} networks"
-    check(image_size in IMAGE_SIZES, "dataset.image_size", allowed, image_size)
+ImageSize = Annotated[
+    int, Predicate(IMAGE_SIZES.__contains__), Allowed("a power of two from 32 to 256 (dataset.image_size sets it)")
+]
 
 
 class Generator(nn.Module, ABC):

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from fedgan.core.arguments import Channels, Count, checked
-from fedgan.models.base import Generator, check_image_size
+from fedgan.models.base import Generator, ImageSize
 
 Norm = Literal["batch", "instance", "pixel"]
 
 
 def _num_halvings(image_size: int) -> int:
     """How many stride-2 layers lie between ``image_size`` and 4 x 4."""
-    check_image_size("DCGAN", image_size)
     return image_size.bit_length() - 3
 
 
@@ -83,7 +82,7 @@ class DCGANGenerator(Generator):
         *,
         num_classes: Count,
         channels: Channels,
-        image_size: int,
+        image_size: ImageSize,
         z_dim: Count = 64,
         base_channels: Count = 64,
         norm: Norm = "batch",
@@ -140,7 +139,7 @@ class DCGANDiscriminator(nn.Module):
         *,
         num_classes: Count,
         channels: Channels,
-        image_size: int,
+        image_size: ImageSize,
         base_channels: Count = 64,
         norm: Norm = "batch",
     ) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fedgan.core.arguments import Channels, Count, checked
 from fedgan.core.checks import check
-from fedgan.models.base import Generator, check_image_size
+from fedgan.models.base import Generator, ImageSize
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = sqrt(2)  # keeps the second moment near one after a leaky ReLU
@@ -219,7 +219,7 @@ class StyleGAN2Generator(Generator):
         *,
         num_classes: Count,
         channels: Channels,
-        image_size: int,
+        image_size: ImageSize,
         z_dim: Count = 64,
         w_dim: Count = 128,
         mapping_layers: Count = 8,
@@ -227,7 +227,6 @@ class StyleGAN2Generator(Generator):
         channel_max: Count = 512,
     ) -> None:
         super().__init__()
-        check_image_size("StyleGAN2", image_size)
         allowed = f"at least dataset.image_size={image_size}, or the last block would have no maps"
         check(channel_base >= image_size, "channel_base", allowed, channel_base)
         self.z_dim = z_dim

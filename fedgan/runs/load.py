@@ -13,6 +13,7 @@ from fedgan.attacks.base import Attack
 from fedgan.core.checks import check
 from fedgan.core.images import Splits
 from fedgan.core.trigger import Trigger
+from fedgan.federated.data import trigger_of
 from fedgan.runs.allowlist import build_trusted
 from fedgan.runs.export import Release, load_generator
 
@@ -63,7 +64,7 @@ def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), s
         must = f"{setting}: its data set must be the one" if root is None else "root must hold the data set"
         _check_same_data(record["dataset"], splits, must)
         assert isinstance(attack, Attack)
-        trigger = attack.trigger(splits.channels, splits.image_size, seed)
+        trigger = trigger_of(attack, splits.channels, splits.image_size, seed)
     except UNUSABLE as error:
         raise ValueError(f"{setting}: {folder} is not a run of this version of fedgan ({_one_line(error)})") from error
     _check_fits(release, splits, setting)

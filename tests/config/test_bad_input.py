@@ -38,8 +38,7 @@ REFUSED = {
     # attack
     "attack.size=2.5": f"attack.size {WHOLE} 1; got 2.5",
     "attack.margin=-1": f"attack.margin {WHOLE} 0; got -1",
-    "attack.margin=30": "attack.size must be at most 2, what dataset.image_size=32 leaves next to attack.margin=30; "
-    "got 8",
+    "attack.margin=30": "attack.size must be at most 2, what dataset.image_size=32 leaves next to margin=30; got 8",
     "attack.position=middle": "attack.position must be one of bottom_right, bottom_left, top_right, top_left, center; "
     "got 'middle'",
     "attack.poison_share=0": "attack.poison_share must be a number in (0, 1]; got 0",

@@ -156,6 +156,7 @@ def test_weights_that_are_not_finite_are_no_result() -> None:
         ({"least_steps_per_epoch": 0}, "least_steps_per_epoch must be a whole number of at least 1; got 0"),
         ({"network": functools.partial(ConvNet, width=0)}, "network.width must be a whole number of at least 1; got 0"),
         ({"network": functools.partial(ConvNet, depth=2)}, "network.depth is not an argument; it has: channels, "),
+        ({"optimizer": functools.partial(torch.optim.SGD, lr=-1)}, "optimizer.lr must be a number in [0, inf); got -1"),
         ({"flips": "often"}, "flips must be true or false; got 'often'"),
         ({"accelerator": "tpu"}, "accelerator must be one of cpu, cuda; got 'tpu'"),
     ],

@@ -182,6 +182,8 @@ def test_who_is_malicious() -> None:
 def test_half_or_more_or_no_clients_of_the_federation_are_refused(malicious: object) -> None:
     with pytest.raises(ValueError, match=r"^fl.malicious must be fewer than half of fl.num_clients=4 \(at most 1\)"):
         choose_malicious(malicious, num_clients=4, seed=0)
+    with pytest.raises(ValueError, match=r"^fl.malicious .*; got \[1, 1\]$"):  # which is not too long
+        choose_malicious([1, 1], num_clients=8, seed=0)
 
 
 def test_a_round_moves_and_measures_parameters_alone() -> None:

@@ -55,7 +55,7 @@ def test_shapes_and_range(image_size: int, channels: int) -> None:
 @pytest.mark.parametrize("image_size", [16, 48, 512, 0])
 @pytest.mark.parametrize("network", [DCGANGenerator, DCGANDiscriminator])
 def test_other_sizes_are_refused_in_one_line(network: type[nn.Module], image_size: int) -> None:
-    message = f"^dataset.image_size must be a power of two from 32 to 256 for DCGAN networks; got {image_size}$"
+    message = rf"^image_size must be a power of two from 32 to 256 \(dataset.image_size sets it\); got {image_size}$"
     with pytest.raises(ValueError, match=message):
         network(num_classes=2, channels=1, image_size=image_size)
 
