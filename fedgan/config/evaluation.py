@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -21,53 +22,62 @@ from rich.progress import track
 from rich.table import Table
 
 from fedgan.config.validate import FinishedRunFolder
-from fedgan.core.arguments import Count, Seed, validated
+from fedgan.core.arguments import Count, PathText, Seed, checked
 from fedgan.core.checks import check
 from fedgan.core.files import temporary_for, write_json
-from fedgan.core.precision import repeatable
+from fedgan.core.precision import Device, repeatable
 from fedgan.metrics.base import Metric, Reference
-from fedgan.runs.allowlist import check_trust
+from fedgan.runs.allowlist import Packages
 from fedgan.runs.load import FinishedRun, open_run
 from fedgan.runs.provenance import git_state, peak_memory, versions
 from fedgan.scoring.sampling import draw_set
 from fedgan.scoring.scorer import Scorer
 
 FILE_NAME = "evaluation.json"
+AtLeastTwo = Annotated[int, Ge(2)]
 MARKS = {"run", "generator_sha256", "samples_per_class", "metrics", "absent", "facts"}  # what every evaluation has
 SPACE = 100_000  # bytes that have to be free for one
 
 
+@checked
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Those of conf/evaluate.yaml."""
+
+    metrics: object
+    run: FinishedRunFolder
+    control: FinishedRunFolder | None
+    trust: Packages
+    root: PathText | None
+    samples_per_class: AtLeastTwo
+    latent_seed: Seed
+    batch_size: Count
+    device: Device
+    out: PathText | None
+
+
 def main(cfg: DictConfig) -> None:
     """Score, show the table, and write the file."""
-    check_settings(cfg)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings = Settings(**plain)
 
     metrics = {name: instantiate(part, _convert_="all") for name, part in cfg.metrics.items()}
-    run, control = open_runs(cfg)
-    out = run.folder / FILE_NAME if cfg.out is None else Path(str(cfg.out)).expanduser()
+    run, control = open_runs(settings)
+    out = run.folder / FILE_NAME if settings.out is None else Path(settings.out).expanduser()
     check_out(out)
-    with repeatable(str(cfg.device)):
+    with repeatable(settings.device):
         evaluation = evaluate(
             run,
             control,
             metrics,
-            samples_per_class=cfg.samples_per_class,
-            latent_seed=cfg.latent_seed,
-            batch_size=cfg.batch_size,
-            device=cfg.device,
+            samples_per_class=settings.samples_per_class,
+            latent_seed=settings.latent_seed,
+            batch_size=settings.batch_size,
+            device=settings.device,
         )
     show(evaluation, run.release.spec.classes)  # first: nothing is lost if it cannot be written after all
-    write_json(out, evaluation | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)})
+    write_json(out, evaluation | {"settings": settings.metrics})
     print(out)
-
-
-def check_settings(cfg: DictConfig) -> None:
-    """Refuse, before anything is loaded, what no component checks."""
-    validated("run", FinishedRunFolder, cfg.run)
-    validated("samples_per_class", Annotated[int, Ge(2)], cfg.samples_per_class)
-    validated("latent_seed", Seed, cfg.latent_seed)
-    validated("batch_size", Count, cfg.batch_size)
-    validated("device", Literal["cpu", "cuda"], cfg.device)
-    check(cfg.device == "cpu" or torch.cuda.is_available(), "device", "cpu: no GPU is to be found here", cfg.device)
 
 
 def check_out(out: Path) -> None:
@@ -98,20 +108,19 @@ def is_evaluation(file: Path) -> bool:
     return isinstance(content, dict) and content.keys() >= MARKS
 
 
-def open_runs(cfg: DictConfig) -> tuple[FinishedRun, FinishedRun | None]:
+def open_runs(settings: Settings) -> tuple[FinishedRun, FinishedRun | None]:
     """The run and its control, which must have the run's test images.
 
     Their training images may differ, as with ``dataset.pool_splits`` in one of them: both are measured with the run's.
     The control's ``memorized`` is then about the run's training images, not about its own.
     """
-    run = open_run(Path(str(cfg.run)).expanduser(), cfg.root, check_trust(cfg.trust))
-    if cfg.control is None:
+    run = open_run(Path(settings.run).expanduser(), settings.root, settings.trust)
+    if settings.control is None:
         return run, None
-    validated("control", FinishedRunFolder, cfg.control)
-    control = open_run(Path(str(cfg.control)).expanduser(), cfg.root, check_trust(cfg.trust), "control")
+    control = open_run(Path(settings.control).expanduser(), settings.root, settings.trust, "control")
     same = control.splits.test.fingerprint == run.splits.test.fingerprint
-    check(not control.attacked, "control", "a run in which nobody attacks (fl.malicious=0)", str(cfg.control))
-    check(same, "control", f"a run on the same data set as {cfg.run} (the same test images)", str(cfg.control))
+    check(not control.attacked, "control", "a run in which nobody attacks (fl.malicious=0)", settings.control)
+    check(same, "control", f"a run on the same data set as {settings.run} (the same test images)", settings.control)
     return run, control
 
 

@@ -13,7 +13,7 @@ from fedgan.config.refusals import PLACES, SEVERAL, config_folders
 from fedgan.core.arguments import Count, PathText, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
-from fedgan.runs.allowlist import check_trust, is_trusted
+from fedgan.runs.allowlist import Packages, is_trusted
 from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.folder import record_of
 
@@ -48,7 +48,8 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """
     folder = Path(str(cfg.resume)).expanduser()
     recorded = recorded_settings(folder)
-    refuse_foreign(recorded, check_trust(cfg.trust))
+    typed_trust = OmegaConf.to_container(cfg)["trust"]  # type: ignore[index, call-overload]
+    refuse_foreign(recorded, validated("trust", Packages, typed_trust))
     typed = [OverridesParser.create().parse_override(text).key_or_group for text in overrides]
     refuse_changes(recorded, cfg, typed)
     if "fl.rounds" in typed:

@@ -13,7 +13,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -24,7 +24,7 @@ from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
 from fedgan.core.checks import check
 from fedgan.core.files import placed, temporary_for
 from fedgan.core.folders import check_empty, check_makeable
-from fedgan.runs.allowlist import check_trust
+from fedgan.runs.allowlist import Packages
 from fedgan.runs.export import Release, load_generator
 from fedgan.scoring.sampling import LatentBatch, balanced_latents, synthesize
 
@@ -42,17 +42,18 @@ class Settings:
     per_class: Count
     seed: Seed
     batch_size: Count
-    trust: Any
+    trust: Packages
 
 
 def main(cfg: DictConfig) -> None:
     """Write the data set and say where it lies."""
-    settings = Settings(**{str(name): value for name, value in cfg.items()})
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings = Settings(**plain)
     out = Path(settings.out).expanduser().resolve()  # through links
     check_empty("out", out)
     check_makeable("out", out)
 
-    release = load_generator(Path(settings.run).expanduser(), check_trust(settings.trust))
+    release = load_generator(Path(settings.run).expanduser(), settings.trust)
     print(f"generator: {release.spec}", file=sys.stderr)
     write_dataset(release, out, per_class=settings.per_class, seed=settings.seed, batch_size=settings.batch_size)
     print(f"{settings.per_class * len(release.spec.classes)} images and manifest.csv in {out}")

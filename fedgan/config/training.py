@@ -20,7 +20,7 @@ from fedgan.config.choices import typed_overrides
 from fedgan.config.command import AUTO, Interrupted
 from fedgan.config.loggers import build_logger, close_loggers
 from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
-from fedgan.config.validate import check_checkpoint, check_components, check_trainer
+from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check
 from fedgan.core.images import Splits
@@ -29,7 +29,7 @@ from fedgan.core.precision import rounding
 from fedgan.core.words import counted
 from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
-from fedgan.runs.allowlist import check_trust
+from fedgan.runs.allowlist import Packages
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
 from fedgan.runs.export import save_generator
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder, record_of
@@ -189,11 +189,12 @@ def check_settings(cfg: DictConfig) -> None:
         typed = cfg.fl[name] if isinstance(cfg.fl[name], str) else None
         check(typed is None, f"fl.{name}", f"chosen as a group: fl/{name}={typed}", typed)
     check_checkpoint(plain["checkpoint"])
-    trust = check_trust(plain["trust"])
+    trust = validated("trust", Packages, plain["trust"])
     if count_processes(cfg.trainer) > 1:
         refuse_foreign(cfg, trust, "several processes")  # the other processes read their settings from the run's folder
     for group in ("defense", "metrics"):
-        check_components(group, cfg[group])
+        for name, settings in plain[group].items():
+            validated(f"{group}.{name}", Component, settings)
 
 
 def check_resumable(cfg: DictConfig, folder: Path, checkpoint: Path, parts: Parts) -> dict[str, Any]:

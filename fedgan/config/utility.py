@@ -6,11 +6,11 @@ python -m fedgan.utility run=outputs/train/2026-01-31_12-00-00 real_per_class=[1
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import MinLen
+from annotated_types import MinLen, Predicate
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from fedgan.config.validate import FinishedRunFolder
-from fedgan.core.arguments import Allowed, NonNegative, validated
+from fedgan.core.arguments import Allowed, NonNegative, PathText, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write, write_json
 from fedgan.core.folders import check_own, claim
@@ -28,57 +28,84 @@ from fedgan.core.precision import repeatable
 from fedgan.core.words import counted
 from fedgan.downstream.learning_curve import Difference, Fit, Point, curve, differences, draw_curve
 from fedgan.downstream.study import UtilityStudy
-from fedgan.runs.allowlist import check_trust
+from fedgan.runs.allowlist import Packages
 from fedgan.runs.load import FinishedRun, open_run
 from fedgan.runs.provenance import git_state, versions
 
 WRITTEN = ("utility.json", "results.csv", "curve.csv", "differences.csv", "curve.png", "fits")
 REAL_ONLY = "real only"
 ARM_OF_ONE_RUN = "real + synthetic"
-Numbers = Annotated[Sequence[NonNegative], MinLen(1), Allowed("a list of at least one whole number of at least 0")]
 Key = tuple[str, int, int]  # arm, seed, real images per class
+
+
+def _differ(values: Sequence[int]) -> bool:
+    return len(set(values)) == len(values)
+
+
+def _fit_arms(runs: Mapping[Any, Any]) -> bool:
+    return all(Path(str(arm)).name == str(arm) and arm not in ("", "..", REAL_ONLY) for arm in runs)
+
+
+Numbers = Annotated[
+    Sequence[NonNegative],
+    MinLen(1),
+    Predicate(_differ),
+    Allowed("a list of at least one whole number of at least 0, each once"),
+]
+Runs = Annotated[
+    Mapping[Any, Any],
+    MinLen(1),
+    Predicate(_fit_arms),
+    Allowed(
+        "finished runs' folders, each under the name of its arm: {name: PATH}, "
+        f"where a name is one that a folder can have, other than {REAL_ONLY!r}"
+    ),
+]
+
+
+@checked
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Those of conf/utility.yaml but for the study's and the classifier's, which check theirs."""
+
+    run: FinishedRunFolder | None
+    runs: Runs | None
+    trust: Packages
+    root: PathText | None
+    real_per_class: Numbers
+    seeds: Numbers
+
+    def __post_init__(self) -> None:
+        both = f"run={self.run} and runs={self.runs}"
+        check((self.run is None) != (self.runs is None), "run or runs", "given, one of them and not both", both)
 
 
 def main(cfg: DictConfig) -> None:
     """Train what this folder does not hold yet, then show the curve."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    check_settings(cfg)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings = Settings(**{field.name: plain[field.name] for field in fields(Settings)})
 
     recipe = instantiate(cfg.classifier, _convert_="all")
-    runs = open_runs(cfg)
+    runs = open_runs(settings)
     study = UtilityStudy(runs, recipe, synthetic_per_class=cfg.synthetic_per_class, test_per_class=cfg.test_per_class)
-    study.check_real(cfg.real_per_class)
+    study.check_real(settings.real_per_class)
     write_record(folder, cfg, runs)
-    arms, counts = (REAL_ONLY, *runs), sorted(cfg.real_per_class)
-    plan = [(arm, seed, n) for arm in arms for seed in cfg.seeds for n in counts if n > 0 or arm in runs]
+    arms, counts = (REAL_ONLY, *runs), sorted(settings.real_per_class)
+    plan = [(arm, seed, n) for arm in arms for seed in settings.seeds for n in counts if n > 0 or arm in runs]
     with repeatable(recipe.device.type):
         fits = carry_out(study, plan, folder)
     show(fits, folder, title_of(cfg, runs))
 
 
-def check_settings(cfg: DictConfig) -> None:
-    """Refuse, before anything is loaded, what no component checks."""
-    named = cfg.runs is None or (OmegaConf.is_dict(cfg.runs) and bool(cfg.runs))
-    check(named, "runs", "finished runs' folders, each under the name of its arm: {name: PATH}", cfg.runs)
-    both = f"run={cfg.run} and runs={cfg.runs}"
-    check((cfg.run is None) != (cfg.runs is None), "run or runs", "given, one of them and not both", both)
-    for arm in cfg.runs or ():
-        fitting = Path(str(arm)).name == str(arm) and arm not in ("", "..", REAL_ONLY)
-        check(fitting, "runs: a name", f"one that a folder can have, other than {REAL_ONLY!r}", arm)
-    for name in ("real_per_class", "seeds"):
-        given = OmegaConf.to_container(cfg[name]) if OmegaConf.is_list(cfg[name]) else cfg[name]
-        values = validated(name, Numbers, given)
-        check(len(set(values)) == len(values), name, "numbers that differ", values)
-
-
-def open_runs(cfg: DictConfig) -> dict[str, FinishedRun]:
+def open_runs(settings: Settings) -> dict[str, FinishedRun]:
     """The finished runs by the names of their arms; all on the same data."""
-    folders = {f"runs.{arm}": folder for arm, folder in cfg.runs.items()} if cfg.runs else {"run": cfg.run}
-    trust, arms = check_trust(cfg.trust), cfg.runs or [ARM_OF_ONE_RUN]
-    for setting, folder in folders.items():
+    named = {f"runs.{arm}": folder for arm, folder in settings.runs.items()} if settings.runs else {"run": settings.run}
+    for setting, folder in named.items():
         validated(setting, FinishedRunFolder, folder)
-    opened = [open_run(Path(str(each)).expanduser(), cfg.root, trust, name) for name, each in folders.items()]
-    runs = dict(zip(map(str, arms), opened, strict=True))
+    root, trust = settings.root, settings.trust
+    opened = [open_run(Path(str(folder)).expanduser(), root, trust, setting) for setting, folder in named.items()]
+    runs = dict(zip(map(str, settings.runs or [ARM_OF_ONE_RUN]), opened, strict=True))
     first, *others = runs.values()
     for other in others:
         same = fingerprints(other.splits) == fingerprints(first.splits)

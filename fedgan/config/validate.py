@@ -17,6 +17,10 @@ def _resumable(filename: str) -> bool:
     return filename.startswith("round_{epoch")
 
 
+def _has_target(settings: Mapping[str, Any]) -> bool:
+    return "_target_" in settings
+
+
 FinishedRunFolder = Annotated[PathText, Allowed("the folder of a finished run")]
 Devices = Annotated[
     Count | Annotated[Sequence[NonNegative], MinLen(1)],
@@ -26,6 +30,11 @@ Deterministic = Annotated[bool | Literal["warn"], Allowed("true, false or warn")
 Nothing = Annotated[Literal[0], Allowed("0: nothing is evaluated before the first round")]
 FileName = Annotated[
     str, Predicate(_resumable), Allowed("text that begins with round_{epoch, by which resume= finds it")
+]
+
+
+Component = Annotated[
+    Mapping[str, Any], Predicate(_has_target), Allowed("the settings of a component, with its _target_")
 ]
 
 
@@ -109,21 +118,6 @@ def within(place: str, declared: Callable[..., T], settings: Mapping[str, Any]) 
         return declared(**{name: value for name, value in settings.items() if name != "_target_"})
     except ValueError as error:
         raise ValueError(f"{place}.{error}") from error
-
-
-def check_components(group: str, components: Mapping[str, Any]) -> None:
-    """Refuse what is no component in a group of several.
-
-    Args:
-        group: ``defense`` or ``metrics``.
-        components: their settings by name.
-
-    Raises:
-        ValueError: in one line.
-    """
-    for name, settings in components.items():
-        whole = isinstance(settings, Mapping) and "_target_" in settings
-        check(whole, f"{group}.{name}", "the settings of a component, with its _target_", settings)
 
 
 def check_objective(objective: object, metrics: Collection[str]) -> None:

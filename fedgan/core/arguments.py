@@ -123,7 +123,7 @@ def allowed(annotation: object) -> str | None:
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         said = [part.words for part in parts[1:] if isinstance(part, Allowed)]
-        return said[-1] if said else _in_range(parts[0], parts[1:])
+        return said[-1] if said else _in_range(parts[0], parts[1:]) or allowed(parts[0])
     if origin is Literal:
         return "one of " + ", ".join(map(str, parts))
     if origin in (Union, UnionType):

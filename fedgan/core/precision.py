@@ -5,8 +5,12 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+
+from fedgan.core.arguments import Trial
+from fedgan.core.checks import check
 
 TF32 = "tf32-true"
 
@@ -77,3 +81,11 @@ def cpu_name() -> str:
     lines = listed.read_text().splitlines() if listed.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _try_device(setting: str, device: str) -> None:
+    check(device == "cpu" or torch.cuda.is_available(), setting, "cpu: no GPU is to be found here", device)
+
+
+# Where a command computes: of a machine without a GPU the CPU alone.
+Device = Annotated[Literal["cpu", "cuda"], Trial(_try_device)]

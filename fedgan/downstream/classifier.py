@@ -6,7 +6,7 @@ from http.client import HTTPException
 from math import ceil
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 import torch
 from annotated_types import Ge
@@ -22,6 +22,7 @@ from fedgan.core.arguments import Channels, Count, PathText, Share, checked
 from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.optimizers import OptimizerFactory
+from fedgan.core.precision import Device
 from fedgan.core.rng import derive_seed, keyed_generator
 from fedgan.metrics.pretrained.weights import downloading, read_weights
 from fedgan.runs.signals import interruptible
@@ -233,10 +234,8 @@ class ClassifierRecipe:
         least_steps_per_epoch: Count = 1,
         batch_size: Annotated[int, Ge(2)] = 32,
         flips: bool = False,
-        accelerator: Literal["cpu", "cuda"] = "cpu",
+        accelerator: Device = "cpu",
     ) -> None:
-        found = accelerator == "cpu" or torch.cuda.is_available()
-        check(found, "accelerator", "cpu: no GPU is to be found here", accelerator)
         self.network, self.optimizer, self.decay, self.flips = network, optimizer, decay, flips
         self.epochs, self.batch_size = epochs, batch_size
         self.steps_per_epoch, self.least_steps_per_epoch = steps_per_epoch, least_steps_per_epoch

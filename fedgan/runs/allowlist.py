@@ -6,10 +6,12 @@ read from a folder.
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Predicate
 
+from fedgan.core.arguments import Allowed, Trial
 from fedgan.core.checks import check
 
 LIBRARY_CLASSES = {
@@ -20,22 +22,24 @@ LIBRARY_CLASSES = {
 }
 
 
-def check_trust(packages: object) -> tuple[str, ...]:
-    """The names of the packages that the user trusts.
+def _names_package(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
-    Raises:
-        ValueError: in one line, if they are no names of packages that can be imported.
-    """
-    allowed = "a list of names of your own packages, such as [my_lab]"
-    listed = isinstance(packages, Sequence) and not isinstance(packages, str)
-    names = [str(name) for name in packages] if listed else []  # type: ignore[attr-defined]
-    check(listed and all(part.isidentifier() for name in names for part in name.split(".")), "trust", allowed, packages)
-    for name in names:
+
+def _try_import(setting: str, packages: Sequence[str]) -> None:
+    for name in packages:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ValueError(f"trust: {name} cannot be imported ({error}); is it installed here?") from error
-    return tuple(names)
+            raise ValueError(f"{setting}: {name} cannot be imported ({error}); is it installed here?") from error
+
+
+# The names of packages that the user trusts: typed, and imported where they are declared.
+Packages = Annotated[
+    Sequence[Annotated[str, Predicate(_names_package)]],
+    Allowed("a list of names of your own packages, such as [my_lab]"),
+    Trial(_try_import),
+]
 
 
 def build_trusted(

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from fedgan import evaluate, sample, train, utility
-from fedgan.runs.allowlist import check_trust
+from fedgan.core.arguments import validated
+from fedgan.runs.allowlist import Packages
 from tests.helpers.runs import own_package, refusal
 
 Call = Callable[..., Any]
@@ -147,9 +148,9 @@ def test_trust_is_never_read_from_a_folder(call: Call, my_lab: Path, capsys: pyt
 @pytest.mark.parametrize("packages", ["my_lab", 3, ["a-b"], ["os.path; import x"]])
 def test_other_than_a_list_of_names_is_refused(packages: object) -> None:
     with pytest.raises(ValueError, match="^trust must be a list of names of your own packages"):
-        check_trust(packages)
+        validated("trust", Packages, packages)
 
 
 def test_a_package_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="^trust: no_such_lab cannot be imported"):
-        check_trust(["no_such_lab"])
+        validated("trust", Packages, ["no_such_lab"])

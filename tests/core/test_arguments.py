@@ -279,3 +279,5 @@ def test_a_trial_refuses_in_its_own_words() -> None:
 def test_there_are_no_words_for_what_is_not_checked(annotation: object) -> None:
     assert allowed(annotation) is None
     assert allowed(Annotated[float, Ge(0), Lt(5)]) == "a number in [0, 5)"
+    assert allowed(Annotated[Literal["cpu", "cuda"], Trial(print)]) == "one of cpu, cuda"
+    assert allowed(Annotated[Tensor, Trial(print)]) is None
