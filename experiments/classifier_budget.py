@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +31,8 @@ from experiments.paper.runs import composed
 from experiments.paper.writing import Row, markdown, write_csv, write_text
 from experiments.settings import quoted
 from fedgan.config.command import command
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Count, Numbers, validated
+from fedgan.core.checks import check
 from fedgan.core.files import write_json
 from fedgan.core.folders import claim
 from fedgan.core.images import ImageSet, Splits
@@ -95,14 +97,12 @@ def main(cfg: DictConfig) -> None:
 
 def check_settings(cfg: DictConfig) -> None:
     """Refuse, before anything is loaded, what no component checks."""
-    for name, low in (("real_per_class", 1), ("steps", 1), ("times", 1), ("seeds", 0)):
-        values = list(cfg[name]) if OmegaConf.is_list(cfg[name]) else None
-        enough = values is not None and (bool(values) or name in ("steps", "times"))
-        check(enough, name, "a list of whole numbers, at least one", cfg[name])
-        for value in values or ():
-            check_int(f"each of {name}", value, low=low)
-    for name in ("perfect_per_class", "test_per_class", "image_size"):
-        check_int(name, cfg[name], low=1)
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    rules = {"real_per_class": Annotated[Sequence[Count], MinLen(1)], "seeds": Numbers}
+    rules |= dict.fromkeys(("steps", "times"), Sequence[Count])
+    rules |= dict.fromkeys(("perfect_per_class", "test_per_class", "image_size"), Count)
+    for name, rule in rules.items():
+        validated(name, rule, plain[name])
     epochs = int(cfg.classifier.epochs)
     whole = not any(steps % epochs for steps in cfg.steps)
     check(whole, "steps", f"multiples of classifier.epochs={epochs}", list(cfg.steps))

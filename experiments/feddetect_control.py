@@ -5,13 +5,15 @@ python -m experiments.feddetect_control
 
 import argparse
 import sys
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import NonNegative, validated
 
 
 def simulate(num_clients: int, decay: float, seed: int, *, rounds: int, warmup: int) -> tuple[float, float]:
@@ -45,9 +47,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="federations of each setting, at least 2")
     asked = parser.parse_args()
     try:
-        check_int("--warmup", asked.warmup, low=0)
-        check_int("--rounds", asked.rounds, low=asked.warmup + 2)
-        check_int("--seeds", asked.seeds, low=2)
+        validated("--warmup", NonNegative, asked.warmup)
+        validated("--rounds", Annotated[int, Ge(asked.warmup + 2)], asked.rounds)
+        validated("--seeds", Annotated[int, Ge(2)], asked.seeds)
     except ValueError as error:
         sys.exit(f"error: {error}")
     Console().print(table(asked.rounds, asked.warmup, asked.seeds))

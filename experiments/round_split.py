@@ -8,7 +8,9 @@ import json
 import sys
 from pathlib import Path
 from statistics import mean
+from typing import Annotated
 
+from annotated_types import Ge
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning.profilers import SimpleProfiler
@@ -18,7 +20,7 @@ from rich.table import Table
 from experiments.multirun import call
 from experiments.settings import checked_overrides
 from fedgan.config.command import command
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import validated
 from fedgan.core.folders import check_empty
 
 STEPS = ("D step", "G step")
@@ -40,7 +42,7 @@ class JsonProfiler(SimpleProfiler):
 @command("round_split")
 def main(cfg: DictConfig) -> None:
     """Run a federation under the profiler and print each part's share of a round."""
-    check_int("rounds", cfg.rounds, low=4)
+    validated("rounds", Annotated[int, Ge(4)], cfg.rounds)
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_empty("hydra.run.dir", folder)
     profile = folder / "profile.json"

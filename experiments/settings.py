@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from omegaconf import ListConfig
 
 from fedgan.config.choices import parsed
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Numbers, validated
+from fedgan.core.checks import check
 
 
 def checked_overrides(given: object) -> tuple[str, ...]:
@@ -32,14 +33,9 @@ def checked_seeds(given: object) -> tuple[int, ...]:
     """The seeds of a study's runs.
 
     Raises:
-        ValueError: in one line, if they are not at least one whole number, each once.
+        ValueError: in one line, if they are no list of at least one whole number of at least 0, each once.
     """
-    seeds = list(given) if isinstance(given, ListConfig) else []
-    check(bool(seeds), "seeds", "a list of at least one whole number", given)
-    for seed in seeds:
-        check_int("each of seeds", seed, low=0)
-    check(len(set(seeds)) == len(seeds), "seeds", "numbers that differ", seeds)
-    return tuple(seeds)
+    return tuple(validated("seeds", Numbers, list(given) if isinstance(given, ListConfig) else given))
 
 
 def listed(key: str, values: Iterable[object]) -> str:

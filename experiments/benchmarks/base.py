@@ -12,11 +12,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Count, checked
 
 Row = dict[str, Any]
 
 
+@checked
 class Benchmark(ABC):
     """One question about speed, answered within one run.
 
@@ -31,8 +32,7 @@ class Benchmark(ABC):
     title: str
     goal: str
 
-    def __init__(self, *, repeats: int = 5) -> None:
-        check_int("benchmark.repeats", repeats, low=1)
+    def __init__(self, *, repeats: Count = 5) -> None:
         self.repeats = repeats
 
     @abstractmethod

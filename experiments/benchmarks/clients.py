@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Interval, MinLen
 
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Count, checked, validated
+from fedgan.core.checks import check
 
 BLOCK = 512  # bytes; what ru_oublock counts in on Linux
 PARTS_OF_A_ROUND = ("run_training_epoch", ".on_train_epoch_start", ".on_train_epoch_end")  # as Lightning profiles it
@@ -87,6 +90,7 @@ def end(process: subprocess.Popen[bytes], folder: Path) -> Run:
     return Run(folder, (resource.getrusage(resource.RUSAGE_CHILDREN).ru_oublock - before) * BLOCK)
 
 
+@checked
 class ClientPool(Benchmark):
     """Whether a round's cost grows with the clients that there are, or with those that take part.
 
@@ -105,17 +109,16 @@ class ClientPool(Benchmark):
     def __init__(
         self,
         *,
-        sizes: Sequence[int],
+        sizes: Annotated[Sequence[Count], MinLen(1)],
         taking_part: int,
-        batch_size: int,
-        rounds: int,
+        batch_size: Count,
+        rounds: Annotated[int, Ge(3)],
         overrides: Sequence[str],
-        repeats: int = 5,
+        repeats: Count = 5,
     ) -> None:
         super().__init__(repeats=repeats)
-        check_int("benchmark.taking_part", taking_part, low=1, high=min(sizes))
-        check_int("benchmark.rounds", rounds, low=3)
-        check(batch_size % 2 == 0, "benchmark.batch_size", "even, for the images are of two classes", batch_size)
+        validated("taking_part", Annotated[int, Interval(ge=1, le=min(sizes))], taking_part)
+        check(batch_size % 2 == 0, "batch_size", "even, for the images are of two classes", batch_size)
         self.sizes, self.taking_part, self.batch_size, self.rounds = list(sizes), taking_part, batch_size, rounds
         self.overrides = list(overrides)
 

@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge, Interval
 from PIL import Image
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, spread
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Channels, Count, checked, validated
 from fedgan.core.images import ImageSet, Splits, to_float
 from fedgan.datasets.image_folder import ImageFolder
 from fedgan.datasets.reading.decoding import available_cores, decode_all, in_threads
@@ -22,6 +24,7 @@ GREY, COLOUR = (500, 600), (450, 600)  # a radiograph's size, and that of ISIC's
 NOISE = (700, 800)  # every file shows a window of the same noise
 
 
+@checked
 class Data(Benchmark):
     """A folder of JPEGs, half of them gray and half in color, made for the occasion and removed afterwards.
 
@@ -40,19 +43,15 @@ class Data(Benchmark):
     def __init__(
         self,
         *,
-        images: int = 5000,
-        image_size: int = 224,
-        channels: int = 1,
-        file_size: int | None = None,
+        images: Annotated[int, Ge(8)] = 5000,
+        image_size: Count = 224,
+        channels: Channels = 1,
+        file_size: Annotated[int, Interval(ge=1, le=min(NOISE))] | None = None,
         batch_size: int = 32,
-        repeats: int = 5,
+        repeats: Count = 5,
     ) -> None:
         super().__init__(repeats=repeats)
-        check_int("benchmark.images", images, low=8)
-        check_int("benchmark.image_size", image_size, low=1)
-        check_int("benchmark.batch_size", batch_size, low=1, high=images // 2)
-        if file_size is not None:
-            check_int("benchmark.file_size", file_size, low=1, high=min(NOISE))
+        validated("batch_size", Annotated[int, Interval(ge=1, le=images // 2)], batch_size)
         self.images, self.image_size, self.channels, self.batch_size = images, image_size, channels, batch_size
         self.file_size = file_size
 

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.profilers import Profiler
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn
 from fedgan.config.build import build_algorithm
+from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet, Splits
 from fedgan.gan.client import GANClient
 
@@ -48,6 +50,7 @@ class Meter(Profiler):
 Step = Callable[[Meter], None]
 
 
+@checked
 class Efficiency(Benchmark):
     """FLOPs a second of the D step, the G step and the whole local step on the CPU, against matrix products.
 
@@ -65,9 +68,11 @@ class Efficiency(Benchmark):
     title = "FLOP rate of the local step"
     goal = "at 64 x 64, batch 32, on 2 cores: 0.45 for dcgan, 0.35 for stylegan2"
 
-    def __init__(self, *, cases: Mapping[str, DictConfig], matrix_sizes: Sequence[int], repeats: int = 5) -> None:
+    def __init__(
+        self, *, cases: Mapping[str, Mapping[str, Any]], matrix_sizes: Sequence[int], repeats: Count = 5
+    ) -> None:
         super().__init__(repeats=repeats)
-        self.cases = cases
+        self.cases = {name: OmegaConf.create(dict(case)) for name, case in cases.items()}
         self.matrices = {f"{n} x {n}": torch.rand(n, n) for n in matrix_sizes}
 
     def measure(self, folder: Path) -> list[Row]:

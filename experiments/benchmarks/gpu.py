@@ -24,7 +24,7 @@ from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
 from experiments.benchmarks.overhead import configured
 from fedgan.attacks.base import Attack
 from fedgan.config.build import build_algorithm, build_federation
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import deterministic, rounding
 from fedgan.core.update import ClientUpdate
@@ -71,6 +71,7 @@ class Contiguous(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+@checked
 class GPU(Benchmark):
     """What a round's local training costs, in every variant; images are noise, for their content costs nothing.
 
@@ -93,14 +94,12 @@ class GPU(Benchmark):
         variants: Mapping[str, Mapping[str, Any]],
         overrides: Sequence[str],
         without_gpu: Sequence[str],
-        steps: int,
-        images_per_client: int,
-        product_size: int,
-        repeats: int = 5,
+        steps: Count,
+        images_per_client: Count,
+        product_size: Count,
+        repeats: Count = 5,
     ) -> None:
         super().__init__(repeats=repeats)
-        check_int("benchmark.steps", steps, low=1)
-        check_int("benchmark.product_size", product_size, low=1)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         on_gpu = self.device.type == "cuda"
         self.overrides = [*overrides, *(() if on_gpu else without_gpu)]

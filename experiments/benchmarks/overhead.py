@@ -17,12 +17,14 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio, spread, timed
 from experiments.benchmarks.plain_loop import PlainLoop
 from fedgan.config.build import build_algorithm, build_network, build_parts, build_trainer
+from fedgan.core.arguments import Count, checked
 from fedgan.core.images import Splits
 from fedgan.core.update import State
 from fedgan.federated.federation import Federation
 from fedgan.partitions.iid import IID
 
 
+@checked
 class Overhead(Benchmark):
     """What Lightning, the server, the records and the checkpoint add to the bare arithmetic.
 
@@ -35,7 +37,7 @@ class Overhead(Benchmark):
     title = "a round of the federation against a plain loop with equal results"
     goal = "a ratio of at most 1.03 for dcgan at 32 x 32, at most 1.01 for stylegan2 at 64 x 64"
 
-    def __init__(self, *, common: Sequence[str], cases: Mapping[str, Sequence[str]], repeats: int = 5) -> None:
+    def __init__(self, *, common: Sequence[str], cases: Mapping[str, Sequence[str]], repeats: Count = 5) -> None:
         super().__init__(repeats=repeats)
         self.common, self.cases = common, cases
 

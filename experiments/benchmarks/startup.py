@@ -10,6 +10,7 @@ from statistics import median
 from pytorch_lightning.profilers import Profiler
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio, spread
+from fedgan.core.arguments import Count, checked
 
 # What every run waits for: Lightning, and what torch imports with the first optimizer.
 IMPORTS = "import torch, pytorch_lightning; torch.optim.Adam([torch.zeros(1)])"
@@ -31,6 +32,7 @@ class FirstStep(Profiler):
         """Nothing is measured."""
 
 
+@checked
 class Startup(Benchmark):
     """Commands as the shell starts them, a process each.
 
@@ -42,7 +44,7 @@ class Startup(Benchmark):
     title = "from the command to the first step"
     goal = "help in under 2 s, first step in under 6 s"
 
-    def __init__(self, *, overrides: Sequence[str], repeats: int = 5) -> None:
+    def __init__(self, *, overrides: Sequence[str], repeats: Count = 5) -> None:
         super().__init__(repeats=repeats)
         self.overrides = list(overrides)
 

@@ -7,9 +7,10 @@ from statistics import median
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio, spread
 from experiments.benchmarks.startup import call
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Count, checked
 
 
+@checked
 class Sweep(Benchmark):
     """The same command by two of Hydra's launchers, over as many seeds as there are runs.
 
@@ -23,10 +24,8 @@ class Sweep(Benchmark):
     title = "a sweep, by launcher"
     goal = "8 tiny runs by joblib on 2 cores faster than one after the other"
 
-    def __init__(self, *, overrides: Sequence[str], runs: int = 8, jobs: int = 2, repeats: int = 5) -> None:
+    def __init__(self, *, overrides: Sequence[str], runs: Count = 8, jobs: Count = 2, repeats: Count = 5) -> None:
         super().__init__(repeats=repeats)
-        check_int("benchmark.runs", runs, low=1)
-        check_int("benchmark.jobs", jobs, low=1)
         self.overrides, self.runs, self.jobs = list(overrides), runs, jobs
 
     def measure(self, folder: Path) -> Sequence[Row]:

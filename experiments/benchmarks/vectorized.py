@@ -13,12 +13,13 @@ import torch
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
 from experiments.benchmarks.gpu import federation_of, train
 from experiments.benchmarks.overhead import configured
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Count, checked
 from fedgan.core.update import ClientUpdate
 
 ENGINES = ("serial", "vectorized")
 
 
+@checked
 class Vectorized(Benchmark):
     """Where ``fl/backend=vectorized`` wins, and how far its results lie from the serial ones.
 
@@ -36,14 +37,13 @@ class Vectorized(Benchmark):
     def __init__(
         self,
         *,
-        sizes: Sequence[int],
+        sizes: Sequence[Count],
         models: Mapping[str, Sequence[str]],
         overrides: Sequence[str],
-        steps: int,
-        repeats: int = 5,
+        steps: Count,
+        repeats: Count = 5,
     ) -> None:
         super().__init__(repeats=repeats)
-        check_int("benchmark.steps", steps, low=1)
         self.sizes, self.models, self.overrides, self.steps = list(sizes), models, list(overrides), steps
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Annotated
+
+from annotated_types import Ge
 
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio, spread
 from experiments.benchmarks.clients import Run, end, start
-from fedgan.core.checks import check_int
+from fedgan.core.arguments import Count, checked
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Side:
         return [end(process, own) for process, own in zip(processes, folders, strict=True)]
 
 
+@checked
 class Workers(Benchmark):
     """How much faster clients train that are spread over processes.
 
@@ -52,10 +56,14 @@ class Workers(Benchmark):
     goal = "2 processes at 1.4 times the rounds per second of 1 process with 2 threads, and equal generators"
 
     def __init__(
-        self, *, sides: Mapping[str, Mapping[str, int]], rounds: int, overrides: Sequence[str], repeats: int = 5
+        self,
+        *,
+        sides: Mapping[str, Mapping[str, int]],
+        rounds: Annotated[int, Ge(2)],
+        overrides: Sequence[str],
+        repeats: Count = 5,
     ) -> None:
         super().__init__(repeats=repeats)
-        check_int("benchmark.rounds", rounds, low=2)
         self.sides = [Side(str(name), **settings) for name, settings in sides.items()]
         self.rounds, self.overrides = rounds, list(overrides)
 

@@ -4,19 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
-from fedgan.core.checks import check, check_choice, check_number
+from fedgan.core.arguments import Fraction, checked
+from fedgan.core.checks import check
 
-KINDS = ("higher", "lower", "at_most", "at_least", "nearer", "succeeds")
+Kind = Literal["higher", "lower", "at_most", "at_least", "nearer", "succeeds"]
 PAPERS = "FedDetect"  # the paper's rule; in the names of its arms, and in what claims say of it
 NOT_THE_PAPERS = "Not in the paper: "
 # By the name of an arm, by metric, a value for each seed.
 Values = Mapping[str, Mapping[str, Mapping[int, float]]]
 
 
+@checked
 @dataclass(frozen=True)
 class Claim:
     """What the paper says.
@@ -45,21 +47,19 @@ class Claim:
     says: str
     metric: str
     arms: tuple[str, ...]
-    kind: str
+    kind: Kind
     than: tuple[str, ...] = ()
     rather_than: tuple[str, ...] = ()
     than_metric: str | None = None
     value: float = 0.0
     margin: float = 0.0
-    share: float = 0.5
+    share: Fraction = 0.5
     each: bool = False
     post_hoc: str = ""
 
     def __post_init__(self) -> None:
-        check_choice("kind", self.kind, KINDS)
         fits = bool(self.rather_than) == (self.kind == "nearer")
         check(fits, "rather_than", "given with kind nearer and no other", self.rather_than)
-        check_number("share", self.share, low=0, high=1, low_allowed=False, high_allowed=False)
         fits = self.share == 0.5 or self.kind == "succeeds"
         check(fits, "share", "given with kind succeeds and no other", self.share)
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from omegaconf import DictConfig, OmegaConf
 from torchvision.models import AlexNet_Weights
 
@@ -17,7 +18,8 @@ from experiments.paper.runs import check_settings, composed
 from experiments.settings import checked_overrides, checked_seeds, listed, quoted
 from fedgan.config.refusals import CONF
 from fedgan.config.resume import leaves
-from fedgan.core.checks import check, check_int
+from fedgan.core.arguments import Count, validated
+from fedgan.core.checks import check
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.lpips import build_lpips
 from fedgan.metrics.pretrained.weights import pretrained
@@ -134,7 +136,7 @@ class Plan:
     def __init__(self, cfg: DictConfig) -> None:
         self.seeds, self.changes = checked_seeds(cfg.seeds), checked_overrides(cfg.overrides)
         check_kept(cfg)
-        check_int("threads", cfg.threads, low=1)
+        validated("threads", Count, cfg.threads)
         self.launcher, self.threads = launcher_of(cfg.launcher), int(cfg.threads)
         self.runs, self.results = (Path(str(folder)).expanduser() for folder in (cfg.runs, cfg.results))
         scale = cfg.scale
@@ -290,7 +292,7 @@ def pixels_of(sizes: Sequence[int], image_size: int) -> dict[int, int]:
     """
     known = len(sizes) > 0 and set(sizes) <= set(SIZES)
     check(known, "scale.sizes", f"some of the paper's {', '.join(map(str, SIZES))}", sizes)
-    check_int("scale.image_size", image_size, low=16)
+    validated("scale.image_size", Annotated[int, Ge(16)], image_size)
     return {size: size * image_size // 256 for size in sizes}
 
 

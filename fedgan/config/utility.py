@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from fedgan.config.validate import FinishedRunFolder
-from fedgan.core.arguments import Allowed, NonNegative, PathText, checked, validated
+from fedgan.core.arguments import Allowed, Numbers, PathText, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write, write_json
 from fedgan.core.folders import check_own, claim
@@ -38,20 +38,10 @@ ARM_OF_ONE_RUN = "real + synthetic"
 Key = tuple[str, int, int]  # arm, seed, real images per class
 
 
-def _differ(values: Sequence[int]) -> bool:
-    return len(set(values)) == len(values)
-
-
 def _fit_arms(runs: Mapping[Any, Any]) -> bool:
     return all(Path(str(arm)).name == str(arm) and arm not in ("", "..", REAL_ONLY) for arm in runs)
 
 
-Numbers = Annotated[
-    Sequence[NonNegative],
-    MinLen(1),
-    Predicate(_differ),
-    Allowed("a list of at least one whole number of at least 0, each once"),
-]
 Runs = Annotated[
     Mapping[Any, Any],
     MinLen(1),

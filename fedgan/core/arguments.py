@@ -13,7 +13,7 @@ from math import inf
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, Predicate
+from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, MinLen, Predicate
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from fedgan.core.checks import unknown
@@ -51,6 +51,10 @@ def _is_filled(text: str) -> bool:
     return bool(text.strip())
 
 
+def _differ(values: Sequence[object]) -> bool:
+    return len(set(values)) == len(values)
+
+
 Count = Annotated[int, Ge(1)]
 NonNegative = Annotated[int, Ge(0)]
 Seed = Annotated[int, Ge(0)]
@@ -62,6 +66,12 @@ _PLAIN: dict[object, str] = {int: "a whole number", float: "a number", bool: "tr
 
 # YAML reads a folder that is named 2026 as a number.
 PathText = Annotated[str, BeforeValidator(_as_text), Predicate(_is_filled), Allowed("a path")]
+Numbers = Annotated[
+    Sequence[NonNegative],
+    MinLen(1),
+    Predicate(_differ),
+    Allowed("a list of at least one whole number of at least 0, each once"),
+]
 Channels = Annotated[int, Predicate((1, 3).__contains__), Allowed("1 (gray) or 3 (RGB)")]
 
 

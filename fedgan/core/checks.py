@@ -32,31 +32,6 @@ def unknown(name: str, known: Sequence[str]) -> str:
     return f"{name} is not an argument; it has: {', '.join(known) or 'none'}{meant}"
 
 
-def check_int(setting: str, value: object, *, low: int, high: int | None = None) -> None:
-    """Refuse anything but a whole number in [low, high]."""
-    within = isinstance(value, int) and not isinstance(value, bool) and value >= low
-    within = within and (high is None or value <= high)  # type: ignore[operator]
-    allowed = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
-    check(within, setting, allowed, value)
-
-
-def check_number(
-    setting: str,
-    value: object,
-    *,
-    low: float,
-    high: float,
-    low_allowed: bool = True,
-    high_allowed: bool = True,
-) -> None:
-    """Refuse anything but a finite number between low and high."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    above = is_number and (value > low or (low_allowed and value == low))  # type: ignore[operator]
-    below = is_number and (value < high or (high_allowed and value == high))  # type: ignore[operator]
-    left, right = "[" if low_allowed else "(", "]" if high_allowed else ")"
-    check(above and below, setting, f"a number in {left}{low:g}, {high:g}{right}", value)
-
-
 def check_choice(setting: str, value: object, choices: Collection[str]) -> None:
-    """Refuse anything but one of ``choices``."""
+    """Refuse anything but one of ``choices``, where they are known only when the program runs."""
     check(value in tuple(choices), setting, "one of " + ", ".join(choices), value)

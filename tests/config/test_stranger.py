@@ -105,9 +105,11 @@ def test_s6_every_run_is_named_as_it_was_typed(call: Call, capsys: PRINTED, run:
     assert refusal(call, capsys, evaluate.main, "run=nix") == f"error: run {allowed}"
     assert refusal(call, capsys, evaluate.main, "run=run", "control=nix") == f"error: control {allowed}"
     assert refusal(call, capsys, utility.main, "runs={a: run, b: nix}") == f"error: runs.b {allowed}"
-    for typed in ("run=", "runs={run: ''}"):
-        said = refusal(call, capsys, utility.main, typed)
-        assert said == f"error: {'run' if typed == 'run=' else 'runs.run'} must be the folder of a finished run; got ''"
+    for typed, name in (
+        ("run=", "run must be the folder of a finished run, or null"),
+        ("runs={run: ''}", "runs.run must be the folder of a finished run"),
+    ):
+        assert refusal(call, capsys, utility.main, typed) == f"error: {name}; got ''"
     record = run / "run.json"
     record.write_text(record.read_text().replace('"finished"', '"failed"'))
     with pytest.raises(ValueError, match="^control must be the folder of a finished run; got "):

@@ -29,10 +29,10 @@ def test_half_the_images_are_grey_and_every_class_has_both(tmp_path: Path) -> No
 def test_the_files_are_as_large_as_asked_for(tmp_path: Path) -> None:
     assert {Image.open(file).size for file in draw_jpegs(tmp_path / "own", 8)} == {(600, 500), (600, 450)}
     assert {Image.open(file).size for file in draw_jpegs(tmp_path / "small", 8, 24)} == {(24, 24)}
-    with pytest.raises(ValueError, match=r"^benchmark.file_size must be .*700; got 701$"):
+    with pytest.raises(ValueError, match=r"^file_size must be .*700, or null; got 701$"):
         Data(file_size=701)
 
 
 def test_refuses_a_batch_larger_than_the_training_images() -> None:
-    with pytest.raises(ValueError, match=r"^benchmark.batch_size must be .*; got 5$"):
+    with pytest.raises(ValueError, match=r"^batch_size must be .*; got 5$"):
         Data(images=8, batch_size=5)

@@ -110,7 +110,7 @@ def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd:
             """overrides must be a list of settings: 'overrides=["fl.rounds=6"]'; got 'fl.rounds""",
         ),
         ("overrides=['fl.rounds=1,2']", "overrides must be settings with one value each; got"),
-        ("seeds=[]", "seeds must be a list of at least one whole number; got []"),
+        ("seeds=[]", "seeds must be a list of at least one whole number of at least 0, each once; got []"),
         ("arms=[]", "arms must be a list of some of attack, feddetect,"),
         ("arms=[vanilla,atack]", "each of arms must be one of attack, feddetect,"),
         ("arms=[vanilla,vanilla]", "arms must be names that differ; got ['vanilla', 'vanilla']"),

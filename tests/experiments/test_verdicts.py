@@ -1,11 +1,11 @@
 """The rule by which claims of the paper are judged, on numbers small enough to check by hand."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from experiments.paper import NAMES, PAPER
-from experiments.paper.claims import KINDS, Claim, Values, claims_of, expand, paired, read_claims
+from experiments.paper.claims import Claim, Kind, Values, claims_of, expand, paired, read_claims
 from experiments.paper.inference import interval
 from experiments.paper.plan import DEFENSES, NONE, SIZES, Arm
 from experiments.paper.verdicts import RULE, Comparison, Verdict, judge, judge_all
@@ -150,7 +150,7 @@ def test_every_claim_speaks_of_arms_that_there_are(name: str) -> None:
         arms = [f"{data}: {arm} @ {n}" for data in ("isic", "chestx") for arm in CURVES for n in numbers]
     known: Values = {arm: {} for arm in arms}
     for each in claims:
-        assert each.kind in KINDS
+        assert each.kind in get_args(Kind)
         assert each.says
         assert (each.margin > 0) == (each.kind in ("at_most", "at_least", "succeeds"))
         if each.each:
@@ -261,7 +261,7 @@ def test_claims_of_an_entry_as_yaml_has_it() -> None:
 # p values, and Holm's correction over the claims of a table or figure
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "nearer"])
+@pytest.mark.parametrize("kind", [kind for kind in get_args(Kind) if kind != "nearer"])
 @pytest.mark.parametrize("shift", [-1.0, -0.06, -0.049, 0.0, 0.03, 0.049, 0.06, 1.0])
 def test_a4_p_is_below_5_percent_exactly_where_something_is_shown_or_reversed(kind: str, shift: float) -> None:
     noise = [0.01, -0.02, 0.0, 0.03, -0.01, 0.02, -0.03, 0.0, 0.01, -0.01, 0.004]
