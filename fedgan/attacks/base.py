@@ -41,6 +41,8 @@ class Attack:
         every: rounds from one time to the next.
     """
 
+    window = Window()  # for subclasses that leave __init__ to themselves
+
     def __init__(self, *, start: NonNegative = 0, stop: Count | None = None, every: Count = 1) -> None:
         self.window = Window(start, stop, every)
 

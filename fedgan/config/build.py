@@ -121,15 +121,19 @@ def build_malicious(cfg: DictConfig, attack: Attack, update_attack: UpdateAttack
 
 def in_words(attack: Attack, update_attack: UpdateAttack, data: FederatedData) -> str:
     """Who attacks and with what."""
-    what = " and ".join(str(each) for each in (attack, update_attack) if each.acts)
+    changed, images = (sum(getattr(r, name) for r in data.reports) for name in ("images_changed", "num_examples"))
+    on_images = f"{attack} on {changed:,} of {images:,} images" if data.reports else str(attack)
+    acting = [
+        (words, each.window) for words, each in ((on_images, attack), (update_attack, update_attack)) if each.acts
+    ]
+    what = " and ".join(f"{words} {window}".strip() for words, window in acting)
     if not what:
         return "none"
     if not data.malicious:
         return f"none, the control of {what}"
     ids = sorted(data.malicious)
     who = f"client{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))} of {len(data.clients)}"
-    changed, images = (sum(getattr(r, name) for r in data.reports) for name in ("images_changed", "num_examples"))
-    return f"{who}: {what}" + (f", on {changed:,} of {images:,} images" if data.reports else "")
+    return f"{who}: {what}"
 
 
 def build_defenses(cfg: DictConfig) -> dict[str, Defense]:

@@ -31,6 +31,18 @@ class Window:
     def __post_init__(self) -> None:
         check(self.stop is None or self.stop > self.start, "stop", f"above start={self.start}, or null", self.stop)
 
+    def __str__(self) -> str:
+        """Such as ``from round 2 to 8, every 3 rounds``; empty for all rounds.
+
+        Example:
+            >>> str(Window(start=2, every=3)), str(Window(stop=6)), str(Window())
+            ('from round 2, every 3 rounds', 'from round 0 to 5', '')
+        """
+        if self == Window():
+            return ""
+        end = "" if self.stop is None else f" to {self.stop - 1}"
+        return f"from round {self.start}{end}" + (f", every {self.every} rounds" if self.every > 1 else "")
+
     def covers(self, round_: int) -> bool:
         """Whether the attack acts in this round."""
         before = self.stop is None or round_ < self.stop

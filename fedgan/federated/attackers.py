@@ -29,7 +29,8 @@ def choose_malicious(malicious: object, num_clients: int, seed: int) -> frozense
         (frozenset({2}), 3)
     """
     most = (num_clients - 1) // 2
-    words = f"fewer than half of fl.num_clients={num_clients} (at most {most}), as a number or a list of ids"
+    listed = f"a list of at most {most} different ids from 0 to {num_clients - 1}"
+    words = f"a number of at most {most} (fewer than half of fl.num_clients={num_clients}), or {listed}"
     number = Annotated[int, Interval(ge=0, le=most)]
     ids = Annotated[Sequence[Annotated[int, Interval(ge=0, lt=num_clients)]], MaxLen(most), Predicate(_differ)]
     given = validated("fl.malicious", Annotated[number | ids, Allowed(words)], malicious)
@@ -57,11 +58,6 @@ class Attackers:
     def __init__(self, ids: frozenset[int], attack: UpdateAttack) -> None:
         self.ids, self.attack = ids, attack
         self.reports: list[UpdateReport] = []
-
-    @property
-    def name(self) -> str:
-        """Of the attack, as in the configuration."""
-        return type(self.attack).__module__.rpartition(".")[2]
 
     def alter(self, updates: Sequence[ClientUpdate], round_: Round) -> list[ClientUpdate]:
         """This round's updates as the server gets them.

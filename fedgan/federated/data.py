@@ -114,7 +114,8 @@ def check_enough(shares: Sequence[ImageSet]) -> None:
     """
     fewest = min(range(len(shares)), key=lambda i: len(shares[i]))
     allowed = f"one that gives every client at least {FEWEST} images (fewer clients, or more images)"
-    check(len(shares[fewest]) >= FEWEST, "partition", allowed, f"{len(shares[fewest])} for client {fewest}")
+    if len(shares[fewest]) < FEWEST:
+        raise ValueError(f"partition must be {allowed}; client {fewest} has {len(shares[fewest])}")
 
 
 def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, ImageSet]:

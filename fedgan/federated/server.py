@@ -24,6 +24,7 @@ class Server(Callback):
         weighting: each client's say before any defense acts.
 
     Attributes:
+        reweighting: the defenses, by name, that may change weights and flag clients.
         decision: of the last round.
         last_of_clients: of the last round in which clients took part.
         rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate.
@@ -38,6 +39,7 @@ class Server(Callback):
         check(len(aggregating) <= 1, "defense", "at most one with an aggregate of its own", aggregating)
         self.defenses, self.weighting = dict(defenses), weighting
         self.aggregator = self.defenses[aggregating[0]] if aggregating else None
+        self.reweighting = [name for name, defense in self.defenses.items() if overrides(defense, "reweight")]
         self.decision: Decision | None = None
         self.last_of_clients: Decision | None = None
         self.rounds_acted = {
@@ -74,6 +76,7 @@ class Server(Callback):
             updates = filtered
         decision = self._decide(updates, round_, acted)
         aggregate = self._aggregate(updates, decision.weights, round_)
+        self._check_weights_matter(aggregate)
         state = aggregate.state
         for name, defense in self.defenses.items():
             finished = defense.finish(state, round_)
@@ -100,6 +103,17 @@ class Server(Callback):
             return self.aggregator.aggregate(updates, weights, round_)
         shares = [weights[update.client_id] for update in updates]
         return Aggregate(weighted_mean([update.state for update in updates], shares), weights)
+
+    def _check_weights_matter(self, aggregate: Aggregate) -> None:
+        """Refuse weights of one defense that the aggregate of another leaves aside.
+
+        Raises:
+            ValueError: in one line.
+        """
+        idle = [name for name in self.reweighting if self.defenses[name] is not self.aggregator]
+        own = [name for name, each in self.defenses.items() if each is self.aggregator]
+        allowed = f"without {' and '.join(idle)} next to {' and '.join(own)}, whose aggregate has no weights"
+        check(aggregate.weights is not None or not idle, "defense", allowed, list(self.defenses))
 
     def _take_receipts(self, acted: Mapping[str, bool]) -> None:
         for name in self.rounds_acted:

@@ -131,7 +131,8 @@ class Recorder(Callback):
         """One row of rounds.csv; losses are means over the clients that took part."""
         decision, updates = self.server.decision, federation.updates
         assert decision is not None
-        found, falsely = decision.detection_rates(self.data.malicious)
+        rates = decision.detection_rates(self.data.malicious) if self.server.reweighting else (None, None)
+        found, falsely = rates  # absent where no defense flags
         row: Row = {
             "round": federation.round,
             **{name: sum(u.metrics[name] for u in updates) / len(updates) for name in self.losses},
@@ -176,7 +177,7 @@ class Recorder(Callback):
     def receipt_rows(self, federation: Federation) -> list[Row]:
         """The rows of receipts.csv: what defenses and the attack on updates did in this round."""
         attackers = federation.attackers
-        reports = [(f"update_attack.{attackers.name}", asdict(report)) for report in attackers.reports]
+        reports = [("update_attack", asdict(report)) for report in attackers.reports]
         rows = [(name, report.pop("client"), report) for name, report in reports]
         rows += [(f"defense.{name}", None, dict(receipt)) for name, receipt in self.server.receipts.items()]
         return [

@@ -20,7 +20,7 @@ class UpdateReport:
 
     Attributes:
         client: the malicious client's id.
-        relative_norm: |sent - trained| / |trained - reference|, at least 0.
+        relative_norm: |sent - trained| / |trained - reference|, at least 0; |factor - 1| for an update that is scaled.
         share_changed: share of the coordinates that differ, in [0, 1].
         cosine: of the update as sent and as trained, in [-1, 1]; 0 where one of them is zero.
     """
@@ -41,6 +41,9 @@ class UpdateAttack:
         stop: the first round in which it does not act any more; None for never.
         every: rounds from one time to the next.
     """
+
+    knowledge: Knowledge = "own"  # for subclasses that leave __init__ to themselves, as the window is
+    window = Window()
 
     def __init__(
         self, *, knowledge: Knowledge = "own", start: NonNegative = 0, stop: Count | None = None, every: Count = 1

@@ -43,10 +43,10 @@ REFUSED = {
     "got 'middle'",
     "attack.poison_share=0": "attack.poison_share must be a number in (0, 1]; got 0",
     "attack.poison_share=all": "attack.poison_share must be a number in (0, 1]; got 'all'",
-    "fl.malicious=-1": "fl.malicious must be fewer than half of fl.num_clients=4 (at most 1), as a number or "
-    "a list of ids; got -1",
-    "fl.malicious=[a]": "fl.malicious must be fewer than half of fl.num_clients=4 (at most 1), as a number or "
-    "a list of ids; got ['a']",
+    "fl.malicious=-1": "fl.malicious must be a number of at most 1 (fewer than half of fl.num_clients=4), or "
+    "a list of at most 1 different ids from 0 to 3; got -1",
+    "fl.malicious=[a]": "fl.malicious must be a number of at most 1 (fewer than half of fl.num_clients=4), or "
+    "a list of at most 1 different ids from 0 to 3; got ['a']",
     # federation
     "fl.num_clients=2.5": "fl.num_clients must be a whole number from 1 to 1000000; got 2.5",
     "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",
@@ -163,7 +163,7 @@ REFUSED = {
         (("fl.malicious=2",), ("fl.malicious", "fewer than half", "2")),
         (("fl.malicious=[0,1]",), ("fl.malicious", "fewer than half", "[0, 1]")),
         (("fl.num_clients=65", "fl.malicious=0"), ("fl.num_clients", "at most", "64", "65")),
-        (("fl.num_clients=33", "fl.malicious=0"), ("partition", "at least 2 images", "1 for client 0")),
+        (("fl.num_clients=33", "fl.malicious=0"), ("partition", "at least 2 images", "client 0 has 1")),
         (("fl.rounds=0",), ("fl.rounds", "at least 1", "0")),
         (("fl.rounds=many",), ("fl.rounds", "whole number", "many")),
         (("dataset.image_size=48",), ("image_size", "power of two", "48")),

@@ -180,7 +180,9 @@ def test_who_is_malicious() -> None:
 
 @pytest.mark.parametrize("malicious", [2, -1, [0, 1], [4], [1, 1], "1", True, [0.5], None])
 def test_half_or_more_or_no_clients_of_the_federation_are_refused(malicious: object) -> None:
-    with pytest.raises(ValueError, match=r"^fl.malicious must be fewer than half of fl.num_clients=4 \(at most 1\)"):
+    with pytest.raises(
+        ValueError, match=r"^fl.malicious must be a number of at most 1 \(fewer than half of fl.num_clients=4\)"
+    ):
         choose_malicious(malicious, num_clients=4, seed=0)
     with pytest.raises(ValueError, match=r"^fl.malicious .*; got \[1, 1\]$"):  # which is not too long
         choose_malicious([1, 1], num_clients=8, seed=0)

@@ -7,7 +7,7 @@ import torch
 
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
-from fedgan.defenses.base import Decision, Defense
+from fedgan.defenses.base import Aggregate, Decision, Defense
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
 
@@ -106,3 +106,20 @@ def test_memory_of_every_defense_goes_into_the_checkpoint() -> None:
     other = Server({"a": Halving(0)}, Uniform())
     other.load_state_dict(server.state_dict())
     assert other.serve(updates(1, 2, 3), ROUND)[1].flag_counts[0] == 2
+
+
+class WithoutWeights(Defense):
+    """The first client's state, whatever the weights are."""
+
+    def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
+        return Aggregate(updates[0].state, None)
+
+
+def test_weights_that_the_aggregate_leaves_aside_are_refused() -> None:
+    server = Server({"halving": Halving(0), "first": WithoutWeights()}, Uniform())
+    with pytest.raises(ValueError) as error:
+        server.serve(updates(1, 2, 3), ROUND)
+    said = "defense must be without halving next to first, whose aggregate has no weights; got ['halving', 'first']"
+    assert str(error.value) == said
+    state, decision = Server({"first": WithoutWeights()}, Uniform()).serve(updates(1, 2, 3), ROUND)
+    assert (state["p"].item(), dict(decision.weights)) == (1.0, {})

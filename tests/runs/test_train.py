@@ -138,12 +138,20 @@ def test_same_command_twice_gives_the_same_bits(configure: Configure, tmp_path: 
 
 
 def test_control_looks_for_the_trigger_that_nobody_carries(configure: Configure, tmp_path: Path) -> None:
-    summary = training.train(configure("fl.malicious=0", "metrics=[emission]"), tmp_path / "control")
+    defense = ("defense=feddetect_code", "defense.feddetect_code.warmup=0")
+    summary = training.train(configure("fl.malicious=0", "metrics=[emission]", *defense), tmp_path / "control")
     assert summary["malicious"] == []
     assert "emission" in summary["metrics"]
-    table = rows(tmp_path / "control/rounds.csv")
+    table, clients = (rows(tmp_path / "control" / name) for name in ("rounds.csv", "clients.csv"))
     assert {row["true_positive_rate"] for row in table} == {""}
-    assert {row["false_positive_rate"] for row in table} == {"0.0"}
+    flags = [[int(row["flagged"]) for row in clients if row["round"] == each["round"]] for each in table]
+    assert [float(row["false_positive_rate"]) for row in table] == [sum(flagged) / 4 for flagged in flags]
+
+
+def test_rates_of_flags_are_absent_where_no_defense_flags(configure: Configure, tmp_path: Path) -> None:
+    training.train(configure("defense=median", "fl.rounds=1"), tmp_path / "run")
+    table = rows(tmp_path / "run/rounds.csv")
+    assert {(row["true_positive_rate"], row["false_positive_rate"]) for row in table} == {("", "")}
 
 
 def test_metric_that_cannot_be_computed_is_absent_with_a_reason(configure: Configure, tmp_path: Path) -> None:
