@@ -10,6 +10,7 @@ PACKAGE = TESTS.parent / "fedgan"
 LEVELS = [  # from top to bottom; folders of one level do not meet
     {"train", "evaluate", "sample", "utility"},
     {"config"},
+    {"reports"},
     {"downstream"},
     {"runs"},
     {"scoring"},

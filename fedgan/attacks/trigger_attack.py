@@ -68,8 +68,11 @@ class TriggerAttack(Attack, ABC):
         near, far = self.margin, image_size - self.size - self.margin
         middle = (image_size - self.size) // 2
         vertical, _, horizontal = self.position.partition("_")
+        pattern, shape = self.pattern(channels, keyed_generator(seed, "trigger")), (channels, self.size, self.size)
+        if pattern.dtype != torch.uint8 or pattern.shape != shape:
+            raise ValueError(f"pattern must be uint8 of shape {shape}; got {pattern.dtype} of {tuple(pattern.shape)}")
         return Trigger(
-            self.pattern(channels, keyed_generator(seed, "trigger")),
+            pattern,
             top={"top": near, "bottom": far}.get(vertical, middle),
             left={"left": near, "right": far}.get(horizontal, middle),
         )

@@ -31,7 +31,9 @@ from fedgan.federated.federation import Federation
 from fedgan.federated.local import LocalAlgorithm, LocalSettings
 from fedgan.federated.server import Server
 from fedgan.federated.strategy import FederatedStrategy, cluster, count_processes, is_first
+from fedgan.federated.weighting import Weighting
 from fedgan.metrics.base import Metric
+from fedgan.partitions.base import Partition
 from fedgan.runs.checkpoint import FOLDER, AtomicCheckpointIO
 from fedgan.runs.export import GeneratorSpec
 from fedgan.runs.progress import RoundProgress
@@ -71,15 +73,18 @@ class Parts:
 
 def build_parts(cfg: DictConfig, folder: Path) -> Parts:
     """All that the configuration names but the Trainer and its loggers."""
-    attack, update_attack, defenses = instantiate(cfg.attack), instantiate(cfg.update_attack), build_defenses(cfg)
-    server = Server(defenses, instantiate(cfg.fl.weighting))
-    metrics: dict[str, Metric] = {name: instantiate(part) for name, part in cfg.metrics.items()}
+    attack, update_attack = made(cfg, "attack", Attack), made(cfg, "update_attack", UpdateAttack)
+    defenses = build_defenses(cfg)
+    server = Server(defenses, made(cfg, "fl.weighting", Weighting))
+    metrics = {str(name): made(cfg, f"metrics.{name}", Metric) for name in cfg.metrics}
     check_objective(cfg.objective, [metric for each in metrics.values() for metric in each.names])
     splits: Splits = instantiate(cfg.dataset).load()
     fine_tuning = single_fine_tuning(defenses)
     server_images, images = set_apart(splits, fine_tuning.images_per_class, cfg.seed)
     malicious = build_malicious(cfg, attack, update_attack)
-    federated_data = share_out(images, instantiate(cfg.partition), attack, malicious, cfg.fl.num_clients, cfg.seed)
+    federated_data = share_out(
+        images, made(cfg, "partition", Partition), attack, malicious, cfg.fl.num_clients, cfg.seed
+    )
     attackers = Attackers(malicious, update_attack)
     own_images = server_images if fine_tuning.rounds else None
     federation = build_federation(cfg, splits, federated_data, attackers, defenses, own_images, folder)
@@ -104,6 +109,18 @@ def build_parts(cfg: DictConfig, folder: Path) -> Parts:
         recorder=recorder,
         fine_tuning=fine_tuning,
     )
+
+
+def made(cfg: DictConfig, place: str, kind: type) -> Any:
+    """The component whose settings are at a place of the configuration.
+
+    Raises:
+        ValueError: in one line, if it is not of its group's kind.
+    """
+    component = instantiate(OmegaConf.select(cfg, place))
+    base = f"{kind.__module__}.{kind.__name__}"
+    check(isinstance(component, kind), place, f"the settings of a {base}, with its _target_", type(component).__name__)
+    return component
 
 
 def build_malicious(cfg: DictConfig, attack: Attack, update_attack: UpdateAttack) -> frozenset[int]:
@@ -138,7 +155,7 @@ def in_words(attack: Attack, update_attack: UpdateAttack, data: FederatedData) -
 
 def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
     """The defenses by name, ready for this federation."""
-    defenses: dict[str, Defense] = {name: instantiate(part) for name, part in cfg.defense.items()}
+    defenses = {str(name): made(cfg, f"defense.{name}", Defense) for name in cfg.defense}
     for name, defense in defenses.items():
         taking_part = cfg.fl.num_clients if cfg.fl.clients_per_round is None else cfg.fl.clients_per_round
         with placed(f"defense.{name}"):

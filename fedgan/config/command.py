@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedgan.config.choices import fit_choices, parsed
-from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain
+from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain, not_to_be_removed
 from fedgan.config.sweeps import check_subdirs
 from fedgan.core.folders import check_makeable, missing_parts, named_folder, remove_empty
 from fedgan.core.words import counted
@@ -154,12 +154,14 @@ class Refusal:
 
 
 def check_flags(arguments: list[str]) -> None:
-    """Refuse options that Hydra does not have: settings are typed without dashes.
+    """Refuse options that Hydra does not have (settings are typed without dashes), and settings that are removed.
 
     Raises:
         ValueError: in one line.
     """
-    unknown = get_args_parser().parse_known_args(arguments)[1]
+    own, unknown = get_args_parser().parse_known_args(arguments)
+    for removed in (typed for typed in own.overrides if typed.startswith("~") and "." not in typed.partition("=")[0]):
+        raise ValueError(not_to_be_removed(removed[1:].partition("=")[0]))
     dashed = [argument for argument in unknown if argument.startswith("-")]
     if dashed:
         name = dashed[0].lstrip("-").partition("=")[0]

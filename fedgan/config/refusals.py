@@ -39,7 +39,7 @@ def explain(error: BaseException, config_name: str = "config") -> str:
     """
     said: str | None = None
     if isinstance(error, OverrideParseException):
-        said = _unreadable(error.override)
+        said = _unreadable(error.override, config_name)
     elif isinstance(error, MissingConfigException):
         said = _unknown_choice(error)
     elif isinstance(error, ConfigCompositionException):
@@ -48,7 +48,7 @@ def explain(error: BaseException, config_name: str = "config") -> str:
         said = _removed(str(error))
     elif isinstance(error, InstantiationException):
         said = _of_component(error)
-    return " ".join((said or str(error)).split())
+    return " ".join((said or _no_choice(str(error)) or str(error)).split())
 
 
 def options(group: str) -> list[str]:
@@ -112,7 +112,7 @@ def unknown_setting(key: str, config: DictConfig, config_name: str) -> str:
     known = sorted(each for each in everything if not each.startswith(("_", "hydra")))
     where, meant = place or "the configuration", _meant(place, last, known, config)
     hint = f"; did you mean {meant}?" if meant else ""
-    return f"{key} is not a setting; {where} has: {', '.join(known) or 'none'}{hint}"
+    return f"{key} is not a setting; {where} has: {', '.join(known) or 'no settings'}{hint}"
 
 
 def _groups(config_name: str) -> list[str]:
@@ -171,10 +171,13 @@ def _leaves(node: DictConfig, prefix: str) -> Iterator[str]:
             yield name
 
 
-def _unreadable(override: str) -> str:
+def _unreadable(override: str, config_name: str) -> str:
     key, equals, value = override.partition("=")
     if not equals or key.startswith("-"):
-        return f"settings are typed as name=value; got {override!r} (perhaps run={override})"
+        meant = f" (perhaps run={override})" if "run" in _own_file(config_name) else ""
+        return f"settings are typed as name=value; got {override!r}{meant}"
+    if any(value.count(left) != value.count(right) for left, right in ("[]", "{}")):
+        return f"{key} must have a closing bracket for each opening one; got {value}"
     hint = quoting_hint(key, value)
     if hint is None:
         return f"{key}: each text in the value takes double quotes, the whole takes single quotes; got {value}"
@@ -207,8 +210,24 @@ def _removed(said: str) -> str | None:
     """That a setting which was removed with ~ is needed, if the error is about one."""
     for key in (argument[1:].partition("=")[0] for argument in sys.argv if argument.startswith("~")):
         if re.search(rf"(?<![\w.]){re.escape(key)}(?!\w)", said) and "Could not delete" not in said:
-            instead = f"{key}=none" if "none" in options(key) else f"{key}=VALUE"
-            return f"~{key}: this setting is needed and cannot be removed; type {instead}"
+            return not_to_be_removed(key)
+    return None
+
+
+def not_to_be_removed(key: str) -> str:
+    """That a setting is needed, and what to type in its place."""
+    instead = f"{key}=none" if "none" in options(key) else f"{key}=VALUE"
+    return f"~{key}: this setting is needed and cannot be removed; type {instead}"
+
+
+def _no_choice(said: str) -> str | None:
+    """That a group takes the name of an option, not null or a number."""
+    if "Config group override must be a string" not in said:
+        return None
+    for argument in sys.argv:
+        key, equals, value = argument.partition("=")
+        if equals and options(key) and re.fullmatch(r"null|true|false|[-+.\d]+", value):
+            return f"{key} must be one of {', '.join(options(key))}; got {value}"
     return None
 
 

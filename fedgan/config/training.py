@@ -27,6 +27,7 @@ from fedgan.core.images import Splits
 from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
 from fedgan.core.words import counted
+from fedgan.datasets.reading.classes import fits_folder
 from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages
@@ -178,6 +179,7 @@ def check_settings(cfg: DictConfig) -> None:
     """Refuse what no component checks, before any data are read."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)  # refuses what points at nothing
     validated("seed", Seed, plain["seed"])
+    check(fits_folder(str(cfg.name)), "name", "a name that a folder can have", cfg.name)
     clients = validated("fl.num_clients", Annotated[int, Interval(ge=1, le=1_000_000)], cfg.fl.num_clients)
     validated("fl.rounds", Count, cfg.fl.rounds)
     validated("fl.clients_per_round", Annotated[int, Interval(ge=1, le=clients)] | None, cfg.fl.clients_per_round)

@@ -1,4 +1,4 @@
-"""Numbers and their nouns in what a user reads."""
+"""Numbers, their nouns and reasons in what a user reads."""
 
 import re
 
@@ -11,6 +11,16 @@ def counted(number: int, noun: str) -> str:
         ('1 round', '2,000 images')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line.
+
+    Example:
+        >>> reason_of(KeyError("spec")), reason_of(OSError("no\\nspace"))
+        ("it has no 'spec'", 'no space')
+    """
+    return f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
 
 
 def counted_reason(number: int, reason: str) -> str:

@@ -10,6 +10,7 @@ from fedgan.core.arguments import Allowed, validated
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
+from fedgan.federated.contracts import check_updates
 from fedgan.update_attacks.base import UpdateAttack, UpdateReport, report
 
 
@@ -71,7 +72,7 @@ class Attackers:
             return list(updates)
         known = updates if self.attack.knowledge == "all" else own
         sent = self.attack.alter(own, known, round_)
-        assert [u.client_id for u in sent] == [u.client_id for u in own], "one update for each malicious client"
+        check_updates("update_attack: alter", sent, own)
         self.reports = [report(trained, altered, round_) for trained, altered in zip(own, sent, strict=True)]
         if not any(each.share_changed for each in self.reports):
             ids = ", ".join(str(update.client_id) for update in own)

@@ -12,6 +12,7 @@ from fedgan.core.images import ImageSet, Splits, has_copy
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
 from fedgan.core.window import Window
+from fedgan.federated.contracts import check_parts
 from fedgan.partitions.base import Partition
 
 FEWEST = 2  # images of a client: batch statistics of a single one say nothing
@@ -84,7 +85,9 @@ def share_out(
     """
     channels, image_size = images.images.shape[1], images.images.shape[-1]
     trigger = trigger_of(attack, channels, image_size, seed)
-    shares = [images.subset(part) for part in partition.split(images.labels, num_clients, seed)]
+    parts = partition.split(images.labels, num_clients, seed)
+    check_parts(parts, num_clients, len(images))
+    shares = [images.subset(part) for part in parts]
     check_enough(shares)
     clients, reports = [ClientData(share) for share in shares], []
     for i in sorted(malicious) if attack.acts else ():

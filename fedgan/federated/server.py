@@ -10,6 +10,7 @@ from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State, weighted_mean
 from fedgan.defenses.base import Aggregate, Decision, Defense, overrides
+from fedgan.federated.contracts import check_kind, check_state, check_updates, check_weights, versions
 from fedgan.federated.federation import Federation
 from fedgan.federated.weighting import Weighting
 
@@ -38,7 +39,8 @@ class Server(Callback):
         aggregating = [name for name, defense in defenses.items() if overrides(defense, "aggregate")]
         check(len(aggregating) <= 1, "defense", "at most one with an aggregate of its own", aggregating)
         self.defenses, self.weighting = dict(defenses), weighting
-        self.aggregator = self.defenses[aggregating[0]] if aggregating else None
+        self.aggregating = aggregating[0] if aggregating else None
+        self.aggregator = None if self.aggregating is None else self.defenses[self.aggregating]
         self.reweighting = [name for name, defense in self.defenses.items() if overrides(defense, "reweight")]
         self.decision: Decision | None = None
         self.last_of_clients: Decision | None = None
@@ -69,9 +71,8 @@ class Server(Callback):
     def serve(self, updates: Sequence[ClientUpdate], round_: Round) -> tuple[State, Decision]:
         """The round's aggregate, and what was made of its clients."""
         acted: dict[str, bool] = dict.fromkeys(self.rounds_acted, False)
-        for name, defense in self.defenses.items():
-            filtered = defense.filter(updates, round_)
-            _check_same_clients(name, updates, filtered)
+        for name in self.defenses:
+            filtered = self._filtered(name, updates, round_)
             acted[name] = any(new is not old for new, old in zip(filtered, updates, strict=True))
             updates = filtered
         decision = self._decide(updates, round_, acted)
@@ -80,18 +81,36 @@ class Server(Callback):
         state = aggregate.state
         for name, defense in self.defenses.items():
             finished = defense.finish(state, round_)
+            if finished is not state:
+                check_state(f"defense.{name}: finish", finished, round_.reference)
             acted[name] |= finished is not state or defense is self.aggregator
             state = finished
         self._take_receipts(acted)
         return state, Decision(aggregate.weights or {}, decision.flagged, decision.flag_counts)
 
+    def _filtered(self, name: str, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
+        """The updates as a defense changes them."""
+        place, before = f"defense.{name}: filter", versions(updates)
+        filtered = self.defenses[name].filter(updates, round_)
+        check_updates(place, filtered, updates)
+        if versions(updates) != before:
+            raise ValueError(f"{place} must leave the states that it is given as they are and return new ones")
+        for old, new in zip(updates, filtered, strict=True):
+            if new is not old:
+                check_state(f"{place} of client {new.client_id}'s update", new.state, round_.reference)
+        return filtered
+
     def _decide(self, updates: Sequence[ClientUpdate], round_: Round, acted: dict[str, bool]) -> Decision:
         """The round's weights and flags, as one defense after the other changes them."""
         weights: Mapping[int, float] = self.weighting.weigh(updates)
+        clients = [update.client_id for update in updates]
+        check_weights("fl.weighting", weights, clients)
         flagged: frozenset[int] = frozenset()
         counts = {update.client_id: 0 for update in updates}
         for name, defense in self.defenses.items():
             decision = defense.reweight(updates, weights, round_)
+            check_kind(f"defense.{name}: reweight", decision, Decision)
+            check_weights(f"defense.{name}: reweight", decision.weights, clients)
             acted[name] |= bool(decision.flagged) or any(decision.weights[i] != weights[i] for i in counts)
             weights, flagged = decision.weights, flagged | decision.flagged
             counts = {i: count + decision.flag_counts.get(i, 0) for i, count in counts.items()}
@@ -100,7 +119,13 @@ class Server(Callback):
     def _aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """The aggregate of the defense that has one, or the weighted mean (Eq. 3)."""
         if self.aggregator is not None:
-            return self.aggregator.aggregate(updates, weights, round_)
+            aggregate = self.aggregator.aggregate(updates, weights, round_)
+            place = f"defense.{self.aggregating}: aggregate"
+            check_kind(place, aggregate, Aggregate)
+            check_state(place, aggregate.state, round_.reference)
+            if aggregate.weights is not None:
+                check_weights(place, aggregate.weights, [update.client_id for update in updates])
+            return aggregate
         shares = [weights[update.client_id] for update in updates]
         return Aggregate(weighted_mean([update.state for update in updates], shares), weights)
 
@@ -111,8 +136,7 @@ class Server(Callback):
             ValueError: in one line.
         """
         idle = [name for name in self.reweighting if self.defenses[name] is not self.aggregator]
-        own = [name for name, each in self.defenses.items() if each is self.aggregator]
-        allowed = f"without {' and '.join(idle)} next to {' and '.join(own)}, whose aggregate has no weights"
+        allowed = f"without {' and '.join(idle)} next to {self.aggregating}, whose aggregate has no weights"
         check(aggregate.weights is not None or not idle, "defense", allowed, list(self.defenses))
 
     def _take_receipts(self, acted: Mapping[str, bool]) -> None:
@@ -133,16 +157,3 @@ class Server(Callback):
         last = state_dict["last"]
         self.last_of_clients = None if last is None else Decision.from_plain(last)
         self.rounds_acted = dict(state_dict["rounds_acted"])
-
-
-def _check_same_clients(name: str, before: Sequence[ClientUpdate], after: Sequence[ClientUpdate]) -> None:
-    """A filter changes updates; who takes part is not its affair (weights are).
-
-    Raises:
-        ValueError: in one line.
-    """
-    ids = [update.client_id for update in before]
-    returned = [update.client_id for update in after]
-    check(
-        returned == ids, f"defense.{name}", f"a filter that returns an update for each of the clients {ids}", returned
-    )

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
 from fedgan.core.update import state_hash
-from fedgan.core.words import counted
+from fedgan.core.words import counted, reason_of
 from fedgan.models.base import Generator
 from fedgan.runs.allowlist import build_trusted
 
@@ -107,7 +107,9 @@ def load_generator(folder: Path, trust: Sequence[str] = (), setting: str = "run"
         generator = _build(spec, trust, setting)
         generator.load_state_dict(state)
     except UNUSABLE as error:
-        raise ValueError(f"{setting}: {path} is not a generator of this version of fedgan ({error})") from error
+        raise ValueError(
+            f"{setting}: {path} is not a generator of this version of fedgan ({reason_of(error)})"
+        ) from error
     digest = state_hash(state)
     check(digest == expected, f"{setting}: the hash of {path}", expected, digest)
     return Release(generator.eval(), spec, digest)

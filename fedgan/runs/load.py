@@ -13,6 +13,7 @@ from fedgan.attacks.base import Attack
 from fedgan.core.checks import check
 from fedgan.core.images import Splits
 from fedgan.core.trigger import Trigger
+from fedgan.core.words import reason_of
 from fedgan.federated.data import trigger_of
 from fedgan.runs.allowlist import build_trusted
 from fedgan.runs.export import Release, load_generator
@@ -66,7 +67,7 @@ def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), s
         assert isinstance(attack, Attack)
         trigger = trigger_of(attack, splits.channels, splits.image_size, seed)
     except UNUSABLE as error:
-        raise ValueError(f"{setting}: {folder} is not a run of this version of fedgan ({_one_line(error)})") from error
+        raise ValueError(f"{setting}: {folder} is not a run of this version of fedgan ({reason_of(error)})") from error
     _check_fits(release, splits, setting)
     return FinishedRun(folder, release, splits, trigger, seed, attacked)
 
@@ -79,7 +80,7 @@ def _read(folder: Path, setting: str) -> tuple[dict[str, Any], dict[str, Any]]:
         return dict(record), dict(settings)
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         allowed = "the folder of a finished run, with a readable run.json and config.yaml"
-        raise ValueError(f"{setting} must be {allowed}; got {folder} ({_one_line(error)})") from error
+        raise ValueError(f"{setting} must be {allowed}; got {folder} ({reason_of(error)})") from error
 
 
 def _load_data(settings: Mapping[str, Any], root: str | None, trust: Sequence[str], setting: str) -> Splits:
@@ -126,7 +127,3 @@ def _check_fits(release: Release, splits: Splits, setting: str) -> None:
     real = (splits.classes, splits.channels, splits.image_size)
     own = f"{setting}: its generator's classes, channels and image size"
     check(drawn == real, own, f"its data set's, {real}", drawn)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -63,12 +63,20 @@ class Scorer:
         figures: dict[str, float] = {}
         for name in self._watch(list(self.metrics), "scoring"):
             try:
-                figures |= finite(self.metrics[name].compute(synthetic))
+                figures |= finite(self._named(name, self.metrics[name].compute(synthetic)))
             except Unavailable as reason:
                 self._leave_out(name, str(reason))
             else:
                 self.absent.pop(name, None)
         return figures
+
+    def _named(self, name: str, values: Mapping[str, float]) -> Mapping[str, float]:
+        """A metric's values, if they have the names that it declares."""
+        unknown = sorted({key for key in values if key.partition("/")[0] not in self.metrics[name].names})
+        if unknown:
+            declared = f"the names that it declares, {', '.join(self.metrics[name].names)}"
+            raise ValueError(f"metrics.{name}: compute must return {declared}; got {unknown}")
+        return values
 
     def _leave_out(self, name: str, reason: str) -> None:
         if self.absent.get(name) != reason:  # said once, not at every evaluation

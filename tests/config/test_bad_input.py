@@ -160,6 +160,14 @@ REFUSED = {
     ("overrides", "words"),
     [
         (("attack.size=33",), ("attack.size", "at most 31", "33")),
+        (
+            ("partition._target_=fedgan.defenses.median.Median",),
+            ("partition must be the settings of a fedgan.partitions.base.Partition", "_target_", "got 'Median'"),
+        ),
+        (
+            ("fl.weighting._target_=fedgan.partitions.iid.IID",),
+            ("fl.weighting must be the settings of a fedgan.federated.weighting.Weighting", "got 'IID'"),
+        ),
         (("fl.malicious=2",), ("fl.malicious", "fewer than half", "2")),
         (("fl.malicious=[0,1]",), ("fl.malicious", "fewer than half", "[0, 1]")),
         (("fl.num_clients=65", "fl.malicious=0"), ("fl.num_clients", "at most", "64", "65")),

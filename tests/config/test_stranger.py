@@ -75,7 +75,7 @@ def test_s3_the_line_with_the_hint(call: Call, capsys: PRINTED) -> None:
     hint = "'dataset.classes={a/b: [\"no\"]}'"
     assert said == f"error: dataset.classes: quote a value with such characters: {hint}"
     said = refusal(call, capsys, train.main, *TINY, "dataset.classes=[a, b=")
-    assert said.endswith("each text in the value takes double quotes, the whole takes single quotes; got [a, b=")
+    assert said == "error: dataset.classes must have a closing bracket for each opening one; got [a, b="
 
 
 # S4: a study's own folder
@@ -299,6 +299,14 @@ GROUPS = (
 )
 SENTENCES = {
     "~attack": f"~attack: {NEEDED} attack=none",
+    "~seed": f"~seed: {NEEDED} seed=VALUE",
+    "~defense": f"~defense: {NEEDED} defense=none",
+    "attack=null": "attack must be one of noise_patch, none, random_patch, white_square; got null",
+    "partition=3": "partition must be one of iid; got 3",
+    "name=..": "name must be a name that a folder can have; got '..'",
+    "fl.rounds:3": "settings are typed as name=value; got 'fl.rounds:3'",
+    "defense=[median": "defense must have a closing bracket for each opening one; got [median",
+    "partition.alpha=1": "partition.alpha is not a setting; partition has: no settings",
     "~fl.rounds": f"~fl.rounds: {NEEDED} fl.rounds=VALUE",
     "~name": f"~name: {NEEDED} name=VALUE",
     "~hydra.run.dir": f"~hydra.run.dir: {NEEDED} hydra.run.dir=VALUE",

@@ -80,3 +80,14 @@ def test_a_progress_bar_sees_every_metric() -> None:
     scorer.prepare(REFERENCE)
     scorer.score(random_images(4))
     assert seen == [("preparing", "brightness"), ("scoring", "brightness")]
+
+
+def test_a_metric_that_returns_other_names_than_it_declares_is_named() -> None:
+    class Misnamed(Brightness):
+        names = ("lightness",)
+
+    scorer = Scorer({"own": Misnamed()}, ("a", "b"))
+    with pytest.raises(
+        ValueError, match=r"^metrics.own: compute must return the names that it declares, lightness; got \["
+    ):
+        scorer.score(random_images(4))

@@ -1,0 +1,1 @@
+"""What finished runs look like to their readers: tables, comparisons, reports."""
