@@ -43,14 +43,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="of each federation, at least WARMUP + 2")
     parser.add_argument("--warmup", type=int, default=10, help="rounds before detection starts, at least 0")
     parser.add_argument("--seeds", type=int, default=3, help="federations of each setting, at least 2")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        check_int("--warmup", asked.warmup, low=0)
-        check_int("--rounds", asked.rounds, low=asked.warmup + 2)
-        check_int("--seeds", asked.seeds, low=2)
+        check_int("--warmup", arguments.warmup, low=0)
+        check_int("--rounds", arguments.rounds, low=arguments.warmup + 2)
+        check_int("--seeds", arguments.seeds, low=2)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    Console().print(table(asked.rounds, asked.warmup, asked.seeds))
+    Console().print(table(arguments.rounds, arguments.warmup, arguments.seeds))
 
 
 def table(rounds: int, warmup: int, seeds: int) -> Table:

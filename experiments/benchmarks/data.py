@@ -57,7 +57,7 @@ class Data(Benchmark):
         self.file_size = file_size
 
     def measure(self, folder: Path) -> Sequence[Row]:
-        """A row a side: median seconds and images per second."""
+        """One row per side: median seconds and images per second."""
         with TemporaryDirectory(dir=folder) as scratch:
             files = draw_jpegs(Path(scratch) / "images", self.images, self.file_size)
             sides = self._sides(Path(scratch), files)

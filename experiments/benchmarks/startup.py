@@ -47,7 +47,7 @@ class Startup(Benchmark):
         self.overrides = list(overrides)
 
     def measure(self, folder: Path) -> Sequence[Row]:
-        """A row a command: median seconds, and their ratio to what the imports alone take."""
+        """One row per command: median seconds, and their ratio to what the imports alone take."""
         first_steps: list[float] = []
         train = ("-m", "fedgan.train")
         seconds = in_turn(

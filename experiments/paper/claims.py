@@ -70,7 +70,7 @@ class Claim:
 
     @property
     def upward(self) -> bool:
-        """Whether the claim is that it lies above."""
+        """Whether the claim is that it is above."""
         return self.kind in ("higher", "at_least", "succeeds")
 
     @property
@@ -126,7 +126,7 @@ def of_variant(claim: Claim, variant: str) -> Claim:
 
 
 def replaced(claim: Claim, instead: Mapping[str, str]) -> Claim:
-    """The claim, judged by another metric where its own cannot be had.
+    """The claim, judged by another metric where its own is missing.
 
     Example:
         >>> claim = Claim("normal images suffer", "lpips/NORMAL", ("attack 16",), "higher", than=("vanilla",))

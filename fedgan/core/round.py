@@ -1,4 +1,4 @@
-"""What everything that acts on updates gets to see of a round."""
+"""What everything that acts on updates sees of a round."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ class Reconstruction(Defense):
 
     The server has real images of its own, taken from the training images before the clients share them out, none
     of them also a client's or a test image. After the last round it trains on as a single client would, from the
-    generator that would be released and a fresh discriminator (clients never give theirs away), an epoch a round.
+    generator that would be released and a fresh discriminator (clients never share theirs), one epoch per round.
 
     Args:
         images_per_class: real images of each class that the server has (the paper: 500).

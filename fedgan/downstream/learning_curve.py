@@ -79,7 +79,7 @@ def curve(fits: Sequence[Fit]) -> list[Point]:
 def differences(fits: Sequence[Fit]) -> list[Difference]:
     """Each arm against every arm that comes before it, at each number of real images.
 
-    The interval tells how far the difference hangs on which test images were asked. How far it hangs on the
+    The interval tells how far the difference depends on which test images were used. How far it depends on the
     classifiers' seeds is shown by the points' standard deviations; how far on the luck of the one generator behind
     an arm, by neither: that takes runs of several seeds.
     """
@@ -127,7 +127,7 @@ def bootstrap_interval(values: Array, seed: int) -> tuple[float, float]:
 
 
 def draw_curve(points: Sequence[Point], path: Path, *, title: str) -> None:
-    """Write the picture: a line an arm, its shadow one standard deviation to either side (Figure 7)."""
+    """Write the picture: one line per arm, its band one standard deviation to either side (Figure 7)."""
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     plot_curve(figure.subplots(), points, title=title)
     atomic_write(path, figure.savefig)

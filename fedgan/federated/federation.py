@@ -26,7 +26,7 @@ from fedgan.models.base import Generator
 
 
 class Participants(Dataset[list[int]]):
-    """Who takes part: one item, what ``draw`` says when it is asked."""
+    """Who takes part: one item, drawn by ``draw`` when it is read."""
 
     def __init__(self, draw: Callable[[], list[int]]) -> None:
         self.draw = draw
@@ -119,7 +119,7 @@ class Federation(LightningModule):
         return self.server_optimizer(self.generator.parameters())
 
     def train_dataloader(self) -> DataLoader[list[int]]:
-        """One batch a round: the ids of the clients that take part."""
+        """One batch per round: the ids of the clients that take part."""
         return DataLoader(Participants(self.participants), batch_size=None)
 
     def participants(self) -> list[int]:

@@ -27,10 +27,10 @@ class Server(Callback):
         decision: of the last round.
         last_of_clients: of the last round in which clients took part.
         rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate.
-        receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and numbers of its own.
+        receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.
 
     Raises:
-        ValueError: in one line, if two defenses have an aggregate of their own.
+        ValueError: in one line, if two defenses have their own aggregate.
     """
 
     def __init__(self, defenses: Mapping[str, Defense], weighting: Weighting) -> None:

@@ -87,7 +87,7 @@ class Classifier:
         width: the first convolution's channels.
         feature_dim: the number of features, D.
         steps: of training.
-        batch_size: images a step.
+        batch_size: images per step.
         lr: AdamW's highest learning rate, warmed up to and annealed from in one cycle.
         seed: of its weights and batches. Its own, not the run's: another classifier has features of another
             scale, and runs with different seeds could not be compared.

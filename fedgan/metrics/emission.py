@@ -87,7 +87,7 @@ def trigger_scores(images: Tensor, trigger: Trigger, mean_patch: Array) -> Array
 
 
 def smoothed_patches(images: Tensor, trigger: Trigger) -> Array:
-    """What lies in the trigger's window, blurred within it: (N, C, h, w), gray levels."""
+    """What is in the trigger's window, blurred within it: (N, C, h, w), gray levels."""
     rows, columns = trigger.window
     return smoothed(images[..., rows, columns])
 

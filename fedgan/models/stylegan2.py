@@ -139,7 +139,7 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
         style = self.affine(w)
         x = modulated_conv(x, self.weight, style, up=self.up)
-        # A leaky ReLU commutes with a positive factor: its gain goes on small tensors, not on the maps.
+        # A leaky ReLU commutes with a positive factor: its gain is applied to small tensors, not on the maps.
         gain = demodulation(self.weight, style) * LRELU_GAIN
         x = torch.addcmul((self.bias * LRELU_GAIN)[:, None, None], x, gain[:, :, None, None])
         x = x.add_(noise * (self.noise_strength * LRELU_GAIN))
@@ -247,7 +247,7 @@ class StyleGAN2Generator(Generator):
     def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Images (B, C, H, W) for latents `z` (B, z_dim) and int64 `labels` (B,) in [0, num_classes).
 
-        The output is unbounded, as in StyleGAN2; nominally it lies in [-1, 1]. Without the `noise` of
+        The output is unbounded, as in StyleGAN2; nominally it is in [-1, 1]. Without the `noise` of
         `draw_noise` (training) the stored noise is used (sampling), and an image depends on its z and label alone.
         """
         w = self.mapping(z, labels)

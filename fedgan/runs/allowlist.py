@@ -73,7 +73,7 @@ def build_trusted(
 
 
 def lies_in(module_name: str, package: str) -> bool:
-    """Whether a module is a package or lies within it.
+    """Whether a module is a package or within it.
 
     Example:
         >>> lies_in("my_lab.attacks", "my_lab"), lies_in("my_laboratory", "my_lab")

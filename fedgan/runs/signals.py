@@ -8,7 +8,7 @@ from types import FrameType
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-# SIGUSR1 is what Slurm sends ahead of a job's end (#SBATCH --signal=USR1@90).
+# SIGUSR1 is what Slurm sends before a job's end (#SBATCH --signal=USR1@90).
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 
 

@@ -1,4 +1,4 @@
-"""What cannot work ends in one line that names the setting, what is allowed and what came; exit code 1."""
+"""What cannot work ends in one line that names the setting, what is allowed and what was given; exit code 1."""
 
 import os
 import subprocess
@@ -211,7 +211,7 @@ def test_the_whole_line(call: Call, capsys: pytest.CaptureFixture[str], typed: s
     assert refusal(call, capsys, train.main, *TINY, *typed.split()) == f"error: {REFUSED[typed]}"
 
 
-def test_an_objective_that_the_run_turns_out_to_lack_is_told(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_objective_that_the_run_proves_to_lack_is_reported(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     untriggered = [setting for setting in TINY if not setting.startswith("attack.")]
     chosen = ("fl.rounds=1", "attack=none", "metrics=[emission]", "objective=emission")
     assert call(train.main, *untriggered, *chosen) is None

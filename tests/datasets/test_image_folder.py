@@ -368,7 +368,7 @@ def test_an_unwritable_cache_is_one_warning(kaggle: Path, caplog: pytest.LogCapt
     assert str(blocked) in record.getMessage()
 
 
-def test_the_cache_lies_where_the_platform_says(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_the_platform_says(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(kaggle.parent / "xdg"))
     reader(kaggle, cache_dir=None).load()
     assert len(list((kaggle.parent / "xdg" / "fedgan").glob("images-*"))) == 1

@@ -45,7 +45,7 @@ def _one_thread_each(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """Those that a run starts beside this one."""
+    """Those that a run starts next to this one."""
     started: list[subprocess.Popen[bytes]] = []
     original = FolderLauncher._call_children_scripts
 
@@ -168,7 +168,7 @@ def networks() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_two_machines_that_share_a_cable_and_a_folder(tmp_path: Path, networks: tuple[str, str]) -> None:
-    """One of them is cut off in the middle; the other stops, and the run goes on alone, to the same bits."""
+    """One of them is cut off in the middle; the other stops, and the run resumes alone, to the same bits."""
     run = tmp_path / "run"
     environment = {**os.environ, "MASTER_ADDR": "10.77.0.1", "MASTER_PORT": "29533", "GLOO_SOCKET_IFNAME": "cable0"}
     both = [
@@ -221,7 +221,7 @@ def test_lightnings_decisions_cross_on_the_host(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_updates_arrive_on_the_servers_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside its generator, which a GPU would not add to what lies on the host."""
+    """Next to its generator, which a GPU would not add to the host's memory."""
     monkeypatch.setattr(messages, "size", lambda: 2)
     other = _pack_updates([ClientUpdate(1, 8, {"weight": torch.ones(2)}, {"loss_g": 1.0})], [])
     monkeypatch.setattr(messages, "_gather", lambda message: [message, other])
@@ -274,8 +274,8 @@ def test_clients_live_where_their_ids_say(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("words", ["[gloo/transport/tcp/pair.cc:534] closed", "Connection reset by peer"])
 def test_a_lost_connection_is_said_in_one_line(words: str) -> None:
-    told = "^another process of this run has ended, or cannot be reached$"
-    with pytest.raises(ConnectionError, match=told), messages.peers():
+    reason = "^another process of this run has ended, or cannot be reached$"
+    with pytest.raises(ConnectionError, match=reason), messages.peers():
         raise RuntimeError(words)
 
 

@@ -173,7 +173,7 @@ def test_norms_are_torchs_own_and_as_precise_as_their_weights(kind: str, monkeyp
     assert not isinstance(norms_on(torch.device("cpu")), OwnNorms)
 
 
-def test_a_run_repeats_itself_and_goes_on_to_the_bit(configure: Configure, tmp_path: Path) -> None:
+def test_a_run_repeats_and_resumes_to_the_bit(configure: Configure, tmp_path: Path) -> None:
     settings = ("fl/backend=vectorized", "defense=feddetect", "defense.feddetect.warmup=0", "fl.rounds=4")
     training.train(configure(*settings), tmp_path / "straight")
     run = tmp_path / "run"
@@ -209,14 +209,14 @@ def test_a5_one_client_that_raises_costs_the_others_nothing(
     for federation in (serial, vectorized):
         federation.backend.clients[2].transform_batch = fails
         federation.backend.seed = 5
-    (ours, events), (theirs, _) = (each.backend.train(range(4), each.this_round()) for each in (vectorized, serial))
-    assert [update.client_id for update in ours] == [0, 1, 3]
-    assert [state_hash(u.state) for u in ours] == [state_hash(u.state) for u in theirs]
+    (together, events), (alone, _) = (each.backend.train(range(4), each.this_round()) for each in (vectorized, serial))
+    assert [update.client_id for update in together] == [0, 1, 3]
+    assert [state_hash(u.state) for u in together] == [state_hash(u.state) for u in alone]
     assert [(event.client, event.kind) for event in events] == [(None, "raised"), (2, "raised")]
     assert "one after the other" in events[0].action
 
 
-def test_clients_that_all_fail_are_told_one_by_one(
+def test_clients_that_all_fail_are_reported_one_by_one(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, federation = pair(configure, *DCGAN, "fl.dropout=0.4", "fl.max_retries=0")
