@@ -3,7 +3,7 @@
 python -m experiments.classifier_budget chestx=PATH isic=PATH
 
 The perfect synthetic images are further real training images: nothing could be more like real ones. What they add must
-not hang on how long the classifiers are trained, or the curve shows training time: in a fixed number of steps a real
+not depend on how long the classifiers are trained, or the curve shows training time: in a fixed number of steps a real
 image is seen the less often, the more synthetic images there are. So the classifier's own number of steps, and twice
 that, are tried next to fixed numbers.
 """
@@ -174,7 +174,7 @@ def recipe_of(cfg: DictConfig, budget: str, images: ImageSet) -> ClassifierRecip
 
 
 def key_of(fit: Fit) -> Key:
-    """What tells a fit from the others."""
+    """What distinguishes a fit from the others."""
     return fit.data, fit.real_per_class, fit.arm, fit.budget, fit.seed
 
 

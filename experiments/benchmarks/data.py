@@ -76,7 +76,7 @@ class Data(Benchmark):
     def _sides(self, scratch: Path, files: Sequence[Path]) -> dict[str, tuple[int, Callable[[], object]]]:
         """How many images, and what is done with them, by the side's name."""
         train = self._load(scratch).train
-        sample = files[:: max(1, len(files) // 500)]  # enough of them to tell one worker from all
+        sample = files[:: max(1, len(files) // 500)]  # enough of them to compare one worker with all
 
         def first() -> None:
             shutil.rmtree(scratch / "cache")

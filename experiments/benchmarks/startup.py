@@ -54,7 +54,7 @@ class Startup(Benchmark):
             {
                 "imports of torch and Lightning alone": lambda: call("-c", IMPORTS),
                 "--help": lambda: call(*train, "--help"),
-                "a misspelt setting refused": lambda: call(*train, "fl.round=2", status=1),
+                "a misspelled setting refused": lambda: call(*train, "fl.round=2", status=1),
                 "the run's end": lambda: first_steps.append(first_step(folder, len(first_steps), self.overrides)),
             },
             self.repeats,

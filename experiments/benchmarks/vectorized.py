@@ -20,7 +20,7 @@ ENGINES = ("serial", "vectorized")
 
 
 class Vectorized(Benchmark):
-    """Where ``fl/backend=vectorized`` wins, and how far its results lie from the serial ones.
+    """Where ``fl/backend=vectorized`` wins, and how far its results are from the serial ones.
 
     Args:
         sizes: numbers of clients.

@@ -65,7 +65,7 @@ class Claim:
 
     @property
     def bound(self) -> float:
-        """What the difference (of ``succeeds``: the share of the federations) has to lie above or below."""
+        """What the difference (of ``succeeds``: the share of the federations) has to be above or below."""
         return {"at_most": self.margin, "at_least": -self.margin, "succeeds": self.share}.get(self.kind, 0.0)
 
     @property

@@ -19,7 +19,7 @@ def gather(plan: Plan, arms: Sequence[Arm]) -> Values:
 
 
 def gather_before_fine_tuning(plan: Plan, arms: Sequence[Arm]) -> Values:
-    """The controls that lie within runs whose server fine-tunes: the generator as the federation left it."""
+    """The controls that are within runs whose server fine-tunes: the generator as the federation left it."""
     found = {}
     for arm in arms:
         control = by_metric({seed: before_fine_tuning(plan.folder(arm, seed)) for seed in plan.seeds})

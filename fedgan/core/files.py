@@ -23,7 +23,7 @@ def cache_dir(setting: str | None) -> Path | None:
             that variable is unset, empty or relative (XDG Base Directory Specification 0.8).
 
     Returns:
-        None where this user has no home folder (in some containers): nothing is cached, which is said once.
+        None where this user has no home folder (in some containers): nothing is cached, with one warning.
     """
     if setting is not None:
         return Path(setting).expanduser()

@@ -64,7 +64,7 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class ServerFineTuning:
-    """Rounds after the federation's, in which the server trains alone on real images of its own.
+    """Rounds after the federation's, in which the server trains alone on its own real images.
 
     Attributes:
         rounds: how many; one is one epoch. With 0 the images are set apart all the same: the control.

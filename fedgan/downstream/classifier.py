@@ -51,7 +51,7 @@ class DenseNet121(nn.Module):
     Args:
         channels: of the images; gray is repeated to RGB.
         num_classes: how many logits.
-        image_size: pixels a side that images are resized to; the paper: 224.
+        image_size: pixels per side that images are resized to; the paper: 224.
         weights: None: random; ``imagenet``: torchvision's, downloaded once; else a file with the state dict of a
             torchvision densenet121 (.safetensors, or a pickle of tensors alone), whose head is left out.
 

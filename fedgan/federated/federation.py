@@ -141,7 +141,7 @@ class Federation(LightningModule):
         """
         start = time.perf_counter()
         if self.round == self.fine_tuning_start:
-            self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is mended
+            self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is fine-tuned
         self.updates = self.collect(batch, self.this_round())
         with self.profiler.profile("server"):
             self.optimizers().step()  # type: ignore[union-attr]

@@ -196,7 +196,7 @@ class FittedClassifier:
         """All layers' averages over pixels side by side, each in units of its standard deviation over the real test
         images: uint8 (N, C, H, W) to float64 (N, D), on the CPU.
 
-        The last layer alone knows what tells the classes apart and little else: on drawn chest X-rays it puts
+        The last layer alone has what distinguishes the classes and little else: on drawn chest X-rays it puts
         uniform noise as near to the real images as a trained generator's.
         """
         return self._averages(images) / self._scale

@@ -44,7 +44,7 @@ def fir_kernel(like: Tensor) -> Tensor:
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Double the size of `x` (B, C, H, W): zero insertion, then the FIR filter; outside the image lie zeros.
+    """Double the size of `x` (B, C, H, W): zero insertion, then the FIR filter; outside the image are zeros.
 
     Example:
         >>> upsample(torch.ones(1, 1, 3, 3))[0, 0, 2]
@@ -76,7 +76,7 @@ def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, *, up: bool) -> Ten
 
 
 class EqualizedLinear(nn.Module):
-    """Linear layer, (B, in) to (B, out), with an equalised learning rate.
+    """Linear layer, (B, in) to (B, out), with an equalized learning rate.
 
     The stored weight has standard deviation 1 / `lr_multiplier` and is scaled at run time, so that under Adam
     a layer learns `lr_multiplier` times as fast as the others, whatever its fan-in.

@@ -60,7 +60,7 @@ class Recorder(Callback):
         )
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
-        # What was spent before this process took the run up is in timing.csv.
+        # What was spent before this process resumed the run is in timing.csv.
         self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
 
     def note(self, **facts: Any) -> None:

@@ -40,7 +40,7 @@ class Interruption(Callback):
         self.received: str | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals over; later than Lightning, which would give up the round."""
+        """Handle the signals; later than Lightning, which would give up the round."""
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self.received is not None:

@@ -50,7 +50,7 @@ def test_rotation_is_torchvisions(degrees: float) -> None:
 
 
 def test_angles_are_uniform_between_the_bounds() -> None:
-    """A bright spot right of the center: where it ends up tells the angle."""
+    """A bright spot right of the center: where it ends up shows the angle."""
     image = torch.full((1, 1, 65, 65), -1.0)
     image[..., 32, 60] = 1.0
     turned = transformed(Rotation(), image.expand(2000, -1, -1, -1)).flatten(1) + 1

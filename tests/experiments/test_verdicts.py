@@ -39,7 +39,7 @@ def test_the_interval_is_students() -> None:
         ("at_most", "near", "a", 0.01, "not shown"),
         ("at_most", "far", "a", 0.1, "reversed"),
         ("at_most", "a", "far", 0.1, "shown"),  # better than that is no failure
-        ("at_most", "a", "b", 4.0, "not shown"),  # 2 ± 2.48 does not lie below 4
+        ("at_most", "a", "b", 4.0, "not shown"),  # 2 ± 2.48 is not below 4
         ("at_most", "a", "b", 4.5, "shown"),
         ("at_least", "near", "a", 0.1, "shown"),
         ("at_least", "far", "a", 0.1, "shown"),

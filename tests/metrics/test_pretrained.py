@@ -199,7 +199,7 @@ def test_b4_each_download_is_tried_once_a_command(hosts: list[str], capsys: pyte
 
 @pytest.mark.usefixtures("hosts")
 def test_b4_a_host_that_never_answers_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as listener:  # connections are taken, and then nothing is said
+    with socket.socket() as listener:  # connections are taken, and then nothing is sent
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         here = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())]

@@ -29,7 +29,7 @@ def metric() -> Transfer:
     return metric
 
 
-def test_a_mark_of_one_class_is_learnt_as_that_class(metric: Transfer) -> None:
+def test_a_mark_of_one_class_is_learned_as_that_class(metric: Transfer) -> None:
     clean = stripes(200, 2)
     # Nothing but the square tells these classes apart.
     dark = clean.images[torch.arange(200) // 2 * 2]
