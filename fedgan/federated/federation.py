@@ -62,7 +62,7 @@ class Federation(LightningModule):
         clients_per_round: how many take part in a round; None for all.
         tolerance: how many clients a round may lose.
         fine_tuning_start: the first of the rounds, after the federation's, in which the server trains the released
-            generator alone, as a client of its own would; None for none.
+            generator alone, as a client would; None for none.
         ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
             [0, 1); 0 releases G_server.
         seed: of every random stream.
@@ -111,7 +111,7 @@ class Federation(LightningModule):
 
     @property
     def fine_tuning_rounds(self) -> int:
-        """How many rounds of its own the server has begun."""
+        """How many of its own rounds the server has begun."""
         return 0 if self.fine_tuning_start is None else max(0, self.round - self.fine_tuning_start)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -194,7 +194,7 @@ class Federation(LightningModule):
         self.generator.zero_grad(set_to_none=True)
 
     def propose(self, aggregate: State) -> None:
-        """Set the pseudo-gradient G_server - aggregate; what is no parameter is taken over as it is."""
+        """Set the pseudo-gradient G_server - aggregate; buffers are copied as they are."""
         parameters = dict(self.generator.named_parameters())
         for name, tensor in self.generator.state_dict().items():
             if name in parameters:

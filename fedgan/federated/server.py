@@ -35,7 +35,7 @@ class Server(Callback):
 
     def __init__(self, defenses: Mapping[str, Defense], weighting: Weighting) -> None:
         aggregating = [name for name, defense in defenses.items() if overrides(defense, "aggregate")]
-        check(len(aggregating) <= 1, "defense", "at most one with an aggregate of its own", aggregating)
+        check(len(aggregating) <= 1, "defense", "at most one with its own aggregate", aggregating)
         self.defenses, self.weighting = dict(defenses), weighting
         self.aggregator = self.defenses[aggregating[0]] if aggregating else None
         self.decision: Decision | None = None

@@ -148,7 +148,7 @@ def is_first(processes: int, environment: Mapping[str, str] = os.environ) -> boo
 
 
 def launched_elsewhere(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether something else than this command has started the processes: each has a command line of its own.
+    """Whether something else than this command has started the processes: each has its own command line.
 
     Example:
         >>> launched_elsewhere({"SLURM_NTASKS": "2"}), launched_elsewhere({})

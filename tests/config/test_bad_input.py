@@ -60,7 +60,7 @@ REFUSED = {
     "fl/backend=parallel": "fl/backend=parallel is not one of the choices; fl/backend has: serial, vectorized",
     "fl.weighting=uniform": "fl.weighting must be chosen as a group: fl/weighting=uniform; got 'uniform'",
     "fl/backend=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
-    "fl/backend=vectorized, where no client has a time of its own; got 9.0",
+    "fl/backend=vectorized, where no client has its own time; got 9.0",
     "fl.dropout=1": "fl.dropout must be a number in [0, 1); got 1",
     "fl.straggler_timeout=soon": "fl.straggler_timeout must be a number in (0, 1e+09], or null; got 'soon'",
     "fl.min_clients=9": "fl.min_clients must be a whole number from 1 to 4; got 9",

@@ -249,7 +249,7 @@ def test_what_several_processes_send_is_in_the_order_of_clients(monkeypatch: pyt
 
 
 def test_one_process_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No bytes are made of it, and what is returned is a list of its own."""
+    """No bytes are made of it, and what is returned is a new list."""
     for name in ("_gather", "_share"):
         monkeypatch.setattr(messages, name, lambda message: 1 / 0)
     update, event = ClientUpdate(0, 8, {}, {}), Event(0, 0, "late", "5.0 s", "left out")
@@ -280,7 +280,7 @@ def test_a_lost_connection_is_said_in_one_line(words: str) -> None:
 
 
 def exchanged(rank: int, port: int, answers: Any) -> None:
-    """In a process of its own: the server's facts and state, and everybody's updates, one of several sizes."""
+    """In its own process: the server's facts and state, and everybody's updates, one of several sizes."""
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=3)
     shared = messages.share_state({"w": torch.full((3,), float(rank))})
     fact = messages.share_fact({"count": rank})

@@ -138,7 +138,7 @@ def test_a_stack_is_its_modules() -> None:
         torch.testing.assert_close(stack(x, learns=True), expected)
         stack(x, learns=True).sum().backward()
         stack.hand_out_gradients()
-        modules[1].weight.data.zero_()  # as an optimizer of its own would
+        modules[1].weight.data.zero_()  # as its own optimizer would
         torch.testing.assert_close(stack(x, learns=False)[1], modules[1].bias.expand(5, 2))
     torch.testing.assert_close(modules[0].weight.grad, x[0].sum(0).expand(2, 3))
     assert not modules[1].weight.any()
