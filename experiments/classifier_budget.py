@@ -3,7 +3,7 @@
 python -m experiments.classifier_budget chestx=PATH isic=PATH
 
 The perfect synthetic images are further real training images: nothing could be more like real ones. What they add must
-not hang on how long the classifiers are trained, or the curve shows training time: in a fixed number of steps a real
+not depend on how long the classifiers are trained, or the curve shows training time: in a fixed number of steps a real
 image is seen the less often, the more synthetic images there are. So the classifier's own number of steps, and twice
 that, are tried next to fixed numbers.
 """
@@ -55,7 +55,7 @@ class Fit:
         data: the data set.
         real_per_class: real training images of each class.
         arm: whether it had perfect synthetic images too.
-        budget: its number of steps as it was asked for, such as ``900 steps`` or ``2 x own``.
+        budget: its number of steps as it was set, such as ``900 steps`` or ``2 x own``.
         seed: of the choice of images, the first weights and the batches.
         images: that it was trained on, all classes together.
         steps: of training.
@@ -78,7 +78,7 @@ class Fit:
 
 @command("classifier_budget")
 def main(cfg: DictConfig) -> None:
-    """Train what this folder does not hold yet; write and print the table."""
+    """Train what is not in this folder yet; write and print the table."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_settings(cfg)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -139,7 +139,7 @@ def check_record(folder: Path, cfg: DictConfig, sets: Mapping[str, Splits]) -> N
 
 
 def carry_out(sets: Mapping[str, Splits], cfg: DictConfig, file: Path) -> list[Fit]:
-    """All fits of the file, which grows with every fit; those that it holds are not repeated."""
+    """All fits of the file, which grows with every fit; those that it has are not repeated."""
     fits = {key_of(fit): fit for fit in map(read_fit, read_rows(file) if file.is_file() else ())}
     budgets = [*(f"{steps} steps" for steps in cfg.steps), *(f"{times} x own" for times in cfg.times)]
     wanted = product(cfg.seeds, sets, cfg.real_per_class, budgets, (ALONE, WITH))
@@ -152,7 +152,7 @@ def carry_out(sets: Mapping[str, Splits], cfg: DictConfig, file: Path) -> list[F
 
 
 def fit(splits: Splits, key: Key, cfg: DictConfig) -> Fit:
-    """Train one classifier, and ask it for the test images' classes."""
+    """Train one classifier, and classify the test images."""
     data, n, arm, budget, seed = key
     start = time.perf_counter()
     images = training_images(splits.train, n, arm, cfg.perfect_per_class, seed)
@@ -174,7 +174,7 @@ def recipe_of(cfg: DictConfig, budget: str, images: ImageSet) -> ClassifierRecip
 
 
 def key_of(fit: Fit) -> Key:
-    """What tells a fit from the others."""
+    """What distinguishes a fit from the others."""
     return fit.data, fit.real_per_class, fit.arm, fit.budget, fit.seed
 
 
@@ -201,7 +201,7 @@ def training_images(train: ImageSet, real_per_class: int, arm: str, perfect_per_
 
 
 def table(fits: Sequence[Fit]) -> list[Row]:
-    """A line a data set, number of real images and budget: both arms, and what the perfect images add.
+    """One line per data set, number of real images and budget: both arms, and what the perfect images add.
 
     The gain is paired by seed; its 95 % t interval is over seeds.
     """

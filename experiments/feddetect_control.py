@@ -45,14 +45,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="of each federation, at least WARMUP + 2")
     parser.add_argument("--warmup", type=int, default=10, help="rounds before detection starts, at least 0")
     parser.add_argument("--seeds", type=int, default=3, help="federations of each setting, at least 2")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        validated("--warmup", NonNegative, asked.warmup)
-        validated("--rounds", Annotated[int, Ge(asked.warmup + 2)], asked.rounds)
-        validated("--seeds", Annotated[int, Ge(2)], asked.seeds)
+        validated("--warmup", NonNegative, arguments.warmup)
+        validated("--rounds", Annotated[int, Ge(arguments.warmup + 2)], arguments.rounds)
+        validated("--seeds", Annotated[int, Ge(2)], arguments.seeds)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    Console().print(table(asked.rounds, asked.warmup, asked.seeds))
+    Console().print(table(arguments.rounds, arguments.warmup, arguments.seeds))
 
 
 def table(rounds: int, warmup: int, seeds: int) -> Table:

@@ -13,7 +13,7 @@ import yaml
 
 Row = dict[str, str]
 CONTROL = "control.json"  # in a run's folder: an evaluation next to its control
-# By the loss that clients report: the paper's letter, the first code's last mini-batch, the mean over the local round.
+# By the loss that clients report: the paper's loss, the first code's last mini-batch, the mean over the local round.
 FEDDETECTS = ("feddetect", "feddetect_code", "feddetect_mean")
 OF_A_TRIGGER = ("emission", "trigger_strength", "pattern_", "transfer_attack_rate")
 
@@ -25,7 +25,7 @@ def read_rows(file: Path) -> list[Row]:
 
 
 def client_rows(run: Path) -> list[Row]:
-    """clients.csv: a row a client and round."""
+    """clients.csv: one row per client and round."""
     return read_rows(run / "clients.csv")
 
 
@@ -44,7 +44,7 @@ def cell(values: Sequence[float | None], digits: int = 3) -> str:
 
 
 def attackers_loss(run: Path) -> list[float]:
-    """Generator loss of the malicious clients over the benign clients' median, a round each; empty if nobody attacks.
+    """Generator loss of the malicious clients over the benign clients' median, by round; empty if nobody attacks.
 
     FedDetect acts on this difference, whichever its sign; the paper expects it above 1 (Section 3.3).
     """
@@ -74,7 +74,7 @@ def flags(run: Path, rounds: range, *, malicious: bool) -> tuple[float, float]:
 def metrics_of(run: Path) -> dict[str, float]:
     """All metrics of a finished run by name: those of its summary, and what the server saw and did.
 
-    Where nobody attacks, nothing is said of a trigger: the size looked for is only one of several. Where somebody does,
+    Where nobody attacks, no metric of a trigger is among them: the size looked for is one of several. Elsewhere
     ``control.json`` has its metrics next to those of the same federation without attack (``control_...``).
     """
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
@@ -97,7 +97,7 @@ def metrics_of(run: Path) -> dict[str, float]:
 def before_fine_tuning(run: Path) -> dict[str, float]:
     """The metrics of the generator as it left the federation; empty where the server did not train it any further.
 
-    What reconstruction trains away, and what it merely trains longer, cannot be told without them.
+    Without them what reconstruction trains away cannot be distinguished from mere longer training.
     """
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
     if not summary["fine_tuning_rounds"]:

@@ -82,7 +82,7 @@ def carry_out(jobs: Sequence[Job], launcher: Sequence[str]) -> list[Path]:
 
 
 def call(module: str, *arguments: str) -> int:
-    """Run a command in a process of its own, with this terminal; returns its exit code.
+    """Run a command in its own process, with this terminal; returns its exit code.
 
     Raises:
         Interrupted: if a signal stopped it.

@@ -1,9 +1,9 @@
-"""The verdicts once more, from the values by seed that a folder of results holds: no run is needed.
+"""The verdicts once more, from the values by seed in a folder of results: no run is needed.
 
 python -m experiments.rejudge experiments/results/small
 
-The claims and the rule are those of now, not of when the results were written. Where the name of an arm means something
-else by now, the folder's renamed.yaml says so (name in its files: name in the claims).
+The claims and the rule are today's, not those of when the results were written. Where the name of an arm has changed
+its meaning, the folder's renamed.yaml says so (name in its files: name in the claims).
 """
 
 import argparse
@@ -59,7 +59,7 @@ def rejudge(artifact: Artifact, folder: Path) -> list[Verdict]:
 
 
 def renamed(values: Values, names: dict[str, str]) -> Values:
-    """The values under the arms' names of now.
+    """The values under the arms' current names.
 
     Example:
         >>> renamed({"FedDetect 16": {}, "FedDetect, no attack": {}, "vanilla": {}}, {"FedDetect": "mine"})

@@ -78,7 +78,7 @@ def shares(durations: dict[str, list[float]], rounds: int) -> dict[str, float]:
 
 
 def _per_round(durations: dict[str, list[float]], name: str, rounds: int) -> list[float]:
-    """Sums by round of the action's durations (of all actions whose name holds ``name``, for callbacks)."""
+    """Sums by round of the action's durations (of all actions whose name contains ``name``, for callbacks)."""
     if name in durations:
         return _chunks(durations[name], rounds)[1:-1]
     hooks = [times for action, times in durations.items() if name in action and len(times) == rounds]

@@ -41,7 +41,7 @@ TITLES = {"vanilla": "no attack", "attack": "attack", "feddetect": "attack + Fed
 
 @command("three_arms")
 def main(cfg: DictConfig) -> None:
-    """Run every arm with every seed, then show what came out."""
+    """Run every arm with every seed, then show the results."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     arms, seeds = checked_arms(cfg.arms), checked_seeds(cfg.seeds)
     check_choice("preset", cfg.preset, options("experiment"))

@@ -1,4 +1,4 @@
-"""What the hospital takes home: a labeled synthetic data set, drawn by a finished run's generator.
+"""The hospital's result: a labeled synthetic data set, drawn by a finished run's generator.
 
 python -m fedgan.sample run=outputs/train/2026-01-31_12-00-00 per_class=1000 out=PATH
 """
@@ -10,7 +10,7 @@ from fedgan.config.command import command
 
 @command("sample")
 def main(cfg: DictConfig) -> None:
-    """The one door: behind it is torch, for which --help and a misspelt setting do not wait."""
+    """The entry point; it imports torch late, so that --help and a misspelled setting do not wait."""
     from fedgan.config import sampling
 
     sampling.main(cfg)

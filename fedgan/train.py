@@ -10,7 +10,7 @@ from fedgan.config.command import command
 
 @command("config")
 def main(cfg: DictConfig) -> float | None:
-    """The one door: behind it is torch, for which --help and a misspelt setting do not wait."""
+    """The entry point; it imports torch late, so that --help and a misspelled setting do not wait."""
     from fedgan.config import training
 
     return training.main(cfg)

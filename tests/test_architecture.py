@@ -1,4 +1,4 @@
-"""Who may import whom, read from the imports: a folder uses only what lies below it."""
+"""Who may import whom, read from the imports: a folder uses only those below it."""
 
 import ast
 from pathlib import Path

@@ -24,14 +24,14 @@ SETTINGS = (
 )
 
 
-def test_the_meta_device_does_refuse_what_lies_on_the_host() -> None:
+def test_the_meta_device_does_refuse_what_is_on_the_host() -> None:
     with pytest.raises(RuntimeError, match="device"):
         torch.zeros(3, device=META) + torch.zeros(3)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("model", [DCGAN, SMALL, STYLEGAN2], ids=lambda model: model[0])
-def test_nothing_of_a_round_lies_on_the_host(model: tuple[str, ...], setting: str, configure: Configure) -> None:
+def test_nothing_of_a_round_is_on_the_host(model: tuple[str, ...], setting: str, configure: Configure) -> None:
     data = ("dataset.image_size=32", "dataset.train_per_class=16", "dataset.test_per_class=4", "fl.batch_size=8")
     cfg = configure(*data, *model, setting, "model.ema=0.5", tiny=False)
     federation = build(cfg, defenses=build_defenses(cfg)).to(META)

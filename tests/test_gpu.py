@@ -71,7 +71,7 @@ RUNS = {
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_repeats_itself_and_goes_on_to_the_bit(name: str, configure: Configure, tmp_path: Path) -> None:
+def test_a_run_repeats_and_resumes_to_the_bit(name: str, configure: Configure, tmp_path: Path) -> None:
     settings = (*DATA, *RUNS[name])
     training.train(configure(*settings, "fl.rounds=3", tiny=False), tmp_path / "straight")
     record = json.loads((tmp_path / "straight/run.json").read_text())
@@ -146,12 +146,12 @@ def test_what_comes_after_a_run(configure: Configure, call: Call, tmp_path: Path
     before = outcome(run)
     call(sample.main, f"run={run}", "per_class=3", f"out={tmp_path / 'images'}")
     assert len(list((tmp_path / "images").rglob("*.png"))) == 6
-    figures = []
+    values = []
     for name in ("once", "again"):
         chosen = ("metrics=[emission,frechet,diversity]", "samples_per_class=8", f"device={DEVICE}")
         call(evaluate.main, f"run={run}", *chosen, f"out={tmp_path / name}.json")
-        figures.append(json.loads((tmp_path / f"{name}.json").read_text())["metrics"])
-    assert figures[0] == figures[1]
+        values.append(json.loads((tmp_path / f"{name}.json").read_text())["metrics"])
+    assert values[0] == values[1]
     quick = ("classifier.epochs=1", "real_per_class=[4]", "seeds=[0]", "synthetic_per_class=4")
     call(utility.main, f"run={run}", *quick, f"accelerator={DEVICE}", f"hydra.run.dir={tmp_path / 'utility'}")
     assert (tmp_path / "utility/utility.json").is_file()

@@ -18,7 +18,7 @@ WARM_UP, ROUNDS, WINDOW = 20, 220, 10  # rounds
 
 @dataclass(frozen=True)
 class Usage:
-    """What this process holds."""
+    """What this process has open."""
 
     resident: int  # bytes
     files: int
@@ -37,7 +37,7 @@ class Usage:
 def test_two_hundred_rounds_need_no_more_than_twenty(
     configure: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With detection, an average that is released, scoring, and a checkpoint a round."""
+    """With detection, an average that is released, scoring, and one checkpoint per round."""
     seen: list[Usage] = []
     monkeypatch.setattr(Federation, "on_train_epoch_start", lambda self: seen.append(Usage.now()), raising=False)
     settings = (

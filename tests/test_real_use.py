@@ -161,7 +161,7 @@ def test_f1_the_temporary_files_of_a_run_in_a_sub_folder_are_left_alone(configur
 
 def test_f1_results_of_others_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "table1.md").write_text("mine")
-    with pytest.raises(ValueError, match=r"^results: .* already holds files that fedgan did not write: table1.md"):
+    with pytest.raises(ValueError, match=r"^results: .* already contains files that fedgan did not write: table1.md"):
         claim(tmp_path, ["table1.csv", "table1.md"], "results")
     assert tree(tmp_path) == {"table1.md": b"mine"}
     claim(tmp_path, ["figure3.md"], "results")
@@ -237,8 +237,8 @@ def test_f7_a_run_whose_data_have_moved(call: Call, image_folder: Path, tmp_path
     assert "does not exist" in refused(call, train.main, "resume=run", "fl.rounds=3")
     call(train.main, "resume=run", "fl.rounds=3", "root=moved")
     same = {"summary.json", "rounds.csv", "clients.csv", "generator.safetensors"}
-    ours, theirs = outcome(tmp_path / "run"), outcome(tmp_path / "straight")
-    assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
+    resumed, expected = outcome(tmp_path / "run"), outcome(tmp_path / "straight")
+    assert {name: resumed[name] for name in same} == {name: expected[name] for name in same}
     assert OmegaConf.load(tmp_path / "run/config.yaml").dataset.root == str(tmp_path / "moved")
 
 
@@ -304,7 +304,7 @@ def test_f10_a_user_without_a_home_has_no_cache_and_one_warning(
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
-def test_f11_without_locks_a_run_warns_and_goes_on(
+def test_f11_without_locks_a_run_warns_and_continues(
     number: int,
     configure: Configure,
     tmp_path: Path,

@@ -23,7 +23,7 @@ from fedgan.runs.provenance import git_state, versions
 
 @command("benchmarks", free=("benchmark",))
 def run_one(cfg: DictConfig) -> None:
-    """Measure, print the table, and leave it as CSV beside what it was measured with."""
+    """Measure, print the table, and leave it as CSV next to what it was measured with."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_empty("hydra.run.dir", folder)
     benchmark: Benchmark = instantiate(cfg.benchmark)

@@ -57,7 +57,7 @@ class Run:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """What lies in the checkpoints' folder at the end."""
+        """What is in the checkpoints' folder at the end."""
         return sum(file.stat().st_size for file in (self.folder / "checkpoints").rglob("*") if file.is_file())
 
     @property
@@ -71,7 +71,7 @@ class Run:
 
 
 def start(folder: Path, *overrides: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start the command that a user would type, in a process of its own.
+    """Start the command that a user would type, in its own process.
 
     Args:
         folder: the run's.
@@ -97,7 +97,7 @@ class ClientPool(Benchmark):
     Args:
         sizes: numbers of clients, the first of which the others are compared with.
         taking_part: how many take part in a round.
-        batch_size: images a client has: one local step a round.
+        batch_size: images of a client: one local step per round.
         rounds: of each run; the first and the last do not count.
         overrides: of conf/config.yaml, for all runs.
         repeats: runs of each size.
@@ -123,7 +123,7 @@ class ClientPool(Benchmark):
         self.overrides = list(overrides)
 
     def measure(self, folder: Path) -> list[Row]:
-        """A row a size: seconds and bytes written are a round's, memory and checkpoints a run's."""
+        """One row per size: seconds and bytes written are per round, memory and checkpoints per run."""
         runs: dict[int, list[Run]] = {size: [] for size in self.sizes}
         for turn in range(self.repeats):
             for size in self.sizes:

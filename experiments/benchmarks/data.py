@@ -56,7 +56,7 @@ class Data(Benchmark):
         self.file_size = file_size
 
     def measure(self, folder: Path) -> Sequence[Row]:
-        """A row a side: median seconds and images per second."""
+        """One row per side: median seconds and images per second."""
         with TemporaryDirectory(dir=folder) as scratch:
             files = draw_jpegs(Path(scratch) / "images", self.images, self.file_size)
             sides = self._sides(Path(scratch), files)
@@ -75,7 +75,7 @@ class Data(Benchmark):
     def _sides(self, scratch: Path, files: Sequence[Path]) -> dict[str, tuple[int, Callable[[], object]]]:
         """How many images, and what is done with them, by the side's name."""
         train = self._load(scratch).train
-        sample = files[:: max(1, len(files) // 500)]  # enough of them to tell one worker from all
+        sample = files[:: max(1, len(files) // 500)]  # enough of them to compare one worker with all
 
         def first() -> None:
             shutil.rmtree(scratch / "cache")

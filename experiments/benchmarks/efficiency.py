@@ -76,7 +76,7 @@ class Efficiency(Benchmark):
         self.matrices = {f"{n} x {n}": torch.rand(n, n) for n in matrix_sizes}
 
     def measure(self, folder: Path) -> list[Row]:
-        """A row a case and part of the step."""
+        """One row per case and part of the step."""
         return [row for name, case in self.cases.items() for row in self._rows(name, case)]
 
     def _rows(self, name: str, case: DictConfig) -> list[Row]:

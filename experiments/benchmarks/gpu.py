@@ -44,7 +44,7 @@ class Variant:
     Attributes:
         name: what the table calls it.
         overrides: of conf/config.yaml.
-        channels_last: False undoes the memory format that fedgan asks for.
+        channels_last: False undoes the memory format that fedgan uses.
         gpu_only: whether it makes no sense on a CPU.
     """
 
@@ -110,7 +110,7 @@ class GPU(Benchmark):
         self._flops: dict[str, float] = {}
 
     def measure(self, folder: Path) -> list[Row]:
-        """A row a variant; one that fails says why."""
+        """One row per variant; one that fails says why."""
         if self.left_out:
             print(f"no GPU, so left out: {'; '.join(self.left_out)}", file=sys.stderr)
         return [self._row(variant) for variant in self.variants]
@@ -170,7 +170,7 @@ class GPU(Benchmark):
 
 
 def federation_of(cfg: DictConfig, steps: int, device: torch.device) -> Federation:
-    """A federation without an attacker, on noise: ``steps`` batches a client, everything on ``device``."""
+    """A federation without an attacker, on noise: ``steps`` batches per client, everything on ``device``."""
     splits = noise(cfg, cfg.fl.num_clients * steps * cfg.fl.batch_size)
     data = share_out(splits.train, IID(), Attack(), frozenset(), cfg.fl.num_clients, cfg.seed)
     federation = build_federation(cfg, splits, data, Attackers(frozenset(), UpdateAttack()), {}).to(device)

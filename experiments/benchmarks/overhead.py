@@ -42,7 +42,7 @@ class Overhead(Benchmark):
         self.common, self.cases = common, cases
 
     def measure(self, folder: Path) -> list[Row]:
-        """A row a case."""
+        """One row per case."""
         return [self._measure(str(name), overrides, folder / str(name)) for name, overrides in self.cases.items()]
 
     def _measure(self, name: str, overrides: Sequence[str], folder: Path) -> Row:
@@ -52,44 +52,44 @@ class Overhead(Benchmark):
         turns = Turns(plain_loop(cfg, parts.splits))
         trainer = build_trainer(cfg, folder, parts, [turns])
         trainer.fit(parts.federation, val_dataloaders=parts.evaluator.loader(parts.federation.z_dim))
-        ours, plain = turns.ours[1:-1], turns.plain[1:-1]
+        federated, plain = turns.federated[1:-1], turns.plain[1:-1]
         return {
             "case": name,
-            "ours (s/round)": median(ours),
+            "ours (s/round)": median(federated),
             "plain (s/round)": median(plain),
-            "ratio": paired_ratio(ours, plain),
-            "ratios": spread([mine / other for mine, other in zip(ours, plain, strict=True)]),
-            "share of the checkpoint": paired_ratio(turns.checkpoint[1:], ours),
+            "ratio": paired_ratio(federated, plain),
+            "ratios": spread([mine / other for mine, other in zip(federated, plain, strict=True)]),
+            "share of the checkpoint": paired_ratio(turns.checkpoint[1:], federated),
         }
 
 
 class Turns(Callback):
-    """After each round of the federation one of the plain loop; what lies between two of those is ours.
+    """After each round of the federation one of the plain loop; what is between two of those is the federation's.
 
     Attributes:
-        ours: seconds from the end of the plain loop's round to its next.
+        federated: seconds from the end of the plain loop's round to its next.
         plain: seconds of its rounds.
-        checkpoint: of ``ours``, those at a round's end in which the checkpoint of the round before is written.
+        checkpoint: of ``federated``, those at a round's end in which the checkpoint of the round before is written.
     """
 
     def __init__(self, loop: PlainLoop) -> None:
         self.loop = loop
-        self.ours: list[float] = []
+        self.federated: list[float] = []
         self.plain: list[float] = []
         self.checkpoint: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ours begins."""
+        """The federation begins."""
         self.resumed = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The round before is written."""
-        if self.ours:
+        if self.federated:
             self.checkpoint.append(time.perf_counter() - self.resumed)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The plain loop's turn; Lightning calls the checkpoint's callback after all others."""
-        self.ours.append(time.perf_counter() - self.resumed)
+        self.federated.append(time.perf_counter() - self.resumed)
         self.plain.append(timed(self.loop.round))
         assert isinstance(pl_module, Federation)
         difference = differing(pl_module.generator.state_dict(), self.loop.generator.state_dict())

@@ -1,4 +1,4 @@
-"""A federated GAN as a researcher writes it down in an hour: what ``overhead`` checks and measures ours against.
+"""A federated GAN as a researcher writes it down in an hour: what ``overhead`` checks and measures fedgan against.
 
 Only models, images and the named random streams are shared with fedgan, so that both draw the same numbers.
 """

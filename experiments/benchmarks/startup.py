@@ -49,14 +49,14 @@ class Startup(Benchmark):
         self.overrides = list(overrides)
 
     def measure(self, folder: Path) -> Sequence[Row]:
-        """A row a command: median seconds, and their ratio to what the imports alone take."""
+        """One row per command: median seconds, and their ratio to what the imports alone take."""
         first_steps: list[float] = []
         train = ("-m", "fedgan.train")
         seconds = in_turn(
             {
                 "imports of torch and Lightning alone": lambda: call("-c", IMPORTS),
                 "--help": lambda: call(*train, "--help"),
-                "a misspelt setting refused": lambda: call(*train, "fl.round=2", status=1),
+                "a misspelled setting refused": lambda: call(*train, "fl.round=2", status=1),
                 "the run's end": lambda: first_steps.append(first_step(folder, len(first_steps), self.overrides)),
             },
             self.repeats,

@@ -29,7 +29,7 @@ class Sweep(Benchmark):
         self.overrides, self.runs, self.jobs = list(overrides), runs, jobs
 
     def measure(self, folder: Path) -> Sequence[Row]:
-        """A row a launcher: median seconds of the sweep, and how many times as fast as the serial one it is."""
+        """One row per launcher: median seconds of the sweep, and how many times as fast as the serial one it is."""
         sides = {
             "serial": self._sweep(folder / "serial"),
             f"joblib, {self.jobs} jobs": self._sweep(

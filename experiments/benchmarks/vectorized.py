@@ -21,7 +21,7 @@ ENGINES = ("serial", "vectorized")
 
 @checked
 class Vectorized(Benchmark):
-    """Where ``fl/backend=vectorized`` wins, and how far its results lie from the serial ones.
+    """Where ``fl/backend=vectorized`` wins, and how far its results are from the serial ones.
 
     Args:
         sizes: numbers of clients.
@@ -48,7 +48,7 @@ class Vectorized(Benchmark):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def measure(self, folder: Path) -> list[Row]:
-        """A row a model and size."""
+        """One row per model and size."""
         return [self._row(str(model), size) for model in self.models for size in self.sizes]
 
     def _row(self, model: str, size: int) -> Row:

@@ -52,7 +52,7 @@ class Workers(Benchmark):
         repeats: runs of each side.
     """
 
-    title = "one federation over processes, beside federations that know nothing of each other"
+    title = "one federation over processes, next to federations that know nothing of each other"
     goal = "2 processes at 1.4 times the rounds per second of 1 process with 2 threads, and equal generators"
 
     def __init__(
@@ -68,7 +68,7 @@ class Workers(Benchmark):
         self.rounds, self.overrides = rounds, list(overrides)
 
     def measure(self, folder: Path) -> list[Row]:
-        """A row a side; copies at once count together."""
+        """One row per side; copies at once count together."""
         runs: list[list[list[Run]]] = [[] for _ in self.sides]  # by side and turn, each of some copies
         for turn in range(self.repeats):
             for i, side in enumerate(self.sides):

@@ -21,7 +21,7 @@ THREADS = (
 
 @command("paper")
 def make(cfg: DictConfig) -> None:
-    """The one door: behind it is torch, for which --help and a misspelled name do not wait."""
+    """The entry point; it imports torch late, so that --help and a misspelled name do not wait."""
     names = list(cfg.names)
     check(bool(names), "a name", f"typed ahead of the settings: {ALL}, {', '.join(NAMES)}", None)
     for name in names:

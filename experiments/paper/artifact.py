@@ -15,7 +15,7 @@ class Artifact(ABC):
     """A table or figure of the paper, made again.
 
     Args:
-        name: of its folder in experiments/paper/, which holds what the paper published and claims, and of its results.
+        name: of its folder in experiments/paper/, with what the paper published and claims, and of its results.
         title: what it is about, the data aside.
         data: the data sets that it is about.
     """

@@ -65,12 +65,12 @@ class Claim:
 
     @property
     def bound(self) -> float:
-        """What the difference (of ``succeeds``: the share of the federations) has to lie above or below."""
+        """What the difference (of ``succeeds``: the share of the federations) has to be above or below."""
         return {"at_most": self.margin, "at_least": -self.margin, "succeeds": self.share}.get(self.kind, 0.0)
 
     @property
     def upward(self) -> bool:
-        """Whether the claim is that it lies above."""
+        """Whether the claim is that it is above."""
         return self.kind in ("higher", "at_least", "succeeds")
 
     @property
@@ -126,7 +126,7 @@ def of_variant(claim: Claim, variant: str) -> Claim:
 
 
 def replaced(claim: Claim, instead: Mapping[str, str]) -> Claim:
-    """The claim, judged by another metric where its own cannot be had.
+    """The claim, judged by another metric where its own is missing.
 
     Example:
         >>> claim = Claim("normal images suffer", "lpips/NORMAL", ("attack 16",), "higher", than=("vanilla",))

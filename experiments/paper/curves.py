@@ -95,7 +95,7 @@ class Curve(Artifact):
         }
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
-        """The curve as CSV and picture, and what the claims about it come to."""
+        """The curve as CSV and picture, and the verdicts on the claims about it."""
         points = {data: points_of(data, values) for data in self.data}
         heading, published = self.heading(plan), read_published(self.folder / "published.csv")
         tables = {data: table(data, points[data], published) for data in self.data}
@@ -126,16 +126,16 @@ class Curve(Artifact):
 
     def _classifiers(self, plan: Plan) -> str:
         """What the accuracies are of."""
-        told = []
+        stated = []
         for data in self.data:
             records = [study.record() for (name, _), study in self._studies(plan).items() if name == data]
             settings, commits = records[0]["settings"], dict.fromkeys(c for r in records for c in commits_of(r))
-            added = f"{settings['synthetic_per_class']} synthetic images a class"
-            told.append(
+            added = f"{settings['synthetic_per_class']} synthetic images per class"
+            stated.append(
                 f"{plan.data[data].title}: {in_words(settings['classifier'])}; {added}; commit {', '.join(commits)}."
             )
-        each = f"An arm has one generator a seed, and each generator {plan.classifiers} classifier(s), averaged."
-        return f"Classifiers on {' On '.join(told)} {each}"
+        each = f"An arm has one generator per seed, and each generator {plan.classifiers} classifier(s), averaged."
+        return f"Classifiers on {' On '.join(stated)} {each}"
 
     def _picture(self, plan: Plan, points: Mapping[str, Sequence[Point]]) -> list[Path]:
         figure = Figure(figsize=(6 * len(points), 4.5), dpi=150, layout="constrained")
@@ -167,7 +167,7 @@ def read_published(file: Path) -> Published:
 
 
 def table(data: str, points: Sequence[Point], published: Published) -> list[Row]:
-    """A line a number of real images, a column an arm, and one for what the paper's text says of it."""
+    """One line per number of real images, one column per arm, and one for what the paper's text states."""
     arms = dict.fromkeys(point.arm for point in points)
     cells = {(point.arm, point.real_per_class): describe(point) for point in points}
     return [

@@ -35,11 +35,11 @@ class Grid(OfArms):
         return list(dict.fromkeys([vanilla(data), *plan.arms(data, NONE), *shown]))
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
-        """The picture, the metrics behind it, and what the claims about it come to."""
+        """The picture, the metrics behind it, and the verdicts on the claims about it."""
         arms, (data,), heading = self.arms(plan), self.data, self.heading(plan)
         caption = f"{provenance(plan, arms)} {detectors(plan, arms)}"
-        shown = f"Images of seed {plan.seeds[0]}, {PER_CLASS} a class, all from the same latents."
-        said = write_text(
+        shown = f"Images of seed {plan.seeds[0]}, {PER_CLASS} per class, all from the same latents."
+        text = write_text(
             plan.results / f"{self.name}.md",
             *(f"# {heading}", f"![{heading}]({self.name}.png)", f"{caption} {shown}"),
             *(*judged(verdicts), RULE),
@@ -48,7 +48,7 @@ class Grid(OfArms):
             plan.results / f"{self.name}.csv", long_rows([str(arm) for arm in arms], values, {}, caption)
         )
         picture = self._attacks(plan, data) if self.defenses == (NONE,) else self._defenses(plan, data)
-        return [*write_picture(plan.results / self.name, picture), metrics, said]
+        return [*write_picture(plan.results / self.name, picture), metrics, text]
 
     def _attacks(self, plan: Plan, data: str) -> Figure:
         """Rows (a) to (e) of Figures 3 and 4."""

@@ -17,7 +17,7 @@ SUFFIXES = ("csv", "md", "tex", "png", "pdf")  # of what a table or figure may w
 
 
 def make(names: Sequence[str], plan: Plan) -> None:
-    """Carry out what is missing, then write and show what came out.
+    """Carry out what is missing, then write and show the results.
 
     Args:
         names: of tables and figures.

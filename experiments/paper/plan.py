@@ -27,7 +27,7 @@ from fedgan.metrics.pretrained.weights import pretrained
 KEPT = Path(__file__).parents[1] / "results"
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
 PAPERS_DATA = {"isic": "ISIC", "chestx": "ChestX"}
-NONE, FEDDETECT = "none", FEDDETECTS[0]  # the paper's rule to the letter
+NONE, FEDDETECT = "none", FEDDETECTS[0]  # the paper's exact rule
 BASELINES = ("reconstruction", "horizontal_flip", "rotation")  # of Tables 3 and 4, in their order
 DEFENSES = (*FEDDETECTS, *BASELINES)
 TITLES = {
@@ -124,7 +124,7 @@ class Sweep:
 
 
 class Plan:
-    """Turns arms and seeds into runs at the scale that was asked for.
+    """Turns arms and seeds into runs at the chosen scale.
 
     Args:
         cfg: conf/paper.yaml, composed.
@@ -164,7 +164,7 @@ class Plan:
                 check_settings(self.folder(arm, seed), self.settings([arm], [seed]))
 
     def check_weights(self) -> None:
-        """Refuse to begin where LPIPS is wanted and AlexNet is neither at hand nor to be downloaded.
+        """Refuse to begin where LPIPS is wanted and AlexNet is neither there nor can be downloaded.
 
         Raises:
             ValueError: in one line.
@@ -187,7 +187,7 @@ class Plan:
         check(not wanted or torch.cuda.is_available(), "scale", "small: no GPU is to be found here", self.scale)
 
     def check_data(self, data: str) -> None:
-        """Refuse to begin where a data set is wanted and not at hand."""
+        """Refuse to begin where a data set is wanted and missing."""
         own = self.data[data]
         there = own.root is not None and Path(own.root).expanduser().is_dir()
         check(not own.needs_root or there, data, f"the folder of {own.title}", own.root)
@@ -197,7 +197,7 @@ class Plan:
         return [Arm(data, defense, size) for size in self.sizes]
 
     def folder(self, arm: Arm, seed: int) -> Path:
-        """Where this arm's run with this seed lies, for all tables and figures."""
+        """Where this arm's run with this seed is, for all tables and figures."""
         size = f"-size_{self.pixels(arm)}" if arm.size else ""
         return self.runs / arm.data / arm.place / f"{arm.option}{size}-seed_{seed}"
 
@@ -316,7 +316,7 @@ def generator_of(run: Path) -> str | None:
 
 @cache
 def _evaluation(settings: tuple[str, ...]) -> dict[str, Any]:
-    """What evaluation.json says of how it was asked for."""
+    """The settings that evaluation.json records."""
     cfg = composed("evaluate", settings)
-    asked = {"samples_per_class": cfg.samples_per_class, "latent_seed": cfg.latent_seed}
-    return asked | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)}
+    chosen = {"samples_per_class": cfg.samples_per_class, "latent_seed": cfg.latent_seed}
+    return chosen | {"settings": OmegaConf.to_container(cfg.metrics, resolve=True)}

@@ -1,4 +1,4 @@
-"""Whether a folder holds the run that a study wants: the settings that its overrides come to, and no others."""
+"""Whether a folder contains the run that a study wants: with the settings that its overrides give, and no others."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -20,14 +20,14 @@ ELSEWHERE = {"resume", "dataset.root", "dataset.file", "dataset.cache_dir", "met
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether ``folder`` holds a finished run."""
+    """Whether ``folder`` contains a finished run."""
     return is_begun(folder) and record_of(folder).get("status") == "finished"
 
 
 def check_settings(folder: Path, overrides: Sequence[str]) -> None:
-    """Refuse a run with other settings than these overrides come to; where none has begun there is none.
+    """Refuse a run with other settings than these overrides give; where none has begun there is none.
 
-    What counts is what the overrides come to: a run made before a file of conf/ was edited is another run.
+    What counts is what the overrides give: a run made before a file of conf/ was edited is another run.
 
     Raises:
         ValueError: in one line.
@@ -38,7 +38,7 @@ def check_settings(folder: Path, overrides: Sequence[str]) -> None:
     for key in sorted((then.keys() | now.keys()) - ELSEWHERE):
         if then.get(key) != now.get(key):
             here = f"{key}={now.get(key)}"
-            raise ValueError(f"{folder} must hold a run with {here}, or none; its run has {key}={then.get(key)}")
+            raise ValueError(f"{folder} must contain a run with {here}, or none; its run has {key}={then.get(key)}")
 
 
 def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
 
 
 def composed(name: str, overrides: Sequence[str]) -> DictConfig:
-    """What a command's configuration comes to with these overrides; within a command Hydra is at conf/ already."""
+    """A command's configuration with these overrides; within a command Hydra is at conf/ already."""
     within = GlobalHydra.instance().is_initialized()
     with nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(name, overrides=list(overrides))

@@ -1,4 +1,4 @@
-"""What is said of the runs behind a table or figure: their metrics by arm, and what they were made with."""
+"""What is reported of the runs behind a table or figure: their metrics by arm, and what they were made with."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def gather(plan: Plan, arms: Sequence[Arm]) -> Values:
 
 
 def gather_before_fine_tuning(plan: Plan, arms: Sequence[Arm]) -> Values:
-    """The controls that lie within runs whose server fine-tunes: the generator as the federation left it."""
+    """The controls that are within runs whose server fine-tunes: the generator as the federation left it."""
     found = {}
     for arm in arms:
         control = by_metric({seed: before_fine_tuning(plan.folder(arm, seed)) for seed in plan.seeds})
@@ -80,22 +80,22 @@ def detectors(plan: Plan, arms: Sequence[Arm]) -> str:
     sought = [(arm, seed) for arm in arms if arm.size for seed in plan.seeds]
     scored = {(arm, seed): json.loads((plan.folder(arm, seed) / CONTROL).read_text()) for arm, seed in sought}
     commits = ", ".join(dict.fromkeys(_commit(part["git"]) for part in scored.values() if "git" in part))
-    told = []
+    stated = []
     for metric, share in (("emission", "emission"), ("pattern", "pattern_emission")):
         for (arm, seed), part in scored.items():
             facts = part["facts"].get(metric)
             if facts and arm.defense == NONE and seed == plan.seeds[0]:
                 rate, power = facts[f"{share}_false_alarm"], facts[f"{share}_power"]
                 found = f"{rate:.1%} false alarms, {power:.1%} of pasted triggers found"
-                told.append(f"{share.replace('_', ' ')}, {plan.sizes[arm.size]} px: {found}")
+                stated.append(f"{share.replace('_', ' ')}, {plan.sizes[arm.size]} px: {found}")
     by = f" Rates of attacked arms and of their controls: scored by commit {commits}." if commits else ""
-    return f"The detectors, which look at the trigger's own place, on real test images: {'; '.join(told)}.{by}"
+    return f"The detectors, which look at the trigger's own place, on real test images: {'; '.join(stated)}.{by}"
 
 
 def _about(plan: Plan, data: str, arms: Sequence[Arm]) -> str:
     """A data set and the runs on it."""
-    told = [_facts(plan.folder(arm, seed)) for arm in arms for seed in plan.seeds]
-    facts = {key: ", ".join(dict.fromkeys(str(part[key]) for part in told if part[key])) for key in told[0]}
+    each = [_facts(plan.folder(arm, seed)) for arm in arms for seed in plan.seeds]
+    facts = {key: ", ".join(dict.fromkeys(str(part[key]) for part in each if part[key])) for key in each[0]}
     title, papers = plan.data[data].title, PAPERS_DATA[data]
     defenses = f" {facts['defenses']}." if facts["defenses"] else ""
     return (

@@ -122,7 +122,7 @@ def read_published(file: Path) -> Published:
 def class_rows(
     names: Sequence[str], classes: Sequence[str], values: Values, published: Published, real: Mapping[str, float]
 ) -> list[Row]:
-    """A line an arm and class, real images first; metrics that no arm has are left out."""
+    """One line per arm and class, real images first; metrics that no arm has are left out."""
     shown = [metric for metric in BY_CLASS if any(f"{metric}/{classes[0]}" in values[name] for name in names)]
     rows: list[Row] = []
     for each in classes:
@@ -138,7 +138,7 @@ def class_rows(
 
 
 def run_rows(names: Sequence[str], values: Values) -> list[Row]:
-    """A line an arm: what the server saw and did, and its price."""
+    """One line per arm: what the server saw and did, and its price."""
     return [
         {
             "arm": name,
@@ -149,12 +149,12 @@ def run_rows(names: Sequence[str], values: Values) -> list[Row]:
 
 
 def long_rows(names: Sequence[str], values: Values, published: Published, caption: str) -> list[Row]:
-    """A line an arm, class and metric, with everything that the views round off or leave out."""
+    """One line per arm, class and metric, with everything that the views round off or leave out."""
     rows: list[Row] = []
     for name in names:
         theirs = [(f"lpips_published/{each}", {"": value}) for (arm, each), value in published.items() if arm == name]
-        ours = [(metric, {str(s): v for s, v in by_seed.items()}) for metric, by_seed in sorted(values[name].items())]
-        rows += [long_row(name, metric, by_seed) for metric, by_seed in (*theirs, *ours)]
+        own = [(metric, {str(s): v for s, v in by_seed.items()}) for metric, by_seed in sorted(values[name].items())]
+        rows += [long_row(name, metric, by_seed) for metric, by_seed in (*theirs, *own)]
     return [{**row, "made with": caption if i == 0 else ""} for i, row in enumerate(rows)]
 
 
@@ -183,7 +183,7 @@ def read_long_rows(file: Path) -> dict[str, dict[str, dict[int, float]]]:
 
 
 def seeds_and_values(by_seed: Mapping[Any, float]) -> Row:
-    """The two cells of a CSV that hold a value for each seed, to the last digit."""
+    """The two cells of a CSV with a value for each seed, to the last digit."""
     return {"seeds": " ".join(map(str, by_seed)), "values": " ".join(map(repr, by_seed.values()))}
 
 

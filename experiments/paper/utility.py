@@ -76,7 +76,7 @@ def studies(plan: Plan, data: str, arms: Mapping[str, Arm]) -> dict[int, Study]:
             folder=plan.runs / data / "utility" / f"seed_{seed}",
             runs={name: plan.folder(arm, seed) for name, arm in arms.items()},
             settings=(*plan.utility_settings, *own.utility),
-            # No two generators share a classifier's seed, nor the real images that hang on it.
+            # No two generators share a classifier's seed, nor the real images that depend on it.
             seeds=tuple(plan.classifiers * seed + i for i in range(plan.classifiers)),
             place=tuple(own.place("root")),
         )

@@ -2,7 +2,7 @@
 
 A claim compares arms in one metric. For each seed take the difference between the arms that it names and those that
 it compares them with (arms of one seed share the partition, the first weights and the evaluation's latents; only
-reconstruction, which takes images from the clients, has clients of its own). What follows from them is ``RULE``.
+reconstruction, which takes images from the clients, has different clients). What follows from them is ``RULE``.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from experiments.paper.inference import ALPHA, binomial_test, holm, interval, sh
 RULE = (
     "A verdict is about the difference, seed by seed, between the arms of a claim and those that they are compared "
     "with (each side the mean of its arms): its mean over seeds and the 95 % t interval. *Higher* or *lower*: shown "
-    "if the whole interval lies on the claimed side of 0, reversed if on the other. *At most* or *at least*, give or "
-    "take a margin: shown if the whole interval lies within the margin's end, reversed if beyond. *Nearer*: the "
+    "if the whole interval is on the claimed side of 0, reversed if on the other. *At most* or *at least*, give or "
+    "take a margin: shown if the whole interval is within the margin, reversed if beyond. *Nearer*: the "
     "distance to the one side is lower than that to the other. *At most, in more than a share of the federations*, of "
     "what succeeds or fails: a seed succeeds if its own difference is at most the margin; shown if the exact 95 % "
-    "interval of the share of seeds that succeed (Clopper-Pearson) lies above the claimed share, reversed if below it; "
+    "interval of the share of seeds that succeed (Clopper-Pearson) is above the claimed share, reversed if below it; "
     "not judged with fewer than 10 seeds. *Each* arm is compared alone, and all of them have to show it. Anything else "
     "is not shown; without the metric, or with fewer than two seeds, not judged. The p value is two-sided and below "
     "0.05 exactly where the nominal verdict is shown or reversed: of the t test of the mean difference against 0 or "
     "the margin's end; of the exact binomial test of the share, the smaller tail doubled; of *each* the largest of its "
     "comparisons, or 1 if these point to different sides. *After Holm* the same p value is multiplied as Holm (1979) "
     "has it, over all claims judged here, so that the chance of one false verdict among them is 5 % at most. † marks a "
-    "claim made post hoc: it was made, or its rule changed, after metrics that it speaks of had been seen. Of the runs "
+    "claim made post hoc: it was made, or its rule changed, after metrics that it is about had been seen. Of the runs "
     "seen by then its verdict proves nothing; runs made later test it like any other."
 )
 SHOWN, REVERSED, NOT_SHOWN, NOT_JUDGED = "shown", "reversed", "not shown", "not judged"
@@ -56,7 +56,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a claim.
+    """The outcome of a claim.
 
     Attributes:
         claim: which.
@@ -110,15 +110,15 @@ def compare(
     claim: Claim, arms: Sequence[str], than: Sequence[str], rather_than: Sequence[str], values: Values
 ) -> Comparison | None:
     """One comparison; None where there is nothing to compare."""
-    ours = _mean_by_seed(values, arms, claim.metric)
+    own = _mean_by_seed(values, arms, claim.metric)
     theirs = _mean_by_seed(values, than, claim.than_metric or claim.metric)
     others = _mean_by_seed(values, rather_than, claim.metric)
     if claim.kind == "nearer":
-        seeds = [seed for seed in ours if seed in theirs and seed in others]
-        differences = [abs(ours[seed] - theirs[seed]) - abs(ours[seed] - others[seed]) for seed in seeds]
+        seeds = [seed for seed in own if seed in theirs and seed in others]
+        differences = [abs(own[seed] - theirs[seed]) - abs(own[seed] - others[seed]) for seed in seeds]
     else:
-        seeds = [seed for seed in ours if seed in theirs or not claim.than]
-        differences = [ours[seed] - theirs.get(seed, claim.value) for seed in seeds]
+        seeds = [seed for seed in own if seed in theirs or not claim.than]
+        differences = [own[seed] - theirs.get(seed, claim.value) for seed in seeds]
     if not differences:
         return None
     return _counted(claim, differences) if claim.kind == "succeeds" else _measured(claim, differences)

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> Path:
-    """A row a line, under the first row's names."""
+    """One line per row, under the first row's names."""
 
     def write(file: Path) -> None:
         with file.open("w", newline="") as stream:
@@ -89,7 +89,7 @@ def counted(verdicts: Sequence[Verdict]) -> str:
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[Row]:
-    """A line a claim."""
+    """One line per claim."""
     return [
         {
             "claim": f"{verdict.claim.says} †" if verdict.claim.post_hoc else verdict.claim.says,

@@ -1,4 +1,4 @@
-"""A mosaic of single pixels: noise, each pixel of a color of its own. Not the paper's trigger (``random_patch``)."""
+"""A mosaic of single pixels: noise, each pixel of another random color. Not the paper's trigger (``random_patch``)."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from fedgan.attacks.trigger_attack import TriggerAttack
 
 
 class NoisePatch(TriggerAttack):
-    """Every pixel has a color of its own, drawn once from the run's seed.
+    """Every pixel has its own color, drawn once from the run's seed.
 
     A generator paints such a patch with a fraction of its contrast, so this attack is weaker than ``random_patch``.
 

@@ -57,7 +57,7 @@ class TriggerAttack(Attack, ABC):
         """The trigger's pixels: uint8, (channels, size, size)."""
 
     def trigger(self, channels: int, image_size: int, seed: int) -> Trigger:
-        """The trigger at its place in an image of ``image_size`` pixels a side."""
+        """The trigger at its place in an image of ``image_size`` pixels per side."""
         room = image_size if self.position == "center" else image_size - self.margin
         check(
             self.size <= room,

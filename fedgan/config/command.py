@@ -110,7 +110,7 @@ def carry_out(
 
 
 def under_setting(error: BaseException, cfg: DictConfig) -> str | None:
-    """What the system says of a file or folder, under the setting that it lies in; None of any other error.
+    """What the system says of a file or folder, under the setting that contains it; None of any other error.
 
     Args:
         error: what was raised.

@@ -26,7 +26,7 @@ PACKAGE = Path(__file__).parents[1]
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 SEVERAL = ("defense", "metrics")  # groups of which several options can be chosen, each under its own name
 PLACES = ("dataset.root", "dataset.file")  # of a run's data; at most one of them is a setting of a data set
-# What a user can mend; anything else is a defect of ours and keeps its traceback.
+# What a user can fix; anything else is a bug of fedgan and keeps its traceback.
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
 
 
@@ -134,7 +134,7 @@ def _own_file(config_name: str) -> DictConfig:
 
 
 def _mappings(config: DictConfig) -> list[str]:
-    """The settings at the top that hold others."""
+    """The settings at the top that contain others."""
     return [str(key) for key in config if key != "hydra" and OmegaConf.is_dict(config._get_node(key))]
 
 

@@ -31,7 +31,7 @@ FILES = ("root", *PLACES, "dataset.cache_dir", "metrics.*.weights", "metrics.*.c
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether ``folder`` holds a run: finished, or at least a round of it. What is left of less is no run."""
+    """Whether ``folder`` contains a run: finished, or at least a round of it. What is left of less is no run."""
     finished = record_of(folder).get("status") == "finished"
     return (folder / "config.yaml").is_file() and (finished or latest_checkpoint(folder) is not None)
 
@@ -70,10 +70,10 @@ def place_of(recorded: DictConfig, root: object) -> str:
 
     Args:
         recorded: the run's settings.
-        root: where its data are said to lie now.
+        root: where its data are now, as typed.
 
     Raises:
-        ValueError: in one line, if they are drawn and lie nowhere.
+        ValueError: in one line, if they are drawn, not read.
     """
     place = next((key for key in PLACES if OmegaConf.select(recorded, key) is not None), None)
     check(place is not None, "root", "null: this run's data set is drawn, not read", root)

@@ -46,7 +46,7 @@ class Settings:
 
 
 def main(cfg: DictConfig) -> None:
-    """Write the data set and say where it lies."""
+    """Write the data set and print its folder."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     settings = Settings(**plain)
     out = Path(settings.out).expanduser().resolve()  # through links

@@ -71,7 +71,7 @@ class Settings:
 
 
 def main(cfg: DictConfig) -> None:
-    """Train what this folder does not hold yet, then show the curve."""
+    """Train what is not in this folder yet, then show the curve."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     settings = Settings(**{field.name: plain[field.name] for field in fields(Settings)})
@@ -104,7 +104,7 @@ def open_runs(settings: Settings) -> dict[str, FinishedRun]:
 
 
 def fingerprints(splits: Splits) -> dict[str, str]:
-    """What tells this data set from any other."""
+    """What distinguishes this data set from any other."""
     return {"train": splits.train.fingerprint, "test": splits.test.fingerprint}
 
 
@@ -150,7 +150,7 @@ def basis(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def carry_out(study: UtilityStudy, plan: Sequence[Key], folder: Path) -> list[Fit]:
-    """All fits of the plan; those that the folder holds are not repeated. results.csv grows with every other."""
+    """All fits of the plan; those that the folder has are not repeated. results.csv grows with every other."""
     files = {(arm, seed, n): folder / "fits" / arm / f"seed_{seed}_real_{n}.json" for arm, seed, n in plan}
     fits = {key: read_fit(files[key]) for key in plan if files[key].is_file()}
     missing = [key for key in plan if key not in fits]

@@ -1,4 +1,4 @@
-"""Settings that no component of ours checks: Lightning would take them unseen, or fail without naming them."""
+"""Settings that no component of fedgan checks: Lightning would take them unseen, or fail without naming them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -41,7 +41,7 @@ Component = Annotated[
 @checked
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """What may be said of Lightning's Trainer; what is not said keeps its default.
+    """Settings allowed for Lightning's Trainer; the rest keep their defaults.
 
     Lightning's others would end a round early, skip an evaluation, or step the optimizers that are the clients' own.
     Half precision would need its losses scaled, and the manual steps of two optimizers do not.

@@ -33,7 +33,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Trial:
-    """A check with an error of its own, for what no range describes.
+    """A check with its own error, for what no range describes.
 
     Attributes:
         refuse: called with the argument's name and value, which is not None; raises a ValueError that names it.
@@ -122,7 +122,7 @@ def validated(name: str, annotation: object, value: object) -> Any:
 
 
 def allowed(annotation: object) -> str | None:
-    """What an annotation allows, in words; None if it holds something that is not checked.
+    """What an annotation allows, in words; None if part of it is not checked.
 
     Example:
         >>> allowed(Annotated[int, Interval(ge=1, le=8)])

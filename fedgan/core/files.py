@@ -1,4 +1,4 @@
-"""Files that outlive a run: where the cache lies, and how to write so that nobody ever reads half a file."""
+"""Files that outlive a run: where the cache is, and how to write so that nobody ever reads half a file."""
 
 import errno
 import json
@@ -19,11 +19,11 @@ def cache_dir(setting: str | None) -> Path | None:
     """The folder for what can be computed again (decoded images, trained classifiers); it need not exist yet.
 
     Args:
-        setting: the folder asked for; None for ``$XDG_CACHE_HOME/fedgan``, or ``~/.cache/fedgan`` where
+        setting: the folder that was set; None for ``$XDG_CACHE_HOME/fedgan``, or ``~/.cache/fedgan`` where
             that variable is unset, empty or relative (XDG Base Directory Specification 0.8).
 
     Returns:
-        None where this user has no home folder (in some containers): nothing is cached, which is said once.
+        None where this user has no home folder (in some containers): nothing is cached, with one warning.
     """
     if setting is not None:
         return Path(setting).expanduser()
@@ -83,7 +83,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def temporary_for(path: Path) -> Path:
-    """Where to write what shall be at ``path`` in the end; what a killed process leaves has such a name.
+    """Where to write what ends up at ``path``; what a killed process leaves has such a name.
 
     In the same folder, because os.replace is atomic only within one file system; unguessable, because other processes
     may be writing the same file; with a mark that nobody's own files have.

@@ -1,4 +1,4 @@
-"""Folders that commands write to: what is in them is fedgan's own, or it stays as it is."""
+"""Folders that commands write to: what fedgan did not write there stays as it is."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from fedgan.core.checks import check
 from fedgan.core.files import write_json
 
 LEDGER = ".fedgan.json"  # in a folder of results: which of its files fedgan has written
-_OURS = re.compile(r"\..+\.fedgan-[0-9a-f]{32}(\.\w+)?")  # see temporary_for
+_TEMPORARY = re.compile(r"\..+\.fedgan-[0-9a-f]{32}(\.\w+)?")  # see temporary_for
 
 
 def named_folder(setting: str, text: object) -> Path:
@@ -64,7 +64,7 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 
 def check_empty(setting: str, folder: Path) -> None:
-    """Refuse a folder that holds something.
+    """Refuse a folder that is not empty.
 
     Raises:
         ValueError: in one line.
@@ -80,11 +80,11 @@ def is_leftover(name: str) -> bool:
         >>> is_leftover(".run.fedgan-0123456789abcdef0123456789abcdef.json"), is_leftover("run.json")
         (True, False)
     """
-    return _OURS.fullmatch(name) is not None
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def check_own(folder: Path, name: str, setting: str) -> None:
-    """Refuse a folder that holds something, unless its ledger says that fedgan has written ``name`` there.
+    """Refuse a folder that is not empty, unless its ledger says that fedgan has written ``name`` there.
 
     Args:
         folder: of results; need not exist.
@@ -99,7 +99,7 @@ def check_own(folder: Path, name: str, setting: str) -> None:
     others = [name for name in inside if not name.endswith(".log") and not is_leftover(name)]
     if others and name not in _ledger(folder):
         more = " and more" if len(others) > 3 else ""
-        raise ValueError(f"{setting} must be a new or empty folder; {folder} holds {', '.join(others[:3])}{more}")
+        raise ValueError(f"{setting} must be a new or empty folder; {folder} contains {', '.join(others[:3])}{more}")
 
 
 def claim(folder: Path, names: Sequence[str], setting: str) -> None:
@@ -116,7 +116,7 @@ def claim(folder: Path, names: Sequence[str], setting: str) -> None:
     written = _ledger(folder)
     foreign = [name for name in names if name not in written and (folder / name).exists()]
     if foreign:
-        raise ValueError(f"{setting}: {folder} already holds files that fedgan did not write: {', '.join(foreign)}")
+        raise ValueError(f"{setting}: {folder} already contains files that fedgan did not write: {', '.join(foreign)}")
     folder.mkdir(parents=True, exist_ok=True)
     if not set(names) <= set(written):
         write_json(folder / LEDGER, {"written by": "fedgan", "files": sorted({*written, *names})})

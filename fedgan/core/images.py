@@ -53,7 +53,7 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape, pixels, labels and class names; asked for by records, loggers and caches."""
+        """SHA-256 over shape, pixels, labels and class names; used by records, loggers and caches."""
         digest = hashlib.sha256(repr((tuple(self.images.shape), self.classes)).encode())
         digest.update(self.images.cpu().contiguous().numpy().data)
         digest.update(self.labels.cpu().contiguous().numpy().data)

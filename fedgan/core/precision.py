@@ -38,7 +38,7 @@ def rounding(precision: str) -> Iterator[None]:
 def repeatable(device: str) -> Iterator[None]:
     """Have ``device`` give the same numbers twice, in float32, where no Trainer does it.
 
-    An operation of which a GPU has no deterministic form says so in a warning (under a Trainer it is an error).
+    An operation of which a GPU has no deterministic form warns (under a Trainer it is an error).
     On a CPU it changes nothing.
 
     Args:

@@ -1,4 +1,4 @@
-"""Keyed randomness: every random stream is named by what it is for, never by when it was asked for.
+"""Keyed randomness: every random stream is named by its purpose, not by when it is used.
 
 A stream depends on (seed, key) alone, so results do not depend on which client ran first, on which
 process it ran, or on whether the run was interrupted.

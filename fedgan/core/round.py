@@ -1,4 +1,4 @@
-"""What everything that acts on updates gets to see of a round."""
+"""What everything that acts on updates sees of a round."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Round:
     seed: int = 0
 
     def rng(self, *purpose: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-        """The random stream of this purpose in this round: the same whoever asks first, on one process or many."""
+        """The random stream of this purpose in this round: the same in any order of use, on one process or many."""
         return keyed_generator(self.seed, *purpose, "round", self.index, device=device)
 
     def delta(self, state: State) -> dict[str, Tensor]:

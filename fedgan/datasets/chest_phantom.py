@@ -48,7 +48,7 @@ def _body_frame(draws: Draws, canvas: Canvas) -> tuple[Array, Array]:
 
 
 def _torso(u: Array, v: Array, draws: Draws, canvas: Canvas) -> Array:
-    """Neck, sloping shoulders, flanks; air beside them."""
+    """Neck, sloping shoulders, flanks; air next to them."""
     flank = np.abs(u) - draws.uniform(0.86, 1.0) + 0.06 * np.cos(3 * v)
     shoulder = draws.uniform(-0.92, -0.8) + draws.uniform(0.16, 0.32) * np.square(u) - v
     neck = np.abs(u) - draws.uniform(0.24, 0.32)

@@ -83,7 +83,7 @@ def _outline(malignant: bool, draws: Draws, canvas: Canvas) -> Array:
     distance = ellipse(x, y, radius * stretch, radius / stretch)
     if not malignant:
         return distance + 0.012 * canvas.field(draws, 4)
-    # A second lobe beside the first makes it asymmetric; fields of two scales make the border ragged.
+    # A second lobe next to the first makes it asymmetric; fields of two scales make the border ragged.
     lobe = draws.uniform(0.45, 0.7) * radius
     beside = ellipse(x - draws.uniform(0.5, 0.9) * radius, y + draws.uniform(-0.6, 0.6) * radius, lobe, lobe)
     ragged = draws.uniform(0.09, 0.13) * canvas.fractal(draws, 5, 3)

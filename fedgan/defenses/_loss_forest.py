@@ -16,7 +16,7 @@ from fedgan.defenses.base import Decision, Defense
 
 Trees = Annotated[int, Interval(ge=1, le=100_000)]
 RandomState = Annotated[int, Interval(ge=0, le=2**32 - 1)]
-_LEAST = 1e-200  # of a weight: d^c underflows to 0 in the end, and a round of none but zeros has no mean
+_LEAST = 1e-200  # of a weight: d^c underflows to 0 eventually, and a round of only zeros has no mean
 
 
 @checked
@@ -88,12 +88,12 @@ class LossForest(Defense, ABC):
         return {"c": list(self.c), "w": list(self.w)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up counters and weights."""
+        """Restore counters and weights."""
         self.c, self.w = list(state["c"]), list(state["w"])
 
 
 def isolation_outliers(losses: Sequence[float], random_state: int, trees: int = 100) -> list[bool]:
-    """Which losses an isolation forest (Liu et al. 2008; Algorithm 2) holds to be outliers.
+    """Which losses an isolation forest (Liu et al. 2008; Algorithm 2) calls outliers.
 
     Sub-sampling size = all losses and the usual threshold (score above 0.5), as in the first code.
 

@@ -64,7 +64,7 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class ServerFineTuning:
-    """Rounds after the federation's, in which the server trains alone on real images of its own.
+    """Rounds after the federation's, in which the server trains alone on its own real images.
 
     Attributes:
         rounds: how many; one is one epoch. With 0 the images are set apart all the same: the control.
@@ -132,7 +132,7 @@ class Defense:
         return None
 
     def receipt(self) -> Mapping[str, float]:
-        """What this defense did in the last round, in numbers of its own: share of coordinates turned, norm clipped."""
+        """What this defense did in the last round, as numbers: share of coordinates turned, norm clipped."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Defense:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the memory that ``state_dict`` gave."""
+        """Restore the memory that ``state_dict`` returned."""
 
 
 def overrides(defense: Defense, hook: str) -> bool:

@@ -1,4 +1,4 @@
-"""FedDetect, the paper to the letter (Algorithm 1 on Eq. 6): clients with outlying generator losses lose their say."""
+"""FedDetect exactly as in the paper (Algorithm 1 on Eq. 6): clients with outlying generator losses lose weight."""
 
 from dataclasses import replace
 from typing import Annotated

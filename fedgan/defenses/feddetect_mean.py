@@ -1,4 +1,4 @@
-"""FedDetect on a quieter signal, ours: Algorithm 1 on the generator loss averaged over the local round."""
+"""FedDetect on a less noisy signal, not the paper's: Algorithm 1 on the mean generator loss of the local round."""
 
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses._loss_forest import LossForest

@@ -17,7 +17,7 @@ from fedgan.gan.recipe import Recipe
 
 @checked
 class GradientPenalty(Defense):
-    """A discriminator whose slope is held at 1 cannot overfit the trigger so easily (Jin & Li 2022; ``gp.py``).
+    """A discriminator whose slope is kept at 1 cannot overfit the trigger so easily (Jin & Li 2022; ``gp.py``).
 
     It changes the clients' recipe: the loss becomes Wasserstein's with the penalty, D's BatchNorm becomes
     InstanceNorm (BatchNorm would tie an image's slope to the others of its batch), and both networks get the

@@ -8,9 +8,9 @@ from fedgan.defenses.base import Defense, ServerFineTuning
 class Reconstruction(Defense):
     """Fine-tuning on clean images is hoped to make the generator forget the trigger (Liu et al. 2018, Fine-Pruning).
 
-    The server has real images of its own, taken from the training images before the clients share them out, none
+    The server has its own real images, taken from the training images before the clients share them out, none
     of them also a client's or a test image. After the last round it trains on as a single client would, from the
-    generator that would be released and a fresh discriminator (clients never give theirs away), an epoch a round.
+    generator that would be released and a fresh discriminator (clients never share theirs), one epoch per round.
 
     Args:
         images_per_class: real images of each class that the server has (the paper: 500).

@@ -14,7 +14,7 @@ from fedgan.defenses.base import Defense
 
 @checked
 class Rotation(Defense):
-    """Each real image that a client trains on is turned by an angle of its own, drawn anew at every step.
+    """Each real image that a client trains on is turned by its own angle, drawn anew at every step.
 
     Args:
         degrees: angles are uniform in (-degrees, degrees); in (0, 180] (the paper: 90).

@@ -28,7 +28,7 @@ from fedgan.metrics.pretrained.weights import downloading, read_weights
 from fedgan.runs.signals import interruptible
 
 Batch = tuple[Tensor, Tensor]  # images, uint8 (N, C, H, W); labels, int64 (N,)
-# What a file that cannot be had, is damaged, or holds another network leads to.
+# Raised by a file that is missing, damaged, or of another network.
 UNUSABLE = (
     *(OSError, EOFError, HTTPException, SafetensorError, UnpicklingError),
     *(RuntimeError, LookupError, TypeError, AttributeError),
@@ -46,17 +46,17 @@ class NetworkFactory(Protocol):
 
 @checked
 class DenseNet121(nn.Module):
-    """DenseNet121 (Huang et al. 2017) as torchvision builds it, with a head of its own, on images of any size.
+    """DenseNet121 (Huang et al. 2017) as torchvision builds it, with a new head, on images of any size.
 
     Args:
         channels: of the images; gray is repeated to RGB.
         num_classes: how many logits.
-        image_size: pixels a side that images are resized to; the paper: 224.
+        image_size: pixels per side that images are resized to; the paper: 224.
         weights: None: random; ``imagenet``: torchvision's, downloaded once; else a file with the state dict of a
             torchvision densenet121 (.safetensors, or a pickle of tensors alone), whose head is left out.
 
     Raises:
-        ValueError: in one line, if the weights cannot be had or are another network's.
+        ValueError: in one line, if the weights are out of reach or another network's.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ def _read_weights(weights: str) -> dict[str, Tensor]:
 
 
 def random_flips(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Each image mirrored left to right with chance 1/2, and top to bottom likewise.
+    """Each image mirrored left to right with chance 1/2, and top to bottom with chance 1/2 too.
 
     Args:
         images: (N, C, H, W).
@@ -130,15 +130,15 @@ class Batches:
 
     Args:
         images: the training images.
-        batch_size: images a step, at most.
-        steps: steps an epoch, each of ``batch_size`` images: the images are gone through as often as that takes, so
+        batch_size: images per step, at most.
+        steps: per epoch, each of ``batch_size`` images: the images are gone through as often as that takes, so
             that each is seen as often as the others, give or take once. None: each image once, in batches whose
             sizes differ by at most one, so that none is left with a single image, which BatchNorm cannot take.
         least_steps: where one pass takes fewer steps, as many as this.
         rng: of the order.
 
     Attributes:
-        draws: images an epoch.
+        draws: images per epoch.
 
     Example:
         >>> two = ImageSet(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([0, 1]), ("a", "b"))
@@ -215,7 +215,7 @@ class ClassifierRecipe:
         steps_per_epoch: steps that make an epoch; None: as many as one pass over the training images takes, so that
             each image is seen ``epochs`` times, whatever it is trained with.
         least_steps_per_epoch: where that is None and a pass takes fewer: a handful of images needs more passes.
-        batch_size: images a step, at least 2. The paper does not state it.
+        batch_size: images per step, at least 2. The paper does not state it.
         flips: whether training images are flipped at random, left to right and top to bottom.
         accelerator: where it is trained: cpu or cuda.
 

@@ -79,7 +79,7 @@ def curve(fits: Sequence[Fit]) -> list[Point]:
 def differences(fits: Sequence[Fit]) -> list[Difference]:
     """Each arm against every arm that comes before it, at each number of real images.
 
-    The interval tells how far the difference hangs on which test images were asked. How far it hangs on the
+    The interval shows how far the difference depends on which test images were used. How far it depends on the
     classifiers' seeds is shown by the points' standard deviations; how far on the luck of the one generator behind
     an arm, by neither: that takes runs of several seeds.
     """
@@ -127,7 +127,7 @@ def bootstrap_interval(values: Array, seed: int) -> tuple[float, float]:
 
 
 def draw_curve(points: Sequence[Point], path: Path, *, title: str) -> None:
-    """Write the picture: a line an arm, its shadow one standard deviation to either side (Figure 7)."""
+    """Write the picture: one line per arm, its band one standard deviation to either side (Figure 7)."""
     figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
     plot_curve(figure.subplots(), points, title=title)
     atomic_write(path, figure.savefig)
@@ -142,7 +142,7 @@ def plot_curve(axes: Axes, points: Sequence[Point], *, title: str) -> None:
         axes.fill_between(x, y - std, y + std, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.set_xscale("symlog", linthresh=1)  # logarithmic, with a place for 0
     counts = sorted({point.real_per_class for point in points})
-    axes.set_xticks(counts, [str(n) for n in counts], rotation=45)  # those of hundreds lie close together
+    axes.set_xticks(counts, [str(n) for n in counts], rotation=45)  # those of hundreds are close together
     axes.set_xticks([], minor=True)
     axes.set(xlabel="real training images per class", ylabel="accuracy on real test images", title=title)
     axes.grid(alpha=0.3)

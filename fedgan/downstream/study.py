@@ -1,4 +1,4 @@
-"""The utility study's fits: which images each classifier is trained on, and what it is asked (Section 4.4.2)."""
+"""The utility study's fits: which images each classifier is trained and tested on (Section 4.4.2)."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class UtilityStudy:
 
     All arms are paired: with the same seed they get the same real images, first weights and latents, and where
     they have as many images, the same batches. The images of a smaller number of real images are among those of a
-    larger one. Test images are never trained on, also where the runs' training images hold them
+    larger one. Test images are never trained on, also where the runs' training images include them
     (``dataset.pool_splits``); the generators may have seen them there.
 
     Args:
@@ -69,7 +69,7 @@ class UtilityStudy:
         check(most <= count, "real_per_class", allowed, most)
 
     def fit(self, arm: str, real_per_class: int, seed: int) -> Fit:
-        """Train one classifier and ask it for the test images' classes; an arm that has no run is real images alone."""
+        """Train one classifier and classify the test images; an arm that has no run is real images alone."""
         start = time.perf_counter()
         model = self.recipe.fit(self.training_images(arm, real_per_class, seed), seed)
         answers = model.classify(self.test.images)

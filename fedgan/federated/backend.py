@@ -1,4 +1,4 @@
-"""What a federation asks of the engine that trains a round's clients."""
+"""What a federation expects of the engine that trains a round's clients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -34,7 +34,7 @@ class Backend(Protocol):
         Args:
             ids: who takes part.
             round_: the round.
-            attempt: how often this round has been tried before; it has random streams of its own.
+            attempt: how often this round has been tried before; each try has its own random streams.
 
         Returns:
             Updates in the order of their ids, and what went wrong; in the server's process everyone's, elsewhere none.

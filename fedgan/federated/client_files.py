@@ -53,7 +53,7 @@ class ClientFiles:
         return found
 
     def rewind(self, rounds: Mapping[int, int]) -> None:
-        """Take these states for the newest; the files of what came later are removed, or they would be taken for it.
+        """Take these states for the newest; the files of later ones are removed, or they would be taken for it.
 
         Raises:
             ValueError: in one line, if one of their files is missing.

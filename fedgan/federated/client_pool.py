@@ -12,14 +12,14 @@ from fedgan.federated.local import Client, Snapshot
 
 
 class ClientPool:
-    """Lends the client of an id: a module with all that lives on from round to round.
+    """Lends the client of an id: a module with all that is kept from round to round.
 
-    A client that has not taken part yet is equal to all others at first, so nothing is kept of it.
+    A client that has not taken part yet is equal to all others at first, so nothing is stored for it.
 
     Args:
         make: a client as it is before its first round.
         count: how many there are.
-        places: how many are modules at the same time; the one that was asked for least recently makes room.
+        places: how many are modules at the same time; the least recently used makes room.
         files: where the others wait, and what checkpoints refer to; None where ``places`` is enough for all.
 
     Example:
@@ -34,7 +34,7 @@ class ClientPool:
         self._make, self._count, self._places, self._files = make, count, places, files
         self._present: OrderedDict[int, Client] = OrderedDict()
         self._start: Snapshot | None = None  # of every client
-        self._held: dict[int, Snapshot | None] = {}
+        self._snapshots: dict[int, Snapshot | None] = {}
         self._changed: dict[int, int] = {}  # by id, in which round: not yet in a file
         self._device = torch.device("cpu")
         self._profiler: Profiler = PassThroughProfiler()
@@ -55,22 +55,22 @@ class ClientPool:
         """The ids of those that are modules now."""
         return self._present.keys()
 
-    def hold(self, client_id: int) -> None:
-        """Make sure that a client's state of now can be put back; most often its file has it."""
+    def snapshot(self, client_id: int) -> None:
+        """Make sure that a client's current state can be restored; most often its file has it."""
         client = self[client_id]
-        self._held[client_id] = client.snapshot() if client_id in self._changed else None
+        self._snapshots[client_id] = client.snapshot() if client_id in self._changed else None
 
     def put_back(self, client_id: int) -> None:
-        """Give a client the state back in which it was held."""
-        held = self._held[client_id]
-        self[client_id].restore(self._stored(client_id) if held is None else copy.deepcopy(held))
+        """Give a client back the state of its last ``snapshot``."""
+        kept = self._snapshots[client_id]
+        self[client_id].restore(self._stored(client_id) if kept is None else copy.deepcopy(kept))
 
     def changed(self, client_id: int, round_: int) -> None:
         """Note that a client has trained in this round: its file is out of date."""
         self._changed[client_id] = round_
 
     def settle(self, device: torch.device, profiler: Profiler) -> None:
-        """Have the modules, those to come too, live on ``device`` and show up in the profile."""
+        """Put the modules, later ones too, on ``device`` and into the profile."""
         self._device, self._profiler = device, profiler
         for client in self._present.values():
             self._settle(client)

@@ -26,7 +26,7 @@ from fedgan.models.base import Generator
 
 
 class Participants(Dataset[list[int]]):
-    """Who takes part: one item, what ``draw`` says when it is asked."""
+    """Who takes part: one item, drawn by ``draw`` when it is read."""
 
     def __init__(self, draw: Callable[[], list[int]]) -> None:
         self.draw = draw
@@ -62,7 +62,7 @@ class Federation(LightningModule):
         clients_per_round: how many take part in a round; None for all.
         tolerance: how many clients a round may lose.
         fine_tuning_start: the first of the rounds, after the federation's, in which the server trains the released
-            generator alone, as a client of its own would; None for none.
+            generator alone, as a client would; None for none.
         ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
             [0, 1); 0 releases G_server.
         seed: of every random stream.
@@ -111,7 +111,7 @@ class Federation(LightningModule):
 
     @property
     def fine_tuning_rounds(self) -> int:
-        """How many rounds of its own the server has begun."""
+        """How many of its own rounds the server has begun."""
         return 0 if self.fine_tuning_start is None else max(0, self.round - self.fine_tuning_start)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -119,7 +119,7 @@ class Federation(LightningModule):
         return self.server_optimizer(self.generator.parameters())
 
     def train_dataloader(self) -> DataLoader[list[int]]:
-        """One batch a round: the ids of the clients that take part."""
+        """One batch per round: the ids of the clients that take part."""
         return DataLoader(Participants(self.participants), batch_size=None)
 
     def participants(self) -> list[int]:
@@ -141,7 +141,7 @@ class Federation(LightningModule):
         """
         start = time.perf_counter()
         if self.round == self.fine_tuning_start:
-            self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is mended
+            self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is fine-tuned
         self.updates = self.collect(batch, self.this_round())
         with self.profiler.profile("server"):
             self.optimizers().step()  # type: ignore[union-attr]
@@ -194,7 +194,7 @@ class Federation(LightningModule):
         self.generator.zero_grad(set_to_none=True)
 
     def propose(self, aggregate: State) -> None:
-        """Set the pseudo-gradient G_server - aggregate; what is no parameter is taken over as it is."""
+        """Set the pseudo-gradient G_server - aggregate; buffers are copied as they are."""
         parameters = dict(self.generator.named_parameters())
         for name, tensor in self.generator.state_dict().items():
             if name in parameters:

@@ -55,7 +55,7 @@ class Client(Protocol):
         """Metrics of the networks as they are after the local round; they stay as they are."""
 
     def lasting_state(self) -> Snapshot:
-        """What lives on from round to round; no copy."""
+        """What is kept from round to round; no copy."""
 
     def snapshot(self) -> Snapshot:
         """A copy of ``lasting_state``."""

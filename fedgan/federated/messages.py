@@ -1,4 +1,4 @@
-"""What crosses between the processes of one run: bytes, twice a round; with one process nothing does.
+"""What crosses between the processes of one run: bytes, twice per round; with one process nothing does.
 
 ClientPool are spread over the processes by id, and a client never moves. Tensors travel in the safetensors format, so
 nothing that arrives is executed.

@@ -26,7 +26,7 @@ class SerialBackend:
         data: each client's training images.
         local: how long they train.
         tolerance: who may drop out or be late.
-        own_client: the id of the server's own, which trains alone, one epoch a round; None without one.
+        own_client: the id of the server's own, which trains alone, one epoch per round; None without one.
         seed: of every random stream.
     """
 
@@ -63,7 +63,7 @@ class SerialBackend:
         self._events = []
         own = messages.own(ids)
         for i in own:
-            self.clients.hold(i)
+            self.clients.snapshot(i)
         present = [i for i in own if not self._drops_out(i, round_, attempt)]
         trained = [update for group in self.groups(present) for update in self._try(group, round_, attempt)]
         return messages.gather_updates(trained, self._events, self.device)

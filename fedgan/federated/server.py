@@ -29,15 +29,15 @@ class Server(Callback):
         decision: of the last round.
         last_of_clients: of the last round in which clients took part.
         rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate.
-        receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and numbers of its own.
+        receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.
 
     Raises:
-        ValueError: in one line, if two defenses have an aggregate of their own.
+        ValueError: in one line, if two defenses have their own aggregate.
     """
 
     def __init__(self, defenses: Mapping[str, Defense], weighting: Weighting) -> None:
         aggregating = [name for name, defense in defenses.items() if overrides(defense, "aggregate")]
-        check(len(aggregating) <= 1, "defense", "at most one with an aggregate of its own", aggregating)
+        check(len(aggregating) <= 1, "defense", "at most one with its own aggregate", aggregating)
         self.defenses, self.weighting = dict(defenses), weighting
         self.aggregating = aggregating[0] if aggregating else None
         self.aggregator = None if self.aggregating is None else self.defenses[self.aggregating]

@@ -21,7 +21,7 @@ PATIENCE = timedelta(days=1)  # the others wait while the first process evaluate
 
 
 class FederatedStrategy(DDPStrategy):
-    """Processes that hold clients. Nothing is wrapped: updates cross (``fedgan.federated.messages``), gradients do not.
+    """Processes that own clients. Nothing is wrapped: updates cross (``fedgan.federated.messages``), gradients do not.
 
     All messages travel by gloo, between CPUs, also where the clients train on GPUs: they are few, and it notices at
     once when a process has ended, where NCCL would wait for it.
@@ -116,13 +116,13 @@ class FolderLauncher(_SubprocessScriptLauncher):
 
 
 def cluster() -> list[SLURMEnvironment]:
-    """Slurm, if it has started this process, without Lightning's handler, which writes a checkpoint of its own kind
-    amid a round and puts the job back into the queue; ``Interruption`` ends the round instead."""
+    """Slurm, if it has started this process, without Lightning's handler, which writes its own kind of checkpoint
+    mid-round and puts the job back into the queue; ``Interruption`` ends the round instead."""
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def count_processes(trainer: Mapping[str, Any]) -> int:
-    """How many processes these settings of ``trainer`` ask for, one a device.
+    """How many processes these settings of ``trainer`` need, one per device.
 
     Example:
         >>> count_processes({"devices": [0, 3], "num_nodes": 2})
@@ -148,7 +148,7 @@ def is_first(processes: int, environment: Mapping[str, str] = os.environ) -> boo
 
 
 def launched_elsewhere(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether something else than this command has started the processes: each has a command line of its own.
+    """Whether something else than this command has started the processes: each has its own command line.
 
     Example:
         >>> launched_elsewhere({"SLURM_NTASKS": "2"}), launched_elsewhere({})

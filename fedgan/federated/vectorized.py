@@ -22,7 +22,7 @@ class VectorizedBackend(SerialBackend):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         timeout = self.tolerance.straggler_timeout
-        allowed = "null with fl/backend=vectorized, where no client has a time of its own"
+        allowed = "null with fl/backend=vectorized, where no client has its own time"
         check(timeout is None, "fl.straggler_timeout", allowed, timeout)
         self.algorithm.check_together()
 

@@ -7,7 +7,7 @@ from fedgan.core.update import ClientUpdate, normalize
 
 
 class Weighting(ABC):
-    """How much say each client has in the aggregate."""
+    """How much weight each client has in the aggregate."""
 
     @abstractmethod
     def weigh(self, updates: Sequence[ClientUpdate]) -> dict[int, float]:

@@ -23,7 +23,7 @@ class GAN:
     """What clients do between two messages of the server: see ``GANClient``.
 
     Clients report ``loss_g`` and ``loss_d`` (means over the local steps), ``loss_g_last`` (the last step's) and, where
-    a defense asks for it, ``loss_g_final`` (Eq. 6: the mean of log(1 - D(G(z|y))) of the final networks over fresh
+    a defense needs it, ``loss_g_final`` (Eq. 6: the mean of log(1 - D(G(z|y))) of the final networks over fresh
     latents).
 
     Args:
@@ -69,7 +69,7 @@ class GAN:
             transform_batch: what real images go through before each step.
 
         Raises:
-            ValueError: in one line, if a defense asks for what the objective cannot give.
+            ValueError: in one line, if a defense needs what the objective cannot give.
         """
         for adapt in adaptations:
             self.recipe = adapt(self.recipe)

@@ -56,7 +56,7 @@ class LossTally:
 class GANClient(LightningModule):
     """Trains G and D against each other on one client's images (Eq. 4 and 5).
 
-    Inside a federation ``train_locally`` is called once a round; on its own the module is the centralized
+    Inside a federation ``train_locally`` is called once per round; on its own the module is the centralized
     baseline: ``Trainer.fit(client, loader)`` with batches of (uint8 images, labels).
 
     Args:
@@ -108,7 +108,7 @@ class GANClient(LightningModule):
         Args:
             data: the client's images, on the client's device.
             epochs: local epochs.
-            batch_size: images a step.
+            batch_size: images per step.
             rng: of the order, the latents and the noises; on the client's device.
             on_step: called after every local step.
 
@@ -124,7 +124,7 @@ class GANClient(LightningModule):
         return tally.metrics()
 
     def lasting_state(self) -> dict[str, Any]:
-        """What lives on from round to round: the discriminator and both optimizers' moments; no copy."""
+        """What is kept from round to round: the discriminator and both optimizers' moments; no copy."""
         return {name: getattr(self, name).state_dict() for name in ("discriminator", "optimizer_g", "optimizer_d")}
 
     def snapshot(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class GANClient(LightningModule):
 
         Args:
             images: uint8, (B, C, H, W).
-            labels: int64, (B,); the fake images are asked for with the same labels.
+            labels: int64, (B,); the fake images are generated with the same labels.
             rng: of the latents and noises.
             optimizers: G's and D's as a Trainer wraps them; the client's own by default.
 
@@ -157,7 +157,7 @@ class GANClient(LightningModule):
         """
         optimizer_g, optimizer_d = optimizers or (self.optimizer_g, self.optimizer_d)
         if self.compiled:
-            # What the last step's CUDA graphs hold may be overwritten.
+            # The memory of the last step's CUDA graphs may be overwritten.
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with self.profiler.profile("data"):
             real = self.transform_batch(to_float(images), rng).contiguous(memory_format=torch.channels_last)
@@ -172,12 +172,12 @@ class GANClient(LightningModule):
         return {"loss_d": loss_d, "loss_g": loss_g}
 
     def measure(self, data: ImageSet, *, batch_size: int, rng: torch.Generator) -> dict[str, float]:
-        """Eq. 6 where a defense asks for it, as ``loss_g_final``; the networks stay as they are.
+        """Eq. 6 where a defense needs it, as ``loss_g_final``; the networks stay as they are.
 
         Args:
-            data: the client's images, whose labels are asked for.
+            data: the client's images, whose labels are used.
             batch_size: images at once.
-            rng: of latents, noises and labels; nothing is drawn where nothing is asked for.
+            rng: of latents, noises and labels; nothing is drawn where no loss is needed.
         """
         if not self.loss_samples:
             return {}
@@ -191,7 +191,7 @@ class GANClient(LightningModule):
         normalization keeps of earlier batches stays as it was.
 
         Args:
-            labels: of the client's images, int64, (N,); each latent asks for the class of one of them, drawn anew.
+            labels: of the client's images, int64, (N,); each latent gets the class of one of them, drawn anew.
             batch_size: images at once; a last batch is filled up.
             rng: of the latents, noises and labels; on the client's device.
 

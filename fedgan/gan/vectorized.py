@@ -1,7 +1,7 @@
-"""ClientPool trained together: their networks, equal in shape, run as one (``torch.func``), a step of each at a time.
+"""Clients trained together: their networks, equal in shape, run as one (``torch.func``), a step of each at a time.
 
 Every client keeps its own weights, optimizers and random streams; only the order of the arithmetic differs from
-training them one after the other, which is what this is held against (``fl/backend=serial``).
+training them one after the other, which tests compare it with (``fl/backend=serial``).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,7 +74,7 @@ class Stack:
             stacked.grad = None
 
     def release(self) -> None:
-        """Give the modules memory of their own again, with what the stack holds."""
+        """Give the modules their own memory again, with the stack's values."""
         for i, own in enumerate(self._own):
             for tensor, memory in zip(self._tensors(i), own, strict=True):
                 tensor.data = memory.copy_(tensor.data)
@@ -118,7 +118,7 @@ def train_together(
         clients: with equal networks; their weights may differ.
         data: each client's images; who has more takes its last steps alone.
         epochs: local epochs.
-        batch_size: images a step and client.
+        batch_size: images per step and client.
         rngs: each client's.
         on_step: called after each client's step with its place among the ``clients``.
 

@@ -38,7 +38,7 @@ class Reference:
 
         Test images may be training images too (``dataset.pool_splits``). What is set on images and then measured on
         the same ones, such as a threshold, a floor or a classifier's accuracy, looks better than it is. So metrics
-        take these for the real training images. Only what asks which images the generator has seen takes all of
+        take these for the real training images. Only metrics of which images the generator has seen take all of
         ``splits.train``.
         """
         copies = has_copy(self.splits.train, self.splits.test)
@@ -65,21 +65,21 @@ class Reference:
 
 
 class Unavailable(Exception):
-    """Raised by ``prepare`` (for the run) or ``compute`` (for these images): no figure, and in one line why."""
+    """Raised by ``prepare`` (for the run) or ``compute`` (for these images): no value, and in one line why."""
 
 
 class Metric(ABC):
-    """A score of synthetic images. ``prepare`` comes first, once a run; ``compute`` as often as wanted.
+    """A score of synthetic images. ``prepare`` comes first, once per run; ``compute`` as often as wanted.
 
     Attributes:
-        names: the figures' names, each given for the whole and for every class; they say more than the
+        names: of the values, each for the whole and for every class; they say more than the
             configuration's (``frechet_classifier`` of ``frechet``).
     """
 
     names: tuple[str, ...]
 
     def prepare(self, reference: Reference) -> None:  # noqa: B027 - doing nothing is a fair default
-        """Do what is done once a run, such as training a classifier or setting a threshold.
+        """Do what is done once per run, such as training a classifier or setting a threshold.
 
         Raises:
             Unavailable: if this metric cannot be computed for this run.
@@ -87,16 +87,16 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
-        """The figures: for each of ``names``, ``<name>`` for the whole and ``<name>/<class>``.
+        """The values: for each of ``names``, ``<name>`` for the whole and ``<name>/<class>``.
 
-        For the whole: the mean over classes, unless the metric says otherwise. Figures depend on the set of images,
+        For the whole: the mean over classes, unless the metric says otherwise. Values depend on the set of images,
         not on their order, and are finite numbers.
 
         Args:
-            synthetic: generated images; the labels are those that the generator was asked for.
+            synthetic: generated images; the labels are those given to the generator.
 
         Raises:
-            Unavailable: if there is no such figure for these images, e.g. if they are too few.
+            Unavailable: if there is no such value for these images, e.g. if they are too few.
         """
 
     def facts(self) -> dict[str, float | str]:
@@ -150,13 +150,13 @@ def each_class(images: ImageSet, score: Callable[[int, Tensor], T]) -> dict[str,
     return {name: score(label, ordered.of_class(label)) for label, name in enumerate(images.classes)}
 
 
-def figures(name: str, by_class: Mapping[str, float]) -> dict[str, float]:
-    """A figure of every class under the names that ``Metric.compute`` asks for; ``<name>`` is the mean over classes.
+def with_mean(name: str, by_class: Mapping[str, float]) -> dict[str, float]:
+    """The value of every class as ``<name>/<class>``, and their mean as ``<name>``: what ``Metric.compute`` returns.
 
     The mean gives each class the same weight, however many images it has.
 
     Example:
-        >>> figures("recall", {"a": 0.5, "b": 1.0})
+        >>> with_mean("recall", {"a": 0.5, "b": 1.0})
         {'recall': 0.75, 'recall/a': 0.5, 'recall/b': 1.0}
     """
     mean = sum(by_class.values()) / len(by_class)
@@ -164,12 +164,12 @@ def figures(name: str, by_class: Mapping[str, float]) -> dict[str, float]:
 
 
 def score_classes(name: str, images: ImageSet, score: Callable[[int, Tensor], float]) -> dict[str, float]:
-    """The figures of a metric that scores each class by itself: ``each_class``, then ``figures``.
+    """The values of a metric that scores each class by itself: ``each_class``, then ``with_mean``.
 
     Args:
-        name: the figure's name.
+        name: the metric's name.
         images: the images to score.
-        score: from a class's label and its images, uint8 (M, C, H, W) with M >= 1, to its figure.
+        score: from a class's label and its images, uint8 (M, C, H, W) with M >= 1, to its value.
 
     Raises:
         ValueError: if a class has no image.
@@ -182,4 +182,4 @@ def score_classes(name: str, images: ImageSet, score: Callable[[int, Tensor], fl
     """
     if missing := [each for each, count in images.counts.items() if count == 0]:
         raise ValueError(f"{name} needs at least one image of every class; got none of {', '.join(missing)}")
-    return figures(name, each_class(images, score))
+    return with_mean(name, each_class(images, score))

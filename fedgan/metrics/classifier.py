@@ -87,7 +87,7 @@ class Classifier:
         width: the first convolution's channels.
         feature_dim: the number of features, D.
         steps: of training.
-        batch_size: images a step.
+        batch_size: images per step.
         lr: AdamW's highest learning rate, warmed up to and annealed from in one cycle.
         seed: of its weights and batches. Its own, not the run's: another classifier has features of another
             scale, and runs with different seeds could not be compared.
@@ -196,7 +196,7 @@ class FittedClassifier:
         """All layers' averages over pixels side by side, each in units of its standard deviation over the real test
         images: uint8 (N, C, H, W) to float64 (N, D), on the CPU.
 
-        The last layer alone knows what tells the classes apart and little else: on drawn chest X-rays it puts
+        The last layer alone has what distinguishes the classes and little else: on drawn chest X-rays it puts
         uniform noise as near to the real images as a trained generator's.
         """
         return self._averages(images) / self._scale

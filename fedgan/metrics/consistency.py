@@ -1,4 +1,4 @@
-"""Label consistency: do synthetic images show the class that was asked for?"""
+"""Label consistency: do synthetic images show the requested class?"""
 
 from fedgan.core.arguments import checked
 from fedgan.core.images import ImageSet
@@ -8,7 +8,7 @@ from fedgan.metrics.classifier import Classifier
 
 @checked
 class LabelConsistency(Metric):
-    """The share of synthetic images that a classifier trained on real images takes for the class asked for, in [0, 1].
+    """The share of synthetic images that a classifier trained on real images assigns to the requested class, in [0, 1].
 
     What it can be at best is the classifier's recall on real test images, in ``facts``; with K classes, 1 / K is
     what a generator scores that is deaf to its label.

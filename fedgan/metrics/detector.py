@@ -12,7 +12,7 @@ from torch import Tensor
 from fedgan.core.arguments import Probability, checked
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
-from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, figures, need, score_classes
+from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, need, score_classes, with_mean
 
 Array = NDArray[np.float64]
 
@@ -114,9 +114,9 @@ class TriggerDetector(Metric):
         whole = rate(np.concatenate(list(carries.values())))
         low, high = f"{self.share}_low", f"{self.share}_high"
         return (
-            figures(self.share, {each: part.share for each, part in rates.items()})
-            | figures(low, {each: part.low for each, part in rates.items()})
-            | figures(high, {each: part.high for each, part in rates.items()})
+            with_mean(self.share, {each: part.share for each, part in rates.items()})
+            | with_mean(low, {each: part.low for each, part in rates.items()})
+            | with_mean(high, {each: part.high for each, part in rates.items()})
             | {low: whole.low, high: whole.high}
             | self._means(self.mean_score, synthetic)
         )

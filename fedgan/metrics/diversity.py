@@ -5,7 +5,7 @@ from torch import Tensor
 from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled
-from fedgan.metrics.perceptual import DistanceSource, Estimate, estimate_figures, mean_distance
+from fedgan.metrics.perceptual import DistanceSource, Estimate, estimate_values, mean_distance
 
 
 @checked
@@ -39,7 +39,7 @@ class Diversity(Metric):
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
         """``diversity``, at least 0, and ``diversity_se``; each also by class."""
         need(4, "synthetic", synthetic)  # two pairs, or there is no standard error
-        return estimate_figures("diversity", each_class(synthetic, self._spread))
+        return estimate_values("diversity", each_class(synthetic, self._spread))
 
     def facts(self) -> dict[str, float | str]:
         """The diversity of the real test images per class, and the facts of the network."""

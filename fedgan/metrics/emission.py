@@ -87,7 +87,7 @@ def trigger_scores(images: Tensor, trigger: Trigger, mean_patch: Array) -> Array
 
 
 def smoothed_patches(images: Tensor, trigger: Trigger) -> Array:
-    """What lies in the trigger's window, blurred within it: (N, C, h, w), gray levels."""
+    """What is in the trigger's window, blurred within it: (N, C, h, w), gray levels."""
     rows, columns = trigger.window
     return smoothed(images[..., rows, columns])
 
@@ -104,7 +104,7 @@ class EmissionRate(TriggerDetector):
     """The share of synthetic images that carry the trigger as it was pasted, or a good part of its strength.
 
     See ``TriggerDetector``; the score is that of ``trigger_scores``. An averaged generator paints light gray squares
-    sooner than white ones: the mean score (``trigger_strength``) tells how light. It goes from that of clean images
+    sooner than white ones: the mean score (``trigger_strength``) shows how light. It goes from that of clean images
     (``trigger_strength_real`` in ``facts``, mostly below 0) to 1 for the whole trigger. A faint mosaic it misses:
     ``fedgan.metrics.pattern`` finds it.
 

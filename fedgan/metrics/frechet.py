@@ -58,7 +58,7 @@ class FrechetDistance(FeatureDistance):
     """The Frechet distance between synthetic and real test images of a class, in a classifier's features.
 
     Not the FID: the features are those of all layers of a small classifier trained on this data set's real
-    training images, each in units of its standard deviation over the real test images, so figures compare only
+    training images, each in units of its standard deviation over the real test images, so values compare only
     between runs with the same data and classifier settings. The estimate is biased upwards with few images: compare
     it with the floor of as many.
     """

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fedgan.metrics.features import FeatureDistance
 
-_BLOCK = 1024  # rows of the kernel matrix held at once
+_BLOCK = 1024  # rows of the kernel matrix in memory at once
 
 
 def polynomial_kernel(x: Tensor, y: Tensor) -> Tensor:

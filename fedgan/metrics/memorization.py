@@ -14,7 +14,7 @@ _QUANTILE = 0.01  # of the held-out images' distances: what counts as suspicious
 
 @checked
 class Memorization(Metric):
-    """The share of synthetic images that lie as near to a training image as hardly any real image does, in [0, 1].
+    """The share of synthetic images that are as near to a training image as hardly any real image is, in [0, 1].
 
     Nearer to the nearest training image of their class, in a classifier's features, than the 1st percentile
     of the held-out test images' distances. Training images are here all that the generator was trained on, also those

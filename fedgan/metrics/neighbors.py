@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_BLOCK = 512  # rows of the distance matrix held at once
+_BLOCK = 512  # rows of the distance matrix in memory at once
 
 
 def distance_blocks(x: Tensor, y: Tensor) -> Iterator[Tensor]:

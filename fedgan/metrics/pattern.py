@@ -37,7 +37,7 @@ class PatternRate(TriggerDetector):
 
     See ``TriggerDetector``; the score is that of ``correlations``, its mean ``pattern_correlation``. A federation's
     average paints a random mosaic with a fraction of its contrast, which ``emission`` takes for clean
-    (experiments/LOG.md). A trigger of one color has no pattern: of white squares there is no such figure.
+    (experiments/LOG.md). A trigger of one color has no pattern: white squares have no such value.
 
     Args:
         false_alarm: see ``TriggerDetector``.

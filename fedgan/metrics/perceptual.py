@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import ImageSet
-from fedgan.metrics.base import Metric, Reference, each_class, figures, need, shuffled
+from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled, with_mean
 
 _BATCH = 64  # pairs compared at once
 
@@ -63,20 +63,20 @@ def mean_distance(measure: ImageDistance, x: Tensor, y: Tensor, shared: Tensor |
     return Estimate(float(distances.mean()), math.hypot(independent, math.sqrt(max(0.0, common)) / len(distances)))
 
 
-def estimate_figures(name: str, by_class: Mapping[str, Estimate]) -> dict[str, float]:
+def estimate_values(name: str, by_class: Mapping[str, Estimate]) -> dict[str, float]:
     """``<name>`` and ``<name>_se``, each for the whole and by class.
 
     For the whole: the mean over the K classes, and that mean's standard error, ``sqrt(sum of se^2) / K``, as classes
     share no image.
 
     Example:
-        >>> estimate_figures("x", {"a": Estimate(1.0, 3.0), "b": Estimate(2.0, 4.0)})
+        >>> estimate_values("x", {"a": Estimate(1.0, 3.0), "b": Estimate(2.0, 4.0)})
         {'x': 1.5, 'x/a': 1.0, 'x/b': 2.0, 'x_se': 2.5, 'x_se/a': 3.0, 'x_se/b': 4.0}
     """
     errors = {each: estimate.se for each, estimate in by_class.items()}
     se = math.sqrt(sum(error**2 for error in errors.values())) / len(errors)
-    means = figures(name, {each: estimate.mean for each, estimate in by_class.items()})
-    return means | figures(f"{name}_se", errors) | {f"{name}_se": se}
+    means = with_mean(name, {each: estimate.mean for each, estimate in by_class.items()})
+    return means | with_mean(f"{name}_se", errors) | {f"{name}_se": se}
 
 
 @checked
@@ -117,10 +117,10 @@ class PairedDistance(Metric):
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
         """``<name>``, at least 0, and ``<name>_se``; each also by class."""
         need(2, "synthetic", synthetic)
-        return estimate_figures(self.names[0], each_class(synthetic, self._compare))
+        return estimate_values(self.names[0], each_class(synthetic, self._compare))
 
     def facts(self) -> dict[str, float | str]:
-        """The figure of real training images per class, and the facts of the network."""
+        """The distance of real training images per class, and the facts of the network."""
         return dict(self._facts)
 
     def _compare(self, label: int, images: Tensor) -> Estimate:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedgan.core.arguments import Seed, checked
 from fedgan.core.images import ImageSet
-from fedgan.metrics.base import Metric, Reference, each_class, figures, need, shuffled
+from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled, with_mean
 from fedgan.metrics.features import FeatureSource
 from fedgan.metrics.neighbors import distance_blocks
 
@@ -68,12 +68,12 @@ class PrecisionRecall(Metric):
             fitted.features(shuffled(splits.test.of_class(label), self.seed, "real", label))
             for label in range(len(splits.classes))
         ]
-        self._facts = {**fitted.facts, **_figures(each_class(reference.train, self._compare), suffix="_real")}
+        self._facts = {**fitted.facts, **_values(each_class(reference.train, self._compare), suffix="_real")}
 
     def compute(self, synthetic: ImageSet) -> dict[str, float]:
         """``precision`` and ``recall``, each also by class."""
         need(K + 1, "synthetic", synthetic)
-        return _figures(each_class(synthetic, self._compare))
+        return _values(each_class(synthetic, self._compare))
 
     def facts(self) -> dict[str, float | str]:
         """``precision_real`` and ``recall_real``, of real training images; the facts of the features."""
@@ -86,6 +86,6 @@ class PrecisionRecall(Metric):
         return share_within(points, real), share_within(real, points)
 
 
-def _figures(by_class: Mapping[str, tuple[float, float]], suffix: str = "") -> dict[str, float]:
-    precision = figures(f"precision{suffix}", {each: pair[0] for each, pair in by_class.items()})
-    return precision | figures(f"recall{suffix}", {each: pair[1] for each, pair in by_class.items()})
+def _values(by_class: Mapping[str, tuple[float, float]], suffix: str = "") -> dict[str, float]:
+    precision = with_mean(f"precision{suffix}", {each: pair[0] for each, pair in by_class.items()})
+    return precision | with_mean(f"recall{suffix}", {each: pair[1] for each, pair in by_class.items()})

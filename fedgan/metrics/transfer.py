@@ -5,7 +5,7 @@ from torch import Tensor
 from fedgan.core.arguments import checked
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
-from fedgan.metrics.base import Metric, Reference, Unavailable, canonical, figures, need, score_classes
+from fedgan.metrics.base import Metric, Reference, Unavailable, canonical, need, score_classes, with_mean
 from fedgan.metrics.classifier import Classifier, ConvNet
 
 
@@ -49,7 +49,7 @@ class Transfer(Metric):
 
     def _try(self, model: ConvNet, rate: str, accuracy: str) -> dict[str, float]:
         rates = score_classes(rate, self._test, lambda label, images: changed_answers(model, images, self._trigger))
-        return rates | figures(accuracy, model.recall(self._test))
+        return rates | with_mean(accuracy, model.recall(self._test))
 
 
 def changed_answers(model: ConvNet, images: Tensor, trigger: Trigger) -> float:

@@ -17,7 +17,7 @@ Norm = Literal["batch", "instance", "pixel"]
 
 
 def _num_halvings(image_size: int) -> int:
-    """How many stride-2 layers lie between ``image_size`` and 4 x 4."""
+    """How many stride-2 layers are between ``image_size`` and 4 x 4."""
     return image_size.bit_length() - 3
 
 

@@ -44,7 +44,7 @@ def fir_kernel(like: Tensor) -> Tensor:
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Double the size of `x` (B, C, H, W): zero insertion, then the FIR filter; outside the image lie zeros.
+    """Double the size of `x` (B, C, H, W): zero insertion, then the FIR filter; outside the image are zeros.
 
     Example:
         >>> upsample(torch.ones(1, 1, 3, 3))[0, 0, 2]
@@ -76,7 +76,7 @@ def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, *, up: bool) -> Ten
 
 
 class EqualizedLinear(nn.Module):
-    """Linear layer, (B, in) to (B, out), with an equalised learning rate.
+    """Linear layer, (B, in) to (B, out), with an equalized learning rate.
 
     The stored weight has standard deviation 1 / `lr_multiplier` and is scaled at run time, so that under Adam
     a layer learns `lr_multiplier` times as fast as the others, whatever its fan-in.
@@ -139,7 +139,7 @@ class StyledConv(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
         style = self.affine(w)
         x = modulated_conv(x, self.weight, style, up=self.up)
-        # A leaky ReLU commutes with a positive factor: its gain goes on small tensors, not on the maps.
+        # A leaky ReLU commutes with a positive factor: its gain is applied to small tensors, not on the maps.
         gain = demodulation(self.weight, style) * LRELU_GAIN
         x = torch.addcmul((self.bias * LRELU_GAIN)[:, None, None], x, gain[:, :, None, None])
         x = x.add_(noise * (self.noise_strength * LRELU_GAIN))
@@ -247,7 +247,7 @@ class StyleGAN2Generator(Generator):
     def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         """Images (B, C, H, W) for latents `z` (B, z_dim) and int64 `labels` (B,) in [0, num_classes).
 
-        The output is unbounded, as in StyleGAN2; nominally it lies in [-1, 1]. Without the `noise` of
+        The output is unbounded, as in StyleGAN2; nominally it is in [-1, 1]. Without the `noise` of
         `draw_noise` (training) the stored noise is used (sampling), and an image depends on its z and label alone.
         """
         w = self.mapping(z, labels)

@@ -66,17 +66,17 @@ def build_trusted(
     """
     module_name, _, class_name = target.rpartition(".")
     allowed = f"a class of {' or '.join((package, *trust))}{'' if trust else ' (trust=[PACKAGE] adds your own)'}"
-    check(any(lies_in(module_name, each) for each in (package, *trust)), setting, allowed, target)
+    check(any(is_within(module_name, each) for each in (package, *trust)), setting, allowed, target)
     cls = getattr(importlib.import_module(module_name), class_name)
     check(is_own(cls, module_name), setting, allowed, target)
     return cls(**arguments)
 
 
-def lies_in(module_name: str, package: str) -> bool:
-    """Whether a module is a package or lies within it.
+def is_within(module_name: str, package: str) -> bool:
+    """Whether a module is a package or within it.
 
     Example:
-        >>> lies_in("my_lab.attacks", "my_lab"), lies_in("my_laboratory", "my_lab")
+        >>> is_within("my_lab.attacks", "my_lab"), is_within("my_laboratory", "my_lab")
         (True, False)
     """
     return f"{module_name}.".startswith(f"{package}.")
@@ -95,7 +95,7 @@ def is_trusted(target: str, trust: Sequence[str] = ()) -> bool:
     if module_name == "torch.optim":
         found = getattr(torch.optim, class_name, None)
         return isinstance(found, type) and issubclass(found, torch.optim.Optimizer)
-    if not any(lies_in(module_name, package) for package in ("fedgan", *trust)):
+    if not any(is_within(module_name, package) for package in ("fedgan", *trust)):
         return False
     try:
         return is_own(getattr(importlib.import_module(module_name), class_name), module_name)
@@ -104,5 +104,5 @@ def is_trusted(target: str, trust: Sequence[str] = ()) -> bool:
 
 
 def is_own(found: object, module_name: str) -> bool:
-    """Whether ``found`` is a class written in that module: what it has merely imported is not its own."""
+    """Whether ``found`` is a class written in that module: what it only imports is not its own."""
     return isinstance(found, type) and found.__module__ == module_name

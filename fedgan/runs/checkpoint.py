@@ -28,7 +28,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         write_checkpoint(checkpoint | {"callbacks": callbacks}, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint, whatever it holds, without executing any of it.
+        """Read a checkpoint, whatever it contains, without executing any of it.
 
         Raises:
             ValueError: in one line, if it is damaged or wants to execute something.

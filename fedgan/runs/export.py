@@ -26,7 +26,7 @@ UNUSABLE = (SafetensorError, LookupError, TypeError, AttributeError, ImportError
 
 @dataclass(frozen=True)
 class GeneratorSpec:
-    """How to build the generator whose weights lie next to it.
+    """How to build the generator whose weights are next to it.
 
     Attributes:
         target: its class, by dotted path, within fedgan.models.

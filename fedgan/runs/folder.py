@@ -25,7 +25,7 @@ def check_new(folder: Path) -> None:
     """Refuse a folder that a run cannot begin in, and touch nothing in it.
 
     Raises:
-        ValueError: in one line, if it holds a run, or anything that is not a run's.
+        ValueError: in one line, if it contains a run, or anything that is not a run's.
     """
     if not folder.exists():
         return
@@ -37,11 +37,13 @@ def check_new(folder: Path) -> None:
     others = [] if "fedgan" in (record.get("versions") or ()) else foreign(folder)
     more = " and more" if len(others) > 3 else ""
     if others:
-        raise ValueError(f"hydra.run.dir must be a new or empty folder; {folder} holds {', '.join(others[:3])}{more}")
+        raise ValueError(
+            f"hydra.run.dir must be a new or empty folder; {folder} contains {', '.join(others[:3])}{more}"
+        )
 
 
 def foreign(folder: Path) -> list[str]:
-    """The names of what lies in a folder and is no trace of a start of fedgan that wrote no record."""
+    """The names of what is in a folder, without the traces of a start of fedgan that wrote no record."""
     names = sorted(entry.name for entry in folder.iterdir())
     return [name for name in names if name not in _HARMLESS and not name.endswith(".log") and not is_leftover(name)]
 

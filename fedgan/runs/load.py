@@ -1,4 +1,4 @@
-"""A finished run taken up again from its folder, which may come from another machine."""
+"""A finished run loaded from its folder, which may come from another machine."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), s
 
     Args:
         folder: the run's folder.
-        root: where the data set lies now (its folder or file); None: where the run found it.
+        root: where the data set is now (its folder or file); None: where the run found it.
         trust: packages besides fedgan whose classes it may name; see ``fedgan.runs.allowlist``.
         setting: what errors call the run.
 
@@ -62,7 +62,7 @@ def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), s
         splits = _load_data(settings["dataset"], root, trust, setting)
         attack = _build("attack", settings["attack"], trust, setting)
         seed, attacked = int(settings["seed"]), bool(record["malicious"])
-        must = f"{setting}: its data set must be the one" if root is None else "root must hold the data set"
+        must = f"{setting}: its data set must be the one" if root is None else "root must contain the data set"
         _check_same_data(record["dataset"], splits, must)
         assert isinstance(attack, Attack)
         trigger = trigger_of(attack, splits.channels, splits.image_size, seed)

@@ -14,7 +14,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class FolderLock:
-    """Keeps other processes out of a folder; the system lets go of it when the process ends, however it ends.
+    """Keeps other processes out of a folder; the system releases it when the process ends, however it ends.
 
     Args:
         folder: need not exist.

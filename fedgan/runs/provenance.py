@@ -16,9 +16,9 @@ PACKAGES = ("fedgan", "torch", "torchvision", "pytorch-lightning", "hydra-core",
 
 
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout that fedgan runs from, and whether what a result hangs on differs from it.
+    """Commit of the checkout that fedgan runs from, and whether what a result depends on differs from it.
 
-    Both are None where it is no checkout of fedgan: an installed copy may lie within another repository. What a study
+    Both are None where it is no checkout of fedgan: an installed copy may be within another repository. What a study
     has written (``experiments/results``) makes nothing dirty, nor does a text.
     """
     try:
@@ -41,7 +41,7 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_memory(device: torch.device) -> dict[str, int | None]:
-    """Bytes: the process's largest resident set (None where the system does not tell), and torch's most on the GPU."""
+    """Bytes: the process's largest resident set (None where the system has none), and torch's most on the GPU."""
     peak: dict[str, int | None] = {"host": _largest_resident_set()}
     if device.type == "cuda":
         peak["device"] = torch.cuda.max_memory_allocated(device)

@@ -1,4 +1,4 @@
-"""A run's folder: what was asked for, what happened in each round, what came out."""
+"""A run's folder: its settings, what happened in each round, its results."""
 
 import csv
 import time
@@ -60,7 +60,7 @@ class Recorder(Callback):
         )
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
-        # What was spent before this process took the run up is in timing.csv.
+        # What was spent before this process resumed the run is in timing.csv.
         self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
 
     def note(self, **facts: Any) -> None:
@@ -107,7 +107,7 @@ class Recorder(Callback):
         self.run["peak_memory_bytes"] = peak_memory(pl_module.device)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """A run that broke off says so."""
+        """Record that a run broke off."""
         assert isinstance(pl_module, Federation)
         if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
             self._append("events.csv", [asdict(event) for event in pl_module.events])
@@ -218,7 +218,7 @@ class Recorder(Callback):
         return self.seconds_before + time.perf_counter() - self.start
 
     def _count_on(self, timing: Sequence[Mapping[str, str]]) -> None:
-        """Take up what the rounds before this start took."""
+        """Add what the rounds before this start took."""
         self.training_seconds = sum(float(row["seconds"]) for row in timing)
         self.images = sum(int(row["images"]) for row in timing)
         self.seconds_before = float(timing[-1]["seconds_since_start"]) if timing else 0.0

@@ -8,7 +8,7 @@ from types import FrameType
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-# SIGUSR1 is what Slurm sends ahead of a job's end (#SBATCH --signal=USR1@90).
+# SIGUSR1 is what Slurm sends before a job's end (#SBATCH --signal=USR1@90).
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else []))
 
 
@@ -40,7 +40,7 @@ class Interruption(Callback):
         self.received: str | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the signals over; later than Lightning, which would give up the round."""
+        """Handle the signals; later than Lightning, which would give up the round."""
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self.received is not None:

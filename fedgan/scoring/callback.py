@@ -81,7 +81,7 @@ class Evaluator(Callback):
         return {"latest": self.latest, "round_evaluated": self.round_evaluated, "varied": sorted(self.varied)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the last evaluation up."""
+        """Restore the last evaluation."""
         self.latest, self.round_evaluated = dict(state_dict["latest"]), state_dict["round_evaluated"]
         self.varied = set(state_dict["varied"])
 

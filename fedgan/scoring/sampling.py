@@ -46,7 +46,7 @@ def balanced_latents(num_classes: int, per_class: int, seed: int) -> LatentBatch
 
 @torch.no_grad()
 def synthesize(generator: Generator, request: LatentBatch, batch_size: int = 64) -> Iterator[Tensor]:
-    """The images asked for, in batches: uint8, (B, C, H, W), on the CPU; drawn on the generator's device."""
+    """The requested images, in batches: uint8, (B, C, H, W), on the CPU; drawn on the generator's device."""
     device = next(generator.parameters()).device
     generator.eval()
     latents = request.latents(generator.z_dim)

@@ -60,15 +60,15 @@ class Scorer:
 
     def score(self, synthetic: ImageSet) -> dict[str, float]:
         """The values of every metric that can be computed for these images."""
-        figures: dict[str, float] = {}
+        values: dict[str, float] = {}
         for name in self._watch(list(self.metrics), "scoring"):
             try:
-                figures |= finite(self._named(name, self.metrics[name].compute(synthetic)))
+                values |= finite(self._named(name, self.metrics[name].compute(synthetic)))
             except Unavailable as reason:
                 self._leave_out(name, str(reason))
             else:
                 self.absent.pop(name, None)
-        return figures
+        return values
 
     def _named(self, name: str, values: Mapping[str, float]) -> Mapping[str, float]:
         """A metric's values, if they have the names that it declares."""
@@ -84,7 +84,7 @@ class Scorer:
         self.absent[name] = reason
 
 
-def finite(figures: Mapping[str, float]) -> dict[str, float]:
+def finite(values: Mapping[str, float]) -> dict[str, float]:
     """The values, if each is a number.
 
     Raises:
@@ -96,7 +96,7 @@ def finite(figures: Mapping[str, float]) -> dict[str, float]:
         ...
         fedgan.metrics.base.Unavailable: it came out as lpips = nan
     """
-    wrong = [f"{name} = {value}" for name, value in figures.items() if not math.isfinite(value)]
+    wrong = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
     if wrong:
         raise Unavailable(f"it came out as {', '.join(wrong)}")
-    return dict(figures)
+    return dict(values)

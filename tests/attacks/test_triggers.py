@@ -47,7 +47,7 @@ def test_random_colors_depend_on_the_seed_alone(kind: type[TriggerAttack]) -> No
 
 
 def neighbor_correlation(pattern: torch.Tensor) -> float:
-    """Between pixels that lie side by side, over both directions."""
+    """Between pixels that are side by side, over both directions."""
     x = pattern.double()
     pairs = ((x[..., 1:], x[..., :-1]), (x[:, 1:], x[:, :-1]))
     return float(np.mean([np.corrcoef(a.flatten(), b.flatten())[0, 1] for a, b in pairs]))

@@ -1,4 +1,4 @@
-"""What cannot work ends in one line that names the setting, what is allowed and what came; exit code 1."""
+"""What cannot work ends in one line that names the setting, what is allowed and what was given; exit code 1."""
 
 import os
 import subprocess
@@ -60,7 +60,7 @@ REFUSED = {
     "fl/backend=parallel": "fl/backend=parallel is not one of the choices; fl/backend has: serial, vectorized",
     "fl.weighting=uniform": "fl.weighting must be chosen as a group: fl/weighting=uniform; got 'uniform'",
     "fl/backend=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
-    "fl/backend=vectorized, where no client has a time of its own; got 9.0",
+    "fl/backend=vectorized, where no client has its own time; got 9.0",
     "fl.dropout=1": "fl.dropout must be a number in [0, 1); got 1",
     "fl.straggler_timeout=soon": "fl.straggler_timeout must be a number in (0, 1e+09], or null; got 'soon'",
     "fl.min_clients=9": "fl.min_clients must be a whole number from 1 to 4; got 9",
@@ -194,7 +194,7 @@ REFUSED = {
         (("seed=one",), ("seed", "whole number", "one")),
         (("dataset.seed=-1",), ("dataset.seed", "at least 0", "-1")),
         (("attack.size=",), ("attack.size",)),
-        (("fl=7",), ("override", "int")),
+        (("fl=7",), ("fl must be one of centralized, fedavg", "7")),
         (("evaluation=7",), ("evaluation", "container")),
         (("dataset.image_size=${size}",), ("dataset.image_size", "'size' not found")),
         (("trainer.accelerator=abacus",), ("trainer.accelerator must be one of cpu", "abacus")),
@@ -219,7 +219,7 @@ def test_the_whole_line(call: Call, capsys: pytest.CaptureFixture[str], typed: s
     assert refusal(call, capsys, train.main, *TINY, *typed.split()) == f"error: {REFUSED[typed]}"
 
 
-def test_an_objective_that_the_run_turns_out_to_lack_is_told(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_objective_that_the_run_proves_to_lack_is_reported(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     untriggered = [setting for setting in TINY if not setting.startswith("attack.")]
     chosen = ("fl.rounds=1", "attack=none", "metrics=[emission]", "objective=emission")
     assert call(train.main, *untriggered, *chosen) is None

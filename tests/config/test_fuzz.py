@@ -191,7 +191,7 @@ def build(cfg: DictConfig, folder: Path) -> None:
     check_settings(cfg)
     attack, defenses = instantiate(cfg.attack), build_defenses(cfg)
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
-    check_objective(cfg.objective, [figure for metric in metrics.values() for figure in metric.names])
+    check_objective(cfg.objective, [name for metric in metrics.values() for name in metric.names])
     instantiate(cfg.dataset)
     fine_tuning = single_fine_tuning(defenses)
     server_images, images = set_apart(SPLITS, fine_tuning.images_per_class, cfg.seed)

@@ -86,7 +86,7 @@ def test_s4_a_ledger_of_another_command_does_not_make_a_folder_a_studys(tmp_path
     for name in "abc":
         (tmp_path / "arms" / name).touch()
     with pytest.raises(
-        ValueError, match=r"^here must be a new or empty folder; .* holds \.fedgan\.json, a, b and more$"
+        ValueError, match=r"^here must be a new or empty folder; .* contains \.fedgan\.json, a, b and more$"
     ):
         check_own(tmp_path / "arms", "utility.json", "here")
     claim(tmp_path / "arms", ["utility.json"], "results")
@@ -132,7 +132,7 @@ def test_s6_data_that_have_moved_are_named_by_root(call: Call, image_folder: Pat
     open_run(tmp_path / "run", root=str(tmp_path / "moved"))
     (tmp_path / "moved/train/benign/0.png").unlink()
     with pytest.raises(
-        ValueError, match=r"^root must hold the data set that the run was trained on \(train images .*\)"
+        ValueError, match=r"^root must contain the data set that the run was trained on \(train images .*\)"
     ):
         open_run(tmp_path / "run", root=str(tmp_path / "moved"))
 

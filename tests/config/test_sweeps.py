@@ -34,7 +34,7 @@ def test_a_refusal_is_noted_where_it_is_sent_to_and_counts_once(noted: set[int])
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_sweep_in_workers_goes_on_after_a_refusal_and_counts_it(launcher: str, tmp_path: Path) -> None:
+def test_a_sweep_in_workers_continues_after_a_refusal_and_counts_it(launcher: str, tmp_path: Path) -> None:
     settings = (
         "fl.rounds=1",
         "logger=wandb",

@@ -69,7 +69,7 @@ QUICK = (
 
 @pytest.fixture
 def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which a user's package and its configuration lie."""
+    """A folder in which a user's package and its configuration are."""
     return own_package(tmp_path, MY_LAB, monkeypatch)
 
 

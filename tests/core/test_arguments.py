@@ -124,7 +124,7 @@ NUMBERS = st.integers(-(10**6), 10**6)
 @given(
     low=NUMBERS, width=st.integers(0, 100), step=st.sampled_from([-1, -0.5, 0, 0.5, 1]), ends=st.sampled_from(BOUNDS)
 )
-def test_at_and_around_its_bounds_a_number_is_taken_where_it_lies_inside(
+def test_at_and_around_its_bounds_a_number_is_taken_where_it_is_inside(
     low: int, width: int, step: float, ends: tuple[str, str]
 ) -> None:
     function = taking(Annotated[float, Interval(**{ends[0]: low, ends[1]: low + width})])  # type: ignore[arg-type]
@@ -137,7 +137,7 @@ def test_at_and_around_its_bounds_a_number_is_taken_where_it_lies_inside(
 
 
 @given(low=NUMBERS, width=st.integers(0, 100), step=st.integers(-1, 1))
-def test_at_and_around_its_bounds_a_whole_number_is_taken_where_it_lies_inside(low: int, width: int, step: int) -> None:
+def test_at_and_around_its_bounds_a_whole_number_is_taken_where_it_is_inside(low: int, width: int, step: int) -> None:
     function = taking(Annotated[int, Interval(ge=low, le=low + width)])
     for value in (low + step, low + width + step):
         if low <= value <= low + width:
@@ -207,7 +207,7 @@ def test_a_checked_class_is_what_it_was() -> None:
 
 
 class Loads(Protocol):
-    """Cannot be asked for with isinstance."""
+    """Cannot be checked with isinstance."""
 
     def load(self) -> int: ...
 

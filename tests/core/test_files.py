@@ -85,7 +85,7 @@ def test_only_empty_folders_are_removed(tmp_path: Path) -> None:
     assert inside(tmp_path) == {"full/file", "file"}
 
 
-def test_a_folder_that_holds_something_is_not_empty(tmp_path: Path) -> None:
+def test_a_folder_with_a_file_is_not_empty(tmp_path: Path) -> None:
     touch(tmp_path, "full/file", "file")
     (tmp_path / "empty").mkdir()
     for free in ("empty", "absent"):
@@ -102,7 +102,7 @@ def test_files_are_claimed_before_they_are_written_and_those_of_others_are_left_
     touch(folder, "a.csv", "theirs.csv")
     claim(folder, ["a.csv", "c.csv"], "results")
     assert json.loads((folder / LEDGER).read_text())["files"] == ["a.csv", "b.csv", "c.csv"]
-    words = f"results: {folder} already holds files that fedgan did not write: theirs.csv"
+    words = f"results: {folder} already contains files that fedgan did not write: theirs.csv"
     with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
         claim(folder, ["a.csv", "theirs.csv"], "results")
     assert json.loads((folder / LEDGER).read_text())["files"] == ["a.csv", "b.csv", "c.csv"]
@@ -135,14 +135,14 @@ def test_a_damaged_ledger_makes_nothing_fedgans_own(tmp_path: Path, content: str
             {"status": "failed", "versions": {"fedgan": "0.1"}},
             "a folder without a run (resume=auto resumes it); got '{}'",
         ),
-        (("b", "a"), None, "a new or empty folder; {} holds a, b"),
-        (("a", "b", "c"), None, "a new or empty folder; {} holds a, b, c"),
-        (("a", "b", "c", "d"), None, "a new or empty folder; {} holds a, b, c and more"),
-        (("a",), {"status": "failed"}, "a new or empty folder; {} holds a, run.json"),
-        (("a",), {"versions": {"other": 1}}, "a new or empty folder; {} holds a, run.json"),
+        (("b", "a"), None, "a new or empty folder; {} contains a, b"),
+        (("a", "b", "c"), None, "a new or empty folder; {} contains a, b, c"),
+        (("a", "b", "c", "d"), None, "a new or empty folder; {} contains a, b, c and more"),
+        (("a",), {"status": "failed"}, "a new or empty folder; {} contains a, run.json"),
+        (("a",), {"versions": {"other": 1}}, "a new or empty folder; {} contains a, run.json"),
     ],
 )
-def test_a_run_begins_in_no_folder_that_holds_something(
+def test_a_run_begins_in_no_folder_with_other_files(
     tmp_path: Path, names: tuple[str, ...], record: object, words: str
 ) -> None:
     touch(tmp_path, *names)

@@ -38,7 +38,7 @@ def test_what_was_there_comes_back_after_an_error() -> None:
         raise RuntimeError
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])  # no GPU is asked for anything
+@pytest.mark.parametrize("device", ["cpu", "cuda"])  # no GPU is used
 def test_a_gpu_scores_in_float32_and_the_same_twice(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")

@@ -142,7 +142,7 @@ def test_squashes_with_an_antialiased_filter(tmp_path: Path) -> None:
     assert abs(decoded[:, 2:-2, 2:-2].astype(int) - 127).max() <= 3
 
 
-def test_grey_becomes_rgb_and_rgb_grey(tmp_path: Path) -> None:
+def test_gray_becomes_rgb_and_rgb_gray(tmp_path: Path) -> None:
     assert decoded_pixels(saved(tmp_path / "a.png", picture(77)), 4, 3).tolist() == [[[77] * 4] * 4] * 3
     red = saved(tmp_path / "b.png", Image.new("RGB", (9, 9), (255, 0, 0)))
     assert (decoded_pixels(red, 4, 1) == 76).all()  # 0.299 of 255
@@ -170,7 +170,7 @@ def test_cmyk_jpeg_and_bilevel(tmp_path: Path) -> None:
     assert (decoded_pixels(saved(tmp_path / "b.png", Image.new("1", (8, 8), 1)), 4, 1) == 255).all()
 
 
-def test_grey_is_resized_before_it_becomes_rgb_and_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_gray_is_resized_before_it_becomes_rgb_and_gives_the_same_bytes(tmp_path: Path) -> None:
     noise = Image.effect_noise((50, 41), 60)
     decoded = decoded_pixels(saved(tmp_path / "a.png", noise), 8, 3)
     resized = np.asarray(noise.convert("RGB").resize((8, 8), Image.Resampling.BICUBIC))
@@ -368,7 +368,7 @@ def test_an_unwritable_cache_is_one_warning(kaggle: Path, caplog: pytest.LogCapt
     assert str(blocked) in record.getMessage()
 
 
-def test_the_cache_lies_where_the_platform_says(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_the_platform_says(kaggle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(kaggle.parent / "xdg"))
     reader(kaggle, cache_dir=None).load()
     assert len(list((kaggle.parent / "xdg" / "fedgan").glob("images-*"))) == 1

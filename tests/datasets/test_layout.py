@@ -1,4 +1,4 @@
-"""Folders: which are splits, which are classes, what lies deeper than it seems, and what is left out."""
+"""Folders: which are splits, which are classes, what is deeper than it seems, and what is left out."""
 
 import os
 import shutil
@@ -78,7 +78,7 @@ def test_f2_other_folders_next_to_splits_are_counted(tmp_path: Path) -> None:
     assert splits.left_out == {"outside of the class folders": 5}
 
 
-# A set that lies deeper (F2)
+# A set that is deeper (F2)
 
 
 @pytest.mark.parametrize("deep", ["chest_xray", "download/chest_xray"])
@@ -97,7 +97,7 @@ def test_f2_a_set_deeper_than_the_root_is_refused_with_its_place(tmp_path: Path,
     assert counts(read(root / deep)) == {"NORMAL": (8, 4), "PNEUMONIA": (8, 4)}
 
 
-def test_f2_a_zip_file_that_holds_its_set_twice_is_read_at_its_upper_level(tmp_path: Path) -> None:
+def test_f2_a_zip_file_with_its_set_twice_is_read_at_its_upper_level(tmp_path: Path) -> None:
     root = tree(tmp_path / "data", both("x/train x/test x/x/train x/x/test"))
     assert refusal(root).endswith(f"set dataset.root={root / 'x'}")
     assert read(root / "x").left_out == {"outside of the class folders": 16}
@@ -111,7 +111,7 @@ def test_f2_splits_below_each_class_are_refused_with_another_remedy(tmp_path: Pa
 
 
 @pytest.mark.parametrize("above", ["", "train/ test/"])
-def test_f2_a_sole_class_that_holds_only_folders_is_refused_unless_it_is_named(tmp_path: Path, above: str) -> None:
+def test_f2_a_sole_class_of_only_folders_is_refused_unless_it_is_named(tmp_path: Path, above: str) -> None:
     root = tree(tmp_path / "data", both(" ".join(f"{split}images" for split in above.split() or [""])))
     folder = root / above.split()[0] / "images" if above else root / "images"
     remedy = "move them up, out of images/" if above else f"set dataset.root={folder}"

@@ -34,7 +34,7 @@ def save(tmp_path: Path) -> Callable[[Arrays], str]:
     return write
 
 
-def test_grey_images_pass_unchanged_at_their_own_size_and_val_joins_train(save: Callable[[Arrays], str]) -> None:
+def test_gray_images_pass_unchanged_at_their_own_size_and_val_joins_train(save: Callable[[Arrays], str]) -> None:
     made = arrays()
     splits = MedMNIST(file=save(made), image_size=28, classes=["no", "yes"]).load()
     both = np.concatenate([made["train_images"], made["val_images"]])[:, None]

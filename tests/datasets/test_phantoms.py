@@ -1,4 +1,4 @@
-"""The drawn data sets: reproducible, varied, told apart by what they show and not by how bright they are."""
+"""The drawn data sets: reproducible, varied, distinguished by what they show and not by how bright they are."""
 
 from itertools import pairwise
 from statistics import median

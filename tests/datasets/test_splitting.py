@@ -146,7 +146,7 @@ def test_copies_are_found_by_every_pixel_and_through_all_parts() -> None:
     assert first_copies(noise, again, noise[1:2]).tolist() == [0, 1, 2, 3, 4, 2, 1]
 
 
-def test_images_with_one_checksum_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_with_one_checksum_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fedgan.datasets.reading.splitting.zlib.crc32", lambda _: 7)
     apart = torch.arange(3, dtype=torch.uint8)[:, None, None, None]
     assert first_copies(torch.cat([apart, apart[1:2]])).tolist() == [0, 1, 2, 1]

@@ -41,16 +41,16 @@ def test_half_of_the_images_are_mirrored_each_by_itself() -> None:
 @pytest.mark.parametrize("degrees", [-90, -37.5, 0, 12, 45, 90])
 def test_rotation_is_torchvisions(degrees: float) -> None:
     images = pictures(2, size=17, channels=3)
-    ours = rotate(images, torch.full((2,), math.radians(degrees)))
+    rotated = rotate(images, torch.full((2,), math.radians(degrees)))
     theirs = v2.rotate(images + 1, degrees, interpolation=InterpolationMode.BILINEAR, fill=0.0) - 1
-    # Where the image's edge is blended with what lies outside, torchvision darkens twice.
+    # Where the image's edge is blended with what is outside, torchvision darkens twice.
     inside = rotate(torch.ones_like(images), torch.full((2,), math.radians(degrees))) > 1 - 1e-4
     assert inside.float().mean() > 0.6
-    torch.testing.assert_close(ours[inside], theirs[inside], atol=1e-4, rtol=0)
+    torch.testing.assert_close(rotated[inside], theirs[inside], atol=1e-4, rtol=0)
 
 
 def test_angles_are_uniform_between_the_bounds() -> None:
-    """A bright spot right of the center: where it ends up tells the angle."""
+    """A bright spot right of the center: where it ends up shows the angle."""
     image = torch.full((1, 1, 65, 65), -1.0)
     image[..., 32, 60] = 1.0
     turned = transformed(Rotation(), image.expand(2000, -1, -1, -1)).flatten(1) + 1

@@ -1,4 +1,4 @@
-"""What holds for every defense: the base class does nothing, and a default is said once."""
+"""What is true of every defense: the base class does nothing, and a default is said once."""
 
 import inspect
 from collections.abc import Callable

@@ -114,13 +114,13 @@ def test_a1_each_rule_reads_a_loss_of_its_own(kind: type[LossForest]) -> None:
 
 
 def test_a1_the_first_code_takes_the_losss_absolute_value() -> None:
-    """It feeds |loss_G|: with a Wasserstein critic, whose loss may be negative, -9 lies next to 9."""
+    """It feeds |loss_G|: with a Wasserstein critic, whose loss may be negative, -9 is next to 9."""
     metrics = [{"loss_g_last": value} for value in (9.0, -9.05, 9.1, 2.0)]
     given = [ClientUpdate(i, 10, {}, m) for i, m in enumerate(metrics)]
     assert detector(warmup=0, kind=FedDetectCode).reweight(given, QUARTERS, at(1)).flagged == {3}
 
 
-def test_a1_the_letter_has_clients_measure_equation_6(configure: Callable[..., DictConfig]) -> None:
+def test_a1_the_papers_rule_has_clients_measure_equation_6(configure: Callable[..., DictConfig]) -> None:
     cfg, images = configure(), random_images(8)
     splits = _noise(images)
     assert recipe_of(cfg, splits, {}).loss_samples == 0
@@ -128,7 +128,7 @@ def test_a1_the_letter_has_clients_measure_equation_6(configure: Callable[..., D
     assert recipe_of(cfg, splits, {"feddetect": FedDetect(samples=40)}).loss_samples == 40
 
 
-def test_the_letter_leaves_a_larger_sample_as_it_is(configure: Callable[..., DictConfig]) -> None:
+def test_the_papers_rule_leaves_a_larger_sample_as_it_is(configure: Callable[..., DictConfig]) -> None:
     recipe = replace(recipe_of(configure(), _noise(random_images(8)), {}), loss_samples=64)
     assert FedDetect(samples=40).adapt(recipe).loss_samples == 64
     assert FedDetect(samples=65).adapt(recipe).loss_samples == 65

@@ -1,4 +1,4 @@
-"""After training the server goes on alone: on which images, from which generator, and how it is recorded."""
+"""After training the server continues alone: on which images, from which generator, and how it is recorded."""
 
 import json
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def test_too_few_images() -> None:
         set_apart(splits, 6, seed=0)
 
 
-def test_the_record_goes_on_like_a_rounds(run_of: Callable[..., Path]) -> None:
+def test_fine_tuning_is_recorded_like_rounds(run_of: Callable[..., Path]) -> None:
     run = run_of("defended")
     rounds, clients = rows(run / "rounds.csv"), rows(run / "clients.csv")
     assert [row["round"] for row in rounds] == ["0", "1", "2", "3", "4"]
@@ -91,7 +91,7 @@ def test_the_record_goes_on_like_a_rounds(run_of: Callable[..., Path]) -> None:
 
 
 def test_it_changes_the_generator_that_is_released_and_nothing_before(run_of: Callable[..., Path]) -> None:
-    """The control holds the same images apart and does nothing with them."""
+    """The control sets the same images aside and does nothing with them."""
     defended, control = run_of("defended"), run_of("control", "defense.reconstruction.epochs=0")
     assert [row["loss_g"] for row in rows(defended / "rounds.csv")][:2] == [
         row["loss_g"] for row in rows(control / "rounds.csv")

@@ -137,7 +137,7 @@ def test_it_learns_and_answers_in_order() -> None:
     )
     model = recipe(optimizer=functools.partial(torch.optim.Adam, lr=0.01), epochs=5).fit(bright, 0)
     assert torch.equal(model.classify(bright.images), bright.labels)
-    assert torch.equal(model.classify(bright.images[-3:]), bright.labels[-3:]), "the answer does not hang on the batch"
+    assert torch.equal(model.classify(bright.images[-3:]), bright.labels[-3:]), "the answer is independent of the batch"
 
 
 def test_weights_that_are_not_finite_are_no_result() -> None:

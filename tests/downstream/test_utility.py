@@ -1,4 +1,4 @@
-"""The utility study: known answers, paired arms, a study that goes on where it was."""
+"""The utility study: known answers, paired arms, a study that resumes where it was."""
 
 import csv
 import functools
@@ -53,7 +53,7 @@ WHITE = Trigger(torch.full((1, 4, 4), 255, dtype=torch.uint8), 27, 27)
 
 
 class Copies(Generator):
-    """A perfect generator: an image of the class asked for, out of those given."""
+    """A perfect generator: an image of the requested class, out of those given."""
 
     def __init__(self, images: ImageSet) -> None:
         super().__init__()
@@ -341,7 +341,7 @@ def test_f26_stdout_has_the_table_and_the_path_alone(run: Path, tmp_path: Path) 
     assert "font" not in done.stdout + done.stderr
 
 
-def test_the_same_seeds_give_the_same_figures(call: Call, run: Path, tmp_path: Path) -> None:
+def test_the_same_seeds_give_the_same_results(call: Call, run: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         call(utility.main, f"run={run}", *QUICK, f"hydra.run.dir={tmp_path / name}")
         torch.manual_seed(5)
@@ -371,7 +371,7 @@ def fits_made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
-def test_an_interrupted_study_goes_on(call: Call, run: Path, tmp_path: Path, fits_made: list[int]) -> None:
+def test_an_interrupted_study_resumes(call: Call, run: Path, tmp_path: Path, fits_made: list[int]) -> None:
     arguments = (f"run={run}", *QUICK, f"hydra.run.dir={tmp_path / 'u'}")
     with pytest.raises(SystemExit) as stop:
         call(utility.main, *arguments)

@@ -25,7 +25,7 @@ def test_the_papers_arms_have_files() -> None:
 def test_an_arm_has_the_last_word_on_the_defense(
     arm: str, experiment: str, configure: Callable[..., DictConfig]
 ) -> None:
-    """Also where an experiment brings a defense of its own, as the paper's do."""
+    """Also where an experiment brings its own defense, as the paper's do."""
     cfg = configure(f"experiment={experiment}", f"arm={arm}", tiny=False)
     assert list(cfg.defense) == ([] if arm in ("vanilla", "attack") else [arm])
     assert cfg.fl.malicious == (0 if arm == "vanilla" else 1)

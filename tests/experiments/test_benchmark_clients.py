@@ -7,7 +7,7 @@ from experiments.benchmarks.clients import ClientPool, Run, end, start
 from tests.helpers.federation import TINY
 
 
-def test_a_run_in_figures(tmp_path: Path) -> None:
+def test_a_run_in_numbers(tmp_path: Path) -> None:
     """The first round warms up, the last is evaluated."""
     (tmp_path / "timing.csv").write_text("round,seconds\n0,9\n1,2\n2,3\n")
     checkpoint = "[Callback]ModelCheckpoint{'every': 5}.on_train_epoch_end"

@@ -1,4 +1,4 @@
-"""The benchmarks' command: one by its name in a folder of its own, or all of them, a process each."""
+"""The benchmarks' command: one by its name in its own folder, or all of them, one process each."""
 
 import subprocess
 from collections.abc import Callable, Sequence

@@ -26,7 +26,7 @@ def test_half_the_images_are_grey_and_every_class_has_both(tmp_path: Path) -> No
     assert len({file.read_bytes() for file in files}) == 40
 
 
-def test_the_files_are_as_large_as_asked_for(tmp_path: Path) -> None:
+def test_the_files_are_as_large_as_set(tmp_path: Path) -> None:
     assert {Image.open(file).size for file in draw_jpegs(tmp_path / "own", 8)} == {(600, 500), (600, 450)}
     assert {Image.open(file).size for file in draw_jpegs(tmp_path / "small", 8, 24)} == {(24, 24)}
     with pytest.raises(ValueError, match=r"^file_size must be .*700, or null; got 701$"):

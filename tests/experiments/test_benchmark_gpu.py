@@ -42,7 +42,7 @@ def test_a_row_a_variant_and_one_that_fails_says_why(tmp_path: Path, capsys: pyt
 
 @on_cpu
 def test_a_variant_whose_client_fails_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A federation goes on without it; a benchmark does not."""
+    """A federation continues without it; a benchmark does not."""
     whole, calls = GANClient.train_locally, iter(range(1000))
 
     def not_at_first(self: GANClient, *args: Any, **settings: Any) -> Any:

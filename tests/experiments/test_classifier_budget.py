@@ -68,7 +68,7 @@ def test_a2_a_fixed_number_of_steps_saw_real_images_less_often_next_to_synthetic
 
 @pytest.mark.parametrize(("count", "budget", "visits"), [(8, "6 steps", 24), (8, "1 x own", 2), (96, "2 x own", 4)])
 def test_a2_images_are_seen_as_often_as_the_budget_says(count: int, budget: str, visits: int) -> None:
-    """Counted at the network: two epochs, 32 images a step."""
+    """Counted at the network: two epochs, 32 images per step."""
     seen: list[torch.Tensor] = []
 
     class Noted(torch.nn.Module):
@@ -111,7 +111,7 @@ def test_a2_perfect_images_are_real_ones_that_the_other_arm_has_not() -> None:
     assert set(other.images[:, 0, 0, 0].tolist()) != of_alone
 
 
-def test_a2_the_study_goes_on_where_it_was(call: Callable[..., Any], tmp_path: Path) -> None:
+def test_a2_the_study_resumes_where_it_was(call: Callable[..., Any], tmp_path: Path) -> None:
     arguments = (*QUICK, f"hydra.run.dir={tmp_path / 'b'}")
     call(study.main, *arguments, "seeds=[0]")
     first = table(tmp_path / "b/budget.csv")

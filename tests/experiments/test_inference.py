@@ -29,7 +29,7 @@ def test_a4_holm_by_hand(raw: list[float], adjusted: list[float]) -> None:
 
 
 @given(st.lists(st.floats(0, 1), max_size=12))
-def test_a4_holm_lies_between_the_raw_p_and_bonferronis(raw: list[float]) -> None:
+def test_a4_holm_is_between_the_raw_p_and_bonferronis(raw: list[float]) -> None:
     found = holm(raw)
     assert all(p <= q <= min(1.0, len(raw) * p) for p, q in zip(raw, found, strict=True))
     in_order = [q for _, q in sorted(zip(raw, found, strict=True))]

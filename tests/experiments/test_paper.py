@@ -83,7 +83,7 @@ def artifacts(*names: str) -> list[Artifact]:
 
 @pytest.fixture(scope="module")
 def in_process() -> Iterator[list[str]]:
-    """Runs commands in this process, where nothing is imported anew; lists what they were asked for."""
+    """Runs commands in this process, where nothing is imported anew; lists their overrides."""
     done: list[str] = []
 
     def call(module: str, *arguments: str) -> int:
@@ -150,10 +150,10 @@ def test_arms_of_different_sizes_are_swept_apart(tmp_path: Path) -> None:
     """Table 2 wants the attack by every size, Figure 7 FedDetect by one: together that is no product."""
     plan = plan_of(tmp_path)
     arms = [vanilla("chestx"), *plan.arms("chestx", "none"), Arm("chestx", "feddetect", 32)]
-    told = [
+    stated = [
         [text for text in sweep.overrides if text.startswith(("arm=", "attack.size="))] for sweep in plan.sweeps(arms)
     ]
-    assert told == [
+    assert stated == [
         ["attack.size=2", "arm=vanilla"],
         ["attack.size=2,4,8", "arm=attack"],
         ["attack.size=4", "arm=feddetect"],
@@ -161,7 +161,7 @@ def test_arms_of_different_sizes_are_swept_apart(tmp_path: Path) -> None:
     assert [len(sweep.runs) for sweep in plan.sweeps(arms)] == [3, 9, 3]
 
 
-def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
+def test_a_table_has_what_the_runs_have(made: Plan) -> None:
     table: Table = artifacts("table4")[0]  # type: ignore[assignment]
     rows = {(row["arm"], row["class"], row["metric"]): row for row in read_csv(made.results / "table4.csv")}
     arms = table.arms(made)
@@ -201,9 +201,9 @@ def test_a_table_holds_what_the_runs_hold(made: Plan) -> None:
         assert said in text, said
     assert "commit" in read_csv(made.results / "table4.csv")[0]["made with"]
     # Fine-tuning's control is in the same runs: the federation's last round.
-    told = [read_csv(made.folder(Arm("chestx", "reconstruction", 32), seed) / "rounds.csv")[1] for seed in (0, 1)]
+    rounds = [read_csv(made.folder(Arm("chestx", "reconstruction", 32), seed) / "rounds.csv")[1] for seed in (0, 1)]
     control = rows["reconstruction 32, before fine-tuning", "normal", "emission"]["values"]
-    assert control.split() == [row["emission/normal"] for row in told]
+    assert control.split() == [row["emission/normal"] for row in rounds]
     assert ("reconstruction, no attack, before fine-tuning", "normal", "frechet_classifier") in rows
     assert ("reconstruction, no attack, before fine-tuning", "normal", "emission") not in rows
     assert not [name for name, *_ in rows if name.startswith("rotation") and name.endswith("fine-tuning")]
@@ -246,7 +246,7 @@ def test_a_grid_is_a_picture(made: Plan, name: str, rows: int) -> None:
         pixels = np.asarray(picture.convert("L"))
     assert pixels.std() > 10
     dark_bands = np.diff((pixels < 250).mean(axis=1) > 0.5).sum()
-    assert dark_bands >= 2 * rows - 1, "a band of images a row"
+    assert dark_bands >= 2 * rows - 1, "one band of images per row"
     assert (made.results / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 
@@ -263,7 +263,7 @@ def test_the_curve(made: Plan) -> None:
     where = point["data"], point["arm"], point["real_per_class"], point["published"]
     assert where == ("isic", "real only", "1", "0.5")
     assert "network ConvNet (width 16, feature_dim 64)" in text
-    assert "4 synthetic images a class; commit" in text
+    assert "4 synthetic images per class; commit" in text
     assert (made.results / "figure7.tex").read_text().count(r"\toprule") == 3
     assert "drawn skin lesions in place of ISIC (lesion_phantom)" in text
     fits = [row for seed in (0, 1) for row in read_csv(made.runs / f"chestx/utility/seed_{seed}/results.csv")]
@@ -305,7 +305,7 @@ def test_a_study_made_otherwise_is_not_done(made: Plan) -> None:
     assert not replace(study, folder=made.runs).is_done()
 
 
-def test_a_control_that_was_asked_for_otherwise_is_looked_at_again(made: Plan) -> None:
+def test_a_control_with_other_settings_is_scored_again(made: Plan) -> None:
     job = made.controls([Arm("chestx", "none", 32)])[0]
     assert job.is_done()
     file = job.folder / "control.json"
@@ -330,7 +330,7 @@ def test_one_failure_leaves_the_others_results(made: Plan, monkeypatch: pytest.M
 
 
 def test_a_refused_run_leaves_the_others(tmp_path: Path, in_process: list[str]) -> None:
-    """Reconstruction asks for more images than there are; every other run of the sweep is made."""
+    """Reconstruction needs more images than there are; every other run of the sweep is made."""
     plan = plan_of(tmp_path, changed={**SMALLEST, "seeds": [0]})
     arms = [vanilla("chestx"), Arm("chestx", "reconstruction", 0)]
     plan.overrides.append("++defense.reconstruction.images_per_class=33")
@@ -344,7 +344,7 @@ def test_a_run_made_otherwise_is_refused_before_anything_runs(made: Plan, in_pro
     before = len(in_process)
     other = plan_of(made.runs.parent, changed={**SMALLEST, "overrides": [*CLASSIFIERS, "model.ema=0.5"]})
     with pytest.raises(
-        ValueError, match=r"-seed_0 must hold a run with model.ema=0.5, or none; its run has model.ema="
+        ValueError, match=r"-seed_0 must contain a run with model.ema=0.5, or none; its run has model.ema="
     ):
         making.make(("table2",), other)
     assert len(in_process) == before
@@ -396,7 +396,7 @@ def test_metrics_where_nobody_attacks(tmp_path: Path) -> None:
     assert "benign_flags" not in metrics_of(tmp_path), "nobody looks"
 
 
-def test_a_resumed_runs_commits_are_all_told(made: Plan) -> None:
+def test_a_resumed_runs_commits_are_all_reported(made: Plan) -> None:
     run = made.folder(Arm("chestx", "none", 0), 0)
     whole = (run / "run.json").read_text()
     before = {"git": {"commit": "c0ffee0000", "dirty": False}}
@@ -523,12 +523,12 @@ def test_a_name_that_there_is_not(call: Callable[..., Any], arguments: Sequence[
 def test_names_choose_what_is_made(
     names: Sequence[str], expected: list[str], call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(making, "make", lambda chosen, plan: asked.extend(chosen))
+    made: list[str] = []
+    monkeypatch.setattr(making, "make", lambda chosen, plan: made.extend(chosen))
     for name in paper.THREADS:
         monkeypatch.setenv(name, "1")
     call(paper.main, *names, "seeds=[0]", "results=elsewhere", "threads=3")
-    assert asked == expected
+    assert made == expected
     assert [os.environ[name] for name in paper.THREADS] == ["3", "3"], "of what it starts"
     assert set(ARTIFACTS) == set(NAMES)
 
@@ -561,7 +561,7 @@ def test_f1_results_of_others_are_refused_before_anything_runs(tmp_path: Path, i
     (tmp_path / "results").mkdir()
     (tmp_path / "results/table2.md").write_text("mine")
     plan, before = plan_of(tmp_path, changed=SMALLEST), list(in_process)
-    with pytest.raises(ValueError, match=r"^results: .* already holds files that fedgan did not write: "):
+    with pytest.raises(ValueError, match=r"^results: .* already contains files that fedgan did not write: "):
         making.make(("table2",), plan)
     assert in_process == before
     assert [file.name for file in tmp_path.rglob("*")] == ["results", "table2.md"]

@@ -31,13 +31,13 @@ def test_a4_published_verdicts_follow_from_the_published_values(name: str) -> No
     assert len(found) >= 3
 
 
-def test_a4_the_published_table_of_defenses_holds_of_the_rule_that_made_it() -> None:
-    """The files say FedDetect; what they were made with is called FedDetect (mean) by now."""
+def test_a4_the_published_table_of_defenses_is_of_the_rule_that_made_it() -> None:
+    """The files say FedDetect; what they were made with is now called FedDetect (mean)."""
     found = nominal(rejudge.rejudged(SMALL)["table4"])
     old = published(SMALL / "table4.md")
     now = {says.removeprefix("Not in the paper: "): verdict for says, verdict in found.items()}
     same = [says for says in old if says.replace("FedDetect", "FedDetect (mean)") in now]
-    assert len(same) == 6, "all but the claim that counts seeds by now"
+    assert len(same) == 6, "all but the claim that now counts seeds"
     assert all(now[says.replace("FedDetect", "FedDetect (mean)")] == old[says] for says in same)
     assert {now[says] for says in same} == {"not judged"}, "nothing is known of the paper's own rule"
     counted = next(v for v in rejudge.rejudged(SMALL)["table4"] if v.claim.kind == "succeeds" and v.comparisons)

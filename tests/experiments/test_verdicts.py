@@ -39,7 +39,7 @@ def test_the_interval_is_students() -> None:
         ("at_most", "near", "a", 0.01, "not shown"),
         ("at_most", "far", "a", 0.1, "reversed"),
         ("at_most", "a", "far", 0.1, "shown"),  # better than that is no failure
-        ("at_most", "a", "b", 4.0, "not shown"),  # 2 ± 2.48 does not lie below 4
+        ("at_most", "a", "b", 4.0, "not shown"),  # 2 ± 2.48 is not below 4
         ("at_most", "a", "b", 4.5, "shown"),
         ("at_least", "near", "a", 0.1, "shown"),
         ("at_least", "far", "a", 0.1, "shown"),
@@ -79,7 +79,7 @@ def test_nearer_of_each() -> None:
     claim = Claim("says", "x", ("near", "near"), "nearer", than=("a",), rather_than=("far", "b"), each=True)
     verdict = judge(claim, ARMS)
     assert [round(each.difference, 1) for each in verdict.comparisons] == [-10.0, -2.0]
-    assert verdict.verdict == "not shown", "the second interval holds 0"
+    assert verdict.verdict == "not shown", "the second interval contains 0"
 
 
 def test_a_claim_that_says_rather_than_of_another_kind_is_refused() -> None:
@@ -190,7 +190,7 @@ def test_a4_successes_are_counted_over_ten_seeds_at_least(failures: int, seeds: 
     assert (found.p is None) == (verdict == "not judged")
 
 
-def test_a4_three_of_three_are_told_with_their_interval_and_not_judged() -> None:
+def test_a4_three_of_three_are_reported_with_their_interval_and_not_judged() -> None:
     """0.025 ** (1 / 3) = 0.292: a chance of success of 0.3 is compatible with three of three."""
     (row,) = verdict_rows([judge(STOPPED, federations([0.0, 0.0, 0.01]))])
     assert (row["verdict"], row["difference"], row["95 % interval"]) == ("not judged", "3 of 3 succeed", "0.292 to 1")
@@ -201,7 +201,7 @@ def test_a4_each_success_is_decided_against_its_own_control() -> None:
     """In seed 0 both are high (no failure), in seed 1 only the attacked one; their means would hide both."""
     values = {"a": {"x": {0: 0.9, 1: 0.3, 2: 0.05}, "control_x": {0: 0.9, 1: 0.0, 2: 0.0}}}
     (comparison,) = judge(STOPPED, values).comparisons
-    assert (comparison.successes, comparison.seeds) == (2, 3), "the third lies on the margin: at most"
+    assert (comparison.successes, comparison.seeds) == (2, 3), "the third is on the margin: at most"
 
 
 def test_a4_a_federation_that_fails_now_and_then_is_no_longer_shown_to_succeed() -> None:
@@ -395,14 +395,14 @@ def test_a4_reconstruction_is_compared_post_hoc_on_chest_x_rays() -> None:
 
 
 @pytest.mark.parametrize("name", ["table3", "table4", "figure5", "figure6"])
-def test_a1_the_papers_claims_are_the_letters_and_are_repeated_for_the_other_rules(name: str) -> None:
+def test_a1_the_papers_claims_are_of_its_own_rule_and_are_repeated_for_the_other_rules(name: str) -> None:
     claims = read_claims(PAPER / name / "claims.yaml")
-    ours = [c for c in claims if any("FedDetect (" in arm for arm in c.arms)]
-    letters = [c for c in claims if any(arm.startswith("FedDetect ") for arm in c.arms) and c not in ours]
-    assert letters
-    assert len(ours) == 2 * len(letters)
-    assert all(c.says.startswith("Not in the paper: ") for c in ours)
+    variants = [c for c in claims if any("FedDetect (" in arm for arm in c.arms)]
+    published = [c for c in claims if any(arm.startswith("FedDetect ") for arm in c.arms) and c not in variants]
+    assert published
+    assert len(variants) == 2 * len(published)
+    assert all(c.says.startswith("Not in the paper: ") for c in variants)
     for variant in ("FedDetect (code)", "FedDetect (mean)"):
-        own = [c for c in ours if c.arms == tuple(f"{variant} {size}" for size in SIZES)]
-        assert [(c.metric, c.kind, c.margin) for c in own] == [(c.metric, c.kind, c.margin) for c in letters]
+        own = [c for c in variants if c.arms == tuple(f"{variant} {size}" for size in SIZES)]
+        assert [(c.metric, c.kind, c.margin) for c in own] == [(c.metric, c.kind, c.margin) for c in published]
         assert all(variant in c.says or "FedDetect" not in c.says for c in own)

@@ -44,7 +44,7 @@ def test_few_places_change_nothing(configure: Configure, tmp_path: Path) -> None
         assert all(torch.equal(states[0][k]["exp_avg_sq"], states[1][k]["exp_avg_sq"]) for k in states[0])
 
 
-def test_whoever_was_asked_for_least_recently_makes_room(configure: Configure, tmp_path: Path) -> None:
+def test_the_least_recently_used_makes_room(configure: Configure, tmp_path: Path) -> None:
     clients = build(configure(*FEW), folder=tmp_path).backend.clients
     for client_id in (0, 1, 0, 2):
         assert clients[client_id]
@@ -65,7 +65,7 @@ def test_after_going_back_no_file_is_out_of_date(configure: Configure, tmp_path:
     assert state_hash(backend.clients[0].discriminator.state_dict()) == kept
 
 
-def test_a_client_that_was_never_asked_is_as_at_first(configure: Configure, tmp_path: Path) -> None:
+def test_a_client_that_never_took_part_is_as_at_first(configure: Configure, tmp_path: Path) -> None:
     federation = build(configure(*FEW), folder=tmp_path)
     start = state_hash(federation.backend.clients[0].discriminator.state_dict())
     fit(federation, tmp_path, rounds=1)
@@ -158,22 +158,22 @@ def test_pruning_leaves_what_a_checkpoint_needs(tmp_path: Path) -> None:
     assert kept.read(7) is None
 
 
-@pytest.mark.parametrize("written", [False, True], ids=["held in memory", "held by its file"])
-def test_a_held_state_can_be_put_back(written: bool, configure: Configure, tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", [False, True], ids=["in memory", "in its file"])
+def test_a_snapshot_can_be_put_back(written: bool, configure: Configure, tmp_path: Path) -> None:
     federation = build(configure(), folder=tmp_path)
     backend, round_ = federation.backend, federation.this_round()
     first = state_hash(backend.clients[0].discriminator.state_dict())
     for expected_steps in (0, 2):
-        backend.clients.hold(0)
-        held = state_hash(backend.clients[0].discriminator.state_dict())
+        backend.clients.snapshot(0)
+        before = state_hash(backend.clients[0].discriminator.state_dict())
         backend.train_client(0, round_)
-        assert state_hash(backend.clients[0].discriminator.state_dict()) != held
+        assert state_hash(backend.clients[0].discriminator.state_dict()) != before
         for _ in range(2):  # what is put back can be put back again
             backend.clients.put_back(0)
-            assert state_hash(backend.clients[0].discriminator.state_dict()) == held
+            assert state_hash(backend.clients[0].discriminator.state_dict()) == before
             moments = backend.clients[0].optimizer_d.state_dict()["state"]
             assert [moment["step"].item() for moment in moments.values()][:1] == ([2] if expected_steps else [])
             backend.train_client(0, round_)
         if written:
             backend.clients.keep()
-    assert first != held
+    assert first != before

@@ -1,4 +1,4 @@
-"""Each fault is injected, survived or refused, and told in events.csv."""
+"""Each fault is injected, survived or refused, and recorded in events.csv."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -63,7 +63,7 @@ def collapse(trained: ClientUpdate) -> ClientUpdate:
     ("how", "kind", "detail"),
     [(spoil, "bad_update", "is not finite"), (collapse, "raised", "RuntimeError: the network is gone")],
 )
-def test_a_bad_client_is_left_out_and_the_rest_goes_on(
+def test_a_bad_client_is_left_out_and_the_rest_continues(
     how: Callable[..., Any],
     kind: str,
     detail: str,
@@ -122,10 +122,10 @@ def test_a_run_whose_updates_are_all_bad_stops_with_its_last_checkpoint(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch, lambda backend, round_, i: round_.index == 1, spoil)
-    told = "; ".join(
+    reasons = "; ".join(
         rf"round 1, client {i}: bad_update \([\w.]+ is not finite\); left out[^;]*; [^;]*" for i in range(4)
     )
-    with pytest.raises(ValueError, match=rf"round 1 was tried 2 times and given up: 0 of 4 updates .* \({told}\)$"):
+    with pytest.raises(ValueError, match=rf"round 1 was tried 2 times and given up: 0 of 4 updates .* \({reasons}\)$"):
         training.train(configure("fl.rounds=3", "fl.max_retries=1"), tmp_path / "run")
     folder = tmp_path / "run"
     assert [file.name for file in (folder / "checkpoints").glob("*.ckpt")] == ["round_0000.ckpt"]
@@ -173,9 +173,9 @@ def test_a_round_with_too_few_clients_is_repeated_from_where_it_began(
     training.train(configure("fl.rounds=1", "fl.min_clients=3"), tmp_path / "run")
     assert tries == [0, 1, 2, 3] * 2
     assert len(set(before)) == 1, "every discriminator was put back, also those of the good clients"
-    told = events(tmp_path / "run")
-    assert [event["kind"] for event in told] == ["bad_update", "bad_update", "too_few_clients"]
-    assert (told[-1]["detail"], told[-1]["action"]) == (
+    recorded = events(tmp_path / "run")
+    assert [event["kind"] for event in recorded] == ["bad_update", "bad_update", "too_few_clients"]
+    assert (recorded[-1]["detail"], recorded[-1]["action"]) == (
         "2 of 4 updates can be used, fl.min_clients=3",
         "the round is repeated",
     )
@@ -201,19 +201,19 @@ def test_a_late_update_is_left_out(
     monkeypatch.setattr(GANClient, "train_locally", slow)
     fit(federation, tmp_path, rounds=1)
     assert [u.client_id for u in federation.updates] == present
-    told = [(event.client, event.kind, event.detail, event.action) for event in federation.events]
+    recorded = [(event.client, event.kind, event.detail, event.action) for event in federation.events]
     late = (1, "late", "6.0 s, fl.straggler_timeout=3.0", "left out of this round")
-    assert told == ([] if 1 in present else [late])
+    assert recorded == ([] if 1 in present else [late])
 
 
-def test_a_generator_whose_output_is_constant_is_told(configure: Configure, tmp_path: Path) -> None:
+def test_a_generator_whose_output_is_constant_is_reported(configure: Configure, tmp_path: Path) -> None:
     """Rates that kill the generator in the first step."""
     training.train(configure("model.optimizer_g.lr=1000.0", "fl.rounds=1"), tmp_path / "run")
-    told = {event["kind"]: event for event in rows(tmp_path / "run" / "events.csv")}
-    assert "gray levels" in told["no_variety"]["detail"]
+    recorded = {event["kind"]: event for event in rows(tmp_path / "run" / "events.csv")}
+    assert "gray levels" in recorded["no_variety"]["detail"]
 
 
-def test_a_diverging_loss_is_told_and_not_hidden(
+def test_a_diverging_loss_is_reported_and_not_hidden(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def grow(trained: ClientUpdate) -> ClientUpdate:

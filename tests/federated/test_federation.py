@@ -198,7 +198,7 @@ def test_the_servers_own_round_takes_its_generator_over_and_leaves_the_decision_
     assert state_hash(federation.generator.state_dict()) == state_hash(own.state)
 
 
-def test_what_is_asked_of_clients_is_not_asked_of_the_server(configure: Configure) -> None:
+def test_limits_on_clients_do_not_apply_to_the_server(configure: Configure) -> None:
     """Fine-tuning, it neither drops out nor has to be several."""
     cfg = configure("fl.rounds=1", "fl.dropout=0.999", "fl.min_clients=3")
     federation = build(cfg, server_images=random_images(16))
@@ -207,7 +207,7 @@ def test_what_is_asked_of_clients_is_not_asked_of_the_server(configure: Configur
     assert not events
 
 
-def test_no_round_is_the_servers_own_unless_it_was_asked_for(configure: Configure) -> None:
+def test_no_round_is_the_servers_own_unless_it_was_set(configure: Configure) -> None:
     federation = build(configure())
     assert (federation.fine_tunes, federation.fine_tuning_rounds) == (False, 0)
     later = build(configure(), server_images=random_images(16))  # after two rounds
@@ -236,7 +236,7 @@ def test_released_generator_is_an_average_that_keeps_less_at_first(configure: Co
             kept = min(0.2, (1 + pl_module.round) / (10 + pl_module.round))
             expected = start if expected is None else expected
             expected = kept * expected + (1 - kept) * current
-            # Weights move by some 1e-4 a round: the usual tolerance would not tell shares that are near each other.
+            # Weights move by some 1e-4 per round: the usual tolerance would not distinguish similar shares.
             torch.testing.assert_close(pl_module.released.state_dict()[name], expected, rtol=1e-6, atol=1e-7)
 
     fit(federation, tmp_path, rounds=4, server=Watch({}, Uniform()))
@@ -270,7 +270,7 @@ def test_by_default_everybody_takes_part_and_the_generator_itself_is_released(co
     assert (plain.released is plain.generator, plain.ema, plain.seed, plain.fine_tunes) == (True, 0.0, 0, False)
 
 
-def test_checkpoint_holds_what_clients_keep(configure: Configure, tmp_path: Path) -> None:
+def test_checkpoint_has_what_clients_keep(configure: Configure, tmp_path: Path) -> None:
     federation = build(configure(), folder=tmp_path)
     trainer = fit(federation, tmp_path)
     trainer.save_checkpoint(tmp_path / "a.ckpt")

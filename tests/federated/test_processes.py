@@ -45,7 +45,7 @@ def _one_thread_each(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
-    """Those that a run starts beside this one."""
+    """Those that a run starts next to this one."""
     started: list[subprocess.Popen[bytes]] = []
     original = FolderLauncher._call_children_scripts
 
@@ -168,7 +168,7 @@ def networks() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_two_machines_that_share_a_cable_and_a_folder(tmp_path: Path, networks: tuple[str, str]) -> None:
-    """One of them is cut off in the middle; the other stops, and the run goes on alone, to the same bits."""
+    """One of them is cut off in the middle; the other stops, and the run resumes alone, to the same bits."""
     run = tmp_path / "run"
     environment = {**os.environ, "MASTER_ADDR": "10.77.0.1", "MASTER_PORT": "29533", "GLOO_SOCKET_IFNAME": "cable0"}
     both = [
@@ -221,7 +221,7 @@ def test_lightnings_decisions_cross_on_the_host(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_updates_arrive_on_the_servers_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside its generator, which a GPU would not add to what lies on the host."""
+    """Next to its generator, which a GPU would not add to the host's memory."""
     monkeypatch.setattr(messages, "size", lambda: 2)
     other = _pack_updates([ClientUpdate(1, 8, {"weight": torch.ones(2)}, {"loss_g": 1.0})], [])
     monkeypatch.setattr(messages, "_gather", lambda message: [message, other])
@@ -249,7 +249,7 @@ def test_what_several_processes_send_is_in_the_order_of_clients(monkeypatch: pyt
 
 
 def test_one_process_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No bytes are made of it, and what is returned is a list of its own."""
+    """No bytes are made of it, and what is returned is a new list."""
     for name in ("_gather", "_share"):
         monkeypatch.setattr(messages, name, lambda message: 1 / 0)
     update, event = ClientUpdate(0, 8, {}, {}), Event(0, 0, "late", "5.0 s", "left out")
@@ -274,13 +274,13 @@ def test_clients_live_where_their_ids_say(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("words", ["[gloo/transport/tcp/pair.cc:534] closed", "Connection reset by peer"])
 def test_a_lost_connection_is_said_in_one_line(words: str) -> None:
-    told = "^another process of this run has ended, or cannot be reached$"
-    with pytest.raises(ConnectionError, match=told), messages.peers():
+    reason = "^another process of this run has ended, or cannot be reached$"
+    with pytest.raises(ConnectionError, match=reason), messages.peers():
         raise RuntimeError(words)
 
 
 def exchanged(rank: int, port: int, answers: Any) -> None:
-    """In a process of its own: the server's facts and state, and everybody's updates, one of several sizes."""
+    """In its own process: the server's facts and state, and everybody's updates, one of several sizes."""
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=3)
     shared = messages.share_state({"w": torch.full((3,), float(rank))})
     fact = messages.share_fact({"count": rank})

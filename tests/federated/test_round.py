@@ -61,7 +61,7 @@ class Recording(Defense):
 
 
 class Soft(Defense):
-    """An aggregate with weights of its own."""
+    """An aggregate with its own weights."""
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         return Aggregate(updates[0].state, {u.client_id: 0.7 if u.client_id == 0 else 0.1 for u in updates})
@@ -104,7 +104,7 @@ def test_the_weights_that_the_aggregate_gave_are_the_ones_recorded() -> None:
 
 
 def test_two_aggregates_are_refused_at_the_start() -> None:
-    with pytest.raises(ValueError, match="^defense must be at most one with an aggregate of its own"):
+    with pytest.raises(ValueError, match="^defense must be at most one with its own aggregate"):
         Server({"a": Median(), "b": Soft()}, Uniform())
 
 

@@ -1,4 +1,4 @@
-"""The local step, by hand and under a Trainer of its own."""
+"""The local step, by hand and under its own Trainer."""
 
 import copy
 from collections.abc import Callable, Sequence

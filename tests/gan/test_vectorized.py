@@ -138,7 +138,7 @@ def test_a_stack_is_its_modules() -> None:
         torch.testing.assert_close(stack(x, learns=True), expected)
         stack(x, learns=True).sum().backward()
         stack.hand_out_gradients()
-        modules[1].weight.data.zero_()  # as an optimizer of its own would
+        modules[1].weight.data.zero_()  # as its own optimizer would
         torch.testing.assert_close(stack(x, learns=False)[1], modules[1].bias.expand(5, 2))
     torch.testing.assert_close(modules[0].weight.grad, x[0].sum(0).expand(2, 3))
     assert not modules[1].weight.any()
@@ -173,7 +173,7 @@ def test_norms_are_torchs_own_and_as_precise_as_their_weights(kind: str, monkeyp
     assert not isinstance(norms_on(torch.device("cpu")), OwnNorms)
 
 
-def test_a_run_repeats_itself_and_goes_on_to_the_bit(configure: Configure, tmp_path: Path) -> None:
+def test_a_run_repeats_and_resumes_to_the_bit(configure: Configure, tmp_path: Path) -> None:
     settings = ("fl/backend=vectorized", "defense=feddetect", "defense.feddetect.warmup=0", "fl.rounds=4")
     training.train(configure(*settings), tmp_path / "straight")
     run = tmp_path / "run"
@@ -209,14 +209,14 @@ def test_a5_one_client_that_raises_costs_the_others_nothing(
     for federation in (serial, vectorized):
         federation.backend.clients[2].transform_batch = fails
         federation.backend.seed = 5
-    (ours, events), (theirs, _) = (each.backend.train(range(4), each.this_round()) for each in (vectorized, serial))
-    assert [update.client_id for update in ours] == [0, 1, 3]
-    assert [state_hash(u.state) for u in ours] == [state_hash(u.state) for u in theirs]
+    (together, events), (alone, _) = (each.backend.train(range(4), each.this_round()) for each in (vectorized, serial))
+    assert [update.client_id for update in together] == [0, 1, 3]
+    assert [state_hash(u.state) for u in together] == [state_hash(u.state) for u in alone]
     assert [(event.client, event.kind) for event in events] == [(None, "raised"), (2, "raised")]
     assert "one after the other" in events[0].action
 
 
-def test_clients_that_all_fail_are_told_one_by_one(
+def test_clients_that_all_fail_are_reported_one_by_one(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, federation = pair(configure, *DCGAN, "fl.dropout=0.4", "fl.max_retries=0")

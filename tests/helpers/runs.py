@@ -1,4 +1,4 @@
-"""Runs: what their folders hold, how they are stopped, resumed and refused."""
+"""Runs: what is in their folders, how they are stopped, resumed and refused."""
 
 import csv
 import os

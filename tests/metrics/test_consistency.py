@@ -30,5 +30,5 @@ def test_means_weigh_classes_alike(metric: LabelConsistency) -> None:
     fresh = noise(100, 2)
     always_dark = fresh.images[:2][torch.zeros(100, dtype=torch.int64)]
     uneven = ImageSet(always_dark, (torch.arange(100) < 10).long(), CLASSES)
-    figures = metric.compute(turned(uneven))
-    assert figures == {"label_consistency": 0.5, "label_consistency/dark": 1.0, "label_consistency/bright": 0.0}
+    values = metric.compute(turned(uneven))
+    assert values == {"label_consistency": 0.5, "label_consistency/dark": 1.0, "label_consistency/bright": 0.0}

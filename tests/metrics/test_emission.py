@@ -48,8 +48,8 @@ def test_strength_tells_a_ghost_from_a_white_square() -> None:
     metric, clean = prepared(square(8)), smooth_images(100, seed=2)
     pasted = square(8).paste(clean.images)
     ghost = (0.7 * clean.images.float() + 0.3 * pasted.float()).to(torch.uint8)
-    figures = metric.compute(with_images(clean, ghost))
-    assert figures["trigger_strength"] == pytest.approx(0.3, abs=0.06)
+    values = metric.compute(with_images(clean, ghost))
+    assert values["trigger_strength"] == pytest.approx(0.3, abs=0.06)
     assert abs(metric.compute(clean)["trigger_strength"]) < 0.06
 
 
@@ -107,10 +107,10 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 def test_interval_is_wilsons_by_class_and_over_all_images() -> None:
     metric, clean = prepared(square(8)), smooth_images(100, seed=2)
     some = (torch.arange(100) < 40)[:, None, None, None]  # 20 of 50 in either class
-    figures = metric.compute(with_images(clean, torch.where(some, square(8).paste(clean.images), clean.images)))
+    values = metric.compute(with_images(clean, torch.where(some, square(8).paste(clean.images), clean.images)))
     for name, n in (("", 100), ("/NORMAL", 50), ("/PNEUMONIA", 50)):
-        carriers = round(figures[f"emission{name}"] * n)
-        interval = (figures[f"emission_low{name}"], figures[f"emission_high{name}"])
+        carriers = round(values[f"emission{name}"] * n)
+        interval = (values[f"emission_low{name}"], values[f"emission_high{name}"])
         assert interval == pytest.approx(wilson(carriers, n))
     facts = metric.facts()
     false_alarms = round(float(facts["emission_false_alarm"]) * 200)
@@ -163,7 +163,7 @@ def xrays() -> Splits:
 
 
 @pytest.mark.parametrize(("size", "strength"), [(4, -0.29), (8, -0.27), (16, -0.20)])
-def test_a12_mean_score_of_real_clean_xrays_lies_below_0(xrays: Splits, size: int, strength: float) -> None:
+def test_a12_mean_score_of_real_clean_xrays_is_below_0(xrays: Splits, size: int, strength: float) -> None:
     metric = EmissionRate()
     metric.prepare(Reference(xrays, square(size, 64), 0, torch.device("cpu")))
     assert metric.facts()["trigger_strength_real"] == pytest.approx(strength, abs=0.05)

@@ -69,12 +69,12 @@ def metric() -> FrechetDistance:
 
 
 def test_real_test_images_score_zero(metric: FrechetDistance) -> None:
-    figures = metric.compute(REFERENCE.splits.test)
-    assert set(figures) == {"frechet_classifier", "frechet_classifier/dark", "frechet_classifier/bright"}
-    assert all(value == pytest.approx(0, abs=1e-5) for value in figures.values())
+    values = metric.compute(REFERENCE.splits.test)
+    assert set(values) == {"frechet_classifier", "frechet_classifier/dark", "frechet_classifier/bright"}
+    assert all(value == pytest.approx(0, abs=1e-5) for value in values.values())
 
 
-def test_swapped_classes_are_far_beside_fresh_images_and_the_floor(metric: FrechetDistance) -> None:
+def test_swapped_classes_are_far_compared_with_fresh_images_and_the_floor(metric: FrechetDistance) -> None:
     fresh = noise(100, 2)
     swapped = ImageSet(fresh.images, 1 - fresh.labels, CLASSES)
     near, far = metric.compute(fresh), metric.compute(swapped)

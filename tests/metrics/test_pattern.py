@@ -38,9 +38,9 @@ def ghost(images: Tensor, size: int, share: float) -> Tensor:
 def test_a_faint_mosaic_is_found_which_emission_misses(size: int) -> None:
     metric, clean = prepared(size), smooth_images(200, 3, seed=2)
     images = with_images(clean, ghost(grained(clean.images), size, 0.2))
-    figures = metric.compute(images)
+    values = metric.compute(images)
     for name in ("pattern_emission", "pattern_emission/NORMAL", "pattern_emission/PNEUMONIA"):
-        assert figures[name] > 0.95
+        assert values[name] > 0.95
     emission = EmissionRate()
     emission.prepare(reference(smooth_images(400, 3), smooth_images(200, 3, seed=1), mosaic(size)))
     assert emission.compute(images)["emission"] < 0.5

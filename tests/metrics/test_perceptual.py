@@ -16,14 +16,14 @@ from tests.helpers.metrics import CLASSES, Pixels, noise, pixels, reference, sma
 def test_one_real_image_makes_the_pairs_known() -> None:
     metric = PairedDistance(classifier=Pixels())
     metric.prepare(reference(pixels([0, 0], [0, 4]), pixels([10, 10], [100, 100])))
-    figures = metric.compute(pixels([10, 14, 18], [90, 110]))
+    values = metric.compute(pixels([10, 14, 18], [90, 110]))
     spread = np.std([0, 4, 8], ddof=1) / math.sqrt(3)
-    assert figures["lpips_classifier/dark"] == pytest.approx(4.0)
-    assert figures["lpips_classifier_se/dark"] == pytest.approx(spread)
-    assert figures["lpips_classifier/bright"] == pytest.approx(10.0)
-    assert figures["lpips_classifier_se/bright"] == 0.0
-    assert figures["lpips_classifier"] == pytest.approx(7.0)
-    assert figures["lpips_classifier_se"] == pytest.approx(spread / 2)
+    assert values["lpips_classifier/dark"] == pytest.approx(4.0)
+    assert values["lpips_classifier_se/dark"] == pytest.approx(spread)
+    assert values["lpips_classifier/bright"] == pytest.approx(10.0)
+    assert values["lpips_classifier_se/bright"] == 0.0
+    assert values["lpips_classifier"] == pytest.approx(7.0)
+    assert values["lpips_classifier_se"] == pytest.approx(spread / 2)
     assert metric.facts() == {
         "features": "pixels",
         "lpips_classifier_real/dark": 10.0,
@@ -39,13 +39,13 @@ def test_real_images_are_used_equally_often() -> None:
 
 def test_standard_error_is_the_spread_over_seeds() -> None:
     real = reference(noise(400, 0), noise(400, 1))
-    figures = []
+    values = []
     for seed in range(60):
         metric = PairedDistance(classifier=Pixels(), seed=seed)
         metric.prepare(real)
-        figures.append(metric.compute(noise(100, 2 + seed, size=16)))
-    stated = np.mean([each["lpips_classifier_se"] for each in figures])
-    assert np.std([each["lpips_classifier"] for each in figures]) == pytest.approx(stated, rel=0.35)
+        values.append(metric.compute(noise(100, 2 + seed, size=16)))
+    stated = np.mean([each["lpips_classifier_se"] for each in values])
+    assert np.std([each["lpips_classifier"] for each in values]) == pytest.approx(stated, rel=0.35)
 
 
 def shades(n: int, spread: float, rng: np.random.Generator) -> ImageSet:
@@ -57,13 +57,13 @@ def shades(n: int, spread: float, rng: np.random.Generator) -> ImageSet:
 
 @pytest.mark.parametrize(("synthetic", "real"), [(1000, 234), (200, 234)])
 def test_a11_standard_error_is_the_spread_over_draws_of_both_kinds_of_image(synthetic: int, real: int) -> None:
-    rng, figures = np.random.default_rng(0), []
+    rng, values = np.random.default_rng(0), []
     for _ in range(500):
         metric = PairedDistance(classifier=Pixels())
         metric.prepare(reference(shades(20, 40, rng), shades(real, 40, rng)))
-        figures.append(metric.compute(shades(synthetic, 20, rng)))
-    spread = np.std([each["lpips_classifier"] for each in figures], ddof=1)
-    stated = np.mean([each["lpips_classifier_se"] for each in figures])
+        values.append(metric.compute(shades(synthetic, 20, rng)))
+    spread = np.std([each["lpips_classifier"] for each in values], ddof=1)
+    stated = np.mean([each["lpips_classifier_se"] for each in values])
     assert stated == pytest.approx(spread, rel=0.05)  # the spread of 500 is known to 3 %
 
 
@@ -79,12 +79,12 @@ def test_a11_pairs_that_share_an_image_by_hand() -> None:
 
 
 def test_a11_standard_error_of_diversity_is_the_spread_over_draws() -> None:
-    rng, figures = np.random.default_rng(0), []
+    rng, values = np.random.default_rng(0), []
     metric = Diversity(classifier=Pixels())
     metric.prepare(reference(shades(4, 40, rng), shades(4, 40, rng)))
-    figures = [metric.compute(shades(100, 20, rng)) for _ in range(1000)]
-    spread = np.std([each["diversity"] for each in figures], ddof=1)
-    assert np.mean([each["diversity_se"] for each in figures]) == pytest.approx(spread, rel=0.05)
+    values = [metric.compute(shades(100, 20, rng)) for _ in range(1000)]
+    spread = np.std([each["diversity"] for each in values], ddof=1)
+    assert np.mean([each["diversity_se"] for each in values]) == pytest.approx(spread, rel=0.05)
 
 
 def test_too_few_images_have_no_standard_error() -> None:
@@ -126,9 +126,9 @@ def test_a_collapse_shows_in_diversity_and_not_in_the_paired_distance() -> None:
     assert same == pytest.approx(fresh, rel=0.1)
     assert diversity.compute(collapsed)["diversity"] == 0.0
     assert diversity.compute(collapsed)["diversity_se"] == 0.0
-    figures = diversity.compute(varied)
-    assert figures["diversity"] > 0
+    values = diversity.compute(varied)
+    assert values["diversity"] > 0
     for name in varied.classes:
-        assert figures[f"diversity/{name}"] == pytest.approx(diversity.facts()[f"diversity_real/{name}"], rel=0.1)
-    assert diversity.compute(turned(varied)) == figures
+        assert values[f"diversity/{name}"] == pytest.approx(diversity.facts()[f"diversity_real/{name}"], rel=0.1)
+    assert diversity.compute(turned(varied)) == values
     assert paired.compute(turned(varied)) == paired.compute(varied)

@@ -86,7 +86,7 @@ def test_a7_without_copies_every_number_is_what_it_was() -> None:
     }
     for name, (fact, value) in before.items():
         facts, _ = scored(METRICS[name](Pixels()), reference(TRAIN, TEST, TRIGGER))
-        assert facts[fact] == pytest.approx(value, rel=1e-9)
+        assert facts[fact] == pytest.approx(value, rel=1e-6)
 
 
 def test_a7_memorization_is_about_all_that_the_generator_was_trained_on() -> None:

@@ -48,7 +48,7 @@ def test_as_many_real_as_synthetic_images_are_compared() -> None:
     metric = prepared(list(range(0, 200, 2)), list(range(40)))
     few = metric.compute(pixels([0, 60, 120, 198]))
     many = metric.compute(pixels(list(range(200))))
-    assert few["recall"] == 1.0, "four wide balls hold any four real images"
+    assert few["recall"] == 1.0, "four wide balls contain any four real images"
     assert many["precision"] == 1.0
     assert metric.compute(turned(pixels(list(range(200))))) == many
 

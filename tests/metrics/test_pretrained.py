@@ -65,23 +65,23 @@ def test_lpips_is_that_of_its_package(alexnet: Path, real: Reference) -> None:
     assert (measure.distances(x, y) > 0).all()
 
 
-def test_lpips_figures(alexnet: Path) -> None:
+def test_lpips_values(alexnet: Path) -> None:
     metric = LPIPS(weights=str(alexnet))
     metric.prepare(GREY)
-    figures = metric.compute(random_images(8, seed=2))
-    assert set(figures) == {f"{name}{each}" for name in ("lpips", "lpips_se") for each in ("", "/a", "/b")}
-    assert 0 < figures["lpips_se"] < figures["lpips"]
+    values = metric.compute(random_images(8, seed=2))
+    assert set(values) == {f"{name}{each}" for name in ("lpips", "lpips_se") for each in ("", "/a", "/b")}
+    assert 0 < values["lpips_se"] < values["lpips"]
     assert len(metric.facts()["lpips_weights"]) == 64
 
 
 def test_safetensors_and_pth_are_the_same(alexnet: Path, tmp_path: Path) -> None:
     save_file(torch.load(alexnet), tmp_path / "alexnet.safetensors")
-    figures = []
+    values = []
     for path in (alexnet, tmp_path / "alexnet.safetensors"):
         metric = LPIPS(weights=str(path))
         metric.prepare(GREY)
-        figures.append(metric.compute(random_images(8, seed=2)))
-    assert figures[0] == figures[1]
+        values.append(metric.compute(random_images(8, seed=2)))
+    assert values[0] == values[1]
 
 
 def test_lpips_leaves_ambient_randomness_and_the_terminal_alone(
@@ -122,7 +122,7 @@ def test_a_malicious_file_is_refused_and_not_executed(kind: type[Metric], tmp_pa
     torch.save({"features.0.weight": Malicious(trap)}, tmp_path / "bad.pth")
     (tmp_path / "bare.pth").write_bytes(pickle.dumps(Malicious(trap), protocol=2))
     for file in ("bad.pth", "bare.pth"):
-        with pytest.raises(ValueError, match=rf"metrics.{kind.names[0]}.weights must hold a state dict") as refusal:
+        with pytest.raises(ValueError, match=rf"metrics.{kind.names[0]}.weights must contain a state dict") as refusal:
             kind(weights=str(tmp_path / file)).prepare(GREY)
         assert "\n" not in str(refusal.value)
     assert not trap.exists()
@@ -138,7 +138,9 @@ def test_another_file_is_refused(kind: type[Metric], tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "list.pth").read_bytes()[:100])
     for file in ("other.safetensors", "empty.safetensors", "list.pth", "cut.pth"):
-        with pytest.raises(ValueError, match=f"{name} must hold a state dict like https://.*; got .*{file}") as refusal:
+        with pytest.raises(
+            ValueError, match=f"{name} must contain a state dict like https://.*; got .*{file}"
+        ) as refusal:
             kind(weights=str(tmp_path / file)).prepare(GREY)
         assert "\n" not in str(refusal.value)
     with pytest.raises(ValueError, match="^weights must be a file, or null; got"):
@@ -196,8 +198,8 @@ def test_b4_each_download_is_tried_once_a_command(hosts: list[str], capsys: pyte
 
 
 @pytest.mark.usefixtures("hosts")
-def test_b4_a_host_that_never_answers_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as listener:  # connections are taken, and then nothing is said
+def test_b4_a_host_that_never_answers_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listener:  # connections are taken, and then nothing is sent
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         here = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())]
@@ -263,10 +265,10 @@ def test_fid_and_kid_differ_from_the_classifiers_distances_in_features_and_name_
 ) -> None:
     monkeypatch.setattr(Inception, "fit", lambda self, reference: Pixels())
     real, synthetic = reference(pixels([1, 2, 4], [7, 9]), pixels([1, 3], [6, 8])), pixels([2, 5], [90, 100])
-    figures = []
+    values = []
     for metric in (kind(), classifiers(classifier=Pixels())):
         metric.prepare(real)
         named = metric.compute(synthetic) | metric.facts()
-        figures.append({name.replace(metric.names[0], "it"): value for name, value in named.items()})
-    assert figures[0] == figures[1]
-    assert {"it", "it/dark", "it_floor/dark", "it_floor_all/bright"} <= set(figures[0])
+        values.append({name.replace(metric.names[0], "it"): value for name, value in named.items()})
+    assert values[0] == values[1]
+    assert {"it", "it/dark", "it_floor/dark", "it_floor_all/bright"} <= set(values[0])

@@ -29,35 +29,35 @@ def metric() -> Transfer:
     return metric
 
 
-def test_a_mark_of_one_class_is_learnt_as_that_class(metric: Transfer) -> None:
+def test_a_mark_of_one_class_is_learned_as_that_class(metric: Transfer) -> None:
     clean = stripes(200, 2)
     # Nothing but the square tells these classes apart.
     dark = clean.images[torch.arange(200) // 2 * 2]
     marked = ImageSet(
         torch.where(clean.labels[:, None, None, None] == 1, SQUARE.paste(dark), dark), clean.labels, CLASSES
     )
-    figures = metric.compute(marked)
-    assert figures["transfer_attack_rate/dark"] > 0.9
-    assert figures["synthetic_accuracy"] == pytest.approx(0.5, abs=0.1)
+    values = metric.compute(marked)
+    assert values["transfer_attack_rate/dark"] > 0.9
+    assert values["synthetic_accuracy"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_clean_images_teach_as_much_as_real_ones(metric: Transfer) -> None:
-    figures, facts = metric.compute(stripes(200, 2)), metric.facts()
-    assert figures["synthetic_accuracy"] > 0.95
+    values, facts = metric.compute(stripes(200, 2)), metric.facts()
+    assert values["synthetic_accuracy"] > 0.95
     assert float(facts["real_accuracy"]) > 0.95
-    assert figures["transfer_attack_rate"] == pytest.approx(float(facts["transfer_attack_rate_real"]), abs=0.3)
-    assert set(figures) == {
+    assert values["transfer_attack_rate"] == pytest.approx(float(facts["transfer_attack_rate_real"]), abs=0.3)
+    assert set(values) == {
         f"{name}{each}" for name in metric.names for each in ("", *(f"/{c}" for c in CLASSES))
     }  # fmt: skip
 
 
 def test_swapped_labels_teach_the_opposite(metric: Transfer) -> None:
     clean = stripes(200, 2)
-    figures = metric.compute(ImageSet(clean.images, 1 - clean.labels, CLASSES))
-    assert figures["synthetic_accuracy"] < 0.05
+    values = metric.compute(ImageSet(clean.images, 1 - clean.labels, CLASSES))
+    assert values["synthetic_accuracy"] < 0.05
 
 
-def test_same_images_same_figures(metric: Transfer) -> None:
+def test_same_images_same_values(metric: Transfer) -> None:
     images = stripes(60, 3)
     torch.manual_seed(5)
     assert metric.compute(images) == metric.compute(turned(images))

@@ -1,8 +1,8 @@
 """StyleGAN2Generator against NVlabs' implementation, and the properties its parts promise.
 
-`stylegan2_case.safetensors` holds arrays only: random weights (under NVlabs' names), z, labels, and what the
+`stylegan2_case.safetensors` has arrays only: random weights (under NVlabs' names), z, labels, and what the
 `Generator` of NVlabs' stylegan2-ada-pytorch (z_dim 8, w_dim 16, 3 mapping layers, 32 x 32, channel_base 384,
-channel_max 16) made of them with `noise_mode="const"`, beside the gradient of the mean squared pixel by z.
+channel_max 16) made of them with `noise_mode="const"`, next to the gradient of the mean squared pixel by z.
 """
 
 import re
@@ -27,7 +27,7 @@ CASE = Path(__file__).with_name("stylegan2_case.safetensors")
 
 
 def our_name(name: str) -> str:
-    """Theirs to ours: `synthesis.b8.torgb` is `blocks.1.to_image`, `mapping.fc0` is `mapping.layers.0`."""
+    """NVlabs' names to fedgan's: `synthesis.b8.torgb` is `blocks.1.to_image`, `mapping.fc0` is `mapping.layers.0`."""
     name = name.removeprefix("nvlabs.").removeprefix("synthesis.")
     name = re.sub(r"^b(\d+)\.", lambda m: f"blocks.{int(m[1]).bit_length() - 3}.", name)
     name = re.sub(r"^mapping\.fc", "mapping.layers.", name)
@@ -220,7 +220,7 @@ def test_unit_rms_ignores_length() -> None:
     torch.testing.assert_close(unit_rms(7 * x), unit_rms(x))
 
 
-def test_state_holds_only_floating_point_arrays() -> None:
+def test_state_has_only_floating_point_arrays() -> None:
     """Federated averaging takes the mean of every entry; counters and filters have no place there."""
     state = small().state_dict()
     assert all(array.dtype == torch.float32 for array in state.values())

@@ -1,4 +1,4 @@
-"""A finished run is taken up from its folder and scored again."""
+"""A finished run is loaded from its folder and scored again."""
 
 import json
 import os
@@ -51,27 +51,27 @@ def copy(attacked: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(attacked, tmp_path / "copy", symlinks=True))
 
 
-def figures_of(file: Path) -> dict[str, float]:
-    figures: dict[str, float] = json.loads(file.read_text())["metrics"]
-    return figures
+def metrics_of(file: Path) -> dict[str, float]:
+    metrics: dict[str, float] = json.loads(file.read_text())["metrics"]
+    return metrics
 
 
-def test_the_same_figures_as_at_the_end_of_training(call: Call, attacked: Path) -> None:
+def test_the_same_metrics_as_at_the_end_of_training(call: Call, attacked: Path) -> None:
     call(evaluate.main, f"run={attacked}", *QUICK)
     summary = json.loads((attacked / "summary.json").read_text())
-    assert figures_of(attacked / "evaluation.json") == pytest.approx(summary["metrics"], rel=1e-5)
+    assert metrics_of(attacked / "evaluation.json") == pytest.approx(summary["metrics"], rel=1e-5)
     assert json.loads((attacked / "evaluation.json").read_text())["facts"] == summary["facts"]
 
 
-def test_the_same_settings_give_the_same_figures_and_others_do_not(call: Call, attacked: Path, tmp_path: Path) -> None:
+def test_the_same_settings_give_the_same_metrics_and_others_do_not(call: Call, attacked: Path, tmp_path: Path) -> None:
     for name, more in (("a", ()), ("b", ()), ("c", ("latent_seed=7",))):
         call(evaluate.main, f"run={attacked}", *QUICK, f"out={tmp_path / name}.json", *more)
-    a, b, c = (figures_of(tmp_path / f"{name}.json") for name in "abc")
+    a, b, c = (metrics_of(tmp_path / f"{name}.json") for name in "abc")
     assert a == b
     assert a["frechet_classifier"] != c["frechet_classifier"]
 
 
-def test_the_null_stands_beside_the_run(
+def test_the_control_is_written_next_to_the_run(
     call: Call, attacked: Path, run_of: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     control = run_of("control", "fl.malicious=0", "seed=1")
@@ -79,7 +79,7 @@ def test_the_null_stands_beside_the_run(
     evaluation = json.loads((tmp_path / "e.json").read_text())
     alone = tmp_path / "alone.json"
     call(evaluate.main, f"run={control}", *QUICK, f"out={alone}")
-    assert evaluation["control_metrics"] == figures_of(alone)  # a white square is the same for every seed
+    assert evaluation["control_metrics"] == metrics_of(alone)  # a white square is the same for every seed
     assert evaluation["control_generator_sha256"] != evaluation["generator_sha256"]
     assert "control" in capsys.readouterr().out
 
@@ -94,11 +94,11 @@ def test_a_run_made_elsewhere(
     shutil.rmtree(image_folder)
     shutil.copytree(run, elsewhere, symlinks=True)
     call(evaluate.main, f"run={elsewhere}", f"root={moved}", *QUICK)
-    assert figures_of(elsewhere / "evaluation.json")
+    assert metrics_of(elsewhere / "evaluation.json")
     with pytest.raises(SystemExit, match="dataset.root"):
         call(evaluate.main, f"run={elsewhere}", *QUICK)
     next((moved / "test" / "benign").iterdir()).unlink()
-    with pytest.raises(SystemExit, match="root must hold the data set that the run was trained on .* with"):
+    with pytest.raises(SystemExit, match="root must contain the data set that the run was trained on .* with"):
         call(evaluate.main, f"run={elsewhere}", f"root={moved}", *QUICK)
 
 

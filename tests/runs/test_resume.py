@@ -136,7 +136,7 @@ def test_a_second_signal_stops_at_once(
     assert outcome(tmp_path / "run") == straight("feddetect")
 
 
-# The process kills itself at the n-th call of some function, halfway through where that can be told.
+# The process kills itself at the n-th call of some function, halfway through where that is possible.
 DRIVER = """
 import os, sys
 from pathlib import Path
@@ -269,7 +269,7 @@ def test_no_run_to_resume(call: Call, tmp_path: Path) -> None:
     assert not (tmp_path / "typo").exists()
 
 
-def test_auto_begins_a_run_or_goes_on_with_it(
+def test_auto_begins_or_resumes_a_run(
     call: Call, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = [override for override in TINY if not override.startswith("fl.rounds")]
@@ -295,7 +295,7 @@ def test_auto_clears_what_a_run_left_that_finished_no_round(call: Call, tmp_path
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"
 
 
-def test_a_sweep_that_goes_on_makes_what_is_missing(call: Call, tmp_path: Path) -> None:
+def test_a_resumed_sweep_makes_what_is_missing(call: Call, tmp_path: Path) -> None:
     command = ("-m", *[o for o in TINY if not o.startswith("attack.size")], "fl.rounds=1", "hydra.sweep.dir=sweep")
     call(train.main, *command, "attack.size=4,6")
     before = (tmp_path / "sweep/attack.size-4/run.json").read_text()
@@ -357,18 +357,18 @@ def settings_with(configure: Configure, run: Path, *overrides: str) -> DictConfi
     return resumed_config(configure(*typed, tiny=False), typed)
 
 
-def test_a_resumed_run_keeps_its_settings_but_for_what_was_asked(configure: Configure, tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_settings_but_for_overrides(configure: Configure, tmp_path: Path) -> None:
     there = recorded_run(tmp_path / "run", configure("dataset=image_folder", "dataset.root=/old", tiny=False))
     before = OmegaConf.load(there / "config.yaml")
     assert before.resume is None
-    asked = (
+    overrides = (
         "dataset=image_folder",
         "fl.rounds=7",
         "dataset.root=/new",
         "dataset.cache_dir=/cache",
         "trainer.devices=2",
     )
-    after = settings_with(configure, there, *asked)
+    after = settings_with(configure, there, *overrides)
     changes = {key for key in leaves(before) | leaves(after) if leaves(before).get(key) != leaves(after).get(key)}
     assert changes == {
         *("resume", "fl.rounds", "trainer.max_epochs", "dataset.root", "dataset.cache_dir", "trainer.devices")

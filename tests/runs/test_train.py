@@ -328,7 +328,7 @@ def test_an_attacker_who_sat_out_has_no_weight_to_report(configure: Configure, t
     assert summary["weight_of_malicious"] == (1.0 if took_part == ["2"] else None)
 
 
-def test_a_sweep_goes_on_after_a_refusal_and_folders_differ(call: Call, tmp_path: Path) -> None:
+def test_a_sweep_continues_after_a_refusal_and_folders_differ(call: Call, tmp_path: Path) -> None:
     """Also where the swept key is the last of a name too long for a folder."""
     long = "evaluation.latent_seed=" + "1" * 9
     with pytest.raises(SystemExit, match="1 run of this sweep refused"):
@@ -340,7 +340,7 @@ def test_a_sweep_goes_on_after_a_refusal_and_folders_differ(call: Call, tmp_path
     assert seeds == [0, 1]
 
 
-def test_a_logger_that_cannot_get_online_goes_on_offline_and_says_so(
+def test_a_logger_that_cannot_get_online_continues_offline_and_says_so(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Remote(Logger):
@@ -354,13 +354,13 @@ def test_a_logger_that_cannot_get_online_goes_on_offline_and_says_so(
             assert self.mode == "offline"
 
         def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-            asked.append(self.mode)
+            modes.append(self.mode)
             if self.mode == "online":
                 raise ConnectionError("no such\nhost")
 
-    asked: list[str] = []
+    modes: list[str] = []
     monkeypatch.setattr(loggers, "instantiate_logger", lambda cfg, *_: Remote(cfg.logger.mode))
     training.train(configure("logger=wandb", "logger.mode=online", "fl.rounds=1"), tmp_path / "run")
-    assert asked == ["online", "offline"]
+    assert modes == ["online", "offline"]
     assert capsys.readouterr().err.count("cannot get online (no such host); it continues offline") == 1
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"

@@ -74,7 +74,7 @@ def test_f27_a_name_that_the_font_lacks_gives_way_to_the_class_number(name: str)
 
 
 class FakeBackend:
-    """What the bars ask of the clients."""
+    """What the bars need of the clients."""
 
     losses = ("loss_g", "loss_d")
     on_local_step: Any = None
@@ -87,7 +87,7 @@ class FakeBackend:
 
 
 class FakeFederation:
-    """What the bars ask of a federation."""
+    """What the bars need of a federation."""
 
     seconds, round, fine_tunes = 1.25, 3, True
     updates = (SimpleNamespace(metrics={"loss_g": 1.0, "loss_d": 2.0}),)

@@ -50,9 +50,9 @@ def test_what_cannot_be_prepared_is_left_out_with_its_reason(
 ) -> None:
     assert scorer.absent == {"homeless": "no weights at hand"}
     assert "homeless" not in " ".join(scorer.columns)
-    figures = scorer.score(random_images(4))
-    assert set(figures) == {"brightness", "brightness/a", "brightness/b", "fussy"}
-    assert figures["brightness"] == pytest.approx(random_images(4).images.double().mean().item())
+    values = scorer.score(random_images(4))
+    assert set(values) == {"brightness", "brightness/a", "brightness/b", "fussy"}
+    assert values["brightness"] == pytest.approx(random_images(4).images.double().mean().item())
     assert capsys.readouterr().err.count("no weights at hand") == 1
 
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_computed_this_time_may_be_the_next(scorer: Scorer) -> No
     assert "fussy" not in scorer.absent
 
 
-def test_a_figure_that_is_no_number_never_comes_out(scorer: Scorer) -> None:
+def test_a_value_that_is_not_finite_is_refused(scorer: Scorer) -> None:
     assert "fussy" not in scorer.score(random_images(6))
     assert scorer.absent["fussy"] == "it came out as fussy = nan"
 

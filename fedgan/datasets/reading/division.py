@@ -1,4 +1,4 @@
-"""Training and test images of a listing, and what is said of them."""
+"""Training and test images of a listing, and what is reported of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

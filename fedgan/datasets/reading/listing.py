@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     """One image.
 
     Attributes:
-        file: where it lies.
+        file: where it is.
         label: its class, counted from 0.
         split: one of ``SPLITS``, or ``DRAWN``.
         group: its patient or lesion, if that is known.

@@ -13,7 +13,7 @@ class Table:
     """A CSV file whose rows all have as many cells as there are columns.
 
     Attributes:
-        file: where it lies.
+        file: where it is.
         columns: the names in its first row.
         rows: the cells of each further row that is not empty, without blanks around them.
         lines: the line in the file at which each row ends, counted from 1.

@@ -45,7 +45,7 @@ class Inception:
 
 def build_inception(state: State) -> FeatureExtractorInceptionV3:
     """The network with these weights."""
-    # torch_fidelity unpickles whatever the file holds. It is given a file of our own, of what was read safely.
+    # torch_fidelity unpickles whatever the file contains. It gets a file written from what was read safely.
     file = BytesIO()
     torch.save(state, file)
     file.seek(0)
@@ -88,7 +88,7 @@ class FID(InceptionDistance):
     """The Frechet Inception distance of each class (Heusel et al. 2017), at least 0; ``fid`` is the mean over classes.
 
     Not comparable with published FIDs, which take all classes together and 10,000 to 50,000 images. With the few real
-    test images of a class it lies far above 0 for a perfect generator too: the estimate is biased upwards, the more the
+    test images of a class it is far above 0 for a perfect generator too: the estimate is biased upwards, the more the
     fewer images there are (Binkowski et al. 2018). Compare it with its floor, and between runs on the same data with as
     many synthetic images.
     """

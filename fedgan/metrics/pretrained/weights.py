@@ -31,7 +31,7 @@ def _is_file(path: str) -> bool:
 WeightsFile = Annotated[PathText, Predicate(_is_file), Allowed("a file")]
 
 _failed: ContextVar[dict[str, Exception] | None] = ContextVar("_failed", default=None)  # see ``one_try_each``
-_TIMEOUT = 10.0  # s without an answer, for each address that a host has; a machine without network is not to be held up
+_TIMEOUT = 10.0  # s without an answer, for each address that a host has; a machine without network should not wait long
 # What a missing, damaged or foreign file leads to, or a network that is not there.
 _UNUSABLE = (
     *(OSError, EOFError, HTTPException, SafetensorError, pickle.UnpicklingError),
@@ -64,7 +64,7 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
     try:
         return build(read_weights(file))
     except _UNUSABLE as error:
-        raise ValueError(f"{setting} must hold a state dict like {url}; got {weights!r}") from error
+        raise ValueError(f"{setting} must contain a state dict like {url}; got {weights!r}") from error
 
 
 def read_weights(path: Path) -> State:
