@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from fedgan.core.checks import check
 from fedgan.reports.run import Run
 
 # Settings of where and how a run is carried out; they do not change what is trained.
@@ -74,8 +73,8 @@ def runs_table(runs: Sequence[Run], settings: Sequence[str] | None = None) -> pd
     """
     columns = varying(runs) if settings is None else list(settings)
     for key in columns if settings is not None else ():
-        known = any(setting(run, key) is not None for run in runs)
-        check(known, key, "a setting of the runs, such as attack.size or defense", "one that none of them has")
+        if all(setting(run, key) is None for run in runs):
+            raise ValueError(f"no run has the setting {key}; those that vary are: {', '.join(varying(runs)) or 'none'}")
     rows = []
     for run in runs:
         row = {"run": str(run.folder), "status": run.status, "seconds": run.record.get("seconds")}

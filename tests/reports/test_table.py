@@ -2,29 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from fedgan.reports.run import Run
 from fedgan.reports.table import chosen, runs_table, setting, spread, varying
-
-SQUARE = {"_target_": "fedgan.attacks.white_square.WhiteSquare", "size": 8, "start": 0}
-NONE = {"_target_": "fedgan.attacks.base.Attack"}
-FEDDETECT = {"feddetect": {"_target_": "fedgan.defenses.feddetect.FedDetect", "warmup": 10}}
-
-
-def run_of(folder: Path, metrics: dict[str, float] | None = None, **settings: Any) -> Run:
-    folder.mkdir(parents=True)
-    finished = metrics is not None
-    base = {"seed": 0, "attack": SQUARE, "defense": {}, "fl": {"rounds": 20, "malicious": 1}, "trainer": {"devices": 1}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(base | settings))
-    (folder / "run.json").write_text(json.dumps({"status": "finished" if finished else "failed", "seconds": 7.5}))
-    if finished:
-        summary = {"metrics": metrics, "effective_clients": 4.0, "weight_of_malicious": None}
-        (folder / "summary.json").write_text(json.dumps(summary))
-    return Run(folder)
+from tests.helpers.reports import FEDDETECT, NO_ATTACK, SQUARE, run_of
 
 
 def test_a_setting_is_a_value_or_what_is_chosen(tmp_path: Path) -> None:
@@ -38,7 +20,7 @@ def test_a_setting_is_a_value_or_what_is_chosen(tmp_path: Path) -> None:
         10,
         20,
     ]
-    other = run_of(tmp_path / "b", {}, attack=NONE)
+    other = run_of(tmp_path / "b", {}, attack=NO_ATTACK)
     assert [setting(other, key) for key in ("attack", "attack.size", "defense", "fl.no.such")] == [
         "none",
         None,
@@ -52,7 +34,7 @@ def test_what_varies(tmp_path: Path) -> None:
     """The seed, places and devices do not count; a setting that only some have counts where these differ."""
     one = run_of(tmp_path / "a", {}, seed=1, trainer={"devices": 2})
     two = run_of(tmp_path / "b", {}, attack=SQUARE | {"size": 4}, defense=FEDDETECT, name="other")
-    three = run_of(tmp_path / "c", {}, attack=NONE)
+    three = run_of(tmp_path / "c", {}, attack=NO_ATTACK)
     assert varying([one, two]) == ["attack.size", "defense"]
     assert varying([one, three]) == ["attack"]
     assert varying([one]) == []
@@ -70,9 +52,7 @@ def test_one_row_per_run(tmp_path: Path) -> None:
     assert table["status"].tolist() == ["finished", "finished", "failed"]
     assert table["emission"].tolist()[:2] == [0.9, 0.5]
     assert table["emission"].isna().tolist() == [False, False, True]
-    with pytest.raises(
-        ValueError, match=r"^attack.sise must be a setting of the runs, such as attack.size or defense; got"
-    ):
+    with pytest.raises(ValueError, match=r"^no run has the setting attack.sise; those that vary are: defense$"):
         runs_table(runs, ["attack.sise"])
     assert runs_table(runs, ["attack.size"])["attack.size"].tolist() == [8, 8, 8]
 

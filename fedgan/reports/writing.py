@@ -1,0 +1,56 @@
+"""Tables and pictures as files: CSV for programs, Markdown and LaTeX for texts, PNG and PDF for looking at."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fedgan.core.files import atomic_write
+
+LATEX = ".tex"
+
+
+def write_table(table: pd.DataFrame, stem: Path, readable: pd.DataFrame | None = None) -> list[Path]:
+    """The table as CSV, Markdown and LaTeX (booktabs).
+
+    Args:
+        table: its numbers as they are.
+        stem: path without a suffix.
+        readable: the same for people, for Markdown and LaTeX; None for ``table``.
+    """
+    shown = table if readable is None else readable
+    markdown = shown.to_markdown(index=False, disable_numparse=True, missingval="-") + "\n"
+    latex = shown.fillna("-").to_latex(index=False, escape=True)
+    return [
+        _write(stem.with_name(f"{stem.name}.csv"), lambda file: table.to_csv(file, index=False, lineterminator="\n")),
+        _write(stem.with_name(f"{stem.name}.md"), lambda file: file.write_text(markdown)),
+        _write(stem.with_name(f"{stem.name}{LATEX}"), lambda file: file.write_text(latex)),
+    ]
+
+
+def write_picture(figure: Figure, stem: Path) -> list[Path]:
+    """The picture as PNG and PDF; neither says when it was made, so that the same picture is the same file."""
+    png, pdf = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")
+    return [
+        _write(png, lambda file: figure.savefig(file, dpi=150, metadata={"Software": None})),
+        _write(pdf, lambda file: figure.savefig(file, metadata={"CreationDate": None})),
+    ]
+
+
+def mean_and_spread(mean: float, std: float, count: int) -> str:
+    """For people, the standard deviation, with two significant digits, where there are several runs.
+
+    Example:
+        >>> mean_and_spread(0.4849, 0.4917, 10), mean_and_spread(101.6, float("nan"), 1), mean_and_spread(0, 0, 0)
+        ('0.4849 ± 0.49', '101.6', '-')
+    """
+    if not count:
+        return "-"
+    return f"{mean:.4g}" + ("" if pd.isna(std) else f" ± {std:.2g}")
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> Path:
+    atomic_write(path, write)
+    return path
