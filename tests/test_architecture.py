@@ -8,6 +8,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "fedgan"
 LEVELS = [  # from top to bottom; folders of one level do not meet
+    {"__main__"},
     {"train", "evaluate", "sample", "utility", "compare"},
     {"config"},
     {"reports"},
@@ -49,7 +50,7 @@ def test_imports_go_down(file: Path) -> None:
 
 
 def test_the_walk_sees_the_house() -> None:
-    assert LEVEL.keys() == {path.stem for path in PACKAGE.iterdir() if path.name[0] not in "_." and path.stem != "py"}
+    assert LEVEL.keys() == {path.stem for path in PACKAGE.iterdir()} - {"__init__", "__pycache__", "py"}  # py.typed
 
 
 def test_one_border_crossing_is_caught(tmp_path: Path) -> None:
