@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 from annotated_types import Interval
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
+from rich.console import Console
 
 from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
 from fedgan.config.choices import typed_overrides
@@ -32,6 +34,7 @@ from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
+from fedgan.runs.closing import closing_table, headline, one_line, pointers
 from fedgan.runs.export import save_generator
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder, record_of
 from fedgan.runs.lock import FolderLock, exclusive
@@ -58,11 +61,22 @@ def main(cfg: DictConfig) -> float | None:
         print(f"nothing to do: the run has its {rounds}; fl.rounds=M extends it", file=sys.stderr)
     if not summary:  # one of the processes that leave the record to the first
         return None
+    show(summary, folder)
     print(folder)
     value: float | None = summary["metrics"].get(cfg.objective)
     if value is None and cfg.objective is not None:
         print(f"objective={cfg.objective} is not a metric of this run: a sweeper gets nothing", file=sys.stderr)
     return value
+
+
+def show(summary: dict[str, Any], folder: Path) -> None:
+    """The end of a run on the screen; of a sweep's run, its metrics in one line."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        print(one_line(summary["metrics"]), file=sys.stderr)
+        return
+    print(headline(summary, record_of(folder).get("seconds") or 0.0), file=sys.stderr)
+    Console(stderr=True).print(closing_table(summary))
+    print(*pointers(folder), sep="\n", file=sys.stderr)
 
 
 def finished_summary(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:

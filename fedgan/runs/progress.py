@@ -17,6 +17,8 @@ from rich.progress import (
 
 from fedgan.federated import messages
 from fedgan.federated.federation import Federation
+from fedgan.runs.closing import one_line
+from fedgan.scoring.callback import Evaluator
 
 
 class RoundProgress(ProgressBar):
@@ -65,6 +67,10 @@ class RoundProgress(ProgressBar):
         self.progress.update(self.clients, completed=len(self.order), note="")
         for event in pl_module.events:
             self.console.print(f"warning: {event}", highlight=False, soft_wrap=True)
+        evaluator = next((each for each in trainer.callbacks if isinstance(each, Evaluator)), None)  # type: ignore[attr-defined]
+        if evaluator is not None and evaluator.round_evaluated == pl_module.round and evaluator.latest:
+            line = f"round {pl_module.round} of {trainer.max_epochs}: {one_line(evaluator.latest)}"
+            self.console.print(line, highlight=False, soft_wrap=True)
         if not self.console.is_terminal:
             shown = pl_module.backend.losses
             means = {n: sum(u.metrics[n] for u in pl_module.updates) / len(pl_module.updates) for n in shown}

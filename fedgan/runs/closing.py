@@ -1,0 +1,107 @@
+"""What a person reads at an evaluation and at the end of a run: metrics with what they have to be read next to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+from fedgan.core.words import counted
+
+ENDS = ("_low", "_high", "_se")  # of a metric's interval, and its standard error
+
+
+class Reading(NamedTuple):
+    """A metric, its value with its interval, and what it has to be read next to."""
+
+    name: str
+    value: str
+    next_to: str
+
+
+def readings(metrics: Mapping[str, float], facts: Mapping[str, Mapping[str, Any]]) -> list[Reading]:
+    """The metrics over all classes.
+
+    Args:
+        metrics: as in ``summary.json``: ``<name>``, ``<name>/<class>``, ``<name>_low`` and ``_high`` or ``_se``.
+        facts: by metric's option, as there.
+
+    Example:
+        >>> readings({"lpips": 0.6, "lpips/a": 0.6, "kid": 0.2}, {"kid": {"kid_floor/a": 0.01, "kid_floor/b": 0.03}})[1]
+        Reading(name='kid', value='0.2', next_to='0.02 between real images (floor)')
+    """
+    known = {key: value for own in facts.values() for key, value in own.items()}
+    names = [name for name in metrics if "/" not in name and not name.endswith(ENDS)]
+    return [Reading(name, _with_interval(name, metrics), _next_to(name, known)) for name in names]
+
+
+def one_line(metrics: Mapping[str, float]) -> str:
+    """The metrics over all classes with their intervals: for an evaluation within a run, and for a run of a sweep.
+
+    Example:
+        >>> one_line({"lpips": 0.61234, "lpips/a": 0.6, "lpips_se": 0.011, "recall": 0.25})
+        'lpips 0.6123 ± 0.011  recall 0.25'
+    """
+    return "  ".join(f"{reading.name} {reading.value}" for reading in readings(metrics, {}))
+
+
+def closing_table(summary: Mapping[str, Any]) -> Table:
+    """The end of a run: its metrics, and what the server did."""
+    made = Table.grid(padding=(0, 2))
+    for reading in readings(summary["metrics"], summary["facts"]):
+        made.add_row(*reading)
+    for name, reason in summary["absent"].items():
+        made.add_row(name, "absent", reason)
+    for name, value, note in _of_server(summary):
+        made.add_row(name, value, note)
+    return made
+
+
+def headline(summary: Mapping[str, Any], seconds: float) -> str:
+    """Such as ``finished: 18 rounds in 72 s``."""
+    return f"finished: {counted(summary['rounds'] + summary['fine_tuning_rounds'], 'round')} in {seconds:.0f} s"
+
+
+def pointers(folder: Path) -> list[str]:
+    """Where the pictures are, and the commands that come next."""
+    grids = sorted(folder.glob("samples/round_*.png"))
+    pictures = [f"pictures: {grids[-1]}"] if grids else []
+    return [*pictures, f"next: fedgan sample run={folder} out=FOLDER | fedgan evaluate run={folder} | fedgan --help"]
+
+
+def _of_server(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    malicious: Sequence[int] = summary["malicious"]
+    if summary["effective_clients"] is not None:
+        yield "effective clients", f"{summary['effective_clients']:.3g}", f"of {len(summary['weights'])}"
+    if malicious:
+        who = f"client{'s' if len(malicious) > 1 else ''} {', '.join(map(str, malicious))}"
+        weight = summary["weight_of_malicious"]
+        without = "no weight in the last round: it did not take part, or the aggregate has no weights"
+        yield (
+            f"weight of malicious {who}",
+            "-" if weight is None else f"{weight:.3g}",
+            without if weight is None else "",
+        )
+    flagged = {client: count for client, count in summary["flag_counts"].items() if count}
+    if flagged:
+        marked = (f"client {i}{' (malicious)' if int(i) in malicious else ''}: {n}" for i, n in flagged.items())
+        yield "flagged", counted(sum(flagged.values()), "time"), ", ".join(marked)
+    for name, acted in summary["rounds_acted"].items():
+        never = "it changed nothing in this run" if not acted else ""
+        yield f"defense {name}", f"acted in {counted(acted, 'round')}", never
+
+
+def _with_interval(name: str, metrics: Mapping[str, float]) -> str:
+    value, low, high = (metrics.get(f"{name}{end}") for end in ("", "_low", "_high"))
+    if low is not None and high is not None:
+        return f"{value:.4g} [{low:.2g}, {high:.2g}]"
+    error = metrics.get(f"{name}_se")
+    return f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}")
+
+
+def _next_to(name: str, facts: Mapping[str, Any]) -> str:
+    if f"{name}_false_alarm" in facts:
+        return f"{facts[f'{name}_false_alarm']:.2g} on real images (false alarms)"
+    floors = [value for key, value in facts.items() if key.startswith(f"{name}_floor/")]
+    return f"{mean(floors):.4g} between real images (floor)" if floors else ""
