@@ -108,15 +108,6 @@ def test_two_aggregates_are_refused_at_the_start() -> None:
         Server({"a": Median(), "b": Soft()}, Uniform())
 
 
-def test_a_filter_may_not_leave_clients_out() -> None:
-    class Loses(Defense):
-        def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
-            return updates[:1]
-
-    with pytest.raises(ValueError, match=r"defense.loses .* each of the clients \[0, 1\]; got \[0\]"):
-        Server({"loses": Loses()}, Uniform()).serve([update(0, 1.0), update(1, 5.0)], ROUND)
-
-
 def test_weights_by_images_and_alike() -> None:
     updates = [update(0, 1.0, examples=30), update(1, 5.0, examples=10)]
     state, decision = Server({}, NumExamples()).serve(updates, ROUND)
