@@ -1,13 +1,15 @@
-"""What can be seen of a sweep before its first run."""
+"""What can be seen of a sweep before its first run, and after its last."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -46,3 +48,13 @@ def _subdirs(config: DictConfig) -> Iterator[str]:
             own.hydra.job.id = own.hydra.job.num = number
         HydraConfig.instance().set_config(own)
         yield str(OmegaConf.select(own, "hydra.sweep.subdir"))
+
+
+class SweepTable(Callback):
+    """At a sweep's end: its runs as one table; see ``fedgan.config.sweep_table``."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """After the last run."""
+        from fedgan.config.sweep_table import at_end  # here: no command waits for pandas before its settings are read
+
+        at_end(Path(str(config.hydra.sweep.dir)))
