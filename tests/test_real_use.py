@@ -431,7 +431,7 @@ def test_f18_resume_takes_a_tilde_and_writes_nowhere_else(
 def test_f19_sweep_folders_are_named_by_what_varies(call: Call, tmp_path: Path) -> None:
     long = ("fl.rounds=1", "evaluation.latent_seed=3", "name=a_rather_long_name_of_a_study_that_all_runs_share")
     call(train.main, "-m", *TINY, *long, "seed=0,1", "hydra.sweep.dir=sweep")
-    assert sorted(p.name for p in (tmp_path / "sweep").iterdir()) == ["multirun.yaml", "seed-0", "seed-1"]
+    assert sorted(p.name for p in (tmp_path / "sweep").iterdir()) == ["multirun.yaml", "seed-0", "seed-1", "sweep.csv"]
     call(train.main, "-m", *TINY, *long, "fl.rounds=2", "seed=0,1", "hydra.sweep.dir=sweep", "resume=auto")
     assert len(rows(tmp_path / "sweep/seed-1/rounds.csv")) == 2, "extended in the same folder"
 

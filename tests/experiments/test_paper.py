@@ -337,7 +337,7 @@ def test_a_refused_run_leaves_the_others(tmp_path: Path, in_process: list[str]) 
     (sweep,) = plan.sweeps(arms)
     assert multirun.train(sweep.overrides, sweep.folder, sweep.subdir, plan.launcher) == 1
     assert [is_finished(plan.folder(arm, 0)) for arm in arms] == [True, False]
-    assert {path.name for path in sweep.folder.iterdir()} == {"vanilla-seed_0", "multirun.yaml"}
+    assert {path.name for path in sweep.folder.iterdir()} == {"vanilla-seed_0", "multirun.yaml", "sweep.csv"}
 
 
 def test_a_run_made_otherwise_is_refused_before_anything_runs(made: Plan, in_process: list[str]) -> None:
