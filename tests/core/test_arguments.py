@@ -230,6 +230,14 @@ def test_numbers_become_what_the_annotation_says() -> None:
     assert path == "2026", "YAML reads a folder that is named 2026 as a number"
 
 
+def test_annotations_in_quotes_are_read() -> None:
+    """As all are in a module that says ``from __future__ import annotations``."""
+    function = taking("Count")
+    assert function(x=1) == 1
+    with pytest.raises(ValueError, match="^x must be a whole number of at least 1; got 0$"):
+        function(x=0)
+
+
 def test_defaults_are_not_checked() -> None:
     @checked
     def call(x: Count = 0) -> int:

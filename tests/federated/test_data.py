@@ -68,6 +68,25 @@ def test_only_malicious_clients_are_poisoned_and_receipts_say_so() -> None:
     assert receipt.sha256 == attacked.clients[malicious].at(0).fingerprint
 
 
+def test_reports_are_by_ascending_id_and_count_what_was_changed_alone() -> None:
+    """Of each client's five images the one that is white already stays as it was; 8 comes before 1 in a set of both."""
+    images = ImageSet(torch.zeros(50, 1, 32, 32, dtype=torch.uint8), torch.arange(50) % 2, ("a", "b"))
+    shares = IID().split(images.labels, 10, seed=0)
+    for share in shares:
+        images.images[share[0]] = 255
+    data = share_out(images, IID(), WhiteSquare(size=8), frozenset({8, 1}), 10, 0)
+    assert [(r.client, r.images_changed, r.num_examples) for r in data.reports] == [(1, 4, 5), (8, 4, 5)]
+    assert {type(r.images_changed) for r in data.reports} == {int}
+    assert [data.poisoned_images(i, 0) for i in range(11)] == [0, 4, *[0] * 6, 4, 0, 0], "10 is the server's own"
+
+
+def test_a_partition_that_leaves_too_few_is_refused_before_anybody_attacks() -> None:
+    refused = "^partition must be one that gives every client at least 2 images .*; got '1 for client 0'$"
+    with pytest.raises(ValueError, match=refused):
+        shared(random_images(7), WhiteSquare(size=8), {1})
+    shared(random_images(8), WhiteSquare(size=8), {1})
+
+
 def test_the_control_knows_the_trigger_that_nobody_carries() -> None:
     control = shared(random_images(40), WhiteSquare(size=8), set())
     assert control.trigger is not None

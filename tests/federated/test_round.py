@@ -79,6 +79,43 @@ def test_hooks_act_one_kind_after_the_other_and_leave_receipts() -> None:
     assert server.receipts == {"a": {"acted": 1.0, "calls": 6}, "b": {"acted": 1.0, "calls": 6}}
 
 
+class Filters(Defense):
+    """Gives client 1 another update, the same as it was."""
+
+    def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
+        return [replace(u) if u.client_id == 1 else u for u in updates]
+
+
+class Weighs(Defense):
+    """Takes from client 0 what it gives to client 1, and flags nobody."""
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
+        return Decision({0: 0.25, 1: 0.75})
+
+
+class Flags(Defense):
+    """Flags client 1 and leaves its weight."""
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
+        return Decision(weights, frozenset({1}), {1: 1})
+
+
+class Finishes(Defense):
+    """Another state, the same as it was."""
+
+    def finish(self, state: State, round_: Round) -> State:
+        return dict(state)
+
+
+@pytest.mark.parametrize("kind", [Filters, Weighs, Flags, Finishes, Median])
+def test_each_hook_alone_is_an_act(kind: type[Defense]) -> None:
+    server = Server({"idle": Defense(), "one": kind()}, Uniform())
+    for rounds in (1, 2):
+        server.serve([update(0, 1.0), update(1, 5.0)], ROUND)
+        assert server.rounds_acted == {"one": rounds}
+        assert server.receipts == {"one": {"acted": 1.0}}
+
+
 def test_a_defense_that_changes_nothing_has_not_acted() -> None:
     class Idle(Defense):
         def reweight(self, updates: Any, weights: Any, round_: Any) -> Decision:
@@ -176,6 +213,13 @@ def test_who_is_malicious() -> None:
     drawn = {choose_malicious(1, num_clients=4, seed=seed) for seed in range(30)}
     assert drawn == {frozenset({i}) for i in range(4)}
     assert choose_malicious(0, num_clients=1, seed=0) == frozenset()
+    assert choose_malicious([0], num_clients=4, seed=0) == {0}, "ids are counted from 0"
+    two = choose_malicious([3, 1], num_clients=8, seed=0)
+    assert (two, type(two)) == ({1, 3}, frozenset)
+
+
+def test_an_attack_is_named_as_in_the_configuration() -> None:
+    assert Attackers(frozenset({1}), Scaling(factor=2.0)).name == "scaling"
 
 
 @pytest.mark.parametrize("malicious", [2, -1, [0, 1], [4], [1, 1], "1", True, [0.5], None])
