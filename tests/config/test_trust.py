@@ -189,6 +189,10 @@ def test_other_than_a_list_of_names_is_refused(packages: object) -> None:
         validated("trust", Packages, packages)
 
 
+def test_a_package_within_another_may_be_trusted() -> None:
+    assert validated("trust", Packages, ["json", "os.path"]) == ["json", "os.path"]
+
+
 def test_a_package_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="^trust: no_such_lab cannot be imported"):
         validated("trust", Packages, ["no_such_lab"])

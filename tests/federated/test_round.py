@@ -203,6 +203,26 @@ def test_impossible_windows_are_refused(window: dict[str, Any]) -> None:
         Window(**window)
 
 
+@pytest.mark.parametrize(
+    ("window", "rounds"),
+    [
+        (Window(), [0, 1, 2, 3, 4, 5, 6, 7]),
+        (Window(start=2, stop=5), [2, 3, 4]),
+        (Window(start=1, every=3), [1, 4, 7]),
+        (Window(start=1, stop=7, every=3), [1, 4]),
+        (Window(stop=1), [0]),
+    ],
+)
+def test_a_window_covers(window: Window, rounds: list[int]) -> None:
+    assert [t for t in range(8) if window.covers(t)] == rounds
+
+
+def test_a_window_that_opens_too_late_is_named_by_its_start() -> None:
+    Window(start=4).check_reached(5)
+    with pytest.raises(ValueError, match="^start must be below fl.rounds=5, or the attack never acts; got 5$"):
+        Window(start=5).check_reached(5)
+
+
 def test_who_is_malicious() -> None:
     assert choose_malicious([3, 1], num_clients=5, seed=0) == {1, 3}
     assert choose_malicious([], num_clients=4, seed=0) == frozenset()
@@ -238,6 +258,10 @@ def test_a_round_moves_and_measures_parameters_alone() -> None:
     stream = ROUND.rng("defense", "noise")
     assert torch.equal(
         torch.rand(3, generator=stream), torch.rand(3, generator=keyed_generator(7, "defense", "noise", "round", 3))
+    )
+    unseeded = Round(3, START, frozenset(), num_clients=4).rng("noise")
+    assert torch.equal(
+        torch.rand(3, generator=unseeded), torch.rand(3, generator=keyed_generator(0, "noise", "round", 3))
     )
 
 
