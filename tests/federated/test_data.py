@@ -7,7 +7,8 @@ from fedgan.attacks.base import Attack
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Trigger
-from fedgan.federated.data import FederatedData, set_apart, share_out
+from fedgan.core.window import Window
+from fedgan.federated.data import ClientData, FederatedData, set_apart, share_out
 from fedgan.partitions.iid import IID
 from tests.helpers.images import random_images
 
@@ -79,6 +80,15 @@ def test_reports_are_by_ascending_id_and_count_what_was_changed_alone() -> None:
     assert [(r.client, r.images_changed, r.num_examples) for r in data.reports] == [(1, 4, 5), (8, 4, 5)]
     assert {type(r.images_changed) for r in data.reports} == {int}
     assert [data.poisoned_images(i, 0) for i in range(11)] == [0, 4, *[0] * 6, 4, 0, 0], "10 is the server's own"
+
+
+def test_a_client_moves_with_all_it_has() -> None:
+    """Also what it trains on in the rounds of the attack alone."""
+    window = Window(start=1, stop=2)
+    moved = ClientData(random_images(4), random_images(6, seed=1), window).to(torch.device("meta"))
+    assert [len(moved.at(t)) for t in range(3)] == [4, 6, 4]
+    assert {moved.at(t).images.device.type for t in range(3)} == {"meta"}
+    assert ClientData(random_images(4)).to(torch.device("meta")).poisoned is None
 
 
 def test_an_attack_may_change_labels_alone() -> None:

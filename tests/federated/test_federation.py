@@ -236,6 +236,7 @@ def test_what_the_servers_process_has_made_is_taken_over(
 def test_no_round_is_the_servers_own_unless_it_was_asked_for(configure: Configure) -> None:
     federation = build(configure())
     assert (federation.fine_tunes, federation.fine_tuning_rounds) == (False, 0)
+    assert (federation.fine_tuning_start, federation.backend.own_client) == (None, None)
     later = build(configure(), server_images=random_images(16))  # after two rounds
     assert (later.fine_tunes, later.fine_tuning_rounds) == (False, 0)
 

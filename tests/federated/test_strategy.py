@@ -1,10 +1,12 @@
 """How a run's processes are started, counted and watched; whole runs over several are in test_processes.py."""
 
+import logging
 import os
 import subprocess
 import sys
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +42,7 @@ class Cluster:
         self.validated = num_devices, num_nodes
 
     def teardown(self) -> None:
-        pass
+        self.is_down = True
 
 
 def launcher(external: bool = False) -> FolderLauncher:
@@ -67,13 +69,19 @@ def test_the_other_processes_get_the_runs_folder_and_their_places(monkeypatch: p
 def test_processes_are_started_and_watched_unless_something_else_has_started_them(
     external: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called, watched, one = list[str](), threading.Event(), launcher(external)
+    called, daemons, watched, one = list[str](), list[bool](), threading.Event(), launcher(external)
+
+    def watch() -> None:
+        daemons.append(threading.current_thread().daemon)
+        watched.set()
+
     monkeypatch.setattr(one, "_call_children_scripts", lambda: called.append("start"))
-    monkeypatch.setattr(one, "_watch_the_start", watched.set)
+    monkeypatch.setattr(one, "_watch_the_start", watch)
     assert one.launch(lambda a, b: (a, b), 1, trainer=None, b=2) == (1, 2)
     assert one.cluster_environment.validated == (3, 2)
     assert called == ([] if external else ["start"])
     assert watched.wait(0.2 if external else 10) is not external
+    assert all(daemons), "a process that ends does not wait for its watcher"
 
 
 @pytest.mark.parametrize(("cores", "share"), [(16, 5), (2, 1), (None, 1)])
@@ -199,6 +207,14 @@ def test_messages_travel_between_cpus_and_what_is_no_tensor_stays(tmp_path: Path
     assert strategy.reduce(decision) is decision
 
 
+def test_processes_wait_for_an_evaluation_and_lightning_is_quiet_about_them(tmp_path: Path) -> None:
+    logger = logging.getLogger("lightning_fabric.utilities.distributed")
+    logger.setLevel(logging.INFO)
+    assert FederatedStrategy(tmp_path)._timeout >= timedelta(hours=12)
+    assert not logger.isEnabledFor(logging.INFO)
+    assert logger.isEnabledFor(logging.WARNING)
+
+
 def test_nothing_is_left_behind_for_the_next_run_of_a_sweep(tmp_path: Path) -> None:
     before = torch.get_num_threads()
     try:
@@ -208,6 +224,7 @@ def test_nothing_is_left_behind_for_the_next_run_of_a_sweep(tmp_path: Path) -> N
         distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
         torch.set_num_threads(2)
         strategy.teardown()
+        assert strategy.cluster_environment.is_down
         assert torch.get_num_threads() == 3
         assert not distributed.is_initialized()
     finally:
