@@ -11,6 +11,7 @@ from torch import nn
 from fedgan.attacks.base import Attack, PoisonReport
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.config.build import (
+    build_malicious,
     build_network,
     build_parts,
     build_spec,
@@ -123,7 +124,7 @@ def test_a_strategy_of_our_own_where_there_are_several_processes(
 
 
 def test_what_the_released_generator_is_made_of(configure: Configure, tmp_path: Path) -> None:
-    cfg = configure("defense=[median,rotation]", "fl.rounds=7")
+    cfg = configure("defense=[median,rotation]", "fl.rounds=7", "model.generator.base_channels=${fl.num_clients}")
     parts = build_parts(cfg, tmp_path)
     spec = build_spec(cfg, parts)
     assert spec.target == cfg.model.generator._target_
@@ -133,6 +134,36 @@ def test_what_the_released_generator_is_made_of(configure: Configure, tmp_path: 
     assert (spec.classes, spec.rounds, spec.defense) == (("normal", "pneumonia"), 7, "median, rotation")
     assert (spec.dataset, spec.attack, spec.emission) == (parts.splits.name, parts.attack, None)
     assert parts.attack.startswith("client ")
+    parts.evaluator.latest = {"emission": 0.25}
+    assert build_spec(cfg, parts).emission == 0.25
+
+
+def test_what_is_off_is_called_none(configure: Configure, tmp_path: Path) -> None:
+    parts = build_parts(configure("attack=none", "defense=none"), tmp_path)
+    assert (parts.attack, parts.defense) == ("none", "none")
+
+
+def test_without_rounds_of_its_own_the_server_has_images_and_no_client(configure: Configure, tmp_path: Path) -> None:
+    """The control of a defense that fine-tunes."""
+    settings = ("defense=reconstruction", "defense.reconstruction.images_per_class=4")
+    parts = build_parts(configure(*settings, "defense.reconstruction.epochs=0"), tmp_path)
+    assert sum(len(client) for client in parts.federated_data.clients) == 2 * 32 - 2 * 4
+    assert len(parts.federation.backend.clients) == 4
+    assert parts.federation.fine_tuning_start is None
+
+
+@pytest.mark.parametrize("attack", ["attack", "update_attack"])
+def test_an_attack_that_never_acts_is_named_by_its_place(attack: str, configure: Configure) -> None:
+    cfg, late = configure(), {"start": 2}
+    acting = {
+        "attack": (WhiteSquare(size=8, **late), UpdateAttack()),
+        "update_attack": (Attack(), Scaling(factor=2.0, **late)),
+    }
+    with pytest.raises(
+        ValueError, match=f"^{attack}.start must be below fl.rounds=2, or the attack never acts; got 2$"
+    ):
+        build_malicious(cfg, *acting[attack])
+    assert build_malicious(cfg, Attack(), UpdateAttack()) == frozenset(), "without any attack nobody is malicious"
 
 
 @pytest.mark.parametrize(
