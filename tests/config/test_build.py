@@ -138,9 +138,11 @@ def test_what_the_released_generator_is_made_of(configure: Configure, tmp_path: 
     assert build_spec(cfg, parts).emission == 0.25
 
 
-def test_what_is_off_is_called_none(configure: Configure, tmp_path: Path) -> None:
-    parts = build_parts(configure("attack=none", "defense=none"), tmp_path)
+def test_what_is_off_is_called_none_and_the_record_says_what_is_run(configure: Configure, tmp_path: Path) -> None:
+    parts = build_parts(configure("attack=none", "defense=none", "seed=7", "name=mine"), tmp_path)
     assert (parts.attack, parts.defense) == ("none", "none")
+    said = {key: parts.recorder.run[key] for key in ("name", "seed", "rounds", "dataset")}
+    assert said == {"name": "mine", "seed": 7, "rounds": 2, "dataset": parts.splits.describe()}
 
 
 def test_without_rounds_of_its_own_the_server_has_images_and_no_client(configure: Configure, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_each_hook_alone_is_an_act(kind: type[Defense]) -> None:
         server.serve([update(0, 1.0), update(1, 5.0)], ROUND)
         assert server.rounds_acted == {"one": rounds}
         assert server.receipts == {"one": {"acted": 1.0}}
+        assert type(server.receipts["one"]["acted"]) is float, "a table has 1.0, not True"
 
 
 def test_a_defense_that_changes_nothing_has_not_acted() -> None:
