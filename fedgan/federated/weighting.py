@@ -24,7 +24,7 @@ class NumExamples(Weighting):
 
     def weigh(self, updates: Sequence[ClientUpdate]) -> dict[int, float]:
         """See ``Weighting``."""
-        shares = normalize([float(update.num_examples) for update in updates])
+        shares = normalize([update.num_examples for update in updates])
         return {update.client_id: share for update, share in zip(updates, shares, strict=True)}
 
 

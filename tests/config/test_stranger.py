@@ -55,6 +55,9 @@ def names(folder: Path) -> list[str]:
         ("~/runs", "~/runs"),
         ('a="b"', 'a="b"'),
         ("it's=so", "it's=so"),
+        ("[größe=1]", ["größe=1"]),
+        ("a: b", "a: b"),
+        ("#1", "#1"),
     ],
 )
 def test_s3_the_hint_is_what_was_meant_when_a_shell_has_read_it(value: str, meant: object) -> None:

@@ -5,18 +5,80 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import joblib
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 from fedgan.config import command
+from fedgan.config.refusals import CONF
+from fedgan.config.sweeps import check_subdirs
 from tests.helpers.federation import TINY
 
 LAUNCHERS = {
     "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
     "submitit": ("hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1"),
 }
+
+
+@pytest.fixture
+def look(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Look at a sweep before its first run, as its command line is typed; afterwards all is as it was before."""
+
+    def check(*typed: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["command"])
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", [*TINY, "hydra.sweep.dir=s", *typed], RunMode.MULTIRUN)
+        HydraConfig.instance().set_config(config)
+        before = HydraConfig.instance().cfg
+        try:
+            check_subdirs(config)
+        finally:
+            assert HydraConfig.instance().cfg is before
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield check
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("hydra.sweep.subdir=same",),
+        ("seed=0,1", "hydra.sweep.subdir=${seed}"),
+        ("seed=0,1", "hydra.sweep.subdir=${hydra.job.num}"),
+        ("seed=0,1", "hydra.sweep.subdir=${hydra.job.id}"),
+        ("attack=white_square,noise_patch", "hydra.sweep.subdir=${hydra:runtime.choices.attack}"),
+        ("attack=glob(*patch)", "hydra.sweep.subdir=${hydra:runtime.choices.attack}"),
+        ("seed=0,1", "fl.rounds=1,2"),
+        ("seed=0,1", "hydra.sweep.subdir=${no_such_setting}"),
+    ],
+)
+def test_runs_with_folders_of_their_own_and_what_hydra_refuses_itself_pass(
+    typed: tuple[str, ...], look: Callable[..., None]
+) -> None:
+    look(*typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "both"),
+    [
+        (("seed=0,1", "hydra.sweep.subdir=same"), "#0 and #1 would both go into 'same'"),
+        (("seed=0,1", "fl.rounds=1,2", "hydra.sweep.subdir=${seed}"), "#0 and #2 would both go into '0'"),
+        (("seed=range(3)", "hydra.sweep.subdir=${fl.rounds}/./a"), "#0 and #1 would both go into '2/./a'"),
+        (("attack=glob(*patch)", "hydra.sweep.subdir=one"), "#0 and #1 would both go into 'one'"),
+    ],
+)
+def test_the_first_two_runs_of_one_folder_are_named(
+    typed: tuple[str, ...], both: str, look: Callable[..., None]
+) -> None:
+    with pytest.raises(ValueError) as error:
+        look(*typed)
+    assert str(error.value) == f"hydra.sweep.subdir must differ from run to run; {both}"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from fedgan import evaluate, sample, train, utility
 from fedgan.core.arguments import validated
-from fedgan.runs.allowlist import Packages
+from fedgan.runs.allowlist import Packages, build_trusted, is_trusted
 from tests.helpers.runs import own_package, refusal
 
 Call = Callable[..., Any]
@@ -145,10 +145,52 @@ def test_trust_is_never_read_from_a_folder(call: Call, my_lab: Path, capsys: pyt
     assert "my_lab" in refusal(call, capsys, train.main, "resume=run", "fl.rounds=3")
 
 
+@pytest.mark.parametrize(
+    ("target", "trusted"),
+    [
+        ("pytorch_lightning.Trainer", True),
+        ("pytorch_lightning.loggers.CSVLogger", True),
+        ("pytorch_lightning.loggers.MLFlowLogger", True),
+        ("pytorch_lightning.loggers.TensorBoardLogger", True),
+        ("pytorch_lightning.loggers.WandbLogger", True),
+        ("pytorch_lightning.loggers.CometLogger", False),
+        ("torch.optim.SGD", True),
+        ("torch.optim.lr_scheduler", False),
+        ("torch.optim.NoSuchOptimizer", False),
+        ("torch.nn.Linear", False),
+        ("fedgan.defenses.median.Median", True),
+        ("fedgan.defenses.median.torch", False),
+        ("fedgan.defenses.median.weighted_mean", False),
+        ("fedgan.defenses.median.Mean", False),
+        ("fedgan.defenses.base_case.Median", False),
+        ("fedgans.defenses.median.Median", False),
+        ("os.system", False),
+        ("median", False),
+    ],
+)
+def test_a_folder_may_name_classes_of_fedgan_optimizers_and_a_few_of_lightnings(target: str, trusted: bool) -> None:
+    assert is_trusted(target) is trusted
+
+
+def test_trust_adds_the_classes_of_a_package_and_not_what_it_imported(my_lab: Path) -> None:
+    own, imported = "my_lab.median.MyMedian", "my_lab.median.Defense"
+    assert [is_trusted(own), is_trusted(own, ["my_lab"]), is_trusted(imported, ["my_lab"])] == [False, True, False]
+    made = build_trusted("run", "my_lab.scaling.MyScaling", {"factor": 3.0}, "fedgan.update_attacks", ["my_lab"])
+    assert made.factor == 3.0
+    for target in (imported, "my_lab.scaling.replace"):
+        refused = f"^run must be a class of fedgan.defenses or my_lab; got '{target}'$"
+        with pytest.raises(ValueError, match=refused):
+            build_trusted("run", target, {}, "fedgan.defenses", ["my_lab"])
+
+
 @pytest.mark.parametrize("packages", ["my_lab", 3, ["a-b"], ["os.path; import x"]])
 def test_other_than_a_list_of_names_is_refused(packages: object) -> None:
     with pytest.raises(ValueError, match="^trust must be a list of names of your own packages"):
         validated("trust", Packages, packages)
+
+
+def test_a_package_within_another_may_be_trusted() -> None:
+    assert validated("trust", Packages, ["json", "os.path"]) == ["json", "os.path"]
 
 
 def test_a_package_that_is_not_there_is_named() -> None:

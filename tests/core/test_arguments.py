@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import pytest
 import torch
-from annotated_types import Ge, Gt, Interval, Le, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt, Predicate
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -230,6 +230,14 @@ def test_numbers_become_what_the_annotation_says() -> None:
     assert path == "2026", "YAML reads a folder that is named 2026 as a number"
 
 
+def test_annotations_in_quotes_are_read() -> None:
+    """As all are in a module that says ``from __future__ import annotations``."""
+    function = taking("Count")
+    assert function(x=1) == 1
+    with pytest.raises(ValueError, match="^x must be a whole number of at least 1; got 0$"):
+        function(x=0)
+
+
 def test_defaults_are_not_checked() -> None:
     @checked
     def call(x: Count = 0) -> int:
@@ -281,3 +289,5 @@ def test_there_are_no_words_for_what_is_not_checked(annotation: object) -> None:
     assert allowed(Annotated[float, Ge(0), Lt(5)]) == "a number in [0, 5)"
     assert allowed(Annotated[Literal["cpu", "cuda"], Trial(print)]) == "one of cpu, cuda"
     assert allowed(Annotated[Tensor, Trial(print)]) is None
+    assert allowed(Annotated[int, Trial(print)]) == "a whole number", "a trial is no bound"
+    assert allowed(Annotated[float, Gt(0), Predicate(bool)]) == "a number in (0, inf)"

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from fedgan.attacks.base import Attack
 from fedgan.attacks.white_square import WhiteSquare
-from fedgan.core.images import ImageSet
-from fedgan.federated.data import FederatedData, share_out
+from fedgan.core.images import ImageSet, Splits
+from fedgan.core.trigger import Trigger
+from fedgan.core.window import Window
+from fedgan.federated.data import ClientData, FederatedData, set_apart, share_out
 from fedgan.partitions.iid import IID
 from tests.helpers.images import random_images
 
@@ -66,6 +68,58 @@ def test_only_malicious_clients_are_poisoned_and_receipts_say_so() -> None:
     assert (receipt.client, receipt.images_changed, receipt.num_examples) == (malicious, 10, 10)
     assert (receipt.mask_pixels, receipt.mask_share) == (64, 64 / 1024)
     assert receipt.sha256 == attacked.clients[malicious].at(0).fingerprint
+
+
+def test_reports_are_by_ascending_id_and_count_what_was_changed_alone() -> None:
+    """Of each client's five images the one that is white already stays as it was; 8 comes before 1 in a set of both."""
+    images = ImageSet(torch.zeros(50, 1, 32, 32, dtype=torch.uint8), torch.arange(50) % 2, ("a", "b"))
+    shares = IID().split(images.labels, 10, seed=0)
+    for share in shares:
+        images.images[share[0]] = 255
+    data = share_out(images, IID(), WhiteSquare(size=8), frozenset({8, 1}), 10, 0)
+    assert [(r.client, r.images_changed, r.num_examples) for r in data.reports] == [(1, 4, 5), (8, 4, 5)]
+    assert {type(r.images_changed) for r in data.reports} == {int}
+    assert [data.poisoned_images(i, 0) for i in range(11)] == [0, 4, *[0] * 6, 4, 0, 0], "10 is the server's own"
+
+
+def test_a_client_moves_with_all_it_has() -> None:
+    """Also what it trains on in the rounds of the attack alone."""
+    window = Window(start=1, stop=2)
+    moved = ClientData(random_images(4), random_images(6, seed=1), window).to(torch.device("meta"))
+    assert [len(moved.at(t)) for t in range(3)] == [4, 6, 4]
+    assert {moved.at(t).images.device.type for t in range(3)} == {"meta"}
+    assert ClientData(random_images(4)).to(torch.device("meta")).poisoned is None
+
+
+def test_an_attack_may_change_labels_alone() -> None:
+    class Flipping(Attack):
+        """Turns the labels of a client's first three images around."""
+
+        def poison(self, images: ImageSet, trigger: Trigger | None, rng: torch.Generator) -> ImageSet:
+            labels = torch.cat([1 - images.labels[:3], images.labels[3:]])
+            return ImageSet(images.images, labels, images.classes)
+
+    (report,) = shared(random_images(40), Flipping(), {2}).reports
+    assert (report.images_changed, report.num_examples, report.mask_pixels, report.mask_share) == (3, 10, 0, 0.0)
+
+
+def test_the_server_takes_as_many_of_each_class_as_it_asks_for() -> None:
+    """Four images of class a, six of b, nine of c."""
+    labels = torch.tensor([0] * 4 + [1] * 6 + [2] * 9)
+    train = ImageSet(random_images(19).images, labels, ("a", "b", "c"))
+    splits = Splits("noise", train, ImageSet(random_images(3, seed=1).images, torch.arange(3), train.classes))
+    own, left = set_apart(splits, 4, seed=0)
+    assert (own.counts, left.counts) == ({"a": 4, "b": 4, "c": 4}, {"a": 0, "b": 2, "c": 5})
+    refused = "^defense.reconstruction.images_per_class must be at most 4, the training images of class a .*; got 5$"
+    with pytest.raises(ValueError, match=refused):
+        set_apart(splits, 5, seed=0)
+
+
+def test_a_partition_that_leaves_too_few_is_refused_before_anybody_attacks() -> None:
+    refused = "^partition must be one that gives every client at least 2 images .*; got '1 for client 0'$"
+    with pytest.raises(ValueError, match=refused):
+        shared(random_images(7), WhiteSquare(size=8), {1})
+    shared(random_images(8), WhiteSquare(size=8), {1})
 
 
 def test_the_control_knows_the_trigger_that_nobody_carries() -> None:

@@ -135,6 +135,28 @@ def test_a_run_whose_updates_are_all_bad_stops_with_its_last_checkpoint(
     assert kinds == [*["bad_update"] * 4, "too_few_clients"] * 2
 
 
+def test_what_is_done_about_a_round_with_too_few_is_said_of_each_try(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch, lambda backend, round_, i: i == 2, spoil)
+    federation = build(configure("fl.min_clients=4", "fl.max_retries=2"))
+    with pytest.raises(ValueError, match="^round 0 was tried 3 times and given up: 3 of 4 updates can be used, "):
+        fit(federation, tmp_path, rounds=1)
+    tries = [event.action for event in federation.events if event.kind == "too_few_clients"]
+    assert tries == ["the round is repeated", "the round is repeated", "the run stops"]
+
+
+def test_an_update_that_its_attacker_has_spoiled_is_left_out(configure: Configure, tmp_path: Path) -> None:
+    """Scaled so far that nothing finite is left: a fault as a client's own is."""
+    settings = ("attack=none", "update_attack=scaling", "update_attack.factor=1e300", "fl.malicious=[1]")
+    federation = build(configure(*settings))
+    fit(federation, tmp_path, rounds=1)
+    assert [update.client_id for update in federation.updates] == [0, 2, 3]
+    (event,) = federation.events
+    assert (event.client, event.kind, event.action) == (1, "bad_update", "left out of this round")
+    assert event.detail.endswith("is not finite")
+
+
 def test_clients_drop_out_at_the_stated_rate_and_reproducibly(configure: Configure, tmp_path: Path) -> None:
     def run(name: str, *overrides: str) -> list[dict[str, str]]:
         training.train(configure("fl.rounds=8", "fl.dropout=0.3", "evaluation.every=100", *overrides), tmp_path / name)

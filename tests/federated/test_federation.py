@@ -14,11 +14,13 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from pytorch_lightning.profilers import SimpleProfiler
 
+from fedgan.config.build import build_defenses
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import State, state_hash, weighted_mean
 from fedgan.defenses.base import Aggregate, Decision, Defense
+from fedgan.federated import messages
 from fedgan.federated.faults import Tolerance
 from fedgan.federated.federation import Federation, draw_participants
 from fedgan.federated.server import Server
@@ -207,9 +209,34 @@ def test_limits_on_clients_do_not_apply_to_the_server(configure: Configure) -> N
     assert not events
 
 
+def test_a_loss_that_a_defense_asks_of_clients_is_not_asked_of_the_server(configure: Configure) -> None:
+    cfg = configure("fl.rounds=4", "defense=feddetect", "defense.feddetect.warmup=0")
+    federation = build(cfg, defenses=build_defenses(cfg), server_images=random_images(16))
+    updates, _ = federation.backend.train([0, 4], federation.this_round())
+    assert [("loss_g_final" in update.metrics) for update in updates] == [True, False]
+
+
+def test_what_the_servers_process_has_made_is_taken_over(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in every other of several processes, which has no updates of its own to step with."""
+    federation = build(configure())
+    made = {name: torch.full_like(tensor, 3) for name, tensor in federation.generator.state_dict().items()}
+    offered: list[set[str]] = []
+    monkeypatch.setattr(messages, "size", lambda: 2)
+    monkeypatch.setattr(messages, "share_fact", lambda fact: fact)
+    monkeypatch.setattr(messages, "gather_updates", lambda updates, events, device: (updates, events))
+    monkeypatch.setattr(messages, "share_state", lambda state: offered.append(set(state)) or made)
+    fit(federation, tmp_path, rounds=1)
+    assert offered == [set(made)]
+    assert [update.client_id for update in federation.updates] == [0, 2], "1 and 3 live in the other process"
+    assert all(torch.equal(tensor, made[name]) for name, tensor in federation.generator.state_dict().items())
+
+
 def test_no_round_is_the_servers_own_unless_it_was_set(configure: Configure) -> None:
     federation = build(configure())
     assert (federation.fine_tunes, federation.fine_tuning_rounds) == (False, 0)
+    assert (federation.fine_tuning_start, federation.backend.own_client) == (None, None)
     later = build(configure(), server_images=random_images(16))  # after two rounds
     assert (later.fine_tunes, later.fine_tuning_rounds) == (False, 0)
 

@@ -79,6 +79,44 @@ def test_hooks_act_one_kind_after_the_other_and_leave_receipts() -> None:
     assert server.receipts == {"a": {"acted": 1.0, "calls": 6}, "b": {"acted": 1.0, "calls": 6}}
 
 
+class Filters(Defense):
+    """Gives client 1 another update, the same as it was."""
+
+    def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
+        return [replace(u) if u.client_id == 1 else u for u in updates]
+
+
+class Weighs(Defense):
+    """Takes from client 0 what it gives to client 1, and flags nobody."""
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
+        return Decision({0: 0.25, 1: 0.75})
+
+
+class Flags(Defense):
+    """Flags client 1 and leaves its weight."""
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
+        return Decision(weights, frozenset({1}), {1: 1})
+
+
+class Finishes(Defense):
+    """Another state, the same as it was."""
+
+    def finish(self, state: State, round_: Round) -> State:
+        return dict(state)
+
+
+@pytest.mark.parametrize("kind", [Filters, Weighs, Flags, Finishes, Median])
+def test_each_hook_alone_is_an_act(kind: type[Defense]) -> None:
+    server = Server({"idle": Defense(), "one": kind()}, Uniform())
+    for rounds in (1, 2):
+        server.serve([update(0, 1.0), update(1, 5.0)], ROUND)
+        assert server.rounds_acted == {"one": rounds}
+        assert server.receipts == {"one": {"acted": 1.0}}
+        assert type(server.receipts["one"]["acted"]) is float, "a table has 1.0, not True"
+
+
 def test_a_defense_that_changes_nothing_has_not_acted() -> None:
     class Idle(Defense):
         def reweight(self, updates: Any, weights: Any, round_: Any) -> Decision:
@@ -157,6 +195,26 @@ def test_impossible_windows_are_refused(window: dict[str, Any]) -> None:
         Window(**window)
 
 
+@pytest.mark.parametrize(
+    ("window", "rounds"),
+    [
+        (Window(), [0, 1, 2, 3, 4, 5, 6, 7]),
+        (Window(start=2, stop=5), [2, 3, 4]),
+        (Window(start=1, every=3), [1, 4, 7]),
+        (Window(start=1, stop=7, every=3), [1, 4]),
+        (Window(stop=1), [0]),
+    ],
+)
+def test_a_window_covers(window: Window, rounds: list[int]) -> None:
+    assert [t for t in range(8) if window.covers(t)] == rounds
+
+
+def test_a_window_that_opens_too_late_is_named_by_its_start() -> None:
+    Window(start=4).check_reached(5)
+    with pytest.raises(ValueError, match="^start must be below fl.rounds=5, or the attack never acts; got 5$"):
+        Window(start=5).check_reached(5)
+
+
 def test_who_is_malicious() -> None:
     assert choose_malicious([3, 1], num_clients=5, seed=0) == {1, 3}
     assert choose_malicious([], num_clients=4, seed=0) == frozenset()
@@ -167,6 +225,13 @@ def test_who_is_malicious() -> None:
     drawn = {choose_malicious(1, num_clients=4, seed=seed) for seed in range(30)}
     assert drawn == {frozenset({i}) for i in range(4)}
     assert choose_malicious(0, num_clients=1, seed=0) == frozenset()
+    assert choose_malicious([0], num_clients=4, seed=0) == {0}, "ids are counted from 0"
+    two = choose_malicious([3, 1], num_clients=8, seed=0)
+    assert (two, type(two)) == ({1, 3}, frozenset)
+
+
+def test_an_attack_is_named_as_in_the_configuration() -> None:
+    assert Attackers(frozenset({1}), Scaling(factor=2.0)).name == "scaling"
 
 
 @pytest.mark.parametrize("malicious", [2, -1, [0, 1], [4], [1, 1], "1", True, [0.5], None])
@@ -187,6 +252,10 @@ def test_a_round_moves_and_measures_parameters_alone() -> None:
     stream = ROUND.rng("defense", "noise")
     assert torch.equal(
         torch.rand(3, generator=stream), torch.rand(3, generator=keyed_generator(7, "defense", "noise", "round", 3))
+    )
+    unseeded = Round(3, START, frozenset(), num_clients=4).rng("noise")
+    assert torch.equal(
+        torch.rand(3, generator=unseeded), torch.rand(3, generator=keyed_generator(0, "noise", "round", 3))
     )
 
 

@@ -99,6 +99,23 @@ def test_every_step_of_every_client_is_announced_and_timed(configure: Configure)
     assert counts == dict.fromkeys(("data", "D step", "G step"), 2 * 4 + alone)
 
 
+def test_clients_of_one_batch_size_are_trained_together_and_one_alone_as_ever(configure: Configure) -> None:
+    more = ("fl.num_clients=3", "dataset.train_per_class=37")  # 24, 25 and 25 images
+    serial, vectorized = pair(configure, *DCGAN, *more, "fl.batch_size=25")
+    assert (serial.backend.spreads, vectorized.backend.spreads) == (True, False)
+    assert serial.backend.groups([2, 0, 1]) == [[2], [0], [1]]
+    assert vectorized.backend.groups([2, 0, 1]) == [[2, 1], [0]]
+    (ours,), (theirs,) = (each.backend.train_clients([1], each.this_round()) for each in (vectorized, serial))
+    assert state_hash(ours.state) == state_hash(theirs.state), "to the bit"
+
+
+def test_two_are_trained_together(configure: Configure) -> None:
+    steps, (_, federation) = list[int](), pair(configure, *DCGAN)
+    federation.backend.on_local_step = steps.append
+    federation.backend.train_clients([3, 1], federation.this_round())
+    assert steps == [3, 1] * federation.backend.steps_of(1)
+
+
 def test_losses_are_reported_without_the_graph_that_made_them(configure: Configure) -> None:
     """It would keep every activation of the step in memory."""
     backend = pair(configure, *DCGAN)[1].backend
