@@ -299,7 +299,7 @@ def _option_body(option: Option) -> str:
         parts.append(f"Class: `{option.target}`\n")
     if option.choices:
         rows = [f"| `{choice}` | {cell(said)} |" for choice, said in option.choices.items()]
-        parts.append("\n".join(["| chooses | |", "|---|---|", *rows]) + "\n")
+        parts.append("\n".join(["| choice | what it decides |", "|---|---|", *rows]) + "\n")
     if option.settings:
         rows = [f"| `{s.key}` | {_default(s)} | {cell(s.meaning)} |" for s in option.settings]
         parts.append("\n".join(["| setting | default | meaning |", "|---|---|---|", *rows]) + "\n")

@@ -24,13 +24,14 @@ from PIL import Image
 from fedgan.config import training
 from fedgan.config.choices import fit_choices
 from fedgan.config.refusals import CONF
-from tests.helpers.documents import PAGES, ROOT, Command, commands, other_lines
+from tests.helpers.documents import PAGES, ROOT, Command, commands, generate, other_lines
 from tests.helpers.federation import TINY
 from tests.helpers.runs import refusal
 from tests.helpers.shrinking import shrunk
 
 Call = Callable[..., Any]
-SHOWN = [command for page in PAGES for command in commands(page)]
+TEXTS = {page.name: page.read_text() for page in PAGES} | generate().pages()
+SHOWN = [command for name, text in TEXTS.items() for command in commands(name, text)]
 ANSWERED = [command for command in SHOWN if command.answer]
 RUN = [each for each in SHOWN if each.runs and not each.answer and each.module.startswith("fedgan.")]
 LESIONS = ("nv", "bkl", "df", "vasc", "mel", "bcc", "akiec")

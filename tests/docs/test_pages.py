@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from fedgan.config import sampling, training
 from fedgan.config.refusals import CONF, options
+from fedgan.core import arguments
 from tests.helpers.documents import ROOT, named, sections
 from tests.helpers.runs import rows
 
@@ -95,6 +96,12 @@ def test_each_column_and_fact_of_a_metric_is_in_its_section(name: str, configure
     assert set(metric.names) <= named(section)
     for part in ("**Columns.**", "**Facts.**", "**Cost.**", "**Cannot see.**"):
         assert part in section, part
+
+
+def test_the_types_of_arguments_are_described_as_errors_describe_them() -> None:
+    described = re.findall(r"^\| `(\w+)` \| (.+) \|$", (DOCS / "api.md").read_text(), re.MULTILINE)
+    assert len(described) == 10
+    assert {name: arguments.allowed(getattr(arguments, name)) for name, _ in described} == dict(described)
 
 
 def test_the_facts_of_a_run_are_named(run: Path) -> None:

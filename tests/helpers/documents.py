@@ -35,10 +35,10 @@ class Command:
         return f"{self.page}: {self.module} {' '.join(self.arguments)}"
 
 
-def commands(page: Path) -> list[Command]:
-    """The commands of a page's ``sh`` and ``console`` blocks, in order."""
-    found = []
-    for mark, _, kind, block in BLOCK.findall(page.read_text()):
+def commands(name: str, text: str) -> list[Command]:
+    """The commands of a page's ``sh`` and ``console`` blocks, in order; of one that is made from conf/ none is run."""
+    found, generated = [], name.startswith("configuration/")
+    for mark, _, kind, block in BLOCK.findall(text):
         lines = block.replace("\\\n", " ").splitlines()
         typed = lines if kind == "sh" else [line.removeprefix("$ ") for line in lines[::2]]
         answers = [""] * len(lines) if kind == "sh" else lines[1::2]
@@ -46,7 +46,7 @@ def commands(page: Path) -> list[Command]:
             words = shlex.split(line, comments=True)
             if "-m" in words and words[words.index("-m") - 1].startswith("python"):
                 module, *arguments = words[words.index("-m") + 1 :]
-                found.append(Command(page.name, module, tuple(arguments), not mark, answer))
+                found.append(Command(name, module, tuple(arguments), not mark and not generated, answer))
     return found
 
 
