@@ -173,9 +173,12 @@ def small(command: Command) -> list[str]:
     if command.module == "fedgan.train":
         if any(each.startswith("resume=") and each != "resume=auto" for each in typed):
             return []
-        with composed("config", sweep[0]) as cfg:
-            wanted = [*shrunk(cfg), "logger=none", "fl.batch_size=4", "evaluation.samples_per_class=8"]
-        return [each for each in wanted if each.partition("=")[0] not in varied]
+        found = [shrunk_config(overrides) for overrides in sweep]
+        everywhere = set.intersection(*map(set, found))
+        wanted = dict.fromkeys(each for own in found for each in own)
+        small = [each if each in everywhere else f"++{each}" for each in wanted]
+        small += ["logger=none", "fl.batch_size=4", "evaluation.samples_per_class=8"]
+        return [each for each in small if each.lstrip("+").partition("=")[0] not in varied]
     if command.module == "fedgan.evaluate":
         with composed("evaluate", sweep[0]) as cfg:
             return [*shrunk(cfg), "samples_per_class=8"]
@@ -184,9 +187,14 @@ def small(command: Command) -> list[str]:
     return []
 
 
+def shrunk_config(overrides: list[str]) -> list[str]:
+    with composed("config", overrides) as cfg:
+        return shrunk(cfg)
+
+
 def once(arguments: list[str], appended: list[str]) -> list[str]:
     """Both, without what is typed and then appended: Hydra takes a setting once."""
-    keys = {each.partition("=")[0] for each in appended}
+    keys = {each.partition("=")[0].lstrip("+") for each in appended}
     return [each for each in arguments if each.partition("=")[0].lstrip("+") not in keys] + appended
 
 

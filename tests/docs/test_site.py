@@ -24,6 +24,7 @@ def built(folder: Path, site: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """What the site is made from, to be damaged."""
+    (tmp_path / "copy").mkdir()
     for name in SOURCES:
         source = ROOT / name
         if source.is_dir():

@@ -20,6 +20,7 @@ SMALLER = {
     "defense.reconstruction.images_per_class": "4",
     "defense.reconstruction.epochs": "1",
     "fl.num_clients": "4",
+    "fl.clients_per_round": "3",
     "fl.rounds": "2",
     "trainer.enable_progress_bar": "false",
 }
