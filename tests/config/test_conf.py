@@ -1,7 +1,6 @@
 """Walks conf/: every option of every group is built and runs for two rounds; none needs a line here to be tried."""
 
 from collections.abc import Callable
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from fedgan.config import training
 from fedgan.config.choices import fit_choices
 from fedgan.config.refusals import CONF
 from fedgan.config.resume import leaves
+from tests.helpers.shrinking import shrunk
 
 OTHER_COMMANDS = {
     "benchmark",
@@ -25,23 +25,6 @@ OTHER_COMMANDS = {
 OPTIONS = sorted(
     (file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name not in OTHER_COMMANDS
 )
-# What makes an option small enough to try, by the setting's name; applied where the option has that setting.
-SMALLER = {
-    "dataset.image_size": "32",
-    "dataset.train_per_class": "32",
-    "dataset.test_per_class": "6",
-    "attack.size": "4",
-    "model.generator.base_channels": "4",
-    "model.generator.channel_base": "256",
-    "model.discriminator.base_channels": "4",
-    "metrics.*.classifier.steps": "3",
-    "defense.feddetect*.warmup": "0",
-    "defense.reconstruction.images_per_class": "4",
-    "defense.reconstruction.epochs": "1",
-    "fl.num_clients": "4",
-    "fl.rounds": "2",
-    "trainer.enable_progress_bar": "false",
-}
 
 
 @pytest.fixture
@@ -72,15 +55,6 @@ def folder_of(classes: list[str], source: Path) -> Path:
         for folder, name in zip(sorted(split.iterdir()), classes, strict=True):
             folder.rename(split / name)
     return source
-
-
-def shrunk(cfg: DictConfig) -> list[str]:
-    return [
-        f"{key}={value}"
-        for key, present in leaves(cfg).items()
-        for pattern, value in SMALLER.items()
-        if fnmatch(key, pattern) and present is not None
-    ]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda part: part)
