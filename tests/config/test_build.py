@@ -43,7 +43,7 @@ SQUARE, SCALED = WhiteSquare(size=8), Scaling(factor=4.0)
             UpdateAttack(),
             {3, 1},
             ((1, 700, 1000), (3, 600, 1000)),
-            "clients 1, 3 of 5: white_square of 8 x 8 pixels at the bottom right, on 1,300 of 2,000 images",
+            "clients 1, 3 of 5: white_square of 8 x 8 pixels at the bottom right on 1,300 of 2,000 images",
         ),
         (Attack(), SCALED, {2}, (), "client 2 of 5: updates scaled by 4"),
         (
@@ -51,8 +51,7 @@ SQUARE, SCALED = WhiteSquare(size=8), Scaling(factor=4.0)
             SCALED,
             {2},
             ((2, 9, 10),),
-            "client 2 of 5: white_square of 8 x 8 pixels at the bottom right and updates scaled by 4, "
-            "on 9 of 10 images",
+            "client 2 of 5: white_square of 8 x 8 pixels at the bottom right on 9 of 10 images and updates scaled by 4",
         ),
     ],
 )

@@ -116,7 +116,7 @@ def test_the_server_takes_as_many_of_each_class_as_it_asks_for() -> None:
 
 
 def test_a_partition_that_leaves_too_few_is_refused_before_anybody_attacks() -> None:
-    refused = "^partition must be one that gives every client at least 2 images .*; got '1 for client 0'$"
+    refused = "^partition must be one that gives every client at least 2 images .*; client 0 has 1$"
     with pytest.raises(ValueError, match=refused):
         shared(random_images(7), WhiteSquare(size=8), {1})
     shared(random_images(8), WhiteSquare(size=8), {1})

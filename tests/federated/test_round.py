@@ -230,10 +230,6 @@ def test_who_is_malicious() -> None:
     assert (two, type(two)) == ({1, 3}, frozenset)
 
 
-def test_an_attack_is_named_as_in_the_configuration() -> None:
-    assert Attackers(frozenset({1}), Scaling(factor=2.0)).name == "scaling"
-
-
 @pytest.mark.parametrize("malicious", [2, -1, [0, 1], [4], [1, 1], "1", True, [0.5], None])
 def test_half_or_more_or_no_clients_of_the_federation_are_refused(malicious: object) -> None:
     with pytest.raises(
