@@ -47,6 +47,8 @@ def commands(name: str, text: str) -> list[Command]:
             if "-m" in words and words[words.index("-m") - 1].startswith("python"):
                 module, *arguments = words[words.index("-m") + 1 :]
                 found.append(Command(name, module, tuple(arguments), not mark and not generated, answer))
+            elif words[:1] == ["fedgan"]:
+                found.append(Command(name, f"fedgan.{words[1]}", tuple(words[2:]), not mark and not generated, answer))
     return found
 
 
@@ -54,7 +56,7 @@ def other_lines(page: Path) -> list[str]:
     """The lines of a page's ``sh`` blocks that are no command of Python."""
     blocks = [block.replace("\\\n", " ") for _, _, kind, block in BLOCK.findall(page.read_text()) if kind == "sh"]
     lines = [" ".join(shlex.split(line, comments=True)) for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line and "python" not in line]
+    return [line for line in lines if line and "python" not in line and not line.startswith("fedgan ")]
 
 
 def sections(page: Path) -> dict[str, str]:
