@@ -8,7 +8,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "fedgan"
 LEVELS = [  # from top to bottom; folders of one level do not meet
-    {"train", "evaluate", "sample", "utility"},
+    {"train", "evaluate", "sample", "utility", "report"},
     {"config"},
     {"reports"},
     {"downstream"},

@@ -11,7 +11,7 @@ import yaml
 from fedgan.reports.blocks import Table, shown
 from fedgan.reports.glossary import entry, leading, reference
 from fedgan.reports.run import Run
-from fedgan.reports.table import runs_table, setting, spread, varying
+from fedgan.reports.table import results, runs_table, setting, spread, varying
 from fedgan.reports.words import absent, facts_of
 
 ALL = "all runs"
@@ -59,6 +59,11 @@ def _flat(node: Any, key: str = "") -> dict[str, str]:
     return {key: text.removesuffix("\n").removesuffix("\n...")}
 
 
+def scored(runs: Sequence[Run]) -> list[str]:
+    """The metrics that the runs have, means over classes, in the order of the glossary."""
+    return leading(dict.fromkeys(name for run in runs for name in results(run)))
+
+
 def scores(runs: Mapping[str, Run]) -> Table | None:
     """Per arm the mean, standard deviation and number of runs of each metric; None if no run has a metric.
 
@@ -68,8 +73,7 @@ def scores(runs: Mapping[str, Run]) -> Table | None:
     everything = list(runs.values())
     settings = varying(everything)
     table = runs_table(everything, settings)
-    columns = table.columns[len(settings) + 4 :]
-    metrics = leading(columns)
+    metrics = scored(everything)
     if not metrics:
         return None
     table["arm"] = [arm_of(run, settings) for run in everything]
@@ -91,8 +95,8 @@ def _row(arm: str, table: pd.DataFrame, runs: Mapping[str, Run], metrics: Sequen
     for name in metrics:
         floors = [value for run in own if (value := reference(name, facts_of(run))) is not None]
         about = f"\n{entry(name).of}: {shown(sum(floors) / len(floors))}" if floors else ""
-        value = cell(table, name)
-        row[f"{name} {entry(name).arrow}".strip()] = value + (about if value != "–" else "")
+        score = cell(table, name)
+        row[f"{name} {entry(name).arrow}".strip()] = score + (about if score != "–" else "")
     return row
 
 
@@ -111,9 +115,9 @@ def cell(table: pd.DataFrame, name: str) -> str:
     return f"{value} ± {shown(float(error))} (SE)" if error is not None and error == error else value
 
 
-def explained(columns: Sequence[str]) -> Table:
+def explained(metrics: Sequence[str]) -> Table:
     """What each of the metrics means."""
-    rows = [_explained(name) for name in leading(columns)]
+    rows = [_explained(name) for name in metrics]
     return Table("meanings", "What the metrics mean; ↓ lower is better, ↑ higher is better.", pd.DataFrame(rows))
 
 

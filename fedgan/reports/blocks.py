@@ -43,9 +43,7 @@ class Table:
     @property
     def numeric(self) -> list[bool]:
         """Of each shown column, whether it is one of numbers, to be aligned to the right."""
-        return [
-            name in self.frame and pd.api.types.is_numeric_dtype(self.frame[name]) for name in self.display.columns
-        ]
+        return [name in self.frame and pd.api.types.is_numeric_dtype(self.frame[name]) for name in self.display.columns]
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,6 @@ def reference(name: str, facts: Mapping[str, object]) -> float | None:
         return None
     if isinstance(whole := facts.get(fact), int | float):
         return float(whole)
-    parts = [float(value) for key, value in facts.items() if key.startswith(f"{fact}/") and _is_number(value)]
+    below = [value for key, value in facts.items() if key.startswith(f"{fact}/")]
+    parts = [float(value) for value in below if isinstance(value, int | float)]
     return sum(parts) / len(parts) if parts else None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float)
