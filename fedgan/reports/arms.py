@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from fedgan.reports.blocks import Table, shown
-from fedgan.reports.glossary import entry, leading, reference
+from fedgan.reports.glossary import companions, entry, leading, reference
 from fedgan.reports.run import Run
 from fedgan.reports.table import results, runs_table, setting, spread, varying
 from fedgan.reports.words import absent, facts_of
@@ -34,8 +34,9 @@ def overview(runs: Mapping[str, Run]) -> Table:
     """One row per run: what varies, how it ended, its metrics."""
     frame = runs_table(list(runs.values()))
     frame = frame[[name for name in frame.columns if "/" not in name]].assign(run=list(runs))
+    display = frame[[name for name in frame.columns if name not in companions()]].map(shown)
     caption = "One row per run: the settings that differ, then the metrics at the end; means over classes."
-    return Table("runs", caption, frame)
+    return Table("runs", caption, frame, display)
 
 
 def settings_table(runs: Mapping[str, Run]) -> Table:

@@ -159,18 +159,17 @@ def detections(first: Mapping[str, Run]) -> list[Block]:
     """Run by run: who was flagged and how often rightly, what defenses and attacks did and left."""
     parts = {name: _detection(name, run) for name, run in first.items()}
     filled = {name: part for name, part in parts.items() if part}
+    summary = _kept(detail.rates(first))
     if len(filled) == 1:
-        return next(iter(filled.values()))
-    return [Fold(name, part) for name, part in filled.items()]
+        return [*summary, *next(iter(filled.values()))]
+    return [*summary, *(Fold(name, part) for name, part in filled.items())]
 
 
 def _detection(name: str, run: Run) -> list[Block]:
     found: list[Block] = []
-    flagging = detail.flags(run)
     if detail.has(run, "clients"):
         found.append(detail.detection(run, name))
-    if flagging:
-        found.append(detail.rates(run))
+    if detail.flags(run):
         caption = f"{name}: share of malicious (true) and of honest clients (false) that were flagged."
         found.append(Chart(f"rates_{name}", caption, figures.detection_rates(run)))
     if (acted := detail.acted(run)) is not None:

@@ -59,17 +59,24 @@ def detection(run: Run, name: str) -> Table:
     return Table(f"detection_{name}", f"{caption}{more}", table, marked=marked)
 
 
-def rates(run: Run) -> Note:
-    """True and false positive rates over all rounds, in words."""
-    table, clients = run.rounds, run.clients
-    caught, falsely = table["true_positive_rate"].mean(), table["false_positive_rate"].mean()
-    flagged = clients[clients["flagged"] == 1]
-    right = int((flagged["malicious"] == 1).sum())
-    found = f"true positive rate {caught:.3g}, " if caught == caught else "no malicious client took part; "
-    return Note(
-        f"Mean over {len(table)} rounds: {found}false positive rate {falsely:.3g}. "
-        f"Of {len(flagged)} flags, {right} hit a malicious client."
-    )
+def rates(runs: Mapping[str, Run]) -> Table | None:
+    """How well each run's defenses flagged, over all rounds; None if no run has one that flags."""
+    rows = [_rates(name, run) for name, run in runs.items() if flags(run)]
+    caption = "Flags over all rounds. The rates are means over the rounds in which there was somebody to flag."
+    return Table("flags", caption, pd.DataFrame(rows)) if rows else None
+
+
+def _rates(name: str, run: Run) -> dict[str, Any]:
+    flagged = run.clients[run.clients["flagged"] == 1]
+    right = flagged[flagged["malicious"] == 1]
+    return {
+        "run": name,
+        "true positive rate": run.rounds["true_positive_rate"].mean(),
+        "false positive rate": run.rounds["false_positive_rate"].mean(),
+        "flags": len(flagged),
+        "of malicious clients": len(right),
+        "first round with one of those": None if right.empty else int(right["round"].min()),
+    }
 
 
 def receipts(run: Run, name: str) -> Table:
@@ -101,18 +108,24 @@ def by_class(run: Run, name: str) -> Table | None:
     """Each metric's mean and its value for every class, with what stands next to it; None without a metric."""
     metrics, facts = results(run), facts_of(run)
     classes = list(dict.fromkeys(key.partition("/")[2] for key in metrics if "/" in key))
+    control = run.evaluation.get("control_metrics") or {}
     scored = [each for each in leading(metrics) if any(f"{each}/{part}" in metrics for part in classes)]
-    rows = [_by_class(each, metrics, classes, facts) for each in scored]
+    rows = [_by_class(each, metrics, classes, facts, control) for each in scored]
     caption = "Each metric by class, and what has to be read next to it."
     return Table(f"metrics_{name}", caption, pd.DataFrame(rows)) if rows else None
 
 
 def _by_class(
-    metric: str, metrics: Mapping[str, float], classes: Sequence[str], facts: Mapping[str, object]
+    metric: str,
+    metrics: Mapping[str, float],
+    classes: Sequence[str],
+    facts: Mapping[str, object],
+    control: Mapping[str, float],
 ) -> dict[str, Any]:
     about, beside = entry(metric), reference(metric, facts)
     row: dict[str, Any] = {"metric": f"{metric} {about.arrow}".strip(), "mean": metrics[metric]}
     row |= {each: metrics.get(f"{metric}/{each}") for each in classes}
+    row |= {"control": control[metric]} if metric in control else {}
     return row | {"next to it": beside, "which is": about.of if beside is not None else ""}
 
 

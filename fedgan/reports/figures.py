@@ -1,7 +1,8 @@
 """Charts of runs, drawn by matplotlib, and how they become part of a page that is light or dark."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import cycle
 from typing import Any
@@ -27,8 +28,11 @@ VARIABLES |= {color: f"series-{i}" for i, color in enumerate(SERIES)}
 DASHES = ("-", "--", ":", "-.")
 MOST_LINES = 12  # honest clients that get a line of their own; of more, their median and range are drawn
 MOST_CELLS = 24  # clients whose numbers of images are written into the partition's picture
+FONTS = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Microsoft YaHei"]
+FROM_ZERO = ("weight", "effective_clients", "weight_of_malicious")
 STYLE: Any = {  # matplotlib's own type of it lists every key
     "font.family": "sans-serif",
+    "font.sans-serif": FONTS,
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
@@ -50,7 +54,6 @@ STYLE: Any = {  # matplotlib's own type of it lists every key
     "lines.linewidth": 1.3,
     "lines.markersize": 4,
     "svg.fonttype": "none",
-    "svg.hashsalt": "fedgan",
 }
 
 
@@ -115,10 +118,19 @@ def _dots(rounds: int) -> dict[str, Any]:
     return {"marker": "o", "markersize": 2.5} if rounds <= 30 else {}
 
 
-def _of_rounds(axes: Axes, title: str) -> None:
-    axes.set_title(title)
+def _of_rounds(axes: Axes, name: str) -> None:
+    _titled(axes, name)
     axes.set_xlabel("round")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+
+
+def _titled(axes: Axes, name: str) -> None:
+    """The metric above; shares between 0 and 1 and weights from 0, or small differences look large."""
+    axes.set_title(f"{name} {entry(name).arrow}".strip())
+    if entry(name).unit == "share of images":
+        axes.set_ylim(-0.03, 1.03)
+    elif name in FROM_ZERO:
+        axes.set_ylim(0, 1.08 * max(axes.dataLim.y1, 1e-9))
 
 
 def detection_rates(run: Run) -> Figure:
@@ -185,7 +197,7 @@ def over_rounds(runs: Mapping[str, Run], arms: Mapping[str, str], names: Sequenc
                 if name in part:
                     line = part[["round", name]].dropna()
                     panel.plot(line["round"], line[name], **looks[arms[key]], **_dots(len(line)))
-            _of_rounds(panel, f"{name} {entry(name).arrow}".strip())
+            _of_rounds(panel, name)
         _legend_below(figure, looks)
     return figure
 
@@ -193,9 +205,7 @@ def over_rounds(runs: Mapping[str, Run], arms: Mapping[str, str], names: Sequenc
 def styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
     """A color and a dash for each arm, in their order."""
     colors, own = cycle(SERIES), list(dict.fromkeys(arms))
-    return {
-        arm: {"color": next(colors), "linestyle": DASHES[i // len(SERIES) % len(DASHES)]} for i, arm in enumerate(own)
-    }
+    return {arm: {"color": next(colors), "linestyle": DASHES[i % len(DASHES)]} for i, arm in enumerate(own)}
 
 
 def _legend_below(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
@@ -230,7 +240,8 @@ def against(table: pd.DataFrame, key: str, lines: Sequence[str], metrics: Sequen
                 part = means[means["line"] == line].dropna(subset=[f"{name}_mean"]).sort_values(key)
                 x, y = part[key].astype(float), part[f"{name}_mean"]
                 panel.errorbar(x, y, part[f"{name}_std"].fillna(0), marker="o", capsize=2, **look)
-            panel.set(title=f"{name} {entry(name).arrow}".strip(), xlabel=key)
+            _titled(panel, name)
+            panel.set_xlabel(key)
         _legend_below(figure, looks)
     return figure
 
@@ -260,27 +271,33 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def svg(figure: Figure) -> str:
-    """The figure as part of a page: no header, no link, its colors the page's variables, its text the page's font."""
+def svg(figure: Figure, name: str) -> str:
+    """The figure as part of a page: no header, no link, its colors the page's variables, its text in the page's font.
+
+    Args:
+        figure: the chart.
+        name: one of its own: what the chart refers to within itself is named after it, apart from other charts'.
+    """
     buffer = StringIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's browser has it
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    for pattern, instead in _CLEANED:
+    for pattern, instead in CLEANED:
         text = re.sub(pattern, instead, text, flags=re.DOTALL)
-    for color, name in VARIABLES.items():
-        text = text.replace(color, f"var(--{name})")
+    for color, variable in VARIABLES.items():
+        text = text.replace(color, f"var(--{variable})")
     return text
 
 
-_CLEANED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
-    (r"<metadata>.*?</metadata>", ""),
-    (r"<!--.*?-->", ""),
-    (r' xmlns(:\w+)?="[^"]*"', ""),
+CLEANED = (
+    (r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", ""),
+    (r' xmlns(:\w+)?="[^"]*"| version="1.1"|(?<=<g) id="[^"]*"', ""),
     (r"xlink:href", "href"),
-    (r'<g id="[^"]*">', "<g>"),
-    (r"font: ([^;]*?)(\d[\d.]*px)[^;\"]*", lambda found: f"font: {found[1]}{found[2]} var(--font)"),
-    (r'(<svg [^>]*?)width="([\d.]+)pt"', r'\1data-width="\2"'),
-    (r'(<svg [^>]*?)height="[\d.]+pt"', r'\1style="max-width:100%" role="img"'),
+    (r"font-family: [^;\"]*;? ?", ""),
+    (r' transform="rotate\(-0 [^)]*\)"', ""),
+    (r'(<svg [^>]*?width="[\d.]+)pt" height="[\d.]+pt"', r'\1" role="img"'),
+    (r"(\.\d\d)\d+", r"\1"),  # hundredths of a point
+    (r"\s*\n\s*", "\n"),
 )

@@ -87,7 +87,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["svg"] = lambda figure: Markup(svg(figure))
+    environment.filters["drawn"] = lambda chart: Markup(svg(chart.figure, chart.name))
     return environment
 
 

@@ -15,6 +15,7 @@ from fedgan.reports.table import results, setting
 
 COMMAND = "python -m fedgan.train"
 ELSEWHERE = ("resume=", "root=")  # overrides that say where a run is resumed, and not what it is
+ALWAYS = (("start", 0), ("every", 1))  # of an attack: in every round; not worth a word
 SHARES = {"emission": "carry the trigger", "pattern_emission": "show the trigger's pattern, however faint"}
 DISTANCES = {"frechet_classifier": "Frechet distance", "fid": "Frechet Inception distance"}
 
@@ -73,7 +74,8 @@ def attack_in_words(run: Run, group: str) -> str:
     chosen = setting(run, group)
     if chosen in (None, "none"):
         return ""
-    own = {name: value for name, value in run.settings[group].items() if name[0] != "_" and value is not None}
+    own = {name: value for name, value in run.settings[group].items() if (name, value) not in ALWAYS}
+    own = {name: value for name, value in own.items() if name[0] != "_" and value is not None}
     return f"{chosen} ({', '.join(f'{name} {value}' for name, value in own.items())})"
 
 
@@ -154,7 +156,9 @@ def weights(run: Run) -> str:
     total = (run.settings.get("fl") or {}).get("num_clients")
     carried = f"Effective clients: {effective:.2f} of {total}."
     if weight is not None:
-        return f"The malicious clients have {percent(weight)} of the weight. {carried}"
+        many = len(run.summary.get("malicious") or ()) > 1
+        who = "The malicious clients have" if many else "The malicious client has"
+        return f"{who} {percent(weight)} of the weight. {carried}"
     took_part = "No malicious client took part in the last round. " if run.record.get("malicious") else ""
     return f"{took_part}{carried}"
 
