@@ -116,4 +116,4 @@ def latex(table: Table) -> str:
 def _escaped(text: str) -> str:
     """A text that LaTeX prints as it is: pandas escapes a table's cells, but not its caption."""
     cell = pd.DataFrame({"": [text]}).to_latex(index=False, header=False, escape=True)
-    return str(cell.split("\\toprule\n")[1].split(" \\\\\n")[0])
+    return str(cell.split("\\midrule\n")[1].split(" \\\\\n")[0])
