@@ -246,7 +246,8 @@ def test_a_run_that_has_hardly_begun(tmp_path: Path) -> None:
 def test_a_stopped_run_has_the_metrics_of_its_last_evaluation(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", None)
     (run.folder / "rounds.csv").write_text(
-        "round,loss_g,false_positive_rate,emission,frechet_classifier\n0,1,,,\n1,1,,0.25,12\n2,1,,,\n"
+        "round,loss_g,effective_clients,true_positive_rate,false_positive_rate,emission,frechet_classifier\n"
+        "0,1,4,,,,\n1,1,4,,,0.25,12\n2,1,4,,,,\n"
     )
     verdict = sections([run], details=1)[0].blocks[0].verdict
     assert verdict.startswith("Failed after 3 rounds. At its last evaluation, in round 1: 25 % of the synthetic images")
