@@ -17,12 +17,14 @@ from fedgan.core.checks import check
 from fedgan.core.folders import check_makeable, check_own
 from fedgan.core.words import counted
 from fedgan.reports.assemble import sections
+from fedgan.reports.blocks import Section
 from fedgan.reports.export import export, files_folder
 from fedgan.reports.html import check_report, page, write_page
-from fedgan.reports.run import find_runs
+from fedgan.reports.run import Run, find_runs
 from fedgan.runs.allowlist import Packages
 
 FILE_NAME = "report.html"
+LARGEST = 10_000_000  # bytes of a page
 SEVERAL = Path("outputs/report")  # where reports on several folders go, one folder each, named by the time
 Paths = Annotated[
     Sequence[PathText],
@@ -53,15 +55,26 @@ def main(cfg: DictConfig) -> None:
     out = place(folders, settings.out)
     check_out(out, settings.export)
 
-    parts = sections(runs, details=settings.details, root=settings.root)
     title = ", ".join(folder.resolve().name for folder in folders[:3]) + (", ..." if len(folders) > 3 else "")
     about = f"{counted(len(runs), 'run')} in {', '.join(map(str, folders[:6]))}{', ...' if len(folders) > 6 else ''}"
+    parts, text = fitted(runs, settings, title, about)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_page(page(parts, title=title, about=about), out)
+    write_page(text, out)
     if settings.export:
         files = export(parts, files_folder(out))
         print(f"{counted(len(files), 'file')} in {files_folder(out)}")
     print(out)
+
+
+def fitted(runs: Sequence[Run], settings: Settings, title: str, about: str) -> tuple[list[Section], str]:
+    """The report and its page; with fewer runs in detail where the page would be too large."""
+    details = min(settings.details, len(runs))
+    while True:
+        parts = sections(runs, details=details, root=settings.root)
+        text = page(parts, title=title, about=about)
+        if len(text.encode()) <= LARGEST or details == 1:
+            return parts, text
+        details //= 2
 
 
 def place(folders: Sequence[Path], out: str | None) -> Path:

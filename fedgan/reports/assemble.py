@@ -108,7 +108,8 @@ def images(first: Mapping[str, Run], named: Mapping[str, Run], root: str | None)
 def _cut(first: Mapping[str, Run], named: Mapping[str, Run]) -> list[Block]:
     """That some runs are not shown one by one."""
     more = len(first) < len(named)
-    return [Note(f"The first {len(first)} of {len(named)} runs (details={len(named)} shows all).")] if more else []
+    how = "details= sets how many, as far as the page's size allows"
+    return [Note(f"The first {len(first)} of {len(named)} runs ({how}).")] if more else []
 
 
 def clients(first: Mapping[str, Run], named: Mapping[str, Run]) -> list[Block]:

@@ -286,11 +286,22 @@ def svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :]
     for pattern, instead in CLEANED:
         text = re.sub(pattern, instead, text, flags=re.DOTALL)
+    text = re.sub(MARKERS, _styled_once, text)
     for color, variable in VARIABLES.items():
         text = text.replace(color, f"var(--{variable})")
     return text
 
 
+def _styled_once(found: re.Match[str]) -> str:
+    """Markers that look alike, each without its style: of many, most of a chart's length."""
+    styles = set(re.findall(r' style="[^"]*"', found[2]))
+    if len(styles) > 1:
+        return found[0]
+    (style,) = styles
+    return f"<g{found[1]}{style}>\n{found[2].replace(style, '')}</g>"
+
+
+MARKERS = r'<g( clip-path="[^"]*"|)>\n((?:<use href="#\w+" x="[\d.]+" y="[\d.]+" style="[^"]*"/>\n)+)</g>'
 CLEANED = (
     (r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", ""),
     (r' xmlns(:\w+)?="[^"]*"| version="1.1"|(?<=<g) id="[^"]*"', ""),

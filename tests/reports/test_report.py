@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from fedgan import report
+from fedgan.config import report as config_report
 from fedgan.config import training
 from fedgan.reports.html import MARK
 from fedgan.reports.run import Run
@@ -245,11 +246,22 @@ def test_real_images_that_cannot_be_read_cost_one_line(call: Call, study: Path) 
 
 def test_of_many_runs_the_first_are_shown_in_detail(call: Call, study: Path) -> None:
     page = page_of(call, study, "details=2")
-    assert "The first 2 of 5 runs (details=5 shows all)." in page.text
+    assert "The first 2 of 5 runs (details= sets how many" in page.text
     assert "3 further runs" in page.text
     assert len(page.table("One row per run")) == 5
     assert len(page.table("Time and machine")) == 5
     assert page.text.count("losses and weight of every client") == 2
+
+
+def test_a_page_that_would_be_too_large_shows_fewer_runs_in_detail(
+    call: Call, study: Path, whole: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = len(whole.source.encode()) - 1
+    monkeypatch.setattr(config_report, "LARGEST", limit)
+    page = page_of(call, study)
+    assert len(page.source.encode()) <= limit
+    assert "The first 2 of 5 runs" in page.text
+    assert len(page.table("One row per run")) == 5
 
 
 def test_a_damaged_run_is_left_out_and_named(call: Call, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
