@@ -10,6 +10,7 @@ COMMANDS = {
     "sample": "draw a labeled synthetic data set from a finished run",
     "utility": "train classifiers with synthetic images, and test them on real ones",
     "compare": "put the runs of any sweep side by side, as a table and as curves",
+    "report": "write one HTML page on a run, several, or a sweep",
 }
 USAGE = "usage: fedgan COMMAND [PATH ...] [SETTING=VALUE ...]"
 

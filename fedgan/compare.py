@@ -5,21 +5,17 @@ python -m fedgan.compare outputs/train/2026-01-31_12-00-00 x=attack.size by=defe
 
 from omegaconf import DictConfig
 
-from fedgan.config.command import command, paths_first
+from fedgan.config.command import command
+from fedgan.config.paths import paths_first
 
 
+@paths_first
 @command("compare")
-def compare(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> None:
     """The entry point; it imports pandas late, so that --help and a misspelled setting do not wait."""
     from fedgan.config import comparing
 
     comparing.main(cfg)
-
-
-def main() -> None:
-    """The paths that come first stand for ``paths=[...]``."""
-    paths_first()
-    compare()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "fedgan"
 LEVELS = [  # from top to bottom; folders of one level do not meet
     {"__main__"},
-    {"train", "evaluate", "sample", "utility", "compare"},
+    {"train", "evaluate", "sample", "utility", "compare", "report"},
     {"config"},
     {"reports"},
     {"downstream"},

@@ -153,15 +153,6 @@ class Refusal:
         return Refusal, (self.number,)
 
 
-def paths_first(name: str = "paths") -> None:
-    """Have the arguments that come ahead of the settings stand for ``paths=[...]``."""
-    arguments = sys.argv[1:]
-    first = next((i for i, each in enumerate(arguments) if "=" in each or each.startswith("-")), len(arguments))
-    if first:
-        quoted = ",".join("'" + each.replace("\\", "\\\\").replace("'", "\\'") + "'" for each in arguments[:first])
-        sys.argv[1 : first + 1] = [f"{name}=[{quoted}]"]
-
-
 def check_flags(arguments: list[str]) -> None:
     """Refuse options that Hydra does not have (settings are typed without dashes), and settings that are removed.
 

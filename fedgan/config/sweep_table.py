@@ -25,7 +25,7 @@ def at_end(folder: Path) -> None:
     table = ended(runs)
     show(table)
     if write(table, folder / FILE):
-        print(f"{folder / FILE}\nnext: fedgan compare {folder}", file=sys.stderr)
+        print(f"{folder / FILE}\nnext: fedgan compare {folder} | fedgan report {folder}", file=sys.stderr)
 
 
 def ended(runs: list[Run]) -> pd.DataFrame:

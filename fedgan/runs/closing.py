@@ -67,7 +67,8 @@ def pointers(folder: Path) -> list[str]:
     """Where the pictures are, and the commands that come next."""
     grids = sorted(folder.glob("samples/round_*.png"))
     pictures = [f"pictures: {grids[-1]}"] if grids else []
-    return [*pictures, f"next: fedgan sample run={folder} out=FOLDER | fedgan evaluate run={folder} | fedgan --help"]
+    commands = (f"report {folder}", f"sample run={folder} out=FOLDER", f"evaluate run={folder}")
+    return [*pictures, "next: " + " | ".join(f"fedgan {each}" for each in commands)]
 
 
 def _of_server(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -35,6 +35,37 @@ def draw_grid(images: ImageSet, *, per_class: int, columns: int = 8) -> Image.Im
     return stack(bands, vertical=True)
 
 
+def places(
+    image_size: int, per_class: int, classes: int, columns: int = 8
+) -> tuple[tuple[int, int], list[tuple[int, int, int, int]]]:
+    """Where the images of a grid are.
+
+    Args:
+        image_size: pixels, before they are enlarged.
+        per_class: images of every class.
+        classes: how many there are.
+        columns: as in ``draw_grid``.
+
+    Returns:
+        The grid's width and height, and for each image, in order, its left, top, width and height; all in pixels.
+
+    Example:
+        >>> size, boxes = places(32, 2, 2)
+        >>> size, boxes[0], boxes[3]
+        ((134, 172), (2, 20, 64, 64), (68, 106, 64, 64))
+    """
+    tile = image_size * max(1, MIN_TILE // image_size)
+    gap = GAP if per_class > 1 else 0  # make_grid leaves a single image without a border
+    across, down = min(columns, per_class), -(-per_class // columns)
+    band = HEADLINE + down * (tile + gap) + gap
+    boxes = [
+        (gap + i % across * (tile + gap), label * band + HEADLINE + gap + i // across * (tile + gap), tile, tile)
+        for label in range(classes)
+        for i in range(per_class)
+    ]
+    return (across * (tile + gap) + gap, classes * band), boxes
+
+
 def headed(picture: Image.Image, title: str) -> Image.Image:
     """The picture under a line of text, white on black."""
     sheet = Image.new("RGB", (picture.width, picture.height + HEADLINE))

@@ -1,0 +1,96 @@
+"""The report as one HTML file, which asks nobody for anything: style, script, charts and pictures are in it."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fedgan.core.checks import check
+from fedgan.core.files import atomic_write
+from fedgan.reports.blocks import Section
+from fedgan.reports.figures import svg
+
+MARK = '<meta name="generator" content="fedgan.report">'  # by which a report is known as one
+LONGEST_HEAD = 2000  # bytes within which a report has its mark
+
+
+def page(parts: Sequence[Section], *, title: str, about: str) -> str:
+    """The whole file.
+
+    Args:
+        parts: of the report.
+        title: its headline.
+        about: what it is about, in a line.
+    """
+    script = _file("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            parts=parts,
+            title=title,
+            about=about,
+            mark=Markup(MARK),
+            written=datetime.now().strftime("%Y-%m-%d %H:%M"),
+            style=Markup(_file("report.css")),
+            script=Markup(script),
+            script_hash=f"sha256-{digest}",
+        )
+    )
+
+
+def write_page(text: str, out: Path) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        ValueError: in one line, if something else than a report is there.
+    """
+    check_report(out)
+    atomic_write(out, lambda file: _fill(file, text))
+
+
+def _fill(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+
+
+def check_report(out: Path) -> None:
+    """Refuse a file that cannot be written, or that no report is.
+
+    Raises:
+        ValueError: in one line.
+    """
+    free = not out.is_symlink() and (not out.exists() or is_report(out))
+    check(free, "out", "a new file, or one that fedgan.report has written", str(out))
+
+
+def is_report(file: Path) -> bool:
+    """Whether fedgan.report has written this file."""
+    try:
+        with file.open("rb") as stream:
+            return MARK.encode() in stream.read(LONGEST_HEAD)
+    except OSError:  # a folder, or not to be read
+        return False
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("fedgan.reports", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["drawn"] = lambda chart: Markup(svg(chart.figure, chart.name))
+    return environment
+
+
+@cache
+def _file(name: str) -> str:
+    return (Path(__file__).parent / "page" / name).read_text(encoding="utf-8")

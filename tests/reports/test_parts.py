@@ -1,0 +1,275 @@
+"""Parts of a report by themselves: explanations of metrics, charts, pictures, files; values by hand."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from PIL import Image
+
+from fedgan.attacks.white_square import WhiteSquare
+from fedgan.config.paths import as_setting, quoted
+from fedgan.config.refusals import CONF
+from fedgan.core.images import ImageSet
+from fedgan.reports import arms, detail, figures, pictures
+from fedgan.reports.assemble import curves, sections
+from fedgan.reports.blocks import Chart, Galleries, Table, flat
+from fedgan.reports.export import latex, markdown
+from fedgan.reports.glossary import companions, entries, entry
+from fedgan.reports.run import Run
+from fedgan.scoring.grid import draw_grid, places, save_grid
+
+SQUARE = {"_target_": "fedgan.attacks.white_square.WhiteSquare", "size": 8, "margin": 1}
+FEDDETECT = {"feddetect": {"_target_": "fedgan.defenses.feddetect.FedDetect", "warmup": 10}}
+METRICS = sorted(file.stem for file in (CONF / "metrics").glob("*.yaml") if file.stem != "none")
+
+
+def run_of(folder: Path, metrics: dict[str, float] | None, **settings: Any) -> Run:
+    """A run's folder with as little in it as a report takes."""
+    folder.mkdir(parents=True)
+    base = {
+        "dataset": {"_target_": "fedgan.datasets.chest_phantom.ChestPhantom"},
+        "attack": SQUARE,
+        "defense": {},
+        "fl": {"num_clients": 4, "rounds": 2},
+        "evaluation": {"grid_per_class": 3},
+        "seed": 0,
+    }
+    data = {"name": "x", "channels": 1, "image_size": 32}
+    data |= {part: {"counts": {"a": 4, "b": 4}, "sha256": "0"} for part in ("train", "test")}
+    record = {"status": "failed" if metrics is None else "finished", "dataset": data, "malicious": [1]}
+    (folder / "config.yaml").write_text(yaml.safe_dump(base | settings))
+    (folder / "run.json").write_text(json.dumps(record))
+    if metrics is not None:
+        (folder / "summary.json").write_text(json.dumps({"metrics": metrics, "effective_clients": 4.0}))
+    return Run(folder)
+
+
+@pytest.mark.parametrize("option", METRICS)
+def test_every_metric_is_explained(option: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=[f"metrics=[{option}]"])
+    for name in instantiate(cfg.metrics[option], _convert_="all").names:
+        about = entry(name)
+        assert name in companions() or (about.unit and about.meaning), f"{name} has no entry in glossary.yaml"
+
+
+def test_no_explanation_is_of_a_metric_that_does_not_exist() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=[f"metrics=[{','.join(METRICS)}]"])
+    names = {name for part in cfg.metrics.values() for name in instantiate(part, _convert_="all").names}
+    assert {*entries(), *companions()} - names == {"effective_clients", "weight_of_malicious"}
+
+
+@pytest.mark.parametrize(
+    ("size", "per_class", "classes"), [(32, 3, 2), (32, 1, 2), (64, 11, 1), (100, 8, 3), (16, 9, 2)]
+)
+def test_where_the_images_of_a_grid_are(size: int, per_class: int, classes: int) -> None:
+    """Every image is of one gray level of its own: all of its box is, and so is no other."""
+    count = per_class * classes
+    levels = torch.arange(100, 100 + count, dtype=torch.uint8)
+    images = levels[:, None, None, None].expand(count, 1, size, size)
+    labels = torch.arange(classes).repeat_interleave(per_class)
+    names = tuple("abc"[:classes])
+    picture = draw_grid(ImageSet(images.contiguous(), labels, names), per_class=per_class)
+    sheet, boxes = places(size, per_class, classes)
+    assert (sheet, len(boxes)) == (picture.size, count)
+    for level, (left, top, width, height) in zip(levels.tolist(), boxes, strict=True):
+        box = picture.crop((left, top, left + width, top + height)).convert("L")
+        assert set(box.getdata()) == {level}
+
+
+def test_the_trigger_is_marked_where_it_is(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {})
+    trigger = WhiteSquare(size=8, margin=1).trigger(1, 32, 0)
+    black = torch.zeros(6, 1, 32, 32, dtype=torch.uint8)
+    images = ImageSet(trigger.paste(black), torch.tensor([0, 0, 0, 1, 1, 1]), ("a", "b"))
+    (run.folder / "samples").mkdir()
+    save_grid(images, run.folder / "samples/round_0001.png", per_class=3)
+    picture = pictures.opened(run.folder / "samples/round_0001.png")
+    marks = pictures.marks(run, picture)
+    assert len(marks) == 6
+    for left, top, width, height in marks:
+        assert (width, height) == (16, 16), "images of 32 pixels are drawn with 64"
+        assert set(picture.crop((left, top, left + width, top + height)).getdata()) == {(255, 255, 255)}
+        around = picture.crop((left - 2, top - 2, left + width + 2, top + height + 2))
+        assert sum(pixel == (255, 255, 255) for pixel in around.getdata()) == 16 * 16
+    assert pictures.marks(run, Image.new("RGB", (200, 200))) == [], "not a grid of these settings"
+
+
+def test_grids_fit_into_their_budget(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {})
+    (run.folder / "samples").mkdir()
+    noise = torch.randint(0, 256, (6, 1, 32, 32), dtype=torch.uint8)
+    images = ImageSet(noise, torch.tensor([0, 0, 0, 1, 1, 1]), ("a", "b"))
+    for round_ in range(10):
+        save_grid(images, run.folder / f"samples/round_{round_:04d}.png", per_class=3)
+    one = len(pictures.samples(run, "r", 10**9).frames[0].uri)
+    gallery = pictures.samples(run, "r", 3 * one)
+    assert [each.round for each in gallery.frames] == [0, 4, 9]
+    assert gallery.title == "r (3 of 10 grids)"
+    assert [each.round for each in pictures.samples(run, "r", 1).frames] == [9], "the last always"
+    wide = Image.effect_noise((4000, 500), 80).convert("RGB")
+    assert len(pictures.encoded(wide)[0]) < 400_000
+
+
+def test_arms_by_hand(tmp_path: Path) -> None:
+    emissions = {"a": (0.2, {}, 0), "b": (0.4, {}, 1), "c": (0.5, FEDDETECT, 0), "d": (None, FEDDETECT, 1)}
+    runs = [
+        run_of(
+            tmp_path / name,
+            None if value is None else {"emission": value, "emission_low": 0.4, "emission_high": 0.61},
+            defense=defense,
+            seed=seed,
+        )
+        for name, (value, defense, seed) in emissions.items()
+    ]
+    table = arms.scores(arms.named(runs))
+    assert table.shown["arm"].tolist() == ["defense=none", "defense=feddetect"]
+    assert table.shown["runs"].tolist() == ["2 of 2", "1 of 2"]
+    assert table.shown["emission ↓"].tolist() == ["0.3 ± 0.1414 (n = 2)", "0.5 [0.4, 0.61]"]
+    assert table.frame["emission_n"].tolist() == [2, 1]
+
+
+def test_settings_once_where_all_agree(tmp_path: Path) -> None:
+    runs = {
+        name: run_of(tmp_path / name, {}, attack=SQUARE | {"size": size}, defense=defense)
+        for name, size, defense in (("a", 4, {}), ("b", 8, FEDDETECT))
+    }
+    said = dict(arms.settings_table(runs).frame.to_numpy().tolist())
+    assert said["fl.rounds"] == "2"
+    assert said["attack.size"] == "differs: 4, 8"
+    assert said["defense.feddetect.warmup"] == "10 (in 1 runs)"
+
+
+def test_metrics_against_a_setting_by_defense(tmp_path: Path) -> None:
+    values = {(4, 0): 0.1, (4, 1): 0.3, (8, 0): 0.7, (8, 1): 0.9}
+    runs = [
+        run_of(tmp_path / f"{size}-{seed}-{bool(defense)}", {"emission": value * (0.5 if defense else 1)},
+               attack=SQUARE | {"size": size}, defense=defense, seed=seed)
+        for (size, seed), value in values.items()
+        for defense in ({}, FEDDETECT)
+    ]  # fmt: skip
+    (chart,) = curves(arms.named(runs))
+    assert isinstance(chart, Chart)
+    assert chart.name == "against_attack.size"
+    panel = chart.figure.axes[0]
+    drawn = {tuple(each.lines[0].get_xdata()): each.lines[0].get_ydata().tolist() for each in panel.containers}
+    lines = sorted(each.lines[0].get_ydata().tolist() for each in panel.containers)
+    assert list(drawn) == [(4.0, 8.0)]
+    assert lines[0] == pytest.approx([0.1, 0.4])
+    assert lines[1] == pytest.approx([0.2, 0.8])
+    (legend,) = chart.figure.legends
+    assert sorted(text.get_text() for text in legend.texts) == ["defense=feddetect", "defense=none"]
+    assert curves(arms.named(runs[:1])) == []
+
+
+def test_malicious_clients_by_color_and_dash(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {})
+    rows = [
+        {"round": t, "client": i, "malicious": int(i == 1), "loss_g": t + i / 10, "flagged": int((t, i) == (1, 2)),
+         "flag_count": 0, "weight": None, "poisoned_images": 0, "num_examples": 4}
+        for t in range(3)
+        for i in range(4)
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(run.folder / "clients.csv", index=False)
+    figure = figures.client_lines(run)
+    (panel,) = figure.axes
+    assert panel.get_title(loc="left") == "loss_g", "no weights, no panel"
+    dashed = [line for line in panel.lines if line.get_color() == figures.MALICIOUS and line.get_linestyle() == "--"]
+    assert [line.get_ydata().tolist() for line in dashed] == [[0.1, 1.1, 2.1]]
+    crosses = [line for line in panel.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in crosses] == [([1], [1.2])]
+    table = detail.detection(run, "run")
+    assert table.frame["client"].tolist() == [1, 2, 0, 3], "malicious ones, then by flags"
+    assert list(table.marked) == [0]
+
+
+def test_many_clients_are_a_band(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {})
+    rows = [
+        {"round": t, "client": i, "malicious": 0, "loss_g": float(i), "flagged": 0, "flag_count": 0, "weight": 0.01,
+         "poisoned_images": 0, "num_examples": 4}
+        for t in range(2)
+        for i in range(101)
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(run.folder / "clients.csv", index=False)
+    panel = figures.client_lines(run).axes[0]
+    assert [line.get_ydata().tolist() for line in panel.lines if len(line.get_xdata())] == [[50.0, 50.0]]
+    assert panel.collections[0].get_datalim(panel.transData).y1 == 100.0
+    assert len(detail.detection(run, "run").frame) == detail.MOST_CLIENTS
+
+
+def test_charts_take_the_pages_colors_and_fonts(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {})
+    run.record["partition"] = {"a <&>": [1, 2], "$b$ 肺炎": [3, 4]}
+    text = figures.svg(figures.partition(run), "one")
+    assert "var(--accent)" in text
+    assert "a &lt;&amp;&gt;" in text
+    assert "$b$ 肺炎" in text
+    assert not re.search("http|xmlns|font-family|<metadata|<!", text)
+    assert not [color for color in figures.VARIABLES if color in text]
+    ids = [set(re.findall(r'id="([^"]+)"', figures.svg(figures.partition(run), name))) for name in ("one", "two")]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+def test_latex_and_markdown_print_what_is_there() -> None:
+    frame = pd.DataFrame({"a_b": ["50 % & more", "x|y"], "n": [0.123456, 2.0]})
+    table = Table("t", "A_caption with 5 %.", frame)
+    assert latex(table).count("\\toprule") == 1
+    assert "\\caption{A\\_caption with 5 \\%.}" in latex(table)
+    assert "50 \\% \\& more & 0.1235 \\\\" in latex(table)
+    assert "{lr}" in latex(table)
+    assert "| x\\|y        |      2 |" in markdown(table)
+
+
+def test_a_run_that_has_hardly_begun(tmp_path: Path) -> None:
+    """No table at all, and no data set in its record."""
+    run = run_of(tmp_path / "run", None)
+    (run.folder / "run.json").write_text('{"status": "running"}')
+    parts = sections([Run(run.folder)], details=1)
+    card = parts[0].blocks[0]
+    assert card.verdict == "Not finished (still running, or killed): 0 rounds recorded."
+    assert card.command is None
+    assert not [block for part in parts for block in flat(part.blocks) if isinstance(block, Galleries | Chart)]
+
+
+def test_a_stopped_run_has_the_metrics_of_its_last_evaluation(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", None)
+    (run.folder / "rounds.csv").write_text(
+        "round,loss_g,effective_clients,true_positive_rate,false_positive_rate,emission,frechet_classifier\n"
+        "0,1,4,,,,\n1,1,4,,,0.25,12\n2,1,4,,,,\n"
+    )
+    verdict = sections([run], details=1)[0].blocks[0].verdict
+    assert verdict.startswith("Failed after 3 rounds. At its last evaluation, in round 1: 25 % of the synthetic images")
+    assert verdict.endswith("Frechet distance to real test images: 12.")
+
+
+def test_an_evaluation_of_another_generator_is_noted(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {"emission": 0.5})
+    (run.folder / "evaluation.json").write_text(json.dumps({"metrics": {}, "generator_sha256": "other"}))
+    card = sections([run], details=1)[0].blocks[0]
+    assert card.notes == ["evaluation.json is about another generator than the run's present one: evaluate it again."]
+
+
+@pytest.mark.parametrize("name", ["a b", 'say "x"', "back\\slash\\", '\\"', "${seed}", "a=1,b=[2]", "肺炎", "it's"])
+def test_folders_arrive_as_they_are_typed(name: str) -> None:
+    override = OverridesParser.create().parse_override(f"paths=[{quoted(name)}]")
+    assert OmegaConf.create({"seed": 0, "paths": override.value()}).paths[0] == name
+
+
+def test_folders_come_before_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lr=1").mkdir()
+    assert as_setting(["lr=1", "other", "out=x", "late"]) == ['paths=["lr=1","other"]', "out=x", "late"]
+    assert as_setting(["out=x"]) == ["out=x"]
+    assert as_setting(["--cfg", "job"]) == ["--cfg", "job"]

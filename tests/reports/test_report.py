@@ -1,0 +1,326 @@
+"""python -m fedgan.report on small runs: what it says is what their files say, and the page stands alone."""
+
+import base64
+import csv
+import hashlib
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from omegaconf import DictConfig
+from PIL import Image
+
+from fedgan import report
+from fedgan.config import report as config_report
+from fedgan.config import training
+from fedgan.reports.html import MARK
+from fedgan.reports.run import Run
+from fedgan.reports.table import runs_table
+from tests.helpers.pages import Page, read_page
+from tests.helpers.runs import refusal, rows
+
+Call = Callable[..., Any]
+ARMS = {
+    "attack": (),
+    "clean": ("fl.malicious=0",),
+    "feddetect": ("defense=feddetect_mean", "defense.feddetect_mean.warmup=0"),
+    "median": ("defense=median",),
+    "failed": ("fl.dropout=0.99", "fl.max_retries=0"),
+}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs") / "study"
+
+
+@pytest.fixture
+def study(shared: Path, configure: Callable[..., DictConfig], tmp_path: Path) -> Path:
+    """A copy of a folder with one run per arm; trained once for all tests of this file."""
+    metrics = ("metrics=[emission,frechet,pattern]", "metrics.frechet.classifier.steps=3", "evaluation.every=1")
+    for name, overrides in () if shared.exists() else ARMS.items():
+        try:
+            training.train(configure(*metrics, *overrides), shared / name)
+        except ValueError:
+            assert name == "failed"
+    return Path(shutil.copytree(shared, tmp_path / "study", symlinks=True))
+
+
+@pytest.fixture
+def whole(call: Call, study: Path, shared: Path) -> Page:
+    """The report on all runs, written once for all tests of this file that only read it."""
+    file = shared.parent / "whole.html"
+    if not file.exists():
+        call(report.main, str(study), f"out={file}")
+    return read_page(file)
+
+
+def page_of(call: Call, *arguments: object) -> Page:
+    call(report.main, *map(str, arguments))
+    return read_page(Path(str(arguments[0])) / "report.html")
+
+
+def test_the_numbers_are_those_of_the_files(whole: Page, study: Path) -> None:
+    table = {row["run"]: row for row in whole.table("One row per run")}
+    assert table.keys() == ARMS.keys()
+    for name in ("attack", "clean", "feddetect", "median"):
+        metrics = json.loads((study / name / "summary.json").read_text())["metrics"]
+        for metric in ("emission", "trigger_strength", "frechet_classifier"):
+            assert float(table[name][metric]) == pytest.approx(metrics[metric], rel=2e-3), (name, metric)
+    assert [table[name]["status"] for name in ARMS] == ["finished"] * 4 + ["failed"]
+    assert table["failed"]["emission"] == "–"
+    assert [table[name]["defense"] for name in ARMS] == ["none", "none", "feddetect_mean", "median", "none"]
+
+
+def test_each_run_in_a_sentence(whole: Page, study: Path) -> None:
+    facts = json.loads((study / "attack/summary.json").read_text())
+    text = " ".join(whole.text.split())
+    emission, floors = facts["metrics"]["emission"], facts["facts"]["frechet"]
+    assert f"Finished after 2 rounds. {100 * emission:.3g} % of the synthetic images carry the trigger (95 % in" in text
+    assert (
+        f"false alarm rate on real test images is {100 * facts['facts']['emission']['emission_false_alarm']:.3g} %"
+        in text
+    )
+    floor = sum(value for name, value in floors.items() if "_floor/" in name) / 2
+    assert f"(its floor, what as many real training images score, is {float(f'{floor:.4g}'):g})" in text
+    assert "The malicious client has 25 % of the weight. Effective clients: 4.00 of 4." in text
+    assert "The aggregate has no weights." in text, "median"
+    assert "Failed after 0 rounds: ValueError: round 0 was tried" in text
+    assert "nobody (the trigger that is looked for: white_square (size 8" in text
+    report_ = json.loads((study / "attack/run.json").read_text())["poison_reports"][0]
+    assert f"; images changed: {report_['images_changed']} of {report_['num_examples']}" in text
+
+
+def test_who_was_flagged(call: Call, study: Path) -> None:
+    page = page_of(call, study / "feddetect")
+    written = rows(study / "feddetect/clients.csv")
+    for row in page.table("Who was flagged"):
+        own = [each for each in written if each["client"] == row["client"]]
+        assert int(row["rounds flagged"]) == sum(int(each["flagged"]) for each in own)
+        assert float(row["mean weight"]) == pytest.approx(sum(float(each["weight"]) for each in own) / len(own), 1e-3)
+        assert (row["malicious"] == "malicious") == (own[0]["malicious"] == "1")
+    (flags,) = page.table("Flags over all rounds")
+    falsely = [float(row["false_positive_rate"]) for row in rows(study / "feddetect/rounds.csv")]
+    assert float(flags["false positive rate"]) == pytest.approx(sum(falsely) / 2, abs=1e-4)
+    assert int(flags["flags"]) == sum(int(row["flagged"]) for row in written) > 0
+    acted = json.loads((study / "feddetect/summary.json").read_text())["rounds_acted"]["feddetect_mean"]
+    assert f"feddetect_mean acted in {acted} of 2 rounds." in page.text
+
+
+def test_absent_metrics_say_why(whole: Page, study: Path) -> None:
+    (row,) = whole.table("Metrics that have no value")
+    why = json.loads((study / "attack/summary.json").read_text())["absent"]["pattern"]
+    assert (row["metric"], row["why it has no value"], row["runs"]) == ("pattern", why, "4")
+
+
+def test_the_page_asks_nobody_for_anything(whole: Page, study: Path) -> None:
+    source = whole.source
+    assert all(each.startswith(("data:image/webp;base64,", "#")) for each in whole.references)
+    assert sum(each.startswith("data:") for each in whole.references) == 4 * 2 + 1, "grids, and the real images"
+    assert not re.search(r"https?://|@import|url\((?!#)", source)
+    (script,) = re.findall(r"<script>(.*?)</script>", source, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in source
+    assert len(source) < 10_000_000
+    assert len(whole.ids) == len(set(whole.ids)), "charts do not refer to each other's parts"
+
+
+def test_every_color_is_defined_for_light_dark_and_print(whole: Page, study: Path) -> None:
+    source = whole.source
+    light, dark, print_ = (
+        set(re.findall(r"(--[\w-]+):", block)) for block in re.findall(r":root \{(.*?)\}", source, re.DOTALL)
+    )
+    used = set(re.findall(r"var\((--[\w-]+)\)", source)) - {"--font", "--link"}
+    assert "--accent" in used
+    assert used <= light & dark & print_
+
+
+def test_names_are_text_and_nothing_else(call: Call, study: Path) -> None:
+    odd = study / "</title><script>alert(1)</script>&amp; 肺炎"
+    odd.parent.mkdir(parents=True)
+    shutil.move(study / "attack", odd)
+    config = odd / "config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    settings["name"] = "<img src=http://example.org/x onerror=alert(2)>"
+    config.write_text(yaml.safe_dump(settings))
+    page = page_of(call, study)
+    assert page.tags.count("script") == 1
+    assert page.tags.count("title") == 1
+    assert not [each for each in page.references if "example.org" in each]
+    assert "<script>alert(1)</script>&amp; 肺炎" in page.text
+    assert "<img src=http://example.org/x onerror=alert(2)>" in page.text
+
+
+def test_the_command_that_repeats_a_run(call: Call, study: Path) -> None:
+    typed = ["dataset.classes={benign: [nv, 'b kl']}", "name=it's", "fl.rounds=2"]
+    (study / "attack/.hydra").mkdir(exist_ok=True)
+    (study / "attack/.hydra/overrides.yaml").write_text(yaml.safe_dump([*typed, "resume=auto"]))
+    (line,) = re.findall("python -m fedgan.train.*", page_of(call, study / "attack").text)
+    assert shlex.split(line) == ["python", "-m", "fedgan.train", *typed]
+
+
+def test_what_fedgan_did_not_write_stays(call: Call, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = study / "report.html"
+    mine.write_text("<html>mine</html>")
+    message = refusal(call, capsys, report.main, str(study))
+    assert message == f"error: out must be a new file, or one that fedgan.report has written; got {str(mine)!r}"
+    assert mine.read_text() == "<html>mine</html>"
+    mine.unlink()
+    page_of(call, study)
+    before = mine.read_text()
+    assert MARK in before[:2000]
+    page_of(call, study / "attack")
+    call(report.main, str(study / "attack"), f"out={mine}")
+    assert "1 run in" in mine.read_text() != before
+    link = study / "link.html"
+    link.symlink_to(mine)
+    assert "out must be a new file" in refusal(call, capsys, report.main, str(study), f"out={link}")
+    assert "ends in .html" in refusal(call, capsys, report.main, str(study), f"out={study / 'report.txt'}")
+
+
+def test_exported_tables_read_back(call: Call, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page_of(call, study, "export=true")
+    files = study / "report_files"
+    table = pd.read_csv(files / "runs.csv", keep_default_na=False, na_values=[""])
+    expected = runs_table([Run(study / name) for name in sorted(ARMS)])
+    assert table["run"].tolist() == sorted(ARMS)
+    for metric in ("emission", "frechet_classifier", "effective_clients"):
+        assert table[metric].tolist() == pytest.approx(expected[metric].tolist(), rel=1e-12, nan_ok=True)
+    tex, md = (files / "metrics.tex").read_text(), (files / "metrics.md").read_text()
+    assert "\\toprule" in tex
+    assert "frechet\\_classifier $\\downarrow$" in tex
+    assert "$\\pm$ standard deviation" in tex
+    assert len({line.count("|") for line in md.splitlines() if line.startswith("|")}) == 1
+    for file in files.glob("*.png"):
+        with Image.open(file) as picture:
+            assert picture.width > 300
+    assert all(file.read_bytes().startswith(b"%PDF") for file in files.glob("*.pdf"))
+    assert {file.stem for file in files.glob("*.png")} == {file.stem for file in files.glob("*.pdf")}
+    assert {"partition_attack", "clients_feddetect", "effective_clients"} <= {file.stem for file in files.glob("*.png")}
+    page_of(call, study, "export=true")  # its own files are replaced
+    other = study / "other_files"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+    said = refusal(call, capsys, report.main, str(study), f"out={study / 'other.html'}", "export=true")
+    assert said.startswith("error: out: the folder for its files must be a new or empty folder")
+    assert not (study / "other.html").exists()
+
+
+def test_what_a_defense_left_is_shown_under_its_name(call: Call, study: Path) -> None:
+    place = study / "attack/defenses/krum"
+    place.mkdir(parents=True)
+    with (place / "scores.csv").open("w") as file:
+        csv.writer(file).writerows([["client", "score"], [3, 0.125], [1, "<b>"]])
+    Image.new("RGB", (20, 10), "red").save(place / "map.png")
+    (place / "broken.png").write_bytes(b"no picture")
+    secret = study / "secret.csv"
+    secret.write_text("a,b\n1,SECRET\n")
+    (place / "link.csv").symlink_to(secret)
+    page = page_of(call, study / "attack")
+    assert page.table("attack: krum, scores.csv") == [
+        {"client": "3", "score": "0.125"},
+        {"client": "1", "score": "<b>"},
+    ]
+    assert "attack: krum, map.png" in page.text
+    assert "attack: krum, broken.png cannot be read" in page.text
+    assert "SECRET" not in page.text
+
+
+def test_real_images_that_cannot_be_read_cost_one_line(call: Call, study: Path) -> None:
+    record = json.loads((study / "attack/run.json").read_text())
+    record["dataset"]["test"]["sha256"] = "0" * 64
+    (study / "attack/run.json").write_text(json.dumps(record))
+    page = page_of(call, study / "attack")
+    assert (
+        "Real images of chest_phantom are not shown: its data set must be the one that the run was trained" in page.text
+    )
+    assert "Real test images" not in page.text
+
+
+def test_of_many_runs_the_first_are_shown_in_detail(call: Call, study: Path) -> None:
+    page = page_of(call, study, "details=2")
+    assert "The first 2 of 5 runs (details= sets how many" in page.text
+    assert "3 further runs" in page.text
+    assert len(page.table("One row per run")) == 5
+    assert len(page.table("Time and machine")) == 5
+    assert page.text.count("losses and weight of every client") == 2
+
+
+def test_a_page_that_would_be_too_large_shows_fewer_runs_in_detail(
+    call: Call, study: Path, whole: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = len(whole.source.encode()) - 1
+    monkeypatch.setattr(config_report, "LARGEST", limit)
+    page = page_of(call, study)
+    assert len(page.source.encode()) <= limit
+    assert "The first 2 of 5 runs" in page.text
+    assert len(page.table("One row per run")) == 5
+
+
+def test_a_damaged_run_is_left_out_and_named(call: Call, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "clean/rounds.csv").write_bytes(b"")
+    page = page_of(call, study)
+    assert f"Left out: cannot read {study / 'clean/rounds.csv'}" in page.text
+    assert [row["run"] for row in page.table("One row per run")] == sorted(ARMS.keys() - {"clean"})
+    assert refusal(call, capsys, report.main, str(study / "clean")).startswith("error: run: cannot read")
+
+
+def test_several_folders_go_into_a_new_one(call: Call, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call(report.main, str(study / "attack"), str(study / "clean"))
+    (file,) = (study.parent / "outputs/report").glob("*/report.html")
+    assert len(read_page(file).table("One row per run")) == 2
+    assert capsys.readouterr().out.strip() == str(file.relative_to(study.parent))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "paths must be at least one folder of a run, a sweep or a study, typed before all settings; got \\[\\]"),
+        (("nowhere",), "paths must be folders of runs or sweeps that exist; got 'nowhere'"),
+        (("study", "details=0"), "details must be a whole number of at least 1; got 0"),
+        (("study", "detail=1"), "detail is not a setting; .* did you mean details\\?"),
+    ],
+)
+def test_refusals(
+    arguments: tuple[str, ...], said: str, call: Call, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.fullmatch(f"error: {said}", refusal(call, capsys, report.main, *arguments))
+    assert not (study / "report.html").exists()
+
+
+def test_in_a_browser(call: Call, study: Path) -> None:
+    """The slider, the marks, both color schemes, and that nothing is asked for."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("there is no Chromium on the path")
+    page_of(call, study)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        page = browser.new_page(color_scheme="light", viewport={"width": 390, "height": 800})
+        asked: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.goto((study / "report.html").as_uri())
+        assert all(url.startswith(("file:", "data:")) for url in asked)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it fits a phone"
+        background = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(background)
+        page.emulate_media(color_scheme="dark")
+        assert page.evaluate(background) != light
+        assert not page.locator(".marks rect").first.is_visible()
+        page.check("#show-trigger")
+        assert page.locator(".current .marks rect").first.is_visible()
+        page.locator("#round").fill("0")
+        assert page.locator(".of-round").first.inner_text() == "0"
+        assert not errors
+        browser.close()
