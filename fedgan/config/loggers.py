@@ -1,7 +1,8 @@
 """Loggers: Lightning's, as the configuration names them; a run never depends on one."""
 
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,6 +24,8 @@ OPTIONAL = {
     "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", ("mlflow",)),
     "pytorch_lightning.loggers.TensorBoardLogger": ("tensorboard", ("tensorboard", "tensorboardX")),
 }
+# Lightning has MLflow set it to a run's own place, where the next run of a sweep would then go.
+MLFLOW_PLACE = "MLFLOW_TRACKING_URI"
 LONGEST_TAG = 64  # what Weights & Biases allows
 
 
@@ -101,7 +104,8 @@ def build_loggers(
     labels, begun = labels_of(cfg, folder), dict[str, Any]()
     try:
         for name, own in settings["logger"].items():
-            begun[name] = connected(name, own, folder, labels, {**settings, **facts}, versions.get(name))
+            with kept_variable(MLFLOW_PLACE):
+                begun[name] = connected(name, own, folder, labels, {**settings, **facts}, versions.get(name))
     except BaseException:
         for logger in begun.values():
             close(logger, exit_code=1)
@@ -135,17 +139,46 @@ def instantiate_logger(settings: Mapping[str, Any], folder: Path, labels: Labels
         own |= {key: settings.get(key) or getattr(labels, key) for key in ("name", "group")}
         own |= {"tags": [*labels.tags, *settings.get("tags", ())], "version": version}
     elif issubclass(kind, MLFlowLogger):
-        own = {"save_dir": str(folder / "mlruns"), "run_id": version}
-        own["run_name"] = settings.get("run_name") or labels.name
-        own["tags"] = dict(tag.split("=", 1) for tag in labels.tags) | settings.get("tags", {})
+        own = {"run_id": version, "run_name": settings.get("run_name") or labels.name}
+        own["tags"] = by_group(labels.tags)
+        if settings.get("tracking_uri") is None:
+            own["tracking_uri"] = f"sqlite:///{folder.absolute() / 'mlflow.db'}"
+            own["artifact_location"] = settings.get("artifact_location") or (folder.absolute() / "mlruns").as_uri()
     elif version is not None and not kind.__module__.startswith("pytorch_lightning."):
         own["version"] = version  # Lightning's other loggers write files, and find their place again by themselves
     return instantiate(settings, **own, _convert_="all")
 
 
+def by_group(tags: Sequence[str]) -> dict[str, str]:
+    """Tags as MLflow has them, one for each group.
+
+    Example:
+        >>> by_group(["attack=none", "defense=rotation", "defense=median"])
+        {'attack': 'none', 'defense': 'rotation,median'}
+    """
+    found: dict[str, str] = {}
+    for group, _, option in (tag.partition("=") for tag in tags):
+        found[group] = f"{found[group]},{option}" if group in found else option
+    return found
+
+
+@contextmanager
+def kept_variable(name: str) -> Iterator[None]:
+    """Leave an environment variable as it was, whatever a library makes of it."""
+    before = os.environ.get(name)
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
+
+
 def with_facts(logger: Any, facts: Mapping[str, Any], *, resumed: bool = False) -> Any:
     """The logger, once it has taken these facts; it connects with the first of them, and says where it is."""
-    if not (resumed and isinstance(logger, MLFlowLogger)):  # MLflow takes a run's settings once
+    if resumed and isinstance(logger, MLFlowLogger):
+        _ = logger.experiment  # connects: MLflow takes a run's settings once
+    else:
         logger.log_hyperparams(facts)
     if line := getattr(logger, "summary_line", None):
         print(line, file=sys.stderr)

@@ -1,14 +1,15 @@
 """Weights & Biases as Lightning's logger, with the round as its only step and the results of a run."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric.utilities.logger import _add_prefix
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import WandbLogger
+
+from fedgan.config.loggers import kept_variable
 
 STAGING = "WANDB_DATA_DIR"  # where the library puts copies of what it has yet to send
 
@@ -59,7 +60,8 @@ class WandbRun(WandbLogger):
     @rank_zero_only
     def log_table(self, *args: Any, **kwargs: Any) -> None:
         """Lightning's, with the library's copy of the table in the run's folder, not in the user's home."""
-        with self._staged_here():
+        with kept_variable(STAGING):
+            os.environ.setdefault(STAGING, str(Path(str(self.save_dir)) / "wandb"))
             super().log_table(*args, **kwargs)
 
     @rank_zero_only
@@ -86,14 +88,3 @@ class WandbRun(WandbLogger):
         # Immutable: sent from where it is. Otherwise the library copies it into the user's home.
         artifact.add_file(str(generator.absolute()), policy="immutable", skip_cache=True)
         self.experiment.log_artifact(artifact)
-
-    @contextmanager
-    def _staged_here(self) -> Iterator[None]:
-        own = STAGING not in os.environ and self.save_dir is not None
-        if own:
-            os.environ[STAGING] = str(Path(str(self.save_dir)) / "wandb")
-        try:
-            yield
-        finally:
-            if own:
-                del os.environ[STAGING]

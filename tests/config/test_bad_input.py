@@ -203,7 +203,7 @@ REFUSED = {
         (("+model.optimizer_g.typo=1",), ("model.optimizer_g", "typo")),
         (("model.loss._target_=fedgan.gan.losses.Gone",), ("model.loss: ", "fedgan.gan.losses.Gone")),
         (("attack._target_=os.system",), ("attack", "os.system")),
-        (("logger=wandb", "logger.mode=abc"), ("mode", "offline", "abc")),
+        (("logger=wandb", "logger.wandb.mode=abc"), ("mode", "offline", "abc")),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, tuple) else value,
 )
