@@ -19,9 +19,10 @@ from fedgan.config.resume import leaves
 OTHER_COMMANDS = {
     "benchmark",
     "classifier",
+    "hparams_search",
     "launcher",
     "scale",
-}  # groups that a training run has not: tested with the commands that have them
+}  # groups that a training run has not, or that take a sweeper: tested with the commands that have them
 OPTIONS = sorted(
     (file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name not in OTHER_COMMANDS
 )
