@@ -15,10 +15,10 @@ from yaml import MappingNode, Node, ScalarNode
 CONF = Path(__file__).resolve().parents[1] / "conf"
 PLUMBING = ("_target_", "_partial_", "_convert_", "_recursive_")  # what Hydra builds, and how: no settings
 HYDRAS = ("defaults", "hydra")  # at a file's top
-SETS = ("experiment", "arm")  # groups whose options only set what other files explain
+SETS = ("experiment", "arm", "hparams_search")  # groups whose options only set what other files explain
 PARTS = "parts"  # folders of what several options share; no groups
 LONGEST = 60  # characters of a default in a table
-SEVERAL = ("defense", "metrics")  # groups of which several options can be chosen
+SEVERAL = ("defense", "metrics", "logger")  # groups of which several options can be chosen
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from fedgan.config.refusals import SEVERAL, having, options, unknown_setting
 
 ADDED = (OverrideType.ADD, OverrideType.FORCE_ADD)
-SETS = ("experiment", "arm")  # groups whose options are sets of overrides, and no component
+SETS = ("experiment", "arm", "hparams_search")  # groups whose options are sets of overrides, and no component
 
 
 def fit_choices(cfg: DictConfig, free: Collection[str] = ()) -> None:

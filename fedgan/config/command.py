@@ -283,6 +283,9 @@ def quieten() -> None:
         logging.getLogger(f"pytorch_lightning.{name}").setLevel(logging.WARNING)
     # At a user's first run it says that it looks for fonts, by Hydra's logging on stdout, next to a command's result.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    # Lightning and MLflow say that they make a file or an experiment that is not there yet.
+    logging.getLogger("pytorch_lightning.loggers.mlflow").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty.*")  # a resumed run's

@@ -24,7 +24,7 @@ from fedgan.core.checks import unknown
 PACKAGE = Path(__file__).parents[1]
 # In a checkout conf/ lies next to the package; an installed wheel carries it inside.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
-SEVERAL = ("defense", "metrics")  # groups of which several options can be chosen, each under its own name
+SEVERAL = ("defense", "metrics", "logger")  # groups of which several options can be chosen, each under its own name
 PLACES = ("dataset.root", "dataset.file")  # of a run's data; at most one of them is a setting of a data set
 # What a user can fix; anything else is a bug of fedgan and keeps its traceback.
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)

@@ -20,6 +20,7 @@ from fedgan.runs.folder import record_of
 WHERE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
 # Settings of earlier versions; a run that has one cannot be resumed by this version.
 GONE = {
+    "logger._target_": "each logger has a name now: logger.wandb",
     "fl.engine": "fl/backend chooses it now",
     "attack.malicious": "fl.malicious is what it is called now",
     "defense.feddetect.statistic": "that run's feddetect is now feddetect_mean or feddetect_code",

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,9 @@ from rich.console import Console
 from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
 from fedgan.config.choices import typed_overrides
 from fedgan.config.command import AUTO, Interrupted
-from fedgan.config.loggers import build_logger, close_loggers
+from fedgan.config.curves import RoundLogger
+from fedgan.config.loggers import build_loggers, check_loggers, closing_loggers, conclude, versions_of
+from fedgan.config.refusals import SEVERAL
 from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
@@ -35,6 +38,7 @@ from fedgan.federated.strategy import count_processes, is_first, launched_elsewh
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
 from fedgan.runs.closing import closing_table, headline, one_line, pointers
+from fedgan.runs.export import FILE_NAME as GENERATOR
 from fedgan.runs.export import save_generator
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder, record_of
 from fedgan.runs.lock import FolderLock, exclusive
@@ -118,7 +122,7 @@ def carry_out(cfg: DictConfig, folder: Path, lock: FolderLock | None) -> dict[st
     # Everything that can be refused is built before anything is written.
     parts = build_parts(cfg, folder)
     interruption = Interruption()
-    trainer = build_trainer(cfg, folder, parts, [interruption])
+    trainer = build_trainer(cfg, folder, parts, [RoundLogger(parts.recorder), interruption])
     if checkpoint is not None:
         parts.recorder.take_up(check_resumable(cfg, folder, checkpoint, parts))
     if lock is not None:
@@ -145,17 +149,36 @@ def fit(
 ) -> dict[str, Any]:
     """Train from the checkpoint, or from the start; leave the run's record and its generator."""
     federation, recorder = parts.federation, parts.recorder
-    try:
-        if recorder.writes:
-            trainer.logger = build_logger(cfg, folder, parts.splits, record_of(folder).get("logger_version"))
-            recorder.note(logger_version=getattr(trainer.logger, "version", None))
-        with peers(), interruptible(trainer):
-            trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
-    except BaseException as error:
-        recorder.close_after(error)
-        close_loggers(trainer, exit_code=1)
-        raise
-    close_loggers(trainer, exit_code=0)
+    with closing_loggers(trainer):
+        try:
+            if recorder.writes:
+                begin_logging(cfg, folder, parts, trainer)
+            with peers(), interruptible(trainer):
+                trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
+        except BaseException as error:
+            recorder.close_after(error)
+            raise
+        return finish(cfg, folder, parts, trainer, interruption)
+
+
+def begin_logging(cfg: DictConfig, folder: Path, parts: Parts, trainer: Trainer) -> None:
+    """Give the Trainer its loggers; they continue the curves of a run that is resumed."""
+    recorder, before = parts.recorder, record_of(folder).get("loggers") or {}
+    recorder.note(loggers=before)
+    about = {key: recorder.run[key] for key in ("malicious", "partition", "poison_reports")}
+    facts = {"data": parts.splits.describe(), "federation": about}
+    loggers = build_loggers(cfg, folder, facts, before)
+    recorder.note(loggers=versions_of(loggers))
+    trainer.loggers = list(loggers.values())
+
+
+def finish(cfg: DictConfig, folder: Path, parts: Parts, trainer: Trainer, interruption: Interruption) -> dict[str, Any]:
+    """The summary of a run that has all its rounds, and its generator; see ``fit``.
+
+    Raises:
+        Interrupted: if it has not.
+    """
+    federation, recorder = parts.federation, parts.recorder
     planned = cfg.fl.rounds + parts.fine_tuning.rounds
     if federation.round < planned:
         recorder.close("interrupted", reason=interruption.received)
@@ -163,8 +186,11 @@ def fit(
         raise Interrupted(f"stopped after {federation.round} of {counted(planned, 'round')}; to continue: {goes_on}")
     if not recorder.writes:
         return {}
-    digest = save_generator(folder, federation.released, build_spec(cfg, parts))
-    return recorder.finish(federation, generator_sha256=digest)
+    spec = build_spec(cfg, parts)
+    digest = save_generator(folder, federation.released, spec)
+    summary = recorder.finish(federation, generator_sha256=digest)
+    conclude(trainer, summary, folder / GENERATOR, {"sha256": digest, **asdict(spec)})
+    return summary
 
 
 def introduction(parts: Parts) -> list[str]:
@@ -208,9 +234,10 @@ def check_settings(cfg: DictConfig) -> None:
     trust = validated("trust", Packages, plain["trust"])
     if count_processes(cfg.trainer) > 1:
         refuse_foreign(cfg, trust, "several processes")  # the other processes read their settings from the run's folder
-    for group in ("defense", "metrics"):
+    for group in SEVERAL:
         for name, settings in plain[group].items():
             validated(f"{group}.{name}", Component, settings)
+    check_loggers(cfg.logger)
 
 
 def check_resumable(cfg: DictConfig, folder: Path, checkpoint: Path, parts: Parts) -> dict[str, Any]:

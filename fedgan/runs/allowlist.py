@@ -18,6 +18,7 @@ LIBRARY_CLASSES = {
     "pytorch_lightning.Trainer",
     "pytorch_lightning.callbacks.ModelCheckpoint",
     *(f"pytorch_lightning.loggers.{kind}Logger" for kind in ("CSV", "MLFlow", "TensorBoard", "Wandb")),
+    "wandb.Artifact",
     "wandb.Settings",
 }
 

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 class Recorder(Callback):
-    """Writes the tables (``TABLES``), run.json and summary.json, and sends the same to the loggers.
+    """Writes the tables (``TABLES``), run.json and summary.json.
 
     Args:
         folder: the run's folder.
@@ -38,6 +38,9 @@ class Recorder(Callback):
         federated_data: who the clients are, and what was done to their images.
         backend: which losses and metrics clients report.
         writes: False in all processes of a run but one.
+
+    Attributes:
+        rows: what the last round added to each table.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Recorder(Callback):
         )
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
+        self.rows: dict[str, list[Row]] = {}
         # What was spent before this process resumed the run is in timing.csv.
         self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
 
@@ -91,16 +95,15 @@ class Recorder(Callback):
             return
         self.recorded = pl_module.round
         with pl_module.profiler.profile("record"):
-            round_row, client_rows = self.round_row(pl_module), self.client_rows(pl_module)
-            timing_row = self.timing_row(pl_module)
-            self._append("rounds.csv", [round_row])
-            self._append("clients.csv", client_rows)
-            self._append("events.csv", [asdict(event) for event in pl_module.events])
-            self._append("timing.csv", [timing_row])
-            self._append("receipts.csv", self.receipt_rows(pl_module))
-            for logger in trainer.loggers:
-                scalars = curves(round_row | timing_row, client_rows, (*self.losses, "weight", "flagged"))
-                logger.log_metrics(scalars, step=trainer.global_step)
+            self.rows = {
+                "rounds.csv": [self.round_row(pl_module)],
+                "clients.csv": self.client_rows(pl_module),
+                "events.csv": [asdict(event) for event in pl_module.events],
+                "timing.csv": [self.timing_row(pl_module)],
+                "receipts.csv": self.receipt_rows(pl_module),
+            }
+            for name, rows in self.rows.items():
+                self._append(name, rows)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before Lightning takes the module off its device."""
@@ -284,11 +287,3 @@ def _of_an_end(row: Mapping[str, str], is_due: Callable[[int], bool]) -> bool:
     """Whether this is an event that only a run's last round has."""
     evaluated_for_it = row.get("kind") == "collapsed" and not is_due(int(row["round"]))
     return row.get("kind") == NO_VARIETY or evaluated_for_it
-
-
-def curves(round_row: Row, client_rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
-    """One round's scalars under the names a logger shows: ``round/*`` and, of these ``names``, ``client_<id>/*``."""
-    scalars = {f"round/{name}": value for name, value in round_row.items()}
-    for row in client_rows:
-        scalars |= {f"client_{row['client']}/{name}": row[name] for name in names}
-    return {name: float(value) for name, value in scalars.items() if value is not None}

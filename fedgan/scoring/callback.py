@@ -89,6 +89,10 @@ class Evaluator(Callback):
         """Whether a round is evaluated even if the run does not end there."""
         return (round_ + 1) % self.every == 0 or round_ in self.always
 
+    def grid_of(self, round_: int) -> Path:
+        """Where the sample grid of a round is, if the round was evaluated."""
+        return self.folder / f"round_{round_:04d}.png"
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the grids that a run which is continued would not have drawn, or has yet to draw."""
         for file in self.folder.glob("round_*.png") if trainer.is_global_zero else ():
@@ -116,13 +120,9 @@ class Evaluator(Callback):
         self._watch_collapse(synthetic, pl_module)
         self.latest = self.scorer.score(synthetic)
         self.round_evaluated = trainer.current_epoch
-        pl_module.log_dict(self.latest)
+        pl_module.log_dict(self.latest, logger=False)  # loggers get a round as a whole
         self.folder.mkdir(exist_ok=True)
-        path = self.folder / f"round_{trainer.current_epoch:04d}.png"
-        save_grid(synthetic, path, per_class=self.grid_per_class)
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_image"):
-                logger.log_image("samples", [str(path)])
+        save_grid(synthetic, self.grid_of(trainer.current_epoch), per_class=self.grid_per_class)
 
     def _watch_collapse(self, synthetic: ImageSet, pl_module: LightningModule) -> None:
         """Images that are all one are an event: once they have differed, or at the end."""

@@ -132,9 +132,8 @@ REFUSED = {
     "+fl.typo=1": "fl.typo is not a setting; fl has: backend, batch_size, clients_per_round, dropout, local_epochs, "
     "malicious, max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout, weighting",
     "epochs=5": "epochs is not a setting; the configuration has: arm, attack, checkpoint, dataset, defense, "
-    "evaluation, experiment, fl, logger, metrics, model, name, objective, partition, resume, root, seed, "
-    "trainer, trust, "
-    "update_attack; "
+    "evaluation, experiment, fl, hparams_search, logger, metrics, model, name, objective, partition, resume, root, "
+    "seed, trainer, trust, update_attack; "
     "did you mean fl.local_epochs?",
     "defense=fedetect": "defense=fedetect is not one of the choices; defense has: feddetect, feddetect_chestx, "
     "feddetect_code, "
@@ -203,7 +202,7 @@ REFUSED = {
         (("+model.optimizer_g.typo=1",), ("model.optimizer_g", "typo")),
         (("model.loss._target_=fedgan.gan.losses.Gone",), ("model.loss: ", "fedgan.gan.losses.Gone")),
         (("attack._target_=os.system",), ("attack", "os.system")),
-        (("logger=wandb", "logger.mode=abc"), ("mode", "offline", "abc")),
+        (("logger=wandb", "logger.wandb.mode=abc"), ("mode", "offline", "abc")),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, tuple) else value,
 )

@@ -12,16 +12,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedgan.config import training
 from fedgan.config.choices import fit_choices
-from fedgan.config.refusals import CONF
+from fedgan.config.refusals import CONF, SEVERAL
 from fedgan.config.resume import leaves
 from tests.helpers.shrinking import shrunk
 
 OTHER_COMMANDS = {
     "benchmark",
     "classifier",
+    "hparams_search",
     "launcher",
     "scale",
-}  # groups that a training run has not: tested with the commands that have them
+}  # groups that a training run has not, or that take a sweeper: tested with the commands that have them
 OPTIONS = sorted(
     (file.parent.name, file.stem) for file in CONF.glob("*/*.yaml") if file.parent.name not in OTHER_COMMANDS
 )
@@ -68,7 +69,9 @@ def test_every_option_runs(
 ) -> None:
     if (group, option) == ("trainer", "gpu") and not torch.cuda.is_available():
         pytest.skip("no GPU here")
-    choice = f"{group}=[{option}]" if group in ("defense", "metrics") else f"{group}={option}"
+    if (group, option) == ("logger", "mlflow"):
+        pytest.importorskip("mlflow")
+    choice = f"{group}=[{option}]" if group in SEVERAL else f"{group}={option}"
     quick = [o for o in ("metrics=[none]", "logger=none", "trainer=cpu") if not o.startswith(group)]
     # Every metric has something to say of a mosaic; a white square has no pattern. An arm may take the attack back.
     attack = ["attack=random_patch"] if group in ("metrics", "arm") else []

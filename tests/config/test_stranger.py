@@ -297,8 +297,8 @@ def test_s9_a_full_disk_is_said_of_out_and_not_of_a_temporary_file(
 
 NEEDED = "this setting is needed and cannot be removed; type"
 GROUPS = (
-    "arm, attack, checkpoint, dataset, defense, evaluation, experiment, fl, logger, metrics, model, partition, "
-    "trainer, update_attack"
+    "arm, attack, checkpoint, dataset, defense, evaluation, experiment, fl, hparams_search, logger, metrics, model, "
+    "partition, trainer, update_attack"
 )
 SENTENCES = {
     "~attack": f"~attack: {NEEDED} attack=none",
@@ -324,7 +324,7 @@ SENTENCES = {
     "evaluation.typo.x=1": "evaluation.typo is not a setting; evaluation has: every, grid_per_class, latent_seed, "
     "samples_per_class",
     "fl/typo=x": "there is no group fl/typo; groups are: arm, attack, dataset, defense, experiment, fl, fl/backend, "
-    "fl/weighting, logger, metrics, model, partition, trainer, update_attack",
+    "fl/weighting, hparams_search, logger, metrics, model, partition, trainer, update_attack",
 }
 
 

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import joblib
 import pytest
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from fedgan.config import command
 from fedgan.config.refusals import CONF
 from fedgan.config.sweeps import check_subdirs
+from fedgan.config.training import check_settings
 from tests.helpers.federation import TINY
 
 LAUNCHERS = {
@@ -117,3 +120,40 @@ def test_a_sweep_in_workers_continues_after_a_refusal_and_counts_it(launcher: st
     assert sum(text.count("error: attack.size must be at most 31") for text in (done.stderr, *logs)) == 1
     if launcher == "joblib":
         assert run["threads"] == max(1, joblib.cpu_count() // 2)  # two workers share the cores
+
+
+def test_a_search_by_optuna_survives_refused_trials_and_trains_no_combination_twice(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    fixed = ("model.optimizer_g.lr=0.0002", "model.optimizer_d.lr=0.0002", "fl.local_epochs=1", "fl.rounds=1")
+    scored = ("metrics=[kernel]", "metrics.kernel.classifier.steps=3", "objective=kernel_classifier")
+    search = ("hparams_search=optuna", "attack.size=choice(8,40)", "hydra.sweeper.n_trials=6", "hydra.sweep.dir=search")
+    own = [each for each in (*TINY, *fixed, *scored) if not each.startswith("attack.size")]
+    command = [sys.executable, "-m", "fedgan.train", "-m", *own, *search]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    refused, trained, repeated = (done.stderr.count(text) for text in ("attack.size must", "data: ", "nothing to do: "))
+    assert trained == 1
+    assert refused
+    assert repeated
+    assert refused + trained + repeated == 6
+    assert "alembic" not in done.stdout
+    assert [path.name for path in (tmp_path / "search").iterdir() if path.is_dir()] == ["attack.size-8"]
+    summary = json.loads((tmp_path / "search/attack.size-8/summary.json").read_text())
+    best = OmegaConf.load(tmp_path / "search/optimization_results.yaml")
+    assert best.best_params == {"attack.size": 8}
+    assert best.best_value == pytest.approx(summary["metrics"]["kernel_classifier"])
+
+
+def test_the_sweep_of_weights_and_biases_sends_settings_that_are_taken() -> None:
+    """Its agent types each parameter as name=value (``args_no_hyphens``), and reads the metric from the summary."""
+    sweep = OmegaConf.to_container(OmegaConf.load(CONF.parent / "experiments/wandb_sweep.yaml"), resolve=False)
+    assert isinstance(sweep, dict)
+    head, (*constant, rest) = sweep["command"][:4], sweep["command"][4:]
+    assert (head, rest) == (["${env}", "${interpreter}", "-m", "fedgan.train"], "${args_no_hyphens}")
+    for bound in ("min", "max"):
+        values = {name: own.get(bound, own.get("values", [None])[-1]) for name, own in sweep["parameters"].items()}
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("config", overrides=[*constant, *(f"{name}={value}" for name, value in values.items())])
+        check_settings(cfg)
+        assert {name: OmegaConf.select(cfg, name) for name in values} == values
+    metrics = [name for name in cfg.metrics if sweep["metric"]["name"] in instantiate(cfg.metrics[name]).names]
+    assert metrics == ["frechet"]

@@ -86,6 +86,8 @@ def test_every_command_can_be_composed(command: Command, monkeypatch: pytest.Mon
     assert find_spec(command.module) is not None
     if not (CONF / f"{config_of(command)}.yaml").is_file():
         return  # a script without settings of conf/
+    if any("hparams_search=optuna" in each for each in command.arguments):
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="fedgan[sweeps-optuna] is not installed")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for overrides in single_runs(command):
         with composed(config_of(command), overrides) as cfg:

@@ -291,7 +291,7 @@ def test_loggers_get_curves_settings_and_fingerprint(
         assert {f"client_{i}/loss_g", f"client_{i}/loss_d", f"client_{i}/weight"} <= set(curves)
         assert curves[f"client_{i}/weight"] == summary["weights"][str(i)]
     last = rows(tmp_path / "run/rounds.csv")[-1]
-    assert curves["round/loss_g"] == pytest.approx(float(last["loss_g"]))
+    assert curves["loss_g"] == pytest.approx(float(last["loss_g"]))
     assert [Path(image).name for image in memory.images] == ["round_0001.png"]
 
 
@@ -359,8 +359,8 @@ def test_a_logger_that_cannot_get_online_continues_offline_and_says_so(
                 raise ConnectionError("no such\nhost")
 
     modes: list[str] = []
-    monkeypatch.setattr(loggers, "instantiate_logger", lambda cfg, *_: Remote(cfg.logger.mode))
-    training.train(configure("logger=wandb", "logger.mode=online", "fl.rounds=1"), tmp_path / "run")
+    monkeypatch.setattr(loggers, "instantiate_logger", lambda settings, *_: Remote(settings["mode"]))
+    training.train(configure("logger=wandb", "logger.wandb.mode=online", "fl.rounds=1"), tmp_path / "run")
     assert modes == ["online", "offline"]
     assert capsys.readouterr().err.count("cannot get online (no such host); it continues offline") == 1
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "finished"
