@@ -23,7 +23,15 @@ def test_included_is_what_conf_has(group: str) -> None:
 
 def test_every_group_of_a_federation_is_included() -> None:
     chosen = set(re.findall(r"^  - (?:override )?/?([\w/]+):", (ROOT / "conf/config.yaml").read_text(), re.M))
-    apart = {"trainer", "logger", "checkpoint", "evaluation", "experiment", "arm", "hparams_search"}  # how a run is carried out
+    apart = {
+        "trainer",
+        "logger",
+        "checkpoint",
+        "evaluation",
+        "experiment",
+        "arm",
+        "hparams_search",
+    }  # how a run is carried out
     assert GROUPS.keys() >= chosen - apart
 
 

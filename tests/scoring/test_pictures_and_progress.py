@@ -14,6 +14,7 @@ from rich.console import Console
 from fedgan.core.images import ImageSet
 from fedgan.federated.faults import Event
 from fedgan.runs.progress import RoundProgress
+from fedgan.scoring.callback import Evaluator
 from fedgan.scoring.grid import GAP, HEADLINE, draw_grid, headed, save_grid, stack
 
 
@@ -95,9 +96,9 @@ class FakeFederation:
     backend = FakeBackend()
 
 
-def drive(progress: RoundProgress, monkeypatch: pytest.MonkeyPatch) -> None:
+def drive(progress: RoundProgress, monkeypatch: pytest.MonkeyPatch, *callbacks: object) -> None:
     monkeypatch.setattr("fedgan.runs.progress.Federation", FakeFederation)
-    trainer: Any = SimpleNamespace(max_epochs=5)
+    trainer: Any = SimpleNamespace(max_epochs=5, callbacks=callbacks)
     federation: Any = FakeFederation()
     progress.on_train_start(trainer, federation)
     progress.on_train_batch_start(trainer, federation, [0, 2], 0)
@@ -138,3 +139,15 @@ def test_a_line_a_round_where_there_is_no_terminal(
     warning, line = capsys.readouterr().err.splitlines()
     assert warning == "warning: round 3, client 2: late (9.0 s); left out of this round"
     assert line == "the server alone  round 3 of 5  loss_g 1.000  loss_d 2.000  1.2 s"
+
+
+@pytest.mark.parametrize(("evaluated", "printed"), [(3, ["round 3 of 5: emission 0.25 [0.21, 0.29]"]), (2, [])])
+def test_an_evaluation_is_printed_in_its_round(
+    evaluated: int, printed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluator = object.__new__(Evaluator)
+    evaluator.round_evaluated = evaluated
+    evaluator.latest = {"emission": 0.25, "emission/a": 0.5, "emission_low": 0.21, "emission_high": 0.29}
+    drive(RoundProgress(), monkeypatch, object(), evaluator)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("round 3 of 5: ")] == printed
