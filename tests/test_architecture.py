@@ -70,3 +70,10 @@ def test_no_folder_is_crowded() -> None:
     sizes = {str(folder.relative_to(PACKAGE)): len(list(folder.glob("*.py"))) for folder in folders}
     assert sizes.pop(".") <= 8
     assert max(sizes.values()) <= 18, sizes
+
+
+def test_folders_stay_small() -> None:
+    """A newcomer sees a folder at a glance: at most 8 modules at the top, 18 in any other."""
+    folders = {folder: len(list(folder.glob("*.py"))) for folder in (PACKAGE, *PACKAGE.rglob("*/")) if folder.is_dir()}
+    assert folders.pop(PACKAGE) <= 8
+    assert max(folders.values()) <= 18

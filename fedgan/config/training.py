@@ -21,8 +21,8 @@ from rich.console import Console
 from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
 from fedgan.config.choices import typed_overrides
 from fedgan.config.command import AUTO, Interrupted
-from fedgan.config.curves import RoundLogger
-from fedgan.config.loggers import build_loggers, check_loggers, closing_loggers, conclude, versions_of
+from fedgan.config.logging.curves import RoundLogger
+from fedgan.config.logging.loggers import build_loggers, check_loggers, closing_loggers, conclude, versions_of
 from fedgan.config.refusals import SEVERAL
 from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
 from fedgan.config.validate import Component, check_checkpoint, check_trainer

@@ -14,7 +14,8 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger
 
 from fedgan import sample, train
-from fedgan.config import loggers, sampling, training
+from fedgan.config import sampling, training
+from fedgan.config.logging import loggers
 from fedgan.core.images import ImageSet
 from fedgan.core.update import state_hash
 from fedgan.runs.export import load_generator

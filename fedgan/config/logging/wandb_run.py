@@ -9,7 +9,7 @@ from lightning_fabric.utilities.logger import _add_prefix
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import WandbLogger
 
-from fedgan.config.loggers import kept_variable
+from fedgan.config.logging.loggers import kept_variable
 
 STAGING = "WANDB_DATA_DIR"  # where the library puts copies of what it has yet to send
 
