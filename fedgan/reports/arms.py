@@ -91,7 +91,8 @@ def scores(runs: Mapping[str, Run]) -> Table | None:
 
 
 def _row(arm: str, table: pd.DataFrame, runs: Mapping[str, Run], metrics: Sequence[str]) -> dict[str, str]:
-    own = [run for run in runs.values() if str(run.folder) in set(table["run"])]
+    folders = set(table["run"])
+    own = [run for run in runs.values() if str(run.folder) in folders]
     row = {"arm": arm, "runs": f"{sum(run.status == 'finished' for run in own)} of {len(own)}"}
     for name in metrics:
         floors = [value for run in own if (value := reference(name, facts_of(run))) is not None]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -74,10 +75,7 @@ def asked(named: Mapping[str, Run], details: int) -> list[Block]:
     """A card for every run; lines that all runs share are said once. Many runs are folded."""
     cards = [card(run, name) for name, run in list(named.items())[:MOST_CARDS]]
     shared = [line for line in cards[0].lines if len(cards) > 1 and all(line in each.lines for each in cards)]
-    own = [
-        Card(each.title, each.status, [line for line in each.lines if line not in shared], *_rest(each))
-        for each in cards
-    ]
+    own = [replace(each, lines=[line for line in each.lines if line not in shared]) for each in cards]
     said: list[Block] = [Card("All runs", "", shared, "", (), None)] if shared else []
     said += own[:details]
     if len(own) > details:
@@ -85,10 +83,6 @@ def asked(named: Mapping[str, Run], details: int) -> list[Block]:
     if len(named) > MOST_CARDS:
         said.append(Note(f"{len(named) - MOST_CARDS} more runs are in the table below."))
     return said
-
-
-def _rest(each: Card) -> tuple[str, Sequence[str], str | None]:
-    return each.verdict, each.notes, each.command
 
 
 def settings(named: Mapping[str, Run]) -> list[Block]:
@@ -124,7 +118,8 @@ def clients(first: Mapping[str, Run], named: Mapping[str, Run]) -> list[Block]:
     )
     recorded = {name: run for name, run in first.items() if detail.has(run, "rounds")}
     if any(run.rounds["effective_clients"].notna().any() for run in recorded.values()):
-        own = {name: arms.arm_of(run, varying(list(named.values()))) for name, run in recorded.items()}
+        settings_ = varying(list(named.values()))
+        own = {name: arms.arm_of(run, settings_) for name, run in recorded.items()}
         figure = figures.over_rounds(recorded, own, ["effective_clients"])
         shown.append(Chart("effective_clients", "Effective clients over the rounds; one color per arm.", figure))
     return shown + _partitions(first)
