@@ -24,12 +24,12 @@ from experiments.paper.writing import (
     markdown,
     verdict_rows,
     write_csv,
-    write_picture,
     write_text,
 )
 from fedgan.config.utility import cell as describe
 from fedgan.core.checks import check
 from fedgan.downstream.learning_curve import Point, plot_curve
+from fedgan.reports.writing import write_picture
 
 ACCURACY = "accuracy"
 Published = Mapping[tuple[str, str, int], float]
@@ -141,7 +141,7 @@ class Curve(Artifact):
         figure = Figure(figsize=(6 * len(points), 4.5), dpi=150, layout="constrained")
         for axes, data in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
             plot_curve(axes, points[data], title=f"{plan.data[data].title}, trigger {plan.sizes[self.size]} px")
-        return write_picture(plan.results / self.name, figure)
+        return write_picture(figure, plan.results / self.name)
 
 
 def name_of(data: str, arm: str, real_per_class: int) -> str:

@@ -13,8 +13,9 @@ from experiments.paper.plan import NONE, Arm, Plan, vanilla
 from experiments.paper.study import detectors, provenance
 from experiments.paper.tables import OfArms, long_rows
 from experiments.paper.verdicts import RULE, Verdict
-from experiments.paper.writing import judged, write_csv, write_picture, write_text
+from experiments.paper.writing import judged, write_csv, write_text
 from fedgan.core.images import ImageSet
+from fedgan.reports.writing import write_picture
 from fedgan.runs.export import load_generator
 from fedgan.runs.load import open_run
 from fedgan.scoring.sampling import draw_set
@@ -48,7 +49,7 @@ class Grid(OfArms):
             plan.results / f"{self.name}.csv", long_rows([str(arm) for arm in arms], values, {}, caption)
         )
         picture = self._attacks(plan, data) if self.defenses == (NONE,) else self._defenses(plan, data)
-        return [*write_picture(plan.results / self.name, picture), metrics, text]
+        return [*write_picture(picture, plan.results / self.name), metrics, text]
 
     def _attacks(self, plan: Plan, data: str) -> Figure:
         """Rows (a) to (e) of Figures 3 and 4."""

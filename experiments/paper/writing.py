@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from tabulate import tabulate
 
 from experiments.paper.verdicts import NOT_JUDGED, REVERSED, SHOWN, Comparison, Verdict
@@ -30,14 +29,6 @@ def write_text(path: Path, *blocks: str) -> Path:
     """Blocks of text, an empty line between them."""
     text = "\n\n".join(blocks) + "\n"
     return _write(path, lambda file: file.write_text(text) and None)
-
-
-def write_picture(path: Path, figure: Figure) -> list[Path]:
-    """The picture as PNG and as PDF; neither says when it was made, so that the same picture is the same file."""
-    return [
-        _write(path.with_suffix(".png"), lambda file: figure.savefig(file, metadata={"Software": None})),
-        _write(path.with_suffix(".pdf"), lambda file: figure.savefig(file, metadata={"CreationDate": None})),
-    ]
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> None:
     shown = readable(comparison)
     write_table(comparison.table, folder / "table", shown)
     comparison.runs.to_csv(folder / "runs.csv", index=False, lineterminator="\n")
-    pictures = [] if settings.x is None else write_picture(draw(comparison), folder / "picture")
+    pictures = [] if settings.x is None else write_picture(draw(comparison), folder / "picture", dpi=150)
     for line in unfinished(comparison):
         print(f"note: {line}", file=sys.stderr)
     show(shown, len(comparison.runs))

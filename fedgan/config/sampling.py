@@ -23,7 +23,7 @@ from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
 from fedgan.core.checks import check
 from fedgan.core.files import placed, temporary_for
-from fedgan.core.folders import check_empty, check_makeable
+from fedgan.core.folders import check_empty, check_makeable, fits_folder
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.export import Release, load_generator
 from fedgan.scoring.sampling import LatentBatch, balanced_latents, synthesize
@@ -75,8 +75,7 @@ def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, bat
     """
     classes = release.spec.classes
     for name in classes:
-        plain = Path(name).name == name and name != ".."
-        check(plain, "run: a class of the generator", "a name that a folder can have", name)
+        check(fits_folder(name), "run: a class of the generator", "a name that a folder can have", name)
     request = balanced_latents(len(classes), per_class, seed)
     batches = synthesize(release.generator, request, batch_size)
     there = out.is_dir()

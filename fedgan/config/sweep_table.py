@@ -9,7 +9,8 @@ from rich.table import Table
 
 from fedgan.core.files import atomic_write
 from fedgan.core.words import counted
-from fedgan.reports.run import Run
+from fedgan.metrics.base import is_whole
+from fedgan.reports.run import Run, run_folders
 from fedgan.reports.table import runs_table
 
 FILE = "sweep.csv"
@@ -19,7 +20,7 @@ WIDEST = 7  # columns on the screen
 
 def at_end(folder: Path) -> None:
     """Show and leave the table of a sweep's folder; nothing where all runs were refused."""
-    runs = [Run(file.parent) for file in sorted(folder.rglob("run.json"))]
+    runs = [Run(path) for path in run_folders(folder)]
     if not runs:
         return
     table = ended(runs)
@@ -48,8 +49,7 @@ def show(table: pd.DataFrame) -> None:
     """One row per run on the screen: what varied, how it ended, and its first metrics; reasons below."""
     failed = table[table["status"] != "finished"]
     hidden = ("run", "reason", *(() if table["seed"].nunique() > 1 else ("seed",)))
-    columns = [name for name in table.columns if name not in hidden and "/" not in name]
-    columns = [name for name in columns if not name.endswith(("_low", "_high", "_se"))][:WIDEST]
+    columns = [name for name in table.columns if name not in hidden and is_whole(name)][:WIDEST]
     made = Table(title=counted(len(table), "run"))
     for name in columns:
         made.add_column(name, overflow="fold")

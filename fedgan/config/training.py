@@ -28,11 +28,11 @@ from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, re
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check
+from fedgan.core.folders import fits_folder
 from fedgan.core.images import Splits
 from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
 from fedgan.core.words import counted
-from fedgan.datasets.reading.classes import fits_folder
 from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages

@@ -22,7 +22,7 @@ from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Numbers, PathText, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write, write_json
-from fedgan.core.folders import check_own, claim
+from fedgan.core.folders import check_own, claim, fits_folder
 from fedgan.core.images import Splits
 from fedgan.core.precision import repeatable
 from fedgan.core.words import counted
@@ -39,7 +39,7 @@ Key = tuple[str, int, int]  # arm, seed, real images per class
 
 
 def _fit_arms(runs: Mapping[Any, Any]) -> bool:
-    return all(Path(str(arm)).name == str(arm) and arm not in ("", "..", REAL_ONLY) for arm in runs)
+    return all(fits_folder(str(arm)) and arm != REAL_ONLY for arm in runs)
 
 
 Runs = Annotated[

@@ -32,6 +32,20 @@ def named_folder(setting: str, text: object) -> Path:
     return Path(str(text))
 
 
+def fits_folder(name: str) -> bool:
+    """Whether a folder can have this name: 1 to 255 bytes of UTF-8 without / and NUL, and neither . nor ..
+
+    Example:
+        >>> [fits_folder(name) for name in ("肺炎", "..", "a/b", "")]
+        [True, False, False, False]
+    """
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:  # the stand-in for a byte that is no UTF-8
+        return False
+    return 0 < size <= 255 and not {"/", "\0"} & set(name) and name not in (".", "..")
+
+
 def check_makeable(setting: str, folder: Path) -> None:
     """Refuse a folder that cannot be made or written to, before anything is done for it.
 

@@ -104,6 +104,16 @@ class Metric(ABC):
         return {}
 
 
+def is_whole(column: str) -> bool:
+    """Whether a metric's column is its value over all classes: no class's, no end of an interval, no standard error.
+
+    Example:
+        >>> [is_whole(name) for name in ("emission", "emission/NORMAL", "emission_low", "lpips_se")]
+        [True, False, False, False]
+    """
+    return "/" not in column and not column.endswith(("_low", "_high", "_se"))
+
+
 def need(least: int, kind: str, images: ImageSet) -> None:
     """Give up unless there are images enough.
 

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedgan.core.checks import check
+from fedgan.metrics.base import is_whole
 from fedgan.reports.run import Run
 from fedgan.reports.table import runs_table, spread, varying
 from fedgan.reports.writing import mean_and_spread
 
 ABOUT = ("run", "status", "seconds", "seed")
-OF_ONE_RUN = ("_low", "_high", "_se")  # the ends of a run's own interval, and its standard error
 MARKERS = "osD^vP*X"
 
 
@@ -59,7 +59,7 @@ def compare(
     finished = everything[everything["status"] == "finished"]
     check(len(finished) > 0, "paths", "runs of which at least one is finished", sorted(set(everything["status"])))
     known = [name for name in everything.columns if name not in (*ABOUT, *keys)]
-    usual = [name for name in known if "/" not in name and not name.endswith(OF_ONE_RUN)]
+    usual = [name for name in known if is_whole(name)]
     chosen = usual if metrics is None else list(metrics)
     for name in chosen:
         allowed = f"one that the runs have ({', '.join(usual)}), or of one class, such as {usual[0]}/CLASS"

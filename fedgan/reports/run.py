@@ -17,7 +17,6 @@ from fedgan.runs.export import Release, load_generator
 from fedgan.scoring.sampling import draw_set
 
 RECORD = "run.json"
-SKIPPED = ("checkpoints", "samples", "wandb", "fits")  # folders of a run; no run lies in them
 
 
 class Run:
@@ -135,16 +134,17 @@ def find_runs(folders: Iterable[Path], trust: Sequence[str] = ()) -> list[Run]:
     found: dict[Path, Run] = {}
     for folder in folders:
         check(folder.is_dir(), "paths", "folders of runs or sweeps that exist", str(folder))
-        here = {path.resolve(): Run(path, trust) for path in _walk(folder)}
+        here = {path.resolve(): Run(path, trust) for path in run_folders(folder)}
         check(bool(here), "paths", f"folders with a run in them (with {RECORD})", str(folder))
         found |= here
     return list(found.values())
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def run_folders(folder: Path) -> Iterator[Path]:
+    """The folders of runs in a folder, sorted: itself, or those below it. None is in another; links are not followed."""
     if (folder / RECORD).is_file():
         yield folder
         return
     for inner in sorted(folder.iterdir()):
-        if inner.is_dir() and not inner.is_symlink() and inner.name[0] != "." and inner.name not in SKIPPED:
-            yield from _walk(inner)
+        if inner.is_dir() and not inner.is_symlink() and inner.name[0] != ".":
+            yield from run_folders(inner)

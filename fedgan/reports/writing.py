@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fedgan.core.files import atomic_write
-
-LATEX = ".tex"
 
 
 def write_table(table: pd.DataFrame, stem: Path, readable: pd.DataFrame | None = None) -> list[Path]:
@@ -26,15 +24,18 @@ def write_table(table: pd.DataFrame, stem: Path, readable: pd.DataFrame | None =
     return [
         _write(stem.with_name(f"{stem.name}.csv"), lambda file: table.to_csv(file, index=False, lineterminator="\n")),
         _write(stem.with_name(f"{stem.name}.md"), lambda file: file.write_text(markdown)),
-        _write(stem.with_name(f"{stem.name}{LATEX}"), lambda file: file.write_text(latex)),
+        _write(stem.with_name(f"{stem.name}.tex"), lambda file: file.write_text(latex)),
     ]
 
 
-def write_picture(figure: Figure, stem: Path) -> list[Path]:
-    """The picture as PNG and PDF; neither says when it was made, so that the same picture is the same file."""
+def write_picture(figure: Figure, stem: Path, dpi: float | Literal["figure"] = "figure") -> list[Path]:
+    """The picture as PNG (of so many dots per inch) and PDF.
+
+    Neither says when it was made, so that the same picture is the same file.
+    """
     png, pdf = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")
     return [
-        _write(png, lambda file: figure.savefig(file, dpi=150, metadata={"Software": None})),
+        _write(png, lambda file: figure.savefig(file, dpi=dpi, metadata={"Software": None})),
         _write(pdf, lambda file: figure.savefig(file, metadata={"CreationDate": None})),
     ]
 

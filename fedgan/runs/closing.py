@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from fedgan.core.words import counted
-
-ENDS = ("_low", "_high", "_se")  # of a metric's interval, and its standard error
+from fedgan.metrics.base import is_whole
 
 
 class Reading(NamedTuple):
@@ -32,7 +31,7 @@ def readings(metrics: Mapping[str, float], facts: Mapping[str, Mapping[str, Any]
         Reading(name='kid', value='0.2', next_to='0.02 between real images (floor)')
     """
     known = {key: value for own in facts.values() for key, value in own.items()}
-    names = [name for name in metrics if "/" not in name and not name.endswith(ENDS)]
+    names = [name for name in metrics if is_whole(name)]
     return [Reading(name, _with_interval(name, metrics), _next_to(name, known)) for name in names]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from unicodedata import normalize
 
 from fedgan.core.checks import check
+from fedgan.core.folders import fits_folder
 
 # Each class, in the order of the labels, and the folders (or the values in a labels file) that make it.
 Members = Mapping[str, tuple[str, ...]]
@@ -58,20 +59,6 @@ def class_members(classes: object) -> Members:
     members = [_strings(part, _MEMBERS, classes) for part in parts]
     _refuse_repeated([(name, str(own)) for own, names in zip(classes, members, strict=True) for name in names])
     return dict(zip(class_names(list(classes), _MEMBERS), members, strict=True))
-
-
-def fits_folder(name: str) -> bool:
-    """Whether a folder can have this name: 1 to 255 bytes of UTF-8 without / and NUL, and neither . nor ..
-
-    Example:
-        >>> [fits_folder(name) for name in ("肺炎", "..", "a/b", "")]
-        [True, False, False, False]
-    """
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:  # the stand-in for a byte that is no UTF-8
-        return False
-    return 0 < size <= 255 and not {"/", "\0"} & set(name) and name not in (".", "..")
 
 
 def choose(found: Collection[str], wanted: Members | None, place: str) -> Members:

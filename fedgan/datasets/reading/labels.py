@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fedgan.core.checks import check
+from fedgan.core.folders import fits_folder
 from fedgan.core.words import counted
-from fedgan.datasets.reading.classes import Members, choose, fits_folder, listed, same_name
+from fedgan.datasets.reading.classes import Members, choose, listed, same_name
 from fedgan.datasets.reading.columns import Columns, describe_columns, find_columns
 from fedgan.datasets.reading.finder import Finder
 from fedgan.datasets.reading.listing import DRAWN, Entry, Listing, in_order, split_named
