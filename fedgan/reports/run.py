@@ -141,7 +141,7 @@ def find_runs(folders: Iterable[Path], trust: Sequence[str] = ()) -> list[Run]:
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
-    """The folders of runs in a folder, sorted: itself, or those below it. None is in another; links are not followed."""
+    """The folders of runs in a folder, sorted: itself, or those below. None is in another; links are not followed."""
     if (folder / RECORD).is_file():
         yield folder
         return
