@@ -20,7 +20,7 @@ from fedgan.core.checks import check
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import lightning_name
 from fedgan.core.rng import derive_seed
-from fedgan.defenses.base import Defense, ServerFineTuning
+from fedgan.defenses.base import Defense, ServerTraining
 from fedgan.federated.attackers import Attackers, choose_malicious
 from fedgan.federated.backend import Backend
 from fedgan.federated.client_files import CLIENTS, ClientFiles
@@ -57,7 +57,7 @@ class Parts:
         server: aggregates.
         evaluator: scores.
         recorder: writes the run's folder.
-        fine_tuning: what comes after training.
+        server_training: what the server trains itself.
     """
 
     splits: Splits
@@ -68,7 +68,7 @@ class Parts:
     server: Server
     evaluator: Evaluator
     recorder: Recorder
-    fine_tuning: ServerFineTuning
+    server_training: ServerTraining
 
 
 def build_parts(cfg: DictConfig, folder: Path) -> Parts:
@@ -79,14 +79,15 @@ def build_parts(cfg: DictConfig, folder: Path) -> Parts:
     metrics = {str(name): made(cfg, f"metrics.{name}", Metric) for name in cfg.metrics}
     check_objective(cfg.objective, [metric for each in metrics.values() for metric in each.names])
     splits: Splits = instantiate(cfg.dataset).load()
-    fine_tuning = single_fine_tuning(defenses)
-    server_images, images = set_apart(splits, fine_tuning.images_per_class, cfg.seed)
+    trainer, training = single_server_training(defenses)
+    setting = f"defense.{trainer}.images_per_class"
+    server_images, images = set_apart(splits, training.images_per_class, cfg.seed, setting)
     malicious = build_malicious(cfg, attack, update_attack)
     federated_data = share_out(
         images, made(cfg, "partition", Partition), attack, malicious, cfg.fl.num_clients, cfg.seed
     )
     attackers = Attackers(malicious, update_attack)
-    own_images = server_images if fine_tuning.rounds else None
+    own_images = server_images if training.trains else None
     federation = build_federation(cfg, splits, federated_data, attackers, defenses, own_images, folder)
     evaluator = build_evaluator(cfg, metrics, splits, federated_data, folder)
     recorder = Recorder(
@@ -107,7 +108,7 @@ def build_parts(cfg: DictConfig, folder: Path) -> Parts:
         server=server,
         evaluator=evaluator,
         recorder=recorder,
-        fine_tuning=fine_tuning,
+        server_training=training,
     )
 
 
@@ -177,11 +178,11 @@ def placed(place: str) -> Iterator[None]:
         raise ValueError(f"{place}.{error}" if own else str(error)) from error
 
 
-def single_fine_tuning(defenses: Mapping[str, Defense]) -> ServerFineTuning:
-    """What comes after training; at most one of the defenses may ask for something."""
-    asked = {name: tuning for name, defense in defenses.items() if (tuning := defense.fine_tuning())}
-    check(len(asked) <= 1, "defense", "at most one that acts after training", list(asked))
-    return next(iter(asked.values()), ServerFineTuning(rounds=0, images_per_class=0))
+def single_server_training(defenses: Mapping[str, Defense]) -> tuple[str | None, ServerTraining]:
+    """The defense that asks for images of the server's own, and what is trained on them; there may be one at most."""
+    asked = {name: training for name, defense in defenses.items() if (training := defense.server_training())}
+    check(len(asked) <= 1, "defense", "at most one that sets images apart for the server", list(asked))
+    return next(iter(asked.items()), (None, ServerTraining(images_per_class=0)))
 
 
 def build_evaluator(
@@ -212,15 +213,17 @@ def build_federation(
 ) -> Federation:
     """The clients, all equal at first (as in the first code), and the federation of them.
 
-    With ``server_images`` the server has a client of its own, which fine-tunes the generator after training. In a
-    run's ``folder`` only the clients that take part are in memory, without one all of them.
+    With ``server_images`` the server has a client of its own, which trains when a defense wants it to. In a run's
+    ``folder`` only the clients that take part are in memory, without one all of them.
     """
     algorithm = build_algorithm(cfg.model, splits, cfg.seed)
     algorithm.defend([defense.adapt for defense in defenses.values()], in_turn(defenses))
     tolerance = within("fl", Tolerance, {field.name: cfg.fl[field.name] for field in fields(Tolerance)})
     own_client = None if server_images is None else cfg.fl.num_clients
+    _, training = single_server_training(defenses)
     data = [*federated_data.clients, *([] if server_images is None else [ClientData(server_images)])]
-    places = len(data) if folder is None else cfg.fl.clients_per_round or len(data)
+    places = len(data) if folder is None or cfg.fl.clients_per_round is None else cfg.fl.clients_per_round
+    places += training.every_round and places < len(data)
     files = None if folder is None else ClientFiles(folder / FOLDER / CLIENTS)
     backend: Backend = instantiate(cfg.fl.backend)(
         algorithm=algorithm,
@@ -229,6 +232,7 @@ def build_federation(
         local=within("fl", LocalSettings, {field.name: cfg.fl[field.name] for field in fields(LocalSettings)}),
         tolerance=tolerance,
         own_client=own_client,
+        own_epochs=cfg.fl.local_epochs if training.every_round else 1,
         seed=cfg.seed,
     )
     processes = count_processes(cfg.trainer)
@@ -242,7 +246,8 @@ def build_federation(
         tolerance=tolerance,
         num_clients=cfg.fl.num_clients,
         clients_per_round=cfg.fl.clients_per_round,
-        fine_tuning_start=None if server_images is None else cfg.fl.rounds,
+        fine_tuning_start=cfg.fl.rounds if server_images is not None and training.rounds_after else None,
+        server_trains=training.every_round,
         ema=algorithm.ema,
         seed=cfg.seed,
     )
@@ -301,7 +306,7 @@ def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequen
         strategy=FederatedStrategy(folder, list(cfg.trust)) if count_processes(cfg.trainer) > 1 else "auto",
         use_distributed_sampler=False,  # every process knows who takes part, and takes its own
         default_root_dir=folder,
-        max_epochs=cfg.fl.rounds + parts.fine_tuning.rounds,
+        max_epochs=cfg.fl.rounds + parts.server_training.rounds_after,
     )
     return trainer
 

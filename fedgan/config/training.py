@@ -179,7 +179,7 @@ def finish(cfg: DictConfig, folder: Path, parts: Parts, trainer: Trainer, interr
         Interrupted: if it has not.
     """
     federation, recorder = parts.federation, parts.recorder
-    planned = cfg.fl.rounds + parts.fine_tuning.rounds
+    planned = cfg.fl.rounds + parts.server_training.rounds_after
     if federation.round < planned:
         recorder.close("interrupted", reason=interruption.received)
         goes_on = f"python -m fedgan.train resume={folder}"
@@ -246,7 +246,7 @@ def check_resumable(cfg: DictConfig, folder: Path, checkpoint: Path, parts: Part
     Raises:
         ValueError: in one line.
     """
-    record, done, fine_tuning = record_of(folder), rounds_done(checkpoint), parts.fine_tuning.rounds
+    record, done, fine_tuning = record_of(folder), rounds_done(checkpoint), parts.server_training.rounds_after
     check_same_data(record.get("dataset", {}), parts.splits)
     planned = record.get("rounds", cfg.fl.rounds)
     if fine_tuning and done > planned:

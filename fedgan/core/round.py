@@ -23,6 +23,8 @@ class Round:
         parameters: names of the trainable tensors; the others of ``reference`` are buffers.
         num_clients: N, of the federation, whoever takes part.
         seed: the run's.
+        root: what the server itself has trained in this round, from the same reference and on images of its own; None
+            where no defense asks for it. Attackers never see it.
     """
 
     index: int
@@ -30,6 +32,7 @@ class Round:
     parameters: frozenset[str]
     num_clients: int
     seed: int = 0
+    root: State | None = None
 
     def rng(self, *purpose: int | str, device: torch.device | str = "cpu") -> torch.Generator:
         """The random stream of this purpose in this round: the same in any order of use, on one process or many."""

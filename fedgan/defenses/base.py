@@ -63,16 +63,25 @@ class Aggregate:
 
 
 @dataclass(frozen=True)
-class ServerFineTuning:
-    """Rounds after the federation's, in which the server trains alone on its own real images.
+class ServerTraining:
+    """Training on real images of the server's own, set apart from those of all clients.
 
     Attributes:
-        rounds: how many; one is one epoch. With 0 the images are set apart all the same: the control.
         images_per_class: how many real images of each class the server has.
+        rounds_after: rounds after the federation's, in which the server trains alone; one is one epoch. With 0 (and no
+            ``every_round``) the images are set apart all the same: the control.
+        every_round: whether the server trains in each round of the federation too, as a client would, from the same
+            reference; defenses find the result in ``Round.root``.
     """
 
-    rounds: int
     images_per_class: int
+    rounds_after: int = 0
+    every_round: bool = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether the server trains at all."""
+        return self.every_round or self.rounds_after > 0
 
 
 class Defense:
@@ -127,8 +136,8 @@ class Defense:
         """The aggregate before the server steps towards it: with noise, say."""
         return state
 
-    def fine_tuning(self) -> ServerFineTuning | None:
-        """What comes after training; None for nothing."""
+    def server_training(self) -> ServerTraining | None:
+        """What the server itself trains, and on how many images; None for nothing."""
         return None
 
     def receipt(self) -> Mapping[str, float]:

@@ -1,7 +1,7 @@
 """Model reconstruction (Section 4.3.1): after training, the server fine-tunes the generator on benign images."""
 
 from fedgan.core.arguments import Count, NonNegative, checked
-from fedgan.defenses.base import Defense, ServerFineTuning
+from fedgan.defenses.base import Defense, ServerTraining
 
 
 @checked
@@ -21,6 +21,6 @@ class Reconstruction(Defense):
     def __init__(self, *, images_per_class: Count = 500, epochs: NonNegative = 200) -> None:
         self.images_per_class, self.epochs = images_per_class, epochs
 
-    def fine_tuning(self) -> ServerFineTuning:
+    def server_training(self) -> ServerTraining:
         """The server's images and epochs."""
-        return ServerFineTuning(rounds=self.epochs, images_per_class=self.images_per_class)
+        return ServerTraining(self.images_per_class, rounds_after=self.epochs)

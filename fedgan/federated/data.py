@@ -121,7 +121,9 @@ def check_enough(shares: Sequence[ImageSet]) -> None:
         raise ValueError(f"partition must be {allowed}; client {fewest} has {len(shares[fewest])}")
 
 
-def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, ImageSet]:
+def set_apart(
+    splits: Splits, per_class: int, seed: int, setting: str = "images_per_class"
+) -> tuple[ImageSet, ImageSet]:
     """Take the server's own images from the training images, before the clients share out the rest.
 
     No image of the server's equals one of the clients' or a test image (which may be among the training images too,
@@ -131,6 +133,7 @@ def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, Imag
         splits: the data set.
         per_class: how many images of each class the server takes.
         seed: of the draw.
+        setting: what an error calls ``per_class``.
 
     Returns:
         The server's images, and those left to the clients.
@@ -145,7 +148,7 @@ def set_apart(splits: Splits, per_class: int, seed: int) -> tuple[ImageSet, Imag
     for label, name in enumerate(splits.classes):
         candidates = (free & (splits.train.labels == label)).nonzero().flatten()
         allowed = f"at most {len(candidates)}, the training images of class {name} that are not also test images"
-        check(per_class <= len(candidates), "defense.reconstruction.images_per_class", allowed, per_class)
+        check(per_class <= len(candidates), setting, allowed, per_class)
         order = torch.randperm(len(candidates), generator=keyed_generator(seed, "server images", label))
         taken.append(candidates[order[:per_class]].sort().values)
     own = splits.train.subset(torch.cat(taken))

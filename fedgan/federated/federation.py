@@ -63,6 +63,7 @@ class Federation(LightningModule):
         tolerance: how many clients a round may lose.
         fine_tuning_start: the first of the rounds, after the federation's, in which the server trains the released
             generator alone, as a client would; None for none.
+        server_trains: whether it also trains in each round of the federation, on a client's terms (``Round.root``).
         ema: how much of itself the released generator keeps in round t, min(ema, (1 + t) / (10 + t)), in
             [0, 1); 0 releases G_server.
         seed: of every random stream.
@@ -79,6 +80,7 @@ class Federation(LightningModule):
         num_clients: int,
         clients_per_round: int | None = None,
         fine_tuning_start: int | None = None,
+        server_trains: bool = False,
         ema: float = 0.0,
         seed: int = 0,
     ) -> None:
@@ -87,6 +89,7 @@ class Federation(LightningModule):
         self.backend, self.generator, self.z_dim = backend, generator, generator.z_dim
         self.released = copy.deepcopy(generator) if ema else generator
         self.server_optimizer, self.fine_tuning_start = server_optimizer, fine_tuning_start
+        self.server_trains = server_trains
         self.attackers, self.tolerance, self.num_clients = attackers, tolerance, num_clients
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self.ema, self.seed = ema, seed
@@ -95,6 +98,7 @@ class Federation(LightningModule):
         validated("fl.min_clients", Annotated[int, Interval(ge=1, le=self.clients_per_round)], tolerance.min_clients)
         self.parameter_names = frozenset(name for name, _ in generator.named_parameters())
         self.updates: list[ClientUpdate] = []
+        self.root: ClientUpdate | None = None  # the server's own of this round
         self.events: list[Event] = []  # what went wrong in this round
         self.profiler: Profiler = PassThroughProfiler()
         self.seconds = 0.0
@@ -123,10 +127,11 @@ class Federation(LightningModule):
         return DataLoader(Participants(self.participants), batch_size=None)
 
     def participants(self) -> list[int]:
-        """The ids of the clients that take part in this round; the server's own client, when it fine-tunes."""
+        """The ids of the clients that take part in this round, and of the server's own client, when it trains."""
         if self.fine_tunes:
             return [self.num_clients]
-        return draw_participants(self.num_clients, self.clients_per_round, self.seed, self.round)
+        drawn = draw_participants(self.num_clients, self.clients_per_round, self.seed, self.round)
+        return [*drawn, self.num_clients] if self.server_trains else drawn
 
     def on_fit_start(self) -> None:
         """Put clients and images on the device, and let the clients' steps show up in the profile."""
@@ -142,6 +147,7 @@ class Federation(LightningModule):
         start = time.perf_counter()
         if self.round == self.fine_tuning_start:
             self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is fine-tuned
+        self.root = None
         self.updates = self.collect(batch, self.this_round())
         with self.profiler.profile("server"):
             self.optimizers().step()  # type: ignore[union-attr]
@@ -153,7 +159,8 @@ class Federation(LightningModule):
     def this_round(self) -> Round:
         """What defenses and update attacks see of it."""
         reference = {name: tensor.detach() for name, tensor in self.generator.state_dict().items()}
-        return Round(self.round, reference, self.parameter_names, self.num_clients, self.seed)
+        root = None if self.root is None else self.root.state
+        return Round(self.round, reference, self.parameter_names, self.num_clients, self.seed, root)
 
     def collect(self, ids: Sequence[int], round_: Round) -> list[ClientUpdate]:
         """The updates of a round that can be aggregated; a round that loses too many is repeated.
@@ -165,21 +172,31 @@ class Federation(LightningModule):
         self.events, needed = [], 1 if self.fine_tunes else self.tolerance.min_clients
         for attempt in range(self.tolerance.max_retries + 1):
             trained, events = self.backend.train(ids, round_, attempt)
+            self.root, trained = self._split_root(trained)
             sent = self.attackers.alter(trained, round_)
             updates, spoiled = _usable(trained, sent, round_)
             events += spoiled
             self.events += events
-            count = messages.share_fact(len(updates))
-            if count >= needed:
+            lacks_root = self.server_trains and not self.fine_tunes and self.root is None
+            count, lacks_root = messages.share_fact([len(updates), lacks_root])
+            if count >= needed and not lacks_root:
                 self.events += _diverging(round_, updates, self.backend.losses)
                 return updates
             self.backend.put_back(ids)
-            found = f"{count} of {len(ids)} updates can be used, fl.min_clients={needed}"
+            found = f"{count} of {len(set(ids) - {self.num_clients})} updates can be used, fl.min_clients={needed}"
+            found += ", and the server's own cannot" if lacks_root else ""
             again = attempt < self.tolerance.max_retries
             action = "the round is repeated" if again else "the run stops"
             self.events.append(Event(round_.index, None, "too_few_clients", found, action))
         why = "; ".join(str(event) for event in events)
         raise ValueError(f"round {round_.index} was tried {attempt + 1} times and given up: {found} ({why})")
+
+    def _split_root(self, trained: Sequence[ClientUpdate]) -> tuple[ClientUpdate | None, list[ClientUpdate]]:
+        """The server's own update, and the clients'; in a round of fine-tuning it counts as a client's."""
+        if self.fine_tunes:
+            return None, list(trained)
+        own = next((update for update in trained if update.client_id == self.num_clients), None)
+        return own, [update for update in trained if update is not own]
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor | None:
         """The released generator's images for (latents, labels), as bytes; in the server's process alone."""

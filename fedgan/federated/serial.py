@@ -26,7 +26,8 @@ class SerialBackend:
         data: each client's training images.
         local: how long they train.
         tolerance: who may drop out or be late.
-        own_client: the id of the server's own, which trains alone, one epoch per round; None without one.
+        own_client: the id of the server's own, which neither drops out nor is late; None without one.
+        own_epochs: passes over its images that the server's own makes in a round.
         seed: of every random stream.
     """
 
@@ -41,12 +42,14 @@ class SerialBackend:
         local: LocalSettings,
         tolerance: Tolerance,
         own_client: int | None = None,
+        own_epochs: int = 1,
         seed: int = 0,
     ) -> None:
         assert len(clients) == len(data), (len(clients), len(data))
         self.algorithm, self.losses, self.metrics = algorithm, algorithm.losses, algorithm.metrics
         self.clients, self.data = clients, list(data)
-        self.local, self.tolerance, self.own_client, self.seed = local, tolerance, own_client, seed
+        self.local, self.tolerance, self.seed = local, tolerance, seed
+        self.own_client, self.own_epochs = own_client, own_epochs
         self.device = torch.device("cpu")
         self.on_local_step: Callable[[int], None] = lambda client_id: None
         self._events: list[Event] = []
@@ -102,7 +105,7 @@ class SerialBackend:
 
     def _is_good(self, update: ClientUpdate, round_: Round, seconds: float) -> bool:
         timeout = self.tolerance.straggler_timeout
-        if timeout is not None and seconds > timeout:
+        if timeout is not None and seconds > timeout and update.client_id != self.own_client:
             late = f"{seconds:.1f} s, fl.straggler_timeout={timeout}"
             self._report(round_, update.client_id, "late", late, "left out of this round")
             return False
@@ -164,8 +167,8 @@ class SerialBackend:
         return min(self.local.batch_size, len(self.data[client_id]))
 
     def epochs_of(self, client_id: int) -> int:
-        """Passes over its images that a client makes in a round; the server, fine-tuning, makes one."""
-        return 1 if client_id == self.own_client else self.local.local_epochs
+        """Passes over its images that a client makes in a round."""
+        return self.own_epochs if client_id == self.own_client else self.local.local_epochs
 
     def steps_of(self, client_id: int) -> int:
         """See ``Backend``."""

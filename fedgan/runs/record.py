@@ -148,7 +148,8 @@ class Recorder(Callback):
 
     def timing_row(self, federation: Federation) -> Row:
         """One row of timing.csv: of this round, training and the server's step; and all seconds since the run began."""
-        images = sum(federation.backend.images_of(update.client_id) for update in federation.updates)
+        updates = [*federation.updates, *([] if federation.root is None else [federation.root])]
+        images = sum(federation.backend.images_of(update.client_id) for update in updates)
         self.training_seconds, self.images = self.training_seconds + federation.seconds, self.images + images
         return {
             "round": federation.round,

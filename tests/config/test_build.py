@@ -19,10 +19,10 @@ from fedgan.config.build import (
     in_words,
     is_network,
     placed,
-    single_fine_tuning,
+    single_server_training,
 )
 from fedgan.core.images import Splits
-from fedgan.defenses.base import Defense, ServerFineTuning
+from fedgan.defenses.base import Defense, ServerTraining
 from fedgan.federated.data import ClientData, FederatedData
 from fedgan.federated.strategy import FederatedStrategy
 from fedgan.update_attacks.base import UpdateAttack
@@ -114,7 +114,7 @@ def test_a_strategy_of_our_own_where_there_are_several_processes(
     assert isinstance(trainer.strategy, FederatedStrategy) is several
     if several:
         assert (trainer.strategy.folder, trainer.strategy.trust) == (tmp_path, ["my_lab"])
-    assert trainer.max_epochs == 3 + parts.fine_tuning.rounds > 3
+    assert trainer.max_epochs == 3 + parts.server_training.rounds_after > 3
     assert [each for each in trainer.callbacks if each in (parts.server, parts.evaluator, parts.recorder)] == [
         parts.server,
         parts.evaluator,
@@ -180,12 +180,14 @@ def test_a_components_own_arguments_get_its_place_in_front(said: str, line: str)
     assert str(error.value) == line
 
 
-def test_at_most_one_defense_acts_after_training() -> None:
+def test_at_most_one_defense_has_images_of_its_own() -> None:
     class Tunes(Defense):
-        def fine_tuning(self) -> ServerFineTuning:
-            return ServerFineTuning(rounds=2, images_per_class=8)
+        def server_training(self) -> ServerTraining:
+            return ServerTraining(8, rounds_after=2)
 
-    assert single_fine_tuning({"idle": Defense()}) == ServerFineTuning(0, 0)
-    assert single_fine_tuning({"idle": Defense(), "a": Tunes()}) == ServerFineTuning(2, 8)
-    with pytest.raises(ValueError, match=r"^defense must be at most one that acts after training; got \['a', 'b'\]$"):
-        single_fine_tuning({"a": Tunes(), "b": Tunes()})
+    assert single_server_training({"idle": Defense()}) == (None, ServerTraining(0))
+    assert single_server_training({"idle": Defense(), "a": Tunes()}) == ("a", ServerTraining(8, rounds_after=2))
+    assert [each.trains for each in (ServerTraining(8), ServerTraining(8, 1), ServerTraining(8, 0, True))] == [0, 1, 1]
+    said = r"^defense must be at most one that sets images apart for the server; got \['a', 'b'\]$"
+    with pytest.raises(ValueError, match=said):
+        single_server_training({"a": Tunes(), "b": Tunes()})

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from fedgan.config.build import build_defenses, build_federation, build_malicious, single_fine_tuning
+from fedgan.config.build import build_defenses, build_federation, build_malicious, single_server_training
 from fedgan.config.refusals import CONF, REFUSALS, explain
 from fedgan.config.resume import leaves
 from fedgan.config.training import check_settings
@@ -193,12 +193,12 @@ def build(cfg: DictConfig, folder: Path) -> None:
     metrics = {name: instantiate(part) for name, part in cfg.metrics.items()}
     check_objective(cfg.objective, [name for metric in metrics.values() for name in metric.names])
     instantiate(cfg.dataset)
-    fine_tuning = single_fine_tuning(defenses)
-    server_images, images = set_apart(SPLITS, fine_tuning.images_per_class, cfg.seed)
+    _, training = single_server_training(defenses)
+    server_images, images = set_apart(SPLITS, training.images_per_class, cfg.seed)
     update_attack, partition = instantiate(cfg.update_attack), instantiate(cfg.partition)
     malicious = build_malicious(cfg, attack, update_attack)
     federated_data = share_out(images, partition, attack, malicious, cfg.fl.num_clients, cfg.seed)
-    attackers, own = Attackers(malicious, update_attack), server_images if fine_tuning.rounds else None
+    attackers, own = Attackers(malicious, update_attack), server_images if training.trains else None
     build_federation(cfg, SPLITS, federated_data, attackers, defenses, own)
     asked = OmegaConf.to_container(cfg.evaluation, resolve=True)
     assert isinstance(asked, dict)

@@ -33,7 +33,7 @@ def test_the_base_class_acts_nowhere() -> None:
     assert defense.filter(updates := [], at(0)) is updates
     assert defense.finish(state := {}, at(0)) is state
     assert defense.receipt() == {}
-    assert defense.fine_tuning() is None
+    assert defense.server_training() is None
     assert defense.state_dict() == {}
 
 

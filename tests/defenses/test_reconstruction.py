@@ -143,9 +143,10 @@ def test_detection_keeps_its_memory_while_the_server_fine_tunes(configure: Confi
     assert len(rows(tmp_path / "run" / "rounds.csv")) == 7
 
 
-def test_only_one_defense_may_act_after_training(configure: Configure, tmp_path: Path) -> None:
+def test_only_one_defense_may_set_images_apart(configure: Configure, tmp_path: Path) -> None:
     cfg = configure(*OVERRIDES, "+defense.again=${defense.reconstruction}")
-    with pytest.raises(ValueError, match=r"at most one that acts after training; got \['reconstruction', 'again'\]"):
+    said = r"at most one that sets images apart for the server; got \['reconstruction', 'again'\]"
+    with pytest.raises(ValueError, match=said):
         training.train(cfg, tmp_path / "run")
 
 

@@ -188,7 +188,8 @@ def test_an_attack_may_change_a_malicious_update_and_no_other(configure: Configu
 def test_the_servers_own_round_takes_its_generator_over_and_leaves_the_decision_about_clients(
     configure: Configure, tmp_path: Path
 ) -> None:
-    federation = build(configure("fl.rounds=1"), server_images=random_images(16))
+    cfg = configure("fl.rounds=1", "defense=reconstruction")
+    federation = build(cfg, defenses=build_defenses(cfg), server_images=random_images(16))
     server = Server({}, Uniform())
     assert federation.fine_tuning_rounds == 0
     fit(federation, tmp_path, rounds=2, server=server)
@@ -237,7 +238,8 @@ def test_no_round_is_the_servers_own_unless_it_was_set(configure: Configure) -> 
     federation = build(configure())
     assert (federation.fine_tunes, federation.fine_tuning_rounds) == (False, 0)
     assert (federation.fine_tuning_start, federation.backend.own_client) == (None, None)
-    later = build(configure(), server_images=random_images(16))  # after two rounds
+    cfg = configure("defense=reconstruction")
+    later = build(cfg, defenses=build_defenses(cfg), server_images=random_images(16))  # after two rounds
     assert (later.fine_tunes, later.fine_tuning_rounds) == (False, 0)
 
 
