@@ -46,6 +46,11 @@ class ImageSet:
         """The images of one class: uint8, (M, C, H, W)."""
         return self.images[self.labels == label]
 
+    def first_of_each_class(self, count: int) -> "ImageSet":
+        """The first ``count`` images of every class, or as many as there are, class by class."""
+        places = [(self.labels == label).nonzero().flatten()[:count] for label in range(len(self.classes))]
+        return self.subset(torch.cat(places))
+
     @property
     def counts(self) -> dict[str, int]:
         """How many images each class has."""

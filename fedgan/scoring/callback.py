@@ -61,6 +61,7 @@ class Evaluator(Callback):
         self.splits, self.trigger, self.seed = splits, trigger, seed
         self.request = balanced_latents(len(splits.classes), samples_per_class, latent_seed)
         self.grid_per_class, self.folder, self.always = grid_per_class, folder, always
+        self.real = splits.test.first_of_each_class(grid_per_class)
         self.latest: dict[str, float] = {}
         self.round_evaluated = -1
         self.varied: set[str] = set()  # classes whose images have once differed
@@ -122,7 +123,9 @@ class Evaluator(Callback):
         self.round_evaluated = trainer.current_epoch
         pl_module.log_dict(self.latest, logger=False)  # loggers get a round as a whole
         self.folder.mkdir(exist_ok=True)
-        save_grid(synthetic, self.grid_of(trainer.current_epoch), per_class=self.grid_per_class)
+        note = f", synthetic, after round {trainer.current_epoch}"
+        file = self.grid_of(trainer.current_epoch)
+        save_grid(synthetic, file, per_class=self.grid_per_class, note=note, real=self.real)
 
     def _watch_collapse(self, synthetic: ImageSet, pl_module: LightningModule) -> None:
         """Images that are all one are an event: once they have differed, or at the end."""

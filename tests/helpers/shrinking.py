@@ -18,6 +18,7 @@ SMALLER = {
     "metrics.*.classifier.steps": "3",
     "defense.feddetect*.warmup": "0",
     "defense.reconstruction.images_per_class": "4",
+    "defense.fltrust.images_per_class": "4",
     "defense.reconstruction.epochs": "1",
     "fl.num_clients": "4",
     "fl.clients_per_round": "3",

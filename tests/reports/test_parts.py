@@ -69,18 +69,21 @@ def test_no_explanation_is_of_a_metric_that_does_not_exist() -> None:
     assert {*entries(), *companions()} - names == {"effective_clients", "weight_of_malicious"}
 
 
+@pytest.mark.parametrize("real", [False, True])
 @pytest.mark.parametrize(
     ("size", "per_class", "classes"), [(32, 3, 2), (32, 1, 2), (64, 11, 1), (100, 8, 3), (16, 9, 2)]
 )
-def test_where_the_images_of_a_grid_are(size: int, per_class: int, classes: int) -> None:
+def test_where_the_images_of_a_grid_are(size: int, per_class: int, classes: int, real: bool) -> None:
     """Every image is of one gray level of its own: all of its box is, and so is no other."""
     count = per_class * classes
     levels = torch.arange(100, 100 + count, dtype=torch.uint8)
     images = levels[:, None, None, None].expand(count, 1, size, size)
     labels = torch.arange(classes).repeat_interleave(per_class)
     names = tuple("abc"[:classes])
-    picture = draw_grid(ImageSet(images.contiguous(), labels, names), per_class=per_class)
-    sheet, boxes = places(size, per_class, classes)
+    grays = ImageSet(images.contiguous(), labels, names)
+    below = ImageSet(torch.zeros(8, 1, size, size, dtype=torch.uint8), torch.zeros(8, dtype=torch.int64), names)
+    picture = draw_grid(grays, per_class=per_class, real=below if real else None)
+    sheet, boxes = places(size, per_class, classes, real=real)
     assert (sheet, len(boxes)) == (picture.size, count)
     for level, (left, top, width, height) in zip(levels.tolist(), boxes, strict=True):
         box = picture.crop((left, top, left + width, top + height)).convert("L")

@@ -37,6 +37,22 @@ def test_each_class_has_its_band(channels: int, size: int, tile: int, tmp_path: 
     assert [file.name for file in tmp_path.iterdir()] == ["grid.png"]
 
 
+def test_real_images_are_below_those_of_their_class() -> None:
+    """One row of them, in the first columns, whether there are enough, one or none."""
+    gray = ImageSet(torch.full((12, 1, 32, 32), 100, dtype=torch.uint8), torch.arange(12) % 2, ("a", "b"))
+    real = plain_images(1, 32).subset(torch.tensor([0, 2, 4, 6, 8, 1]))  # five of a (black), one of b (white)
+    picture = np.asarray(draw_grid(gray, per_class=6, columns=4, note=", round 3", real=real).convert("L"))
+    two_rows, one_row = HEADLINE + 2 * (64 + GAP) + GAP, HEADLINE + 64 + 2 * GAP
+    assert picture.shape == (2 * (two_rows + one_row), 4 * (64 + GAP) + GAP)
+    row = picture[two_rows + HEADLINE + GAP :][:64, GAP:]
+    assert [int(row[:, i * (64 + GAP) : i * (64 + GAP) + 64].max()) for i in range(4)] == [0, 0, 0, 0]
+    assert (picture[-64 - GAP :, :] == 255).all(), "the one white image of b and nothing next to it"
+    bare = ImageSet(real.images[:0], real.labels[:0], real.classes)
+    assert np.asarray(draw_grid(gray, per_class=6, columns=4, real=bare)).shape[:2] == picture.shape
+    assert len(real.first_of_each_class(2)) == 3
+    assert real.first_of_each_class(2).labels.tolist() == [0, 0, 1]
+
+
 def test_pictures_side_by_side_and_under_a_title() -> None:
     red, green = Image.new("RGB", (10, 20), "red"), Image.new("RGB", (5, 8), "green")
     assert stack([red, green], vertical=False, gap=3).size == (18, 20)
