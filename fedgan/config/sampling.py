@@ -24,9 +24,10 @@ from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
 from fedgan.core.checks import check
 from fedgan.core.files import placed, temporary_for
 from fedgan.core.folders import check_empty, check_makeable, fits_folder
+from fedgan.core.latents import LatentBatch, balanced_latents
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.export import Release, load_generator
-from fedgan.scoring.sampling import LatentBatch, balanced_latents, synthesize
+from fedgan.scoring.sampling import synthesize
 
 MANIFEST = "manifest.csv"
 COLUMNS = ("file", "class", "label", "latent_seed", "generator_sha256", "rounds", "attack", "defense", "emission")

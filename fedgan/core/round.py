@@ -2,12 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from fedgan.core.rng import keyed_generator
 from fedgan.core.update import State
+
+
+class Renderer(Protocol):
+    """Draws images with a generator of any state, as it would be released: in evaluation mode, without gradients.
+
+    Attributes:
+        z_dim: dimension of the latents.
+        num_classes: how many classes there are.
+    """
+
+    z_dim: int
+    num_classes: int
+
+    def __call__(self, state: State, z: Tensor, labels: Tensor) -> Tensor:
+        """Images, (B, C, H, W), nominally in [-1, 1], from latents (B, z_dim) and labels, int64, (B,)."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,7 @@ class Round:
         seed: the run's.
         root: what the server itself has trained in this round, from the same reference and on images of its own; None
             where no defense asks for it. Attackers never see it.
+        renderer: draws images with the generators of this round; None where a rule is tried on states alone.
     """
 
     index: int
@@ -33,6 +50,7 @@ class Round:
     num_clients: int
     seed: int = 0
     root: State | None = None
+    renderer: Renderer | None = None
 
     def rng(self, *purpose: int | str, device: torch.device | str = "cpu") -> torch.Generator:
         """The random stream of this purpose in this round: the same in any order of use, on one process or many."""

@@ -22,6 +22,7 @@ from fedgan.federated import messages
 from fedgan.federated.attackers import Attackers
 from fedgan.federated.backend import Backend
 from fedgan.federated.faults import DIVERGING, Event, Tolerance, fault_of
+from fedgan.federated.rendering import GeneratorRenderer
 from fedgan.models.base import Generator
 
 
@@ -59,6 +60,7 @@ class Federation(LightningModule):
         server_optimizer: makes the optimizer that follows the pseudo-gradient G_server - sum_i w_i G_i;
             SGD with learning rate 1 is FedAvg (Reddi et al. 2021).
         num_clients: N, without the server's own.
+        num_classes: of the images.
         clients_per_round: how many take part in a round; None for all.
         tolerance: how many clients a round may lose.
         fine_tuning_start: the first of the rounds, after the federation's, in which the server trains the released
@@ -78,6 +80,7 @@ class Federation(LightningModule):
         server_optimizer: OptimizerFactory,
         tolerance: Tolerance,
         num_clients: int,
+        num_classes: int,
         clients_per_round: int | None = None,
         fine_tuning_start: int | None = None,
         server_trains: bool = False,
@@ -91,6 +94,7 @@ class Federation(LightningModule):
         self.server_optimizer, self.fine_tuning_start = server_optimizer, fine_tuning_start
         self.server_trains = server_trains
         self.attackers, self.tolerance, self.num_clients = attackers, tolerance, num_clients
+        self.renderer = GeneratorRenderer(generator, num_classes)
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self.ema, self.seed = ema, seed
         validated("fl.server_optimizer", OptimizerFactory, server_optimizer)
@@ -160,7 +164,7 @@ class Federation(LightningModule):
         """What defenses and update attacks see of it."""
         reference = {name: tensor.detach() for name, tensor in self.generator.state_dict().items()}
         root = None if self.root is None else self.root.state
-        return Round(self.round, reference, self.parameter_names, self.num_clients, self.seed, root)
+        return Round(self.round, reference, self.parameter_names, self.num_clients, self.seed, root, self.renderer)
 
     def collect(self, ids: Sequence[int], round_: Round) -> list[ClientUpdate]:
         """The updates of a round that can be aggregated; a round that loses too many is repeated.

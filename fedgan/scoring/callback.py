@@ -12,12 +12,12 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from fedgan.core.arguments import validated
 from fedgan.core.images import ImageSet, Splits
+from fedgan.core.latents import balanced_latents
 from fedgan.core.trigger import Trigger
 from fedgan.federated.faults import CONSTANT, NO_VARIETY, Event
 from fedgan.federated.federation import Federation
 from fedgan.metrics.base import Metric, Reference
 from fedgan.scoring.grid import save_grid
-from fedgan.scoring.sampling import balanced_latents
 from fedgan.scoring.scorer import Scorer
 
 

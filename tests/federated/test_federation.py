@@ -294,6 +294,7 @@ def test_by_default_everybody_takes_part_and_the_generator_itself_is_released(co
         server_optimizer=built.server_optimizer,
         tolerance=Tolerance(),
         num_clients=4,
+        num_classes=2,
     )
     assert plain.participants() == [0, 1, 2, 3]
     assert (plain.released is plain.generator, plain.ema, plain.seed, plain.fine_tunes) == (True, 0.0, 0, False)

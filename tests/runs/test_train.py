@@ -17,11 +17,12 @@ from fedgan import sample, train
 from fedgan.config import sampling, training
 from fedgan.config.logging import loggers
 from fedgan.core.images import ImageSet
+from fedgan.core.latents import balanced_latents
 from fedgan.core.update import state_hash
 from fedgan.runs.export import load_generator
 from fedgan.runs.load import open_run
 from fedgan.scoring.grid import save_grid
-from fedgan.scoring.sampling import balanced_latents, synthesize
+from fedgan.scoring.sampling import synthesize
 from tests.helpers.federation import TINY
 from tests.helpers.runs import rows
 

@@ -1,0 +1,38 @@
+"""Images of clients' generators, drawn at the server."""
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from fedgan.core.update import State
+from fedgan.models.base import Generator
+
+
+class GeneratorRenderer:
+    """A ``Renderer`` that lends one generator the states it is given; it gets its own back.
+
+    Args:
+        generator: whose network draws.
+        num_classes: how many classes there are.
+
+    Example:
+        >>> from fedgan.models.dcgan import DCGANGenerator
+        >>> make = lambda: DCGANGenerator(num_classes=2, channels=1, image_size=32, base_channels=4)
+        >>> draw = GeneratorRenderer(make(), num_classes=2)
+        >>> draw(make().state_dict(), torch.zeros(3, draw.z_dim), torch.tensor([0, 1, 1])).shape
+        torch.Size([3, 1, 32, 32])
+    """
+
+    def __init__(self, generator: Generator, num_classes: int) -> None:
+        self.generator, self.z_dim, self.num_classes = generator, generator.z_dim, num_classes
+
+    @torch.no_grad()
+    def __call__(self, state: State, z: Tensor, labels: Tensor) -> Tensor:
+        """See ``Renderer``; drawn on the generator's device."""
+        device, trains = next(self.generator.parameters()).device, self.generator.training
+        self.generator.eval()
+        try:
+            images: Tensor = functional_call(self.generator, dict(state), (z.to(device), labels.to(device)))
+        finally:
+            self.generator.train(trains)
+        return images
