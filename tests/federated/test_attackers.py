@@ -177,7 +177,7 @@ def test_receipts_have_the_changed_scalars(configure: Configure, tmp_path: Path)
 
 
 def test_checkpoints_have_the_attacks_memory(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
-    federation, checkpoint = build(configure("fl.malicious=[1]"), update_attack=Recording())
+    federation = build(configure("fl.malicious=[1]"), update_attack=Recording())
     checkpoint: dict[str, Any] = {}
     for name in ("keep", "index", "rewind"):  # of the clients, whose files are another matter
         monkeypatch.setattr(federation.backend, name, lambda *given: {})
