@@ -86,7 +86,7 @@ def build_parts(cfg: DictConfig, folder: Path) -> Parts:
     federated_data = share_out(
         images, made(cfg, "partition", Partition), attack, malicious, cfg.fl.num_clients, cfg.seed
     )
-    attackers = Attackers(malicious, update_attack)
+    attackers = build_attackers(cfg, malicious, update_attack)
     own_images = server_images if training.trains else None
     federation = build_federation(cfg, splits, federated_data, attackers, defenses, own_images, folder)
     evaluator = build_evaluator(cfg, metrics, splits, federated_data, folder)
@@ -135,6 +135,16 @@ def build_malicious(cfg: DictConfig, attack: Attack, update_attack: UpdateAttack
     malicious = cfg.fl.malicious
     given = list(malicious) if OmegaConf.is_list(malicious) else malicious
     return choose_malicious(given, cfg.fl.num_clients, cfg.seed)
+
+
+def build_attackers(cfg: DictConfig, malicious: frozenset[int], update_attack: UpdateAttack) -> Attackers:
+    """The malicious clients, their attack on updates ready for this federation."""
+    attackers, fl = Attackers(malicious, update_attack), cfg.fl
+    with placed("update_attack"):
+        attackers.setup(
+            num_clients=fl.num_clients, clients_per_round=fl.clients_per_round or fl.num_clients, rounds=fl.rounds
+        )
+    return attackers
 
 
 def in_words(attack: Attack, update_attack: UpdateAttack, data: FederatedData) -> str:

@@ -1,7 +1,9 @@
 """The malicious clients: who they are, and what they do to their updates where all updates come together."""
 
+import math
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import astuple
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Interval, MaxLen, Predicate
@@ -10,7 +12,7 @@ from fedgan.core.arguments import Allowed, validated
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
-from fedgan.federated.contracts import check_updates
+from fedgan.federated.contracts import check_updates, versions
 from fedgan.update_attacks.base import UpdateAttack, UpdateReport, report
 
 
@@ -53,29 +55,80 @@ class Attackers:
         attack: what they do.
 
     Attributes:
-        reports: of the last round, one for each malicious client whose update was altered.
+        reports: of the last round, one for each malicious client whose update was altered and can be used.
     """
 
     def __init__(self, ids: frozenset[int], attack: UpdateAttack) -> None:
         self.ids, self.attack = ids, attack
         self.reports: list[UpdateReport] = []
+        self.last_round: int | None = None
+        self._watched: int | None = None
+        self._acted = self._rested = False
 
-    def alter(self, updates: Sequence[ClientUpdate], round_: Round) -> list[ClientUpdate]:
-        """This round's updates as the server gets them.
+    def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
+        """Prepare the attack for a federation of this size, if anybody is malicious.
 
         Raises:
-            ValueError: in one line, if the attack acts in this round and changes nothing.
+            ValueError: in one line, if the attack could not act in it.
+        """
+        self.last_round = rounds - 1
+        if self.ids:
+            self.attack.setup(
+                num_clients=num_clients,
+                num_malicious=len(self.ids),
+                clients_per_round=clients_per_round,
+                rounds=rounds,
+            )
+
+    def alter(self, updates: Sequence[ClientUpdate], round_: Round) -> list[ClientUpdate]:
+        """This round's updates as the server gets them; the same object for each that is left alone.
+
+        Raises:
+            ValueError: in one line, if the attack acts in this round and changes nothing, or has rested in all rounds.
         """
         self.reports = []
+        self._watch(round_)
         own = [update for update in updates if update.client_id in self.ids]
-        if not own or not self.attack.acts or not self.attack.window.covers(round_.index):
-            return list(updates)
-        known = updates if self.attack.knowledge == "all" else own
-        sent = self.attack.alter(own, known, round_)
-        check_updates("update_attack: alter", sent, own)
-        self.reports = [report(trained, altered, round_) for trained, altered in zip(own, sent, strict=True)]
-        if not any(each.share_changed for each in self.reports):
-            ids = ", ".join(str(update.client_id) for update in own)
-            raise ValueError(f"update_attack: changed no update of malicious clients {ids} in round {round_.index}")
+        sent = self._altered(own, updates, round_) if own and self._on_duty(round_) else own
+        if self._rested and not self._acted and round_.index == self.last_round:
+            raise ValueError("update_attack: changed no update in any round")
         by_id = {update.client_id: update for update in sent}
         return [by_id.get(update.client_id, update) for update in updates]
+
+    def _on_duty(self, round_: Round) -> bool:
+        return self.attack.acts and self.attack.window.covers(round_.index)
+
+    def _watch(self, round_: Round) -> None:
+        if self.ids and self._watched != round_.index:  # a round may be repeated
+            self.attack.watch(round_)
+            self._watched = round_.index
+
+    def _altered(
+        self, own: Sequence[ClientUpdate], updates: Sequence[ClientUpdate], round_: Round
+    ) -> Sequence[ClientUpdate]:
+        known = updates if self.attack.knowledge == "all" else own
+        if self.attack.rests(own, known, round_):
+            self._rested = True
+            return own
+        before = versions(updates)
+        sent = self.attack.alter(own, known, round_)
+        check_updates("update_attack: alter", sent, own)
+        if versions(updates) != before:
+            raise ValueError("update_attack: alter must leave the states that it is given as they are")
+        reports = [report(trained, altered, round_) for trained, altered in zip(own, sent, strict=True)]
+        if not any(each.changed for each in reports):
+            ids = ", ".join(str(update.client_id) for update in own)
+            raise ValueError(f"update_attack: changed no update of malicious clients {ids} in round {round_.index}")
+        self._acted = True
+        # What is beyond measure cannot be aggregated either: it is left out as a fault, and events.csv says so.
+        self.reports = [each for each in reports if all(map(math.isfinite, astuple(each)))]
+        return sent
+
+    def state_dict(self) -> dict[str, Any]:
+        """The attack's memory, and whether it has ever acted."""
+        return {"attack": self.attack.state_dict(), "acted": self._acted, "rested": self._rested}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Give the attack its memory back."""
+        self.attack.load_state_dict(state["attack"])
+        self._acted, self._rested = state["acted"], state["rested"]

@@ -224,14 +224,17 @@ class Federation(LightningModule):
                 tensor.copy_(aggregate[name])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write the clients' states, those that have changed, and refer to them."""
+        """Write the clients' states, those that have changed, and refer to them; and what the attackers remember."""
         self.backend.keep()
         self.trainer.strategy.barrier()
         checkpoint["clients"] = self.backend.index(self.round)
+        checkpoint["attackers"] = self.attackers.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the clients back to what they were then."""
+        """Put the clients and the attackers back to what they were then."""
         self.backend.rewind(checkpoint["clients"])
+        if "attackers" in checkpoint:  # not in those of a version whose attacks had no memory
+            self.attackers.load_state_dict(checkpoint["attackers"])
 
     @torch.no_grad()
     def _release(self) -> None:

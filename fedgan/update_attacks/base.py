@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -16,24 +16,31 @@ Knowledge = Literal["own", "all"]
 
 @dataclass(frozen=True)
 class UpdateReport:
-    """Proof that a malicious client's update was changed, and by how much; of parameters alone.
+    """Proof that a malicious client's update was changed, and by how much; of the state, parameters alone.
 
     Attributes:
         client: the malicious client's id.
         relative_norm: |sent - trained| / |trained - reference|, at least 0; |factor - 1| for an update that is scaled.
         share_changed: share of the coordinates that differ, in [0, 1].
         cosine: of the update as sent and as trained, in [-1, 1]; 0 where one of them is zero.
+        metrics_changed: how many of the scalars that it reports (its losses) differ from those that it had.
     """
 
     client: int
     relative_norm: float
     share_changed: float
     cosine: float
+    metrics_changed: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was."""
+        return bool(self.share_changed or self.metrics_changed)
 
 
 @checked
 class UpdateAttack:
-    """No attack on updates. Subclasses override ``alter``.
+    """No attack on updates. Subclasses override ``alter``, and what else they need.
 
     Args:
         knowledge: own: the malicious clients know each other's updates; all: they know everyone's.
@@ -51,8 +58,34 @@ class UpdateAttack:
         self.knowledge, self.window = knowledge, Window(start, stop, every)
 
     def __str__(self) -> str:
-        """The attack and its settings in a few words, for the screen and the records."""
-        return "no attack on updates"
+        """The attack and its settings in a few words, for the screen and the records; the class's name by default."""
+        return f"updates altered by {type(self).__name__}" if self.acts else "no attack on updates"
+
+    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
+        """Prepare for a federation, once, before its first round; not called where nobody is malicious.
+
+        Args:
+            num_clients: N.
+            num_malicious: f, at least 1.
+            clients_per_round: how many of the N take part in a round.
+            rounds: of the federation.
+
+        Raises:
+            ValueError: in one line, if this attack could not act in it.
+        """
+
+    def watch(self, round_: Round) -> None:
+        """See a round before it is altered: each once, in order, whether or not the attack acts in it.
+
+        ``round_.reference`` is changed in place when the server steps: what is kept of it is copied.
+        """
+
+    def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
+        """Whether there is nothing to alter in this round, for a reason that the attack states; see ``alter``.
+
+        A round that is not rested in and changes nothing ends the run, and so does a run of which all is rested in.
+        """
+        return False
 
     def alter(
         self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round
@@ -69,6 +102,13 @@ class UpdateAttack:
         """
         return own
 
+    def state_dict(self) -> dict[str, Any]:
+        """The memory that must survive an interruption: numbers, strings, lists, dicts and tensors."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the memory that ``state_dict`` returned."""
+
     @property
     def acts(self) -> bool:
         """Whether there is any attack."""
@@ -82,7 +122,7 @@ def report(trained: ClientUpdate, sent: ClientUpdate, round_: Round) -> UpdateRe
         >>> start, one = {"w": torch.zeros(2)}, torch.tensor([1.0, 0.0])
         >>> trained, sent = (ClientUpdate(3, 8, {"w": factor * one}, {}) for factor in (1.0, 4.0))
         >>> report(trained, sent, Round(0, start, frozenset({"w"}), num_clients=4))
-        UpdateReport(client=3, relative_norm=3.0, share_changed=0.5, cosine=1.0)
+        UpdateReport(client=3, relative_norm=3.0, share_changed=0.5, cosine=1.0, metrics_changed=0)
     """
     before, after = round_.delta(trained.state), round_.delta(sent.state)
     a, b = (torch.cat([d[name].flatten().double() for name in sorted(before)]) for d in (before, after))
@@ -92,4 +132,5 @@ def report(trained: ClientUpdate, sent: ClientUpdate, round_: Round) -> UpdateRe
         relative_norm=float((b - a).norm() / a.norm().clamp_min(1e-30)),
         share_changed=float((a != b).double().mean()),
         cosine=float(a @ b) / norms if norms else 0.0,
+        metrics_changed=sum(sent.metrics.get(name) != value for name, value in trained.metrics.items()),
     )

@@ -54,7 +54,7 @@ def test_each_column_of_a_run_is_documented_and_no_other(run: Path) -> None:
 
 def test_each_measure_of_a_receipt_is_documented(run: Path) -> None:
     measures = {row["measure"] for row in rows(run / "receipts.csv")}
-    assert measures == {"relative_norm", "share_changed", "cosine", "acted"}
+    assert measures == {"relative_norm", "share_changed", "cosine", "metrics_changed", "acted"}
     assert measures <= named(FOLDER["receipts.csv"])
 
 

@@ -11,12 +11,11 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from pytorch_lightning.profilers import Profiler
 
-from fedgan.config.build import build_federation, build_malicious
+from fedgan.config.build import build_attackers, build_federation, build_malicious
 from fedgan.core.images import ImageSet
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import Defense
-from fedgan.federated.attackers import Attackers
 from fedgan.federated.data import share_out
 from fedgan.federated.federation import Federation
 from fedgan.federated.serial import SerialBackend
@@ -58,7 +57,7 @@ def build(
     update_attack = update_attack or instantiate(cfg.update_attack)
     malicious = build_malicious(cfg, attack, update_attack)
     data = share_out(splits.train, instantiate(cfg.partition), attack, malicious, cfg.fl.num_clients, cfg.seed)
-    attackers = Attackers(malicious, update_attack)
+    attackers = build_attackers(cfg, malicious, update_attack)
     return build_federation(cfg, splits, data, attackers, defenses or {}, server_images, folder)
 
 

@@ -16,6 +16,8 @@ def test_the_base_class_changes_nothing_and_says_so() -> None:
     attack, own = UpdateAttack(), [ClientUpdate(1, 8, {}, {})]
     assert attack.alter(own, own, Round(0, {}, frozenset(), num_clients=4)) is own
     assert str(attack) == "no attack on updates"
+    assert not attack.rests(own, own, Round(0, {}, frozenset(), num_clients=4))
+    assert attack.state_dict() == {}
     assert (attack.acts, attack.knowledge, attack.window) == (False, "own", Window(0, None, 1))
     assert Scaling(factor=2.0).acts
 
@@ -26,6 +28,14 @@ def test_the_base_class_changes_nothing_and_says_so() -> None:
 )
 def test_the_rounds_of_an_attack_are_those_that_were_set(settings: dict[str, Any], window: Window) -> None:
     assert Scaling(factor=2.0, **settings).window == UpdateAttack(**settings).window == window
+
+
+def test_an_attack_without_words_of_its_own_is_named_by_its_class() -> None:
+    class MyOwn(UpdateAttack):
+        def alter(self, own: Any, known: Any, round_: Round) -> Any:
+            return own
+
+    assert str(MyOwn()) == "updates altered by MyOwn"
 
 
 def test_scaling_in_words() -> None:

@@ -1,0 +1,46 @@
+"""An attack that remembers how the global generator has moved, as every client could."""
+
+from typing import Any
+
+from torch import Tensor
+
+from fedgan.core.checks import check
+from fedgan.core.round import Round
+from fedgan.update_attacks.base import UpdateAttack
+
+
+class Follower(UpdateAttack):
+    """Keeps the last state that was sent out: a copy of the generator's parameters, in each checkpoint too.
+
+    Attributes:
+        step: G_t - G_{t-1} of the parameters, in round t; None in round 0.
+    """
+
+    step: dict[str, Tensor] | None = None
+    _sent_out: dict[str, Tensor] | None = None
+
+    def watch(self, round_: Round) -> None:
+        """See ``UpdateAttack``."""
+        now = {name: round_.reference[name].clone() for name in round_.reference if name in round_.parameters}
+        before = self._sent_out
+        if before is not None:
+            self.step = {name: tensor - before[name].to(tensor.device) for name, tensor in now.items()}
+        self._sent_out = now
+
+    def check_follows(self, rounds: int) -> None:
+        """Refuse a window with round 0 alone, in which there is no last step.
+
+        Raises:
+            ValueError: in one line.
+        """
+        some = any(self.window.covers(t) for t in range(1, rounds))
+        allowed = f"a window with a round from 1 to {rounds - 1}: round 0 has no last step of the server"
+        check(some, "start", allowed, self.window.start)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state that was sent out in the last round."""
+        return {"sent_out": self._sent_out}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore it."""
+        self._sent_out = state["sent_out"]

@@ -1,0 +1,61 @@
+"""Losses that look like an honest client's: an adaptive attack on detectors that read scalars (ours)."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from annotated_types import Interval
+
+from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.checks import check
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate
+from fedgan.update_attacks._hiding import hidden
+from fedgan.update_attacks.base import Knowledge, UpdateAttack
+
+Jitter = Annotated[float, Interval(ge=0, le=1)]
+
+
+@checked
+class LossHiding(UpdateAttack):
+    """Each malicious client reports the median of what honest clients report in this round, with some jitter.
+
+    Its state is sent as it was trained: next to an attack on images it hides from defenses that read scalars alone,
+    such as FedDetect, and from no other. A round without an honest client has nothing to imitate and is rested in.
+
+    Args:
+        jitter: how far it moves from the median towards an honest client that is drawn for it in each round, as a
+            share of the way, up to this; in [0, 1]. 0: always the median, a rank that betrays it over the rounds.
+        knowledge: all; with ``own`` it is refused: the server sends out its generator alone, and no client ever sees a
+            loss of another.
+        start: see ``UpdateAttack``, as the next two.
+        stop: see there.
+        every: see there.
+    """
+
+    def __init__(
+        self,
+        *,
+        jitter: Jitter = 1.0,
+        knowledge: Knowledge = "all",
+        start: NonNegative = 0,
+        stop: Count | None = None,
+        every: Count = 1,
+    ) -> None:
+        check(knowledge == "all", "knowledge", "all: no client sees what others report", knowledge)
+        super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
+        self.jitter = jitter
+
+    def __str__(self) -> str:
+        """Such as ``losses like honest ones``."""
+        return "losses like honest ones"
+
+    def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
+        """Where nobody honest takes part."""
+        return len(known) == len(own)
+
+    def alter(
+        self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round
+    ) -> Sequence[ClientUpdate]:
+        """See ``UpdateAttack``."""
+        ids = frozenset(update.client_id for update in own)
+        return [hidden(update, known, ids, self.jitter, round_) for update in own]

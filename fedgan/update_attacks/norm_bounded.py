@@ -1,0 +1,95 @@
+"""Updates no longer than honest ones: the projection of the PGD attack (Wang et al., NeurIPS 2020)."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from torch import Tensor
+
+from fedgan.core.arguments import Count, NonNegative, Positive, checked
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate
+from fedgan.update_attacks._deltas import Delta, honest, length, scaled, sent
+from fedgan.update_attacks._follower import Follower
+from fedgan.update_attacks.base import Knowledge
+
+
+def projected(delta: Delta, radius: float) -> dict[str, Tensor]:
+    """The nearest delta of at most this length.
+
+    Example:
+        >>> import torch
+        >>> projected({"w": torch.tensor([3.0, 4.0])}, radius=1.0)
+        {'w': tensor([0.6000, 0.8000])}
+    """
+    norm = length(delta)
+    return scaled(delta, radius / norm) if norm > radius else dict(delta)
+
+
+@checked
+class NormBounded(Follower):
+    """Each malicious client sends ``factor`` times its update, shortened to ``radius`` times an honest one's length.
+
+    That length is the median over the round's honest clients; with ``knowledge: own`` it is the length of the server's
+    last step, G_t - G_{t-1}, which is shorter than its clients' updates. The paper projects during local training too,
+    every few steps; here it is done once, after training, where the paper's method ends as well. A round in which there
+    is nothing to do is rested in: with factor 1 one without an update that is too long, with ``knowledge: own``
+    round 0, which has no last step.
+
+    Args:
+        radius: q, above 0.
+        factor: of the update before it is shortened, above 0; 1 for the projection alone, more for model replacement
+            within the bound (the paper's PGD attack with replacement).
+        knowledge: see ``UpdateAttack``. Where nobody else takes part, the median is of the malicious clients' own.
+        start: see ``UpdateAttack``, as the next two.
+        stop: see there.
+        every: see there.
+    """
+
+    def __init__(
+        self,
+        *,
+        radius: Positive = 1.0,
+        factor: Positive = 4.0,
+        knowledge: Knowledge = "all",
+        start: NonNegative = 0,
+        stop: Count | None = None,
+        every: Count = 1,
+    ) -> None:
+        super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
+        self.radius, self.factor = radius, factor
+
+    def __str__(self) -> str:
+        """Such as ``updates scaled by 4 to at most 1 times the honest length``."""
+        whose = "the honest length" if self.knowledge == "all" else "the server's last step"
+        return f"updates scaled by {self.factor:g} to at most {self.radius:g} times {whose}"
+
+    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
+        """With ``knowledge: own`` a round must have one before it."""
+        if self.knowledge == "own":
+            self.check_follows(rounds)
+
+    def watch(self, round_: Round) -> None:
+        """Only who knows nothing else looks at the server's steps."""
+        if self.knowledge == "own":
+            super().watch(round_)
+
+    def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
+        """Where nothing is too long, or it is not known what is."""
+        bound = self._bound(own, known, round_)
+        if bound is None:
+            return True
+        return self.factor == 1 and all(length(round_.delta(update.state)) <= bound for update in own)
+
+    def alter(
+        self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round
+    ) -> Sequence[ClientUpdate]:
+        """See ``UpdateAttack``."""
+        bound = self._bound(own, known, round_)
+        assert bound is not None, "it has rested in round 0"
+        longer = [scaled(round_.delta(update.state), self.factor) for update in own]
+        return sent(own, [projected(delta, bound) for delta in longer], round_)
+
+    def _bound(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> float | None:
+        if self.knowledge == "own":
+            return None if self.step is None else self.radius * length(self.step)
+        return self.radius * median(length(round_.delta(update.state)) for update in honest(own, known))
