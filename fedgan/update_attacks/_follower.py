@@ -34,7 +34,9 @@ class Follower(UpdateAttack):
             ValueError: in one line.
         """
         some = any(self.window.covers(t) for t in range(1, rounds))
-        allowed = f"a window with a round from 1 to {rounds - 1}: round 0 has no last step of the server"
+        allowed = (
+            f"such that the attack acts after round 0, which has no last step of the server, in fl.rounds={rounds}"
+        )
         check(some, "start", allowed, self.window.start)
 
     def state_dict(self) -> dict[str, Any]:

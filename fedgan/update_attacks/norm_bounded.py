@@ -13,8 +13,8 @@ from fedgan.update_attacks._follower import Follower
 from fedgan.update_attacks.base import Knowledge
 
 
-def projected(delta: Delta, radius: float) -> dict[str, Tensor]:
-    """The nearest delta of at most this length.
+def projected(delta: Delta, radius: float, factor: float = 1.0) -> dict[str, Tensor]:
+    """factor * delta, or where that is longer than ``radius``, as far as this in its direction.
 
     Example:
         >>> import torch
@@ -22,7 +22,7 @@ def projected(delta: Delta, radius: float) -> dict[str, Tensor]:
         {'w': tensor([0.6000, 0.8000])}
     """
     norm = length(delta)
-    return scaled(delta, radius / norm) if norm > radius else dict(delta)
+    return scaled(delta, min(factor, radius / norm) if norm else factor)
 
 
 @checked
@@ -30,10 +30,10 @@ class NormBounded(Follower):
     """Each malicious client sends ``factor`` times its update, shortened to ``radius`` times an honest one's length.
 
     That length is the median over the round's honest clients; with ``knowledge: own`` it is the length of the server's
-    last step, G_t - G_{t-1}, which is shorter than its clients' updates. The paper projects during local training too,
-    every few steps; here it is done once, after training, where the paper's method ends as well. A round in which there
-    is nothing to do is rested in: with factor 1 one without an update that is too long, with ``knowledge: own``
-    round 0, which has no last step.
+    last step, G_t - G_{t-1}, which under FedAvg is at most the mean length of its clients' updates. The paper projects
+    during local training too, every few steps; here it is done once, after training, where the paper's method ends as
+    well. A round in which there is nothing to do is rested in: with factor 1 one without an update that is too long,
+    with ``knowledge: own`` round 0, which has no last step.
 
     Args:
         radius: q, above 0.
@@ -86,8 +86,7 @@ class NormBounded(Follower):
         """See ``UpdateAttack``."""
         bound = self._bound(own, known, round_)
         assert bound is not None, "it has rested in round 0"
-        longer = [scaled(round_.delta(update.state), self.factor) for update in own]
-        return sent(own, [projected(delta, bound) for delta in longer], round_)
+        return sent(own, [projected(round_.delta(update.state), bound, self.factor) for update in own], round_)
 
     def _bound(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> float | None:
         if self.knowledge == "own":

@@ -47,6 +47,14 @@ REFUSED = {
     "a list of at most 1 different ids from 0 to 3; got -1",
     "fl.malicious=[a]": "fl.malicious must be a number of at most 1 (fewer than half of fl.num_clients=4), or "
     "a list of at most 1 different ids from 0 to 3; got ['a']",
+    "update_attack=loss_hiding update_attack.knowledge=own": "update_attack.knowledge must be all: no client sees what "
+    "others report; got 'own'",
+    "update_attack=min_max update_attack.knowledge=own": "update_attack.knowledge must be all with fewer than 2 "
+    "malicious clients: the spread of one update is 0; got 'own'",
+    "update_attack=little_is_enough update_attack.z=null": "update_attack.z must be a number above 0: with 1 malicious "
+    "of 4 clients the formula of null gives -0.431, no attack; got None",
+    "update_attack=neurotoxin fl.rounds=1": "update_attack.start must be such that the attack acts after round 0, "
+    "which has no last step of the server, in fl.rounds=1; got 0",
     # federation
     "fl.num_clients=2.5": "fl.num_clients must be a whole number from 1 to 1000000; got 2.5",
     "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",

@@ -64,11 +64,17 @@ def test_in_round_0_it_rests() -> None:
 @pytest.mark.parametrize(
     ("window", "rounds", "line"),
     [
-        ({}, 1, "start must be a window with a round from 1 to 0: round 0 has no last step of the server; got 0"),
+        (
+            {},
+            1,
+            "start must be such that the attack acts after round 0, which has no last step of the server, "
+            "in fl.rounds=1; got 0",
+        ),
         (
             {"stop": 1},
             5,
-            "start must be a window with a round from 1 to 4: round 0 has no last step of the server; got 0",
+            "start must be such that the attack acts after round 0, which has no last step of the server, "
+            "in fl.rounds=5; got 0",
         ),
     ],
 )

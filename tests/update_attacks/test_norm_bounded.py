@@ -27,6 +27,7 @@ def test_the_projection_by_hand(delta: list[float], radius: float, expected: lis
     [
         ({"factor": 1.0}, [1.5, 2.0]),
         ({}, [1.5, 2.0]),
+        ({"factor": 1e300}, [1.5, 2.0]),
         ({"radius": 0.5}, [0.75, 1.0]),
         ({"factor": 0.25}, [0.75, 1.0]),  # 1.25 long: inside
         ({"factor": 1.5, "radius": 2.0}, [3.0, 4.0]),
@@ -71,7 +72,7 @@ def test_only_who_needs_it_remembers_the_server() -> None:
         attack.watch(ROUND)
         assert (attack.state_dict()["sent_out"] is not None) == remembers
         if remembers:
-            with pytest.raises(ValueError, match="^start must be a window with a round from 1 to 0"):
+            with pytest.raises(ValueError, match="^start must be such that the attack acts after round 0"):
                 attack.setup(**SIZES, rounds=1)
         else:
             attack.setup(**SIZES, rounds=1)
