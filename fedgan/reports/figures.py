@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -242,8 +243,16 @@ def against(table: pd.DataFrame, key: str, lines: Sequence[str], metrics: Sequen
                 panel.errorbar(x, y, part[f"{name}_std"].fillna(0), marker="o", capsize=2, **look)
             _titled(panel, name)
             panel.set_xlabel(key)
+            _at_values(panel, own[key].astype(float))
         _legend_below(figure, looks)
     return figure
+
+
+def _at_values(panel: Axes, values: "pd.Series[float]") -> None:
+    """Ticks at the values that were set, where these are few and far enough apart to be told from each other."""
+    places = np.unique(values)
+    if len(places) <= 8 and np.diff(places).min(initial=np.inf) > 0.08 * np.ptp(places):
+        panel.set_xticks(places, [f"{place:g}" for place in places])
 
 
 def _line_name(row: "pd.Series[Any]", lines: Sequence[str]) -> str:
@@ -271,12 +280,13 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def svg(figure: Figure, name: str) -> str:
+def svg(figure: Figure, name: str, caption: str = "") -> str:
     """The figure as part of a page: no header, no link, its colors the page's variables, its text in the page's font.
 
     Args:
         figure: the chart.
         name: one of its own: what the chart refers to within itself is named after it, apart from other charts'.
+        caption: what a screen reader says in its place.
     """
     buffer = StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
@@ -286,10 +296,11 @@ def svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :]
     for pattern, instead in CLEANED:
         text = re.sub(pattern, instead, text, flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", lambda tag: re.sub(DECIMALS, r"\1", tag[0]), text)  # a tick's label keeps its digits
     text = re.sub(MARKERS, _styled_once, text)
     for color, variable in VARIABLES.items():
         text = text.replace(color, f"var(--{variable})")
-    return text
+    return text.replace('role="img"', f'role="img" aria-label="{escape(caption)}"', 1)
 
 
 def _styled_once(found: re.Match[str]) -> str:
@@ -302,13 +313,13 @@ def _styled_once(found: re.Match[str]) -> str:
 
 
 MARKERS = r'<g( clip-path="[^"]*"|)>\n((?:<use href="#\w+" x="[\d.]+" y="[\d.]+" style="[^"]*"/>\n)+)</g>'
+DECIMALS = r"(\.\d\d)\d+"  # of coordinates: hundredths of a point are enough
 CLEANED = (
     (r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", ""),
     (r' xmlns(:\w+)?="[^"]*"| version="1.1"|(?<=<g) id="[^"]*"', ""),
     (r"xlink:href", "href"),
     (r"font-family: [^;\"]*;? ?", ""),
     (r' transform="rotate\(-0 [^)]*\)"', ""),
-    (r'(<svg [^>]*?width="[\d.]+)pt" height="[\d.]+pt"', r'\1" role="img"'),
-    (r"(\.\d\d)\d+", r"\1"),  # hundredths of a point
+    (r'(<svg [^>]*?width="[\d.]+pt") height="[\d.]+pt"', r'\1 role="img"'),
     (r"\s*\n\s*", "\n"),
 )

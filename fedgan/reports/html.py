@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
@@ -78,6 +79,16 @@ def is_report(file: Path) -> bool:
         return False
 
 
+def breakable(text: str) -> Markup:
+    """A text whose long names a browser may break, after a sign that a letter follows.
+
+    Example:
+        >>> breakable("attack.poison_share <b>"), breakable("-0.5e-3")
+        (Markup('attack.<wbr>poison_<wbr>share &lt;b&gt;'), Markup('-0.5e-3'))
+    """
+    return Markup(re.sub(r"([_./+=-])(?=[^\W\d])", r"\1<wbr>", str(escape(text))))
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -87,7 +98,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["drawn"] = lambda chart: Markup(svg(chart.figure, chart.name))
+    environment.filters["drawn"] = lambda chart: Markup(svg(chart.figure, chart.name, chart.caption))
+    environment.filters["breakable"] = breakable
     return environment
 
 
