@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import cycle
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -30,6 +31,7 @@ DASHES = ("-", "--", ":", "-.")
 MOST_LINES = 12  # honest clients that get a line of their own; of more, their median and range are drawn
 MOST_CELLS = 24  # clients whose numbers of images are written into the partition's picture
 FONTS = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Microsoft YaHei"]
+LABEL, CHARACTER = 130, 0.075  # characters in a line of a legend; inches that one takes
 FROM_ZERO = ("weight", "effective_clients", "weight_of_malicious")
 STYLE: Any = {  # matplotlib's own type of it lists every key
     "font.family": "sans-serif",
@@ -210,12 +212,16 @@ def styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _legend_below(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """What each line is; the sheet grows by the legend, which would take its space from the panels or be cut."""
     from matplotlib.lines import Line2D
 
     if len(looks) > 1:
         handles = [Line2D([], [], **look) for look in looks.values()]
-        labels = [_plain(arm) for arm in looks]
-        columns = 1 if max(map(len, labels)) > 60 else 2 if max(map(len, labels)) > 25 else 4
+        labels = [_plain(fill(arm, LABEL)) for arm in looks]
+        widest = 0.6 + CHARACTER * max(len(line) for label in labels for line in label.split("\n"))
+        columns = min(4, len(labels), max(1, int(figure.get_figwidth() / widest)))
+        lines = sum(label.count("\n") + 1 for label in labels) / columns
+        figure.set_size_inches(max(figure.get_figwidth(), widest), figure.get_figheight() + 0.18 * lines)
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
@@ -249,10 +255,12 @@ def against(table: pd.DataFrame, key: str, lines: Sequence[str], metrics: Sequen
 
 
 def _at_values(panel: Axes, values: "pd.Series[float]") -> None:
-    """Ticks at the values that were set, where these are few and far enough apart to be told from each other."""
+    """All values along the axis in every panel; ticks at them where they are few and far enough apart to read."""
     places = np.unique(values)
     if len(places) <= 8 and np.diff(places).min(initial=np.inf) > 0.08 * np.ptp(places):
         panel.set_xticks(places, [f"{place:g}" for place in places])
+    room = 0.06 * np.ptp(places)
+    panel.set_xlim(places[0] - room, places[-1] + room)
 
 
 def _line_name(row: "pd.Series[Any]", lines: Sequence[str]) -> str:

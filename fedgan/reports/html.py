@@ -17,6 +17,7 @@ from fedgan.reports.blocks import Section
 from fedgan.reports.figures import svg
 
 MARK = '<meta name="generator" content="fedgan.report">'  # by which a report is known as one
+SHORT_CELL, LONG_CELL = 16, 28  # characters
 LONGEST_HEAD = 2000  # bytes within which a report has its mark
 
 
@@ -89,6 +90,17 @@ def breakable(text: str) -> Markup:
     return Markup(re.sub(r"([_./+=-])(?=[^\W\d])", r"\1<wbr>", str(escape(text))))
 
 
+def cell_width(text: str) -> str:
+    """How a cell of text may break: a short one nowhere, a long one (a name, a sentence) not into a narrow column.
+
+    Example:
+        >>> cell_width("2 of 2"), cell_width("0.038 ± 0.018 (n = 2)"), cell_width("feddetect/attack.size-2+seed-0")
+        ('short', 'medium', 'long')
+    """
+    length = len(text.partition("\n")[0])
+    return "short" if length <= SHORT_CELL else "medium" if length < LONG_CELL else "long"
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -100,6 +112,7 @@ def _environment() -> Environment:
     )
     environment.filters["drawn"] = lambda chart: Markup(svg(chart.figure, chart.name, chart.caption))
     environment.filters["breakable"] = breakable
+    environment.filters["cell_width"] = cell_width
     return environment
 
 
