@@ -108,7 +108,9 @@ def cell(table: pd.DataFrame, name: str) -> str:
     if found.empty:
         return "–"
     if len(found) > 1:
-        return f"{shown(float(found.mean()))} ± {shown(float(f'{found.std():.2g}'))} (n = {len(found)})"
+        mean, deviation = float(found.mean()), float(found.std())
+        deviation = deviation if deviation > 1e-9 * abs(mean) else 0.0  # of equal values: what rounding leaves
+        return f"{shown(mean)} ± {shown(float(f'{deviation:.2g}'))} (n = {len(found)})"
     about, row = entry(name), table.loc[found.index[0]]
     value = shown(float(found.iloc[0]))
     low, high, error = (row.get(str(part)) for part in (about.low, about.high, about.error))

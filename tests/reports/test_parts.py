@@ -22,8 +22,9 @@ from fedgan.core.images import ImageSet
 from fedgan.reports import arms, detail, figures, pictures
 from fedgan.reports.assemble import curves, sections
 from fedgan.reports.blocks import Chart, Galleries, Table, flat
-from fedgan.reports.export import latex, markdown
+from fedgan.reports.export import markdown
 from fedgan.reports.glossary import companions, entries, entry
+from fedgan.reports.latex import latex
 from fedgan.reports.run import Run
 from fedgan.scoring.grid import draw_grid, places, save_grid
 
@@ -135,7 +136,7 @@ def test_arms_by_hand(tmp_path: Path) -> None:
     table = arms.scores(arms.named(runs))
     assert table.shown["arm"].tolist() == ["defense=none", "defense=feddetect"]
     assert table.shown["runs"].tolist() == ["2 of 2", "1 of 2"]
-    assert table.shown["emission ↓"].tolist() == ["0.3 ± 0.1414 (n = 2)", "0.5 [0.4, 0.61]"]
+    assert table.shown["emission ↓"].tolist() == ["0.3 ± 0.14 (n = 2)", "0.5 [0.4, 0.61]"]
     assert table.frame["emission_n"].tolist() == [2, 1]
 
 
