@@ -68,13 +68,14 @@ def escaped(text: str) -> str:
 
 
 def breakable(text: str) -> str:
-    r"""The same, and LaTeX may break its long names after their signs.
+    r"""The same, and LaTeX may break its long names after their signs, and what has no signs, such as a digest.
 
     Example:
         >>> breakable("fl.num_clients")
         'fl.\\allowbreak{}num\\_\\allowbreak{}clients'
     """
-    return re.sub(r"([_./+=-])(?=[^\W\d])", r"\1\\allowbreak{}", escaped(str(text)))
+    broken = re.sub(r"([^\W_]{16})(?=[^\W_]{8})", r"\1\\allowbreak{}", escaped(text))
+    return re.sub(r"([_./+=-])(?=[^\W\d])", r"\1\\allowbreak{}", broken)
 
 
 def stacked(name: str, side: str) -> str:
