@@ -64,7 +64,7 @@ def escaped(text: str) -> str:
         >>> escaped("a_b & 5 % < -0.5"), escaped("1e-05 ± 2")
         ('a\\_b \\& 5 \\% $<$ $-$0.5', '1e-05 $\\pm$ 2')
     """
-    return re.sub(r"(?<![\w.)])-(?=\d)", "$-$", text.translate(str.maketrans(SIGNS)))
+    return re.sub(r"(?<![\w.)])-(?=\d)", "$-$", text.translate({ord(sign): said for sign, said in SIGNS.items()}))
 
 
 def breakable(text: str) -> str:
