@@ -103,12 +103,14 @@ def _row(arm: str, table: pd.DataFrame, runs: Mapping[str, Run], metrics: Sequen
 
 
 def cell(table: pd.DataFrame, name: str) -> str:
-    """One metric of one arm: ``0.98 ± 0.02 (n = 3)``; of a single run with its interval or standard error."""
+    """One metric of one arm: ``0.9812 ± 0.021 (n = 3)``; of a single run with its interval or standard error."""
     found = table[name].dropna()
     if found.empty:
         return "–"
     if len(found) > 1:
-        return f"{shown(float(found.mean()))} ± {shown(float(found.std()))} (n = {len(found)})"
+        mean, deviation = float(found.mean()), float(found.std())
+        deviation = deviation if deviation > 1e-9 * abs(mean) else 0.0  # of equal values: what rounding leaves
+        return f"{shown(mean)} ± {shown(float(f'{deviation:.2g}'))} (n = {len(found)})"
     about, row = entry(name), table.loc[found.index[0]]
     value = shown(float(found.iloc[0]))
     low, high, error = (row.get(str(part)) for part in (about.low, about.high, about.error))

@@ -18,6 +18,7 @@ from fedgan.reports.words import card, evaluated, why_not
 PICTURES = 4_500_000  # characters that all sample grids may take
 LEFT_PICTURES = 900_000  # characters that what defenses have left may take
 MOST_CARDS = 300
+FEW_CARDS = 3  # of more runs only the verdicts are unfolded
 MOST_CURVES = 6  # settings that metrics are drawn against
 PANELS = 6  # metrics in one chart
 DEFENSE_FIRST = "defense"
@@ -60,7 +61,7 @@ def sections(runs: Sequence[Run], *, details: int, root: str | None = None) -> l
     first = dict(list(named.items())[:details])
     found = [
         Section("asked", "What was asked and what was found", [*left_out, *asked(named, details)]),
-        Section("settings", "Settings", settings(named)),
+        Section("settings", "Runs and settings", settings(named)),
         Section("images", "Images", images(first, named, root)),
         Section("clients", "Clients over the rounds", clients(first, named)),
         Section("detection", "Detection, attacks and defenses", detections(first)),
@@ -75,7 +76,8 @@ def asked(named: Mapping[str, Run], details: int) -> list[Block]:
     """A card for every run; lines that all runs share are said once. Many runs are folded."""
     cards = [card(run, name) for name, run in list(named.items())[:MOST_CARDS]]
     shared = [line for line in cards[0].lines if len(cards) > 1 and all(line in each.lines for each in cards)]
-    own = [replace(each, lines=[line for line in each.lines if line not in shared]) for each in cards]
+    brief = len(cards) > FEW_CARDS
+    own = [replace(each, lines=[line for line in each.lines if line not in shared], folded=brief) for each in cards]
     said: list[Block] = [Card("All runs", "", shared, "", (), None)] if shared else []
     said += own[:details]
     if len(own) > details:
@@ -118,11 +120,19 @@ def clients(first: Mapping[str, Run], named: Mapping[str, Run]) -> list[Block]:
     )
     recorded = {name: run for name, run in first.items() if detail.has(run, "rounds")}
     if any(run.rounds["effective_clients"].notna().any() for run in recorded.values()):
-        settings_ = varying(list(named.values()))
-        own = {name: arms.arm_of(run, settings_) for name, run in recorded.items()}
-        figure = figures.over_rounds(recorded, own, ["effective_clients"])
-        shown.append(Chart("effective_clients", "Effective clients over the rounds; one color per arm.", figure))
+        figure = figures.over_rounds(recorded, _arms(recorded), ["effective_clients"])
+        shown.append(Chart("effective_clients", f"Effective clients over the rounds{_lines(recorded)}.", figure))
     return shown + _partitions(first)
+
+
+def _arms(runs: Mapping[str, Run]) -> dict[str, str]:
+    """What each run's arm is called among these runs: by what differs between them, and nothing else."""
+    settings_ = varying(list(runs.values()))
+    return {name: arms.arm_of(run, settings_) for name, run in runs.items()}
+
+
+def _lines(runs: Mapping[str, Run]) -> str:
+    return "; one line per run, one color per arm" if len(runs) > 1 else ""
 
 
 def _each(
@@ -195,7 +205,7 @@ def metrics(first: Mapping[str, Run], named: Mapping[str, Run]) -> list[Block]:
     shown: list[Block] = []
     if scores is not None:
         shown += [scores, arms.explained(arms.scored(list(named.values())))]
-    shown += _over_rounds(first, named)
+    shown += _over_rounds(first)
     parts = {name: _kept(detail.by_class(run, name), detail.facts_table(run, name)) for name, run in first.items()}
     folded = [Fold(name, part) for name, part in parts.items() if part]
     shown += [Fold("By class, with all facts", folded)] if folded else []
@@ -206,25 +216,26 @@ def _kept(*blocks: Block | None) -> list[Block]:
     return [block for block in blocks if block is not None]
 
 
-def _over_rounds(first: Mapping[str, Run], named: Mapping[str, Run]) -> list[Block]:
+def _over_rounds(first: Mapping[str, Run]) -> list[Block]:
     recorded = {name: run for name, run in first.items() if detail.has(run, "rounds") and not evaluated(run).empty}
     names = leading({str(each) for run in recorded.values() for each in evaluated(run).columns} - {"round"})[:PANELS]
     if not names:
         return []
-    settings_ = varying(list(named.values()))
-    figure = figures.over_rounds(recorded, {name: arms.arm_of(run, settings_) for name, run in recorded.items()}, names)
-    caption = "Metrics at the rounds in which the generator was evaluated; one line per run, one color per arm."
+    figure = figures.over_rounds(recorded, _arms(recorded), names)
+    caption = f"Metrics at the rounds in which the generator was evaluated{_lines(recorded)}."
     return [Chart("metrics_over_rounds", caption, figure)]
 
 
 def curves(named: Mapping[str, Run]) -> list[Block]:
-    """Each metric against every numeric setting that varies, by defense."""
-    runs = list(named.values())
+    """Each metric against every numeric setting that varies between runs with metrics, by defense."""
+    runs = [run for run in named.values() if arms.scored([run])]
+    if not runs:
+        return []
     settings_ = varying(runs)
     table = runs_table(runs, settings_)
     scored = arms.scored(runs)[:PANELS]
     shown: list[Block] = []
-    for key in figures.numeric(runs, settings_)[:MOST_CURVES] if scored else []:
+    for key in figures.numeric(runs, settings_)[:MOST_CURVES]:
         others = sorted((each for each in settings_ if each != key), key=lambda each: each != DEFENSE_FIRST)
         lines, mixed = (others, "") if _fewer_than(table, others, 13) else _by_defense(others)
         caption = f"Metrics against {key}: mean over runs, bars of one standard deviation.{mixed}"

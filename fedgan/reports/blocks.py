@@ -67,6 +67,7 @@ class Card:
         verdict: what was found.
         notes: what a reader should know before trusting it.
         command: what repeats it; None if unknown.
+        folded: whether all but the verdict is folded until someone opens it.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Card:
     verdict: str
     notes: Sequence[str]
     command: str | None
+    folded: bool = False
     kind: ClassVar[str] = "card"
 
 
@@ -166,12 +168,12 @@ def shown(value: object) -> str:
     """A value as a reader sees it: numbers to four digits, a dash for none.
 
     Example:
-        >>> [shown(value) for value in (0.123456, 1234.5, 3, 4.0, True, None, float("nan"), "none")]
+        >>> [shown(value) for value in (0.123456, 1234.5, 3, 4.0, True, None, pd.NA, "none")]
         ['0.1235', '1234', '3', '4', 'yes', '–', '–', 'none']
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -74,8 +74,8 @@ def _rates(name: str, run: Run) -> dict[str, Any]:
         "true positive rate": run.rounds["true_positive_rate"].mean(),
         "false positive rate": run.rounds["false_positive_rate"].mean(),
         "flags": len(flagged),
-        "of malicious clients": len(right),
-        "first round with one of those": None if right.empty else int(right["round"].min()),
+        "flags of malicious clients": len(right),
+        "first round with such a flag": None if right.empty else int(right["round"].min()),
     }
 
 
@@ -133,7 +133,7 @@ def facts_table(run: Run, name: str) -> Table | None:
     """All facts of a run's metrics; None without any."""
     facts = facts_of(run)
     frame = pd.DataFrame({"fact": list(facts), "value": pd.Series(list(facts.values()), dtype=object)})
-    return Table(f"facts_{name}", "All facts that the metrics left.", frame) if facts else None
+    return Table(f"facts_{name}", "All facts recorded with the metrics.", frame) if facts else None
 
 
 def events(runs: Mapping[str, Run]) -> Table | None:

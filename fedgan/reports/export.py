@@ -4,15 +4,13 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from fedgan.core.files import atomic_write
 from fedgan.core.folders import claim
 from fedgan.reports.assemble import exported
 from fedgan.reports.blocks import Chart, Section, Table
+from fedgan.reports.latex import latex
 
 TABLE_KINDS, CHART_KINDS = ("csv", "md", "tex"), ("png", "pdf")
-LATEX = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "±": r"$\pm$", "–": "--", "≥": r"$\ge$"}
 
 
 def files_folder(out: Path) -> Path:
@@ -101,19 +99,3 @@ def _cell(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return "; ".join(str(text).split("\n"))
-
-
-def latex(table: Table) -> str:
-    """What a reader sees, as a LaTeX table with booktabs' rules. Other scripts than Latin want xelatex or lualatex."""
-    frame = table.display.map(_one_line)
-    columns = "".join("r" if number else "l" for number in table.numeric)
-    text = frame.to_latex(index=False, escape=True, column_format=columns, caption=_escaped(table.caption))
-    for sign, instead in LATEX.items():
-        text = text.replace(sign, instead)
-    return f"% \\usepackage{{booktabs}}\n{text}"
-
-
-def _escaped(text: str) -> str:
-    """A text that LaTeX prints as it is: pandas escapes a table's cells, but not its caption."""
-    cell = pd.DataFrame({"": [text]}).to_latex(index=False, header=False, escape=True)
-    return str(cell.split("\\midrule\n")[1].split(" \\\\\n")[0])

@@ -5,11 +5,13 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from itertools import cycle
+from textwrap import fill
 from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -29,6 +31,7 @@ DASHES = ("-", "--", ":", "-.")
 MOST_LINES = 12  # honest clients that get a line of their own; of more, their median and range are drawn
 MOST_CELLS = 24  # clients whose numbers of images are written into the partition's picture
 FONTS = ["DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Microsoft YaHei"]
+LABEL, CHARACTER = 130, 0.075  # characters in a line of a legend; inches that one takes
 FROM_ZERO = ("weight", "effective_clients", "weight_of_malicious")
 STYLE: Any = {  # matplotlib's own type of it lists every key
     "font.family": "sans-serif",
@@ -209,12 +212,16 @@ def styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _legend_below(figure: Figure, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """What each line is; the sheet grows by the legend, which would take its space from the panels or be cut."""
     from matplotlib.lines import Line2D
 
     if len(looks) > 1:
         handles = [Line2D([], [], **look) for look in looks.values()]
-        labels = [_plain(arm) for arm in looks]
-        columns = 1 if max(map(len, labels)) > 60 else 2 if max(map(len, labels)) > 25 else 4
+        labels = [_plain(fill(arm, LABEL)) for arm in looks]
+        widest = 0.6 + CHARACTER * max(len(line) for label in labels for line in label.split("\n"))
+        columns = min(4, len(labels), max(1, int(figure.get_figwidth() / widest)))
+        lines = sum(label.count("\n") + 1 for label in labels) / columns
+        figure.set_size_inches(max(figure.get_figwidth(), widest), figure.get_figheight() + 0.18 * lines)
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
@@ -242,8 +249,18 @@ def against(table: pd.DataFrame, key: str, lines: Sequence[str], metrics: Sequen
                 panel.errorbar(x, y, part[f"{name}_std"].fillna(0), marker="o", capsize=2, **look)
             _titled(panel, name)
             panel.set_xlabel(key)
+            _at_values(panel, own[key].astype(float))
         _legend_below(figure, looks)
     return figure
+
+
+def _at_values(panel: Axes, values: "pd.Series[float]") -> None:
+    """All values along the axis in every panel; ticks at them where they are few and far enough apart to read."""
+    places = np.unique(values)
+    if len(places) <= 8 and np.diff(places).min(initial=np.inf) > 0.08 * np.ptp(places):
+        panel.set_xticks(places, [f"{place:g}" for place in places])
+    room = 0.06 * np.ptp(places)
+    panel.set_xlim(places[0] - room, places[-1] + room)
 
 
 def _line_name(row: "pd.Series[Any]", lines: Sequence[str]) -> str:
@@ -271,12 +288,13 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def svg(figure: Figure, name: str) -> str:
+def svg(figure: Figure, name: str, caption: str = "") -> str:
     """The figure as part of a page: no header, no link, its colors the page's variables, its text in the page's font.
 
     Args:
         figure: the chart.
         name: one of its own: what the chart refers to within itself is named after it, apart from other charts'.
+        caption: what a screen reader says in its place.
     """
     buffer = StringIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
@@ -286,10 +304,11 @@ def svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :]
     for pattern, instead in CLEANED:
         text = re.sub(pattern, instead, text, flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", lambda tag: re.sub(DECIMALS, r"\1", tag[0]), text)  # a tick's label keeps its digits
     text = re.sub(MARKERS, _styled_once, text)
     for color, variable in VARIABLES.items():
         text = text.replace(color, f"var(--{variable})")
-    return text
+    return text.replace('role="img"', f'role="img" aria-label="{escape(caption)}"', 1)
 
 
 def _styled_once(found: re.Match[str]) -> str:
@@ -302,13 +321,13 @@ def _styled_once(found: re.Match[str]) -> str:
 
 
 MARKERS = r'<g( clip-path="[^"]*"|)>\n((?:<use href="#\w+" x="[\d.]+" y="[\d.]+" style="[^"]*"/>\n)+)</g>'
+DECIMALS = r"(\.\d\d)\d+"  # of coordinates: hundredths of a point are enough
 CLEANED = (
     (r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", ""),
     (r' xmlns(:\w+)?="[^"]*"| version="1.1"|(?<=<g) id="[^"]*"', ""),
     (r"xlink:href", "href"),
     (r"font-family: [^;\"]*;? ?", ""),
     (r' transform="rotate\(-0 [^)]*\)"', ""),
-    (r'(<svg [^>]*?width="[\d.]+)pt" height="[\d.]+pt"', r'\1" role="img"'),
-    (r"(\.\d\d)\d+", r"\1"),  # hundredths of a point
+    (r'(<svg [^>]*?width="[\d.]+pt") height="[\d.]+pt"', r'\1 role="img"'),
     (r"\s*\n\s*", "\n"),
 )

@@ -2,13 +2,14 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
@@ -16,6 +17,7 @@ from fedgan.reports.blocks import Section
 from fedgan.reports.figures import svg
 
 MARK = '<meta name="generator" content="fedgan.report">'  # by which a report is known as one
+SHORT_CELL, LONG_CELL = 16, 28  # characters
 LONGEST_HEAD = 2000  # bytes within which a report has its mark
 
 
@@ -78,6 +80,27 @@ def is_report(file: Path) -> bool:
         return False
 
 
+def breakable(text: str) -> Markup:
+    """A text whose long names a browser may break, after a sign that a letter follows.
+
+    Example:
+        >>> breakable("attack.poison_share <b>"), breakable("-0.5e-3")
+        (Markup('attack.<wbr>poison_<wbr>share &lt;b&gt;'), Markup('-0.5e-3'))
+    """
+    return Markup(re.sub(r"([_./+=-])(?=[^\W\d])", r"\1<wbr>", str(escape(text))))
+
+
+def cell_width(text: str) -> str:
+    """How a cell of text may break: a short one nowhere, a long one (a name, a sentence) not into a narrow column.
+
+    Example:
+        >>> cell_width("2 of 2"), cell_width("0.038 ± 0.018 (n = 2)"), cell_width("feddetect/attack.size-2+seed-0")
+        ('short', 'medium', 'long')
+    """
+    length = len(text.partition("\n")[0])
+    return "short" if length <= SHORT_CELL else "medium" if length < LONG_CELL else "long"
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -87,7 +110,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["drawn"] = lambda chart: Markup(svg(chart.figure, chart.name))
+    environment.filters["drawn"] = lambda chart: Markup(svg(chart.figure, chart.name, chart.caption))
+    environment.filters["breakable"] = breakable
+    environment.filters["cell_width"] = cell_width
     return environment
 
 

@@ -12,6 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -22,8 +23,9 @@ from fedgan.core.images import ImageSet
 from fedgan.reports import arms, detail, figures, pictures
 from fedgan.reports.assemble import curves, sections
 from fedgan.reports.blocks import Chart, Galleries, Table, flat
-from fedgan.reports.export import latex, markdown
+from fedgan.reports.export import markdown
 from fedgan.reports.glossary import companions, entries, entry
+from fedgan.reports.latex import latex
 from fedgan.reports.run import Run
 from fedgan.scoring.grid import draw_grid, places, save_grid
 
@@ -138,7 +140,7 @@ def test_arms_by_hand(tmp_path: Path) -> None:
     table = arms.scores(arms.named(runs))
     assert table.shown["arm"].tolist() == ["defense=none", "defense=feddetect"]
     assert table.shown["runs"].tolist() == ["2 of 2", "1 of 2"]
-    assert table.shown["emission ↓"].tolist() == ["0.3 ± 0.1414 (n = 2)", "0.5 [0.4, 0.61]"]
+    assert table.shown["emission ↓"].tolist() == ["0.3 ± 0.14 (n = 2)", "0.5 [0.4, 0.61]"]
     assert table.frame["emission_n"].tolist() == [2, 1]
 
 
@@ -223,6 +225,55 @@ def test_charts_take_the_pages_colors_and_fonts(tmp_path: Path) -> None:
     ids = [set(re.findall(r'id="([^"]+)"', figures.svg(figures.partition(run), name))) for name in ("one", "two")]
     assert ids[0]
     assert not ids[0] & ids[1]
+
+
+def test_numbers_in_a_chart_are_whole() -> None:
+    """Coordinates are shortened, and what a reader reads is not: 0.075 is no 0.07."""
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set(xticks=[0.025, 0.075], xlabel="lr=0.00125")
+    text = figures.svg(figure, "one", "A <caption> & more")
+    assert {"0.025", "0.075", "lr=0.00125"} <= set(re.findall(r">([^<>\n]+)</text>", text))
+    assert not re.search(r"<path [^>]*\.\d{3}", text)
+    assert 'role="img" aria-label="A &lt;caption&gt; &amp; more"' in text
+    assert re.search(r'width="[\d.]+pt"', text), "points: in pixels its text would be a quarter smaller"
+
+
+def test_a_legend_is_not_cut(tmp_path: Path) -> None:
+    """The sheet is as wide as the longest name in the legend, and grows by its lines."""
+    runs = {name: run_of(tmp_path / name, {}) for name in ("a", "b")}
+    for run in runs.values():
+        run.rounds = pd.DataFrame({"round": [0, 1], "effective_clients": [4.0, 4.0]})
+    arms_ = {"a": "attack.size=2 " * 8, "b": "attack.size=4 " * 8}
+    figure = figures.over_rounds(runs, arms_, ["effective_clients"])
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert figure.axes[0].get_position().height * figure.get_figheight() > 1.5
+
+
+def test_curves_only_where_runs_with_metrics_differ(tmp_path: Path) -> None:
+    """A failed run's own settings give no chart; its ticks are the values that were set."""
+    runs = {
+        "a": run_of(tmp_path / "a", {"emission": 0.2}, attack=SQUARE | {"size": 2}),
+        "b": run_of(tmp_path / "b", {"emission": 0.3}, attack=SQUARE | {"size": 8}),
+        "c": run_of(tmp_path / "c", None, fl={"rounds": 99}),
+    }
+    (chart,) = curves(runs)
+    assert isinstance(chart, Chart)
+    assert chart.name == "against_attack.size"
+    assert [label.get_text() for label in chart.figure.axes[0].get_xticklabels()] == ["2", "8"]
+
+
+def test_long_tables_in_latex_go_over_pages() -> None:
+    frame = pd.DataFrame({"name": ["[a_b] < -0.5"] * 41, "text": ["x" * 64] * 41})
+    text = latex(Table("t", "A caption.", frame))
+    assert text.count("\\begin{longtable}") == 1
+    assert "\\caption{A caption.}" in text
+    assert "{[}a\\_\\allowbreak{}b] $<$ $-$0.5 & " in text
+    assert "x" * 17 not in text
+    assert "\\begin{table}" in latex(Table("t", "A caption.", frame.head(40)))
 
 
 def test_latex_and_markdown_print_what_is_there() -> None:

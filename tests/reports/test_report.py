@@ -7,7 +7,9 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -295,32 +297,110 @@ def test_refusals(
     assert not (study / "report.html").exists()
 
 
-def test_in_a_browser(call: Call, study: Path) -> None:
-    """The slider, the marks, both color schemes, and that nothing is asked for."""
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A Chromium without a window; skips where playwright or Chromium is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip("there is no Chromium on the path")
-    page_of(call, study)
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        page = browser.new_page(color_scheme="light", viewport={"width": 390, "height": 800})
-        asked: list[str] = []
-        errors: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.goto((study / "report.html").as_uri())
-        assert all(url.startswith(("file:", "data:")) for url in asked)
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it fits a phone"
-        background = "getComputedStyle(document.body).backgroundColor"
-        light = page.evaluate(background)
-        page.emulate_media(color_scheme="dark")
-        assert page.evaluate(background) != light
-        assert not page.locator(".marks rect").first.is_visible()
-        page.check("#show-trigger")
-        assert page.locator(".current .marks rect").first.is_visible()
-        page.locator("#round").fill("0")
-        assert page.locator(".of-round").first.inner_text() == "0"
-        assert not errors
-        browser.close()
+        program = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield program
+        program.close()
+
+
+def opened(browser: Any, file: Path, width: int = 1400, scheme: str = "light") -> tuple[Any, list[str]]:
+    """The page in a window, and what it asks for or complains about."""
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    said: list[str] = []
+    page.on("request", lambda each: None if each.url.startswith(("file:", "data:")) else said.append(each.url))
+    page.on("console", lambda each: said.append(each.text) if each.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(file.as_uri())
+    return page, said
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_nothing_is_wider_than_the_window(
+    width: int, scheme: str, browser: Any, whole: Page, shared: Path
+) -> None:
+    page, said = opened(browser, shared.parent / "whole.html", width, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    outside = """[...document.querySelectorAll('main *')].filter(each => !each.closest('.scroll')
+        && each.getBoundingClientRect().right > innerWidth).map(each => each.outerHTML.slice(0, 80))"""
+    assert page.evaluate(outside) == []
+    page.wait_for_function("document.querySelectorAll('.scroll[tabindex]').length > 0 || innerWidth > 1000")
+    hidden = """[...document.querySelectorAll('.scroll')].filter(each => each.scrollWidth > each.clientWidth
+        && each.tabIndex != 0).length"""
+    assert page.evaluate(hidden) == 0, "the keyboard reaches what has to be scrolled"
+    dark = sum(map(int, re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor")))) < 200
+    assert dark == (scheme == "dark")
+    assert not said
+
+
+def test_in_a_browser_slider_and_marks(browser: Any, whole: Page, shared: Path) -> None:
+    page, said = opened(browser, shared.parent / "whole.html")
+    picture = page.locator(".galleries .frame.current[data-round] img").first
+    last = picture.get_attribute("src")
+    assert picture.bounding_box()["width"] == picture.evaluate("each => each.naturalWidth"), "pixel for pixel"
+    assert not page.locator(".marks rect").first.is_visible()
+    page.check("#show-trigger")
+    assert page.locator(".current .marks rect").first.is_visible()
+    page.locator("#round").focus()
+    page.keyboard.press("Home")
+    assert page.locator(".of-round").first.inner_text() == "0"
+    assert page.locator("#round").get_attribute("aria-valuetext") == "round 0"
+    assert picture.get_attribute("src") != last
+    assert not said
+
+
+def test_in_a_browser_on_paper(browser: Any, whole: Page, shared: Path) -> None:
+    """What only a screen can use is gone; no table and no chart is cut."""
+    page, said = opened(browser, shared.parent / "whole.html", 680, "dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator(".slider").is_visible()
+    assert not page.locator("nav").is_visible()
+    wide = "[...document.querySelectorAll('.chart svg, .gallery img')].filter(each => each.clientWidth > 680).length"
+    assert page.evaluate(wide) == 0
+    tables = "[...document.querySelectorAll('.table:not(.wide) table')].filter(each => each.offsetWidth > 680).length"
+    assert page.evaluate(tables) == 0
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+    assert not said
+
+
+def test_headings_and_names_for_those_who_listen(browser: Any, whole: Page, shared: Path) -> None:
+    page, _ = opened(browser, shared.parent / "whole.html")
+    levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(each => Number(each.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    nameless = "img:not([alt]), img[alt=''], .chart svg:not([aria-label]), .chart svg[aria-label=''], th:not([scope])"
+    assert page.locator(nameless).count() == 0
+    assert page.locator("section").count() == page.locator("nav a").count()
+    assert (
+        page.evaluate("[...document.querySelectorAll('section')].filter(each => each.children.length < 2).length") == 0
+    )
+
+
+def test_exported_tables_are_typeset(call: Call, study: Path, tmp_path: Path) -> None:
+    """pdflatex takes every table as it is, and none is wider or longer than its page."""
+    if shutil.which("pdflatex") is None:
+        pytest.skip("there is no pdflatex on the path")
+    page_of(call, study, "export=true")
+    tables = sorted((study / "report_files").glob("*.tex"))
+    head = "\\documentclass{article}\n\\usepackage{array,booktabs,graphicx,longtable,pdflscape}\n\\begin{document}\n"
+    body = "".join(f"\\input{{report_files/{file.name}}}\\clearpage\n" for file in tables)
+    (study / "all.tex").write_text(f"{head}{body}\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-no-shell-escape", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=study, capture_output=True, timeout=120, check=False)
+    log = (study / "all.log").read_text(errors="replace")
+    assert done.returncode == 0, log[-2000:]
+    assert len(tables) > 10
+    wide = [float(each) for each in re.findall(r"Overfull .hbox \((\d+\.\d+)pt too wide", log)]
+    assert not [each for each in wide if each > 15], "points beyond the text's edge"
+    assert "Float too large" not in log

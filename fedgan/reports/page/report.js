@@ -6,6 +6,7 @@ if (slider) {
   const choose = () => {
     const chosen = rounds[Number(slider.value)];
     slider.parentElement.querySelector("output").value = String(chosen);
+    slider.setAttribute("aria-valuetext", `round ${chosen}`);
     for (const gallery of document.querySelectorAll(".galleries .gallery")) {
       const frames = [...gallery.querySelectorAll(".frame[data-round]")];
       if (!frames.length) continue;
@@ -18,3 +19,11 @@ if (slider) {
   slider.closest("label").hidden = false;
   slider.addEventListener("input", choose);
 }
+// What is wider than the window scrolls; the keyboard reaches it as long as it does.
+const measure = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+for (const each of document.querySelectorAll(".scroll")) measure.observe(each);
