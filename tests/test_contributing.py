@@ -43,7 +43,7 @@ def test_there_is_an_example_for_each_group() -> None:
 def test_an_attack(trained: Callable[..., Path]) -> None:
     run = trained("attack=gray_square")
     (report,) = json.loads((run / "run.json").read_text())["poison_reports"]
-    assert (report["images_changed"], report["mask_pixels"]) == (16, 16)
+    assert (report["images_changed"], report["share_changed"]) == (16, 16 / 1024)
 
 
 def test_an_attack_on_updates(trained: Callable[..., Path]) -> None:

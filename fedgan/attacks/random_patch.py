@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fedgan.attacks.trigger_attack import Position, TriggerAttack
+from fedgan.attacks.patch_attack import PatchAttack, Position
 from fedgan.core.arguments import Count, NonNegative, Share, checked
 
 
 @checked
-class RandomPatch(TriggerAttack):
+class RandomPatch(PatchAttack):
     """A few cells of random colors, enlarged smoothly to the trigger's size; drawn once from the run's seed.
 
     So are the triggers that the paper's first code resizes, 80 x 80 PNGs of about 4 x 4 cells (Saha et al. 2020,
@@ -17,13 +17,13 @@ class RandomPatch(TriggerAttack):
 
     Args:
         cells: colors along a side, at least 1; no more than ``size`` are used.
-        size: see ``TriggerAttack``, as all that follow.
-        margin: see ``TriggerAttack``.
-        position: see ``TriggerAttack``.
-        poison_share: see ``TriggerAttack``.
-        start: see ``TriggerAttack``.
-        stop: see ``TriggerAttack``.
-        every: see ``TriggerAttack``.
+        size: see ``PatchAttack``, as all that follow.
+        margin: see ``PatchAttack``.
+        position: see ``PatchAttack``.
+        poison_share: see ``PatchAttack``.
+        start: see ``PatchAttack``.
+        stop: see ``PatchAttack``.
+        every: see ``PatchAttack``.
 
     Example:
         >>> attack = RandomPatch(size=8, cells=2)
