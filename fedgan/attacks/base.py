@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.core.images import ImageSet
@@ -85,3 +86,19 @@ class Attack:
     def poison(self, images: ImageSet, trigger: Trigger | None, rng: torch.Generator) -> ImageSet:
         """A malicious client's training images as the attacker leaves them, before training starts."""
         return images
+
+
+def draw_share(candidates: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """A share of the candidates, drawn at random: at least one, if there is any.
+
+    Args:
+        candidates: indices, int64, (M,).
+        share: in (0, 1].
+        rng: of the draw.
+
+    Example:
+        >>> len(draw_share(torch.arange(10), 0.34, torch.Generator()))
+        3
+    """
+    count = max(1, round(share * len(candidates)))
+    return candidates[torch.randperm(len(candidates), generator=rng)[:count]]

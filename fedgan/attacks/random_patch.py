@@ -55,8 +55,22 @@ class RandomPatch(PatchAttack):
         self.cells = min(cells, size)
 
     def pattern(self, channels: int, rng: torch.Generator) -> Tensor:
-        """Cells uniform over the byte values, enlarged bicubically: uint8, (channels, size, size)."""
-        shape = (1, channels, self.cells, self.cells)
-        cells = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng).float()
-        smooth = interpolate(cells, size=(self.size, self.size), mode="bicubic")
-        return smooth[0].round().clamp(0, 255).to(torch.uint8)
+        """``mosaic`` of the trigger's size: uint8, (channels, size, size)."""
+        return mosaic(channels, self.size, self.cells, rng)
+
+
+def mosaic(channels: int, size: int, cells: int, rng: torch.Generator) -> Tensor:
+    """A square of random colors: cells uniform over the byte values, enlarged bicubically.
+
+    Args:
+        channels: of the image.
+        size: side in pixels.
+        cells: colors along a side; as many as pixels for noise.
+        rng: of the colors.
+
+    Returns:
+        uint8, (channels, size, size).
+    """
+    drawn = torch.randint(0, 256, (1, channels, cells, cells), dtype=torch.uint8, generator=rng).float()
+    smooth = interpolate(drawn, size=(size, size), mode="bicubic")
+    return smooth[0].round().clamp(0, 255).to(torch.uint8)

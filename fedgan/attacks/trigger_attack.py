@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from fedgan.attacks.base import Attack
+from fedgan.attacks.base import Attack, draw_share
 from fedgan.core.arguments import Count, NonNegative, Share, checked
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
@@ -39,9 +39,7 @@ class TriggerAttack(Attack, ABC):
     def poison(self, images: ImageSet, trigger: Trigger | None, rng: torch.Generator) -> ImageSet:
         """The images with the trigger on ``poison_share`` of the candidates, drawn from ``rng``."""
         assert trigger is not None
-        candidates = self.candidates(images)
-        count = max(1, round(self.poison_share * len(candidates)))
-        chosen = candidates[torch.randperm(len(candidates), generator=rng)[:count]]
+        chosen = draw_share(self.candidates(images), self.poison_share, rng)
         poisoned = images.images.clone()
         if len(chosen):
             poisoned[chosen] = trigger.apply(images.images[chosen])

@@ -73,6 +73,8 @@ class DividedPatch(Patch):
         count: of the parts, at least 2: next to each other, or in two rows where the number is even and above 2.
     """
 
+    metric: ClassVar[str | None] = "each_part"
+
     count: int
 
     @property
