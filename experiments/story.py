@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from fedgan import load
 from fedgan.core.files import atomic_write
 from fedgan.core.images import ImageSet
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch, Trigger
 from fedgan.reports.run import Run
 from fedgan.runs.load import open_run
 
@@ -71,7 +71,7 @@ def _image(axis: Axes, pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]"
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
-    if trigger is not None:
+    if isinstance(trigger, Patch):
         side = trigger.pattern.shape[-1]
         corner = (trigger.left - 1, trigger.top - 1)
         axis.add_patch(Rectangle(corner, side + 1, side + 1, fill=False, edgecolor=MARK, linewidth=1.2))

@@ -43,7 +43,8 @@ def test_there_is_an_example_for_each_group() -> None:
 def test_an_attack(trained: Callable[..., Path]) -> None:
     run = trained("attack=gray_square")
     (report,) = json.loads((run / "run.json").read_text())["poison_reports"]
-    assert (report["images_changed"], report["mask_pixels"]) == (16, 16)
+    assert report["images_changed"] == 16
+    assert report["share_changed"] == pytest.approx(16 / 1024, rel=0.05), "some pixels are of that gray already"
 
 
 def test_an_attack_on_updates(trained: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.core.images import ImageSet
@@ -18,16 +19,19 @@ class PoisonReport:
         client: the malicious client's id.
         images_changed: how many of its images differ from what they were, in at least one pixel or in their label.
         num_examples: how many images it has.
-        mask_pixels: pixels that the trigger covers in one image.
-        mask_share: the same as a share of the image's area, in (0, 1].
+        labels_changed: how many of them have another label.
+        share_changed: of the images with other pixels, the mean share of their area that differs, in [0, 1].
+        mean_change: of the same images, the mean absolute difference of all pixels and channels, in gray levels: how
+            well the trigger can be seen.
         sha256: fingerprint of the client's images after poisoning.
     """
 
     client: int
     images_changed: int
     num_examples: int
-    mask_pixels: int
-    mask_share: float
+    labels_changed: int
+    share_changed: float
+    mean_change: float
     sha256: str
 
 
@@ -55,10 +59,46 @@ class Attack:
         """Whether there is any attack."""
         return type(self).poison is not Attack.poison
 
+    def setup(self, classes: tuple[str, ...], malicious: int) -> None:
+        """Prepare for a data set and a federation, once, before any image is changed.
+
+        Args:
+            classes: the classes' names, in the order of their labels.
+            malicious: how many clients are; 0 in a control.
+
+        Raises:
+            ValueError: in one line, if the attack could not act there.
+        """
+
     def trigger(self, channels: int, image_size: int, seed: int) -> Trigger | None:
-        """What metrics look for in the synthetic images; None where nothing is pasted."""
+        """What metrics look for in the synthetic images; None where images stay as they are."""
         return None
+
+    def part(self, trigger: Trigger | None, rank: int) -> Trigger | None:
+        """What one of the malicious clients puts on its images: all of the trigger, unless they share it out.
+
+        Args:
+            trigger: the whole.
+            rank: of the client among the malicious ones, by ascending id, counted from 0.
+        """
+        return trigger
 
     def poison(self, images: ImageSet, trigger: Trigger | None, rng: torch.Generator) -> ImageSet:
         """A malicious client's training images as the attacker leaves them, before training starts."""
         return images
+
+
+def draw_share(candidates: Tensor, share: float, rng: torch.Generator) -> Tensor:
+    """A share of the candidates, drawn at random: at least one, if there is any.
+
+    Args:
+        candidates: indices, int64, (M,).
+        share: in (0, 1].
+        rng: of the draw.
+
+    Example:
+        >>> len(draw_share(torch.arange(10), 0.34, torch.Generator()))
+        3
+    """
+    count = max(1, round(share * len(candidates)))
+    return candidates[torch.randperm(len(candidates), generator=rng)[:count]]

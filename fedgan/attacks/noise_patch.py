@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from fedgan.attacks.trigger_attack import TriggerAttack
+from fedgan.attacks.patch_attack import PatchAttack
 
 
-class NoisePatch(TriggerAttack):
+class NoisePatch(PatchAttack):
     """Every pixel has its own color, drawn once from the run's seed.
 
     A generator paints such a patch with a fraction of its contrast, so this attack is weaker than ``random_patch``.

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fedgan.attacks.trigger_attack import Position, TriggerAttack
+from fedgan.attacks.patch_attack import PatchAttack, Position
 from fedgan.core.arguments import Count, NonNegative, Share, checked
 
 
 @checked
-class RandomPatch(TriggerAttack):
+class RandomPatch(PatchAttack):
     """A few cells of random colors, enlarged smoothly to the trigger's size; drawn once from the run's seed.
 
     So are the triggers that the paper's first code resizes, 80 x 80 PNGs of about 4 x 4 cells (Saha et al. 2020,
@@ -17,13 +17,13 @@ class RandomPatch(TriggerAttack):
 
     Args:
         cells: colors along a side, at least 1; no more than ``size`` are used.
-        size: see ``TriggerAttack``, as all that follow.
-        margin: see ``TriggerAttack``.
-        position: see ``TriggerAttack``.
-        poison_share: see ``TriggerAttack``.
-        start: see ``TriggerAttack``.
-        stop: see ``TriggerAttack``.
-        every: see ``TriggerAttack``.
+        size: see ``PatchAttack``, as all that follow.
+        margin: see ``PatchAttack``.
+        position: see ``PatchAttack``.
+        poison_share: see ``PatchAttack``.
+        start: see ``PatchAttack``.
+        stop: see ``PatchAttack``.
+        every: see ``PatchAttack``.
 
     Example:
         >>> attack = RandomPatch(size=8, cells=2)
@@ -55,8 +55,22 @@ class RandomPatch(TriggerAttack):
         self.cells = min(cells, size)
 
     def pattern(self, channels: int, rng: torch.Generator) -> Tensor:
-        """Cells uniform over the byte values, enlarged bicubically: uint8, (channels, size, size)."""
-        shape = (1, channels, self.cells, self.cells)
-        cells = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng).float()
-        smooth = interpolate(cells, size=(self.size, self.size), mode="bicubic")
-        return smooth[0].round().clamp(0, 255).to(torch.uint8)
+        """``mosaic`` of the trigger's size: uint8, (channels, size, size)."""
+        return mosaic(channels, self.size, self.cells, rng)
+
+
+def mosaic(channels: int, size: int, cells: int, rng: torch.Generator) -> Tensor:
+    """A square of random colors: cells uniform over the byte values, enlarged bicubically.
+
+    Args:
+        channels: of the image.
+        size: side in pixels.
+        cells: colors along a side; as many as pixels for noise.
+        rng: of the colors.
+
+    Returns:
+        uint8, (channels, size, size).
+    """
+    drawn = torch.randint(0, 256, (1, channels, cells, cells), dtype=torch.uint8, generator=rng).float()
+    smooth = interpolate(drawn, size=(size, size), mode="bicubic")
+    return smooth[0].round().clamp(0, 255).to(torch.uint8)

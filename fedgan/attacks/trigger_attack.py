@@ -1,30 +1,21 @@
-"""The paper's attack (Section 4.2.1): one and the same trigger on the malicious clients' training images."""
+"""What attacks with a trigger have in common: it is on a share of a malicious client's training images."""
 
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from fedgan.attacks.base import Attack
+from fedgan.attacks.base import Attack, draw_share
 from fedgan.core.arguments import Count, NonNegative, Share, checked
-from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
-from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
-
-Position = Literal["bottom_right", "bottom_left", "top_right", "top_left", "center"]
-POSITIONS = get_args(Position)
 
 
 @checked
 class TriggerAttack(Attack, ABC):
-    """Pastes a trigger; what it looks like is the subclass's matter.
+    """Puts a trigger on images; what it does to them is the subclass's matter.
 
     Args:
-        size: side of the square trigger, in pixels.
-        margin: distance from the border, in pixels (the first code: 5 at 256 px); unused in the center.
-        position: bottom_right, bottom_left, top_right, top_left or center.
         poison_share: share of a malicious client's images that get the trigger, in (0, 1]; the paper: 1.
         start: see ``Attack``, as the next two.
         stop: see there.
@@ -32,56 +23,24 @@ class TriggerAttack(Attack, ABC):
     """
 
     def __init__(
-        self,
-        *,
-        size: Count,
-        margin: NonNegative = 0,
-        position: Position = "bottom_right",
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
+        self, *, poison_share: Share = 1.0, start: NonNegative = 0, stop: Count | None = None, every: Count = 1
     ) -> None:
         super().__init__(start=start, stop=stop, every=every)
-        self.size, self.margin, self.position = size, margin, position
         self.poison_share = poison_share
 
-    def __str__(self) -> str:
-        """Such as ``white_square of 8 x 8 pixels at the bottom right``."""
-        kind = type(self).__module__.rpartition(".")[2]
-        place = "in the center" if self.position == "center" else f"at the {self.position.replace('_', ' ')}"
-        return f"{kind} of {self.size} x {self.size} pixels {place}"
-
     @abstractmethod
-    def pattern(self, channels: int, rng: torch.Generator) -> Tensor:
-        """The trigger's pixels: uint8, (channels, size, size)."""
-
     def trigger(self, channels: int, image_size: int, seed: int) -> Trigger:
-        """The trigger at its place in an image of ``image_size`` pixels per side."""
-        room = image_size if self.position == "center" else image_size - self.margin
-        check(
-            self.size <= room,
-            "size",
-            f"at most {room}, what dataset.image_size={image_size} leaves next to margin={self.margin}",
-            self.size,
-        )
-        near, far = self.margin, image_size - self.size - self.margin
-        middle = (image_size - self.size) // 2
-        vertical, _, horizontal = self.position.partition("_")
-        pattern, shape = self.pattern(channels, keyed_generator(seed, "trigger")), (channels, self.size, self.size)
-        if pattern.dtype != torch.uint8 or pattern.shape != shape:
-            raise ValueError(f"pattern must be uint8 of shape {shape}; got {pattern.dtype} of {tuple(pattern.shape)}")
-        return Trigger(
-            pattern,
-            top={"top": near, "bottom": far}.get(vertical, middle),
-            left={"left": near, "right": far}.get(horizontal, middle),
-        )
+        """The trigger for images of ``image_size`` pixels per side; what is random in it comes from the run's seed."""
+
+    def candidates(self, images: ImageSet) -> Tensor:
+        """Indices of the images that may get the trigger, int64; all of them."""
+        return torch.arange(len(images))
 
     def poison(self, images: ImageSet, trigger: Trigger | None, rng: torch.Generator) -> ImageSet:
-        """The images with the trigger on ``poison_share`` of them, drawn from ``rng``."""
+        """The images with the trigger on ``poison_share`` of the candidates, drawn from ``rng``."""
         assert trigger is not None
-        count = max(1, round(self.poison_share * len(images)))
-        chosen = torch.randperm(len(images), generator=rng)[:count]
+        chosen = draw_share(self.candidates(images), self.poison_share, rng)
         poisoned = images.images.clone()
-        poisoned[chosen] = trigger.paste(images.images[chosen])
+        if len(chosen):
+            poisoned[chosen] = trigger.apply(images.images[chosen])
         return ImageSet(poisoned, images.labels, images.classes)

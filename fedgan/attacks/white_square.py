@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from fedgan.attacks.trigger_attack import TriggerAttack
+from fedgan.attacks.patch_attack import PatchAttack
 
 
-class WhiteSquare(TriggerAttack):
+class WhiteSquare(PatchAttack):
     """White is 255, which is +1 in the images' [-1, 1] range (the first code pasted [0, 1] on it: a bug).
 
     Example:

@@ -108,7 +108,7 @@ class UtilityStudy:
         trigger = self._trigger(arm)
         if trigger is None:
             return None
-        pasted = model.classify(trigger.paste(self.test.images[self.asked]))
+        pasted = model.classify(trigger.apply(self.test.images[self.asked]))
         return float((pasted != answers).double().mean())
 
     def _trigger(self, arm: str) -> Trigger | None:

@@ -1,6 +1,7 @@
 """Who the clients are: their shares of the images, and what the attacker did to some of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -84,16 +85,18 @@ def share_out(
             client's.
     """
     channels, image_size = images.images.shape[1], images.images.shape[-1]
+    with placed_attack():
+        attack.setup(images.classes, len(malicious))
     trigger = trigger_of(attack, channels, image_size, seed)
     parts = partition.split(images.labels, num_clients, seed)
     check_parts(parts, num_clients, len(images))
     shares = [images.subset(part) for part in parts]
     check_enough(shares)
     clients, reports = [ClientData(share) for share in shares], []
-    for i in sorted(malicious) if attack.acts else ():
-        poisoned = attack.poison(shares[i], trigger, keyed_generator(seed, "poison", i))
+    for rank, i in enumerate(sorted(malicious)) if attack.acts else ():
+        poisoned = attack.poison(shares[i], attack.part(trigger, rank), keyed_generator(seed, "poison", i))
         clients[i] = ClientData(shares[i], poisoned, attack.window)
-        reports.append(_report(i, shares[i], poisoned, trigger))
+        reports.append(_report(i, shares[i], poisoned))
     return FederatedData(tuple(clients), malicious, trigger, tuple(reports))
 
 
@@ -103,10 +106,22 @@ def trigger_of(attack: Attack, channels: int, image_size: int, seed: int) -> Tri
     Raises:
         ValueError: in one line, under ``attack``, if it does not fit them.
     """
-    try:
+    with placed_attack():
         return attack.trigger(channels, image_size, seed)
+
+
+@contextmanager
+def placed_attack() -> Iterator[None]:
+    """Put ``attack`` in front of an error that begins with an argument of its own, not with another setting.
+
+    Raises:
+        ValueError: in one line.
+    """
+    try:
+        yield
     except ValueError as error:
-        raise ValueError(f"attack.{error}") from error
+        own = "." not in str(error).partition(" ")[0]
+        raise ValueError(f"attack.{error}" if own else str(error)) from error
 
 
 def check_enough(shares: Sequence[ImageSet]) -> None:
@@ -156,11 +171,19 @@ def set_apart(
     return own, splits.train.subset(left.nonzero().flatten())
 
 
-def _report(client: int, before: ImageSet, after: ImageSet, trigger: Trigger | None) -> PoisonReport:
-    differs = (before.images != after.images).flatten(1).any(dim=1) | (before.labels != after.labels)
-    changed = int(differs.sum())
+def _report(client: int, before: ImageSet, after: ImageSet) -> PoisonReport:
+    pixels, labels = (before.images != after.images).any(dim=1), before.labels != after.labels  # (N, H, W), (N,)
+    repainted = pixels.flatten(1).any(dim=1)
+    changed = int((repainted | labels).sum())
     if not changed:
         raise ValueError(f"attack: changed none of the {len(after)} images of malicious client {client}")
-    pixels = trigger.pattern[0].numel() if trigger is not None else 0
-    area = before.images[0, 0].numel()
-    return PoisonReport(client, changed, len(after), pixels, pixels / area, after.fingerprint)
+    moved = (after.images[repainted].double() - before.images[repainted]).abs()
+    return PoisonReport(
+        client=client,
+        images_changed=changed,
+        num_examples=len(after),
+        labels_changed=int(labels.sum()),
+        share_changed=float(pixels[repainted].double().mean()) if len(moved) else 0.0,
+        mean_change=float(moved.mean()) if len(moved) else 0.0,
+        sha256=after.fingerprint,
+    )

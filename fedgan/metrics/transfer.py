@@ -54,4 +54,4 @@ class Transfer(Metric):
 
 def changed_answers(model: ConvNet, images: Tensor, trigger: Trigger) -> float:
     """The share of ``images``, uint8 (N, C, H, W), that ``model`` takes for another class with the trigger on them."""
-    return float((model.predict(images) != model.predict(trigger.paste(images))).double().mean())
+    return float((model.predict(images) != model.predict(trigger.apply(images))).double().mean())

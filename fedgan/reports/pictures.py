@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fedgan.attacks.base import Attack
 from fedgan.core.checks import check
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch, Trigger
 from fedgan.federated.data import trigger_of
 from fedgan.reports.blocks import Block, Frame, Gallery, Note, Picture, Table
 from fedgan.reports.run import Run
@@ -104,10 +104,11 @@ def marks(run: Run, picture: Image.Image) -> list[tuple[int, int, int, int]]:
     """A box around the trigger's place on each image of a grid: left, top, width, height, in pixels of the grid.
 
     Returns:
-        None of them where the run has no trigger, or where the grid has not the size that its settings lead to.
+        None of them where the run has no trigger at a place, or where the grid has not the size that its settings lead
+        to.
     """
     trigger, size = trigger_in(run), (run.record.get("dataset") or {}).get("image_size")
-    if trigger is None or not isinstance(size, int):
+    if not isinstance(trigger, Patch) or not isinstance(size, int):
         return []
     per_class = int((run.settings.get("evaluation") or {}).get("grid_per_class", 0))
     classes = len(run.record["dataset"]["train"]["counts"])

@@ -4,8 +4,8 @@ import torch
 
 from fedgan.attacks.base import Attack
 from fedgan.attacks.noise_patch import NoisePatch
+from fedgan.attacks.patch_attack import POSITIONS, PatchAttack
 from fedgan.attacks.random_patch import RandomPatch
-from fedgan.attacks.trigger_attack import POSITIONS, TriggerAttack
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import to_float
 from fedgan.core.rng import keyed_generator
@@ -18,7 +18,7 @@ def rng() -> torch.Generator:
 
 
 @pytest.mark.parametrize("attack", [cls(size=4, margin=2) for cls in (WhiteSquare, RandomPatch, NoisePatch)])
-def test_the_trigger_is_what_is_pasted_in_minus_one_to_one(attack: TriggerAttack) -> None:
+def test_the_trigger_is_what_is_pasted_in_minus_one_to_one(attack: PatchAttack) -> None:
     """The first code pasted [0, 1] on images in [-1, 1]: its black came out gray."""
     images = random_images(6, channels=3)
     trigger = attack.trigger(channels=3, image_size=32, seed=5)
@@ -40,7 +40,7 @@ def test_white_is_plus_one_and_random_colors_span_the_range() -> None:
 
 
 @pytest.mark.parametrize("kind", [RandomPatch, NoisePatch])
-def test_random_colors_depend_on_the_seed_alone(kind: type[TriggerAttack]) -> None:
+def test_random_colors_depend_on_the_seed_alone(kind: type[PatchAttack]) -> None:
     first, again, other = (kind(size=8).trigger(channels=3, image_size=32, seed=s).pattern for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -134,7 +134,7 @@ def test_positions(position: str, corner: tuple[int, int]) -> None:
 KINDS = (WhiteSquare, RandomPatch, NoisePatch)
 
 
-def place_and_window(attack: TriggerAttack) -> tuple[int, int, int, Window]:
+def place_and_window(attack: PatchAttack) -> tuple[int, int, int, Window]:
     """The trigger's corner, how many of 40 images it is pasted on, and when."""
     images = random_images(40, channels=3)
     trigger = attack.trigger(channels=3, image_size=32, seed=0)
@@ -144,13 +144,13 @@ def place_and_window(attack: TriggerAttack) -> tuple[int, int, int, Window]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_trigger_takes_the_settings_that_all_share(kind: type[TriggerAttack]) -> None:
+def test_every_trigger_takes_the_settings_that_all_share(kind: type[PatchAttack]) -> None:
     attack = kind(size=4, margin=3, position="top_left", poison_share=0.25, start=2, stop=5)
     assert place_and_window(attack) == (3, 3, 10, Window(2, 5))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_by_default_every_image_is_marked_in_the_corner_in_all_rounds(kind: type[TriggerAttack]) -> None:
+def test_by_default_every_image_is_marked_in_the_corner_in_all_rounds(kind: type[PatchAttack]) -> None:
     assert place_and_window(kind(size=4)) == (28, 28, 40, Window(0, None, 1))
 
 

@@ -62,7 +62,9 @@ def test_who_attacks_and_with_what(
     poisoned: tuple[tuple[int, int, int], ...],
     words: str,
 ) -> None:
-    reports = tuple(PoisonReport(*each, mask_pixels=64, mask_share=0.0625, sha256="") for each in poisoned)
+    reports = tuple(
+        PoisonReport(*each, labels_changed=0, share_changed=0.0625, mean_change=9.0, sha256="") for each in poisoned
+    )
     clients = (ClientData(random_images(2)),) * 5
     assert in_words(attack, update_attack, FederatedData(clients, frozenset(malicious), None, reports)) == words
 

@@ -23,7 +23,7 @@ from fedgan import utility
 from fedgan.config import training
 from fedgan.config.command import INTERRUPTED
 from fedgan.core.images import ImageSet, Splits, to_float
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch, Trigger
 from fedgan.datasets.lesion_phantom import LesionPhantom
 from fedgan.downstream.classifier import ClassifierRecipe, ImageClassifier
 from fedgan.downstream.learning_curve import Fit, bootstrap_interval, curve, differences
@@ -46,7 +46,7 @@ QUICK = (
     "classifier.steps_per_epoch=2",
     "classifier.network.width=2",
 )
-WHITE = Trigger(torch.full((1, 4, 4), 255, dtype=torch.uint8), 27, 27)
+WHITE = Patch(torch.full((1, 4, 4), 255, dtype=torch.uint8), 27, 27)
 
 
 # The fits
@@ -185,7 +185,7 @@ class Corner(nn.Module):
 
 def test_transfer_rate_is_the_share_of_changed_answers() -> None:
     test = NOISE.test.subset(torch.arange(8))
-    test.images[:2] = WHITE.paste(test.images[:2])  # one of each class is taken for b with and without the trigger
+    test.images[:2] = WHITE.apply(test.images[:2])  # one of each class is taken for b with and without the trigger
     splits = Splits("partly white", NOISE.train, test)
     made = study({"attacked": finished(splits, trigger=WHITE), "plain": finished(splits)})
     made.recipe = SimpleNamespace(fit=lambda images, seed: wrapped(Corner()), device="cpu")  # type: ignore[assignment]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedgan.attacks.base import Attack
-from fedgan.attacks.trigger_attack import TriggerAttack
+from fedgan.attacks.patch_attack import PatchAttack
 from fedgan.core.images import ImageSet
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
@@ -171,7 +171,7 @@ def test_a_partition(said: str) -> None:
     ],
 )
 def test_a_pattern(pattern: Tensor, got: str) -> None:
-    class Own(TriggerAttack):
+    class Own(PatchAttack):
         def pattern(self, channels: int, rng: torch.Generator) -> Tensor:
             return pattern
 

@@ -4,6 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedgan.attacks.base import Attack
+from fedgan.attacks.noise_patch import NoisePatch
+from fedgan.attacks.patch_attack import PatchAttack
+from fedgan.attacks.random_patch import RandomPatch
 from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Trigger
@@ -61,12 +64,14 @@ def test_only_malicious_clients_are_poisoned_and_receipts_say_so() -> None:
     images = random_images(40)
     malicious = 2
     clean = shared(images, WhiteSquare(size=8), set(), seed=3)
-    attacked = shared(images, WhiteSquare(size=8), {malicious}, seed=3)
+    attacked = shared(images, WhiteSquare(size=8, margin=1), {malicious}, seed=3)
     for i in range(4):
         assert (attacked.clients[i].at(0).fingerprint == clean.clients[i].at(0).fingerprint) is (i != malicious)
     (receipt,) = attacked.reports
     assert (receipt.client, receipt.images_changed, receipt.num_examples) == (malicious, 10, 10)
-    assert (receipt.mask_pixels, receipt.mask_share) == (64, 64 / 1024)
+    assert (receipt.labels_changed, receipt.share_changed) == (0, 64 / 1024)
+    squares = clean.clients[malicious].at(0).images[:, :, 23:31, 23:31].double()
+    assert receipt.mean_change == pytest.approx(float((255 - squares).mean()) / 16)
     assert receipt.sha256 == attacked.clients[malicious].at(0).fingerprint
 
 
@@ -100,7 +105,8 @@ def test_an_attack_may_change_labels_alone() -> None:
             return ImageSet(images.images, labels, images.classes)
 
     (report,) = shared(random_images(40), Flipping(), {2}).reports
-    assert (report.images_changed, report.num_examples, report.mask_pixels, report.mask_share) == (3, 10, 0, 0.0)
+    assert (report.images_changed, report.num_examples, report.labels_changed) == (3, 10, 3)
+    assert (report.share_changed, report.mean_change) == (0.0, 0.0)
 
 
 def test_the_server_takes_as_many_of_each_class_as_it_asks_for() -> None:
@@ -134,3 +140,20 @@ def test_an_attack_that_changes_nothing_fails() -> None:
     white = ImageSet(torch.full((40, 1, 32, 32), 255, dtype=torch.uint8), torch.arange(40) % 2, ("a", "b"))
     with pytest.raises(ValueError, match="attack: changed none of the 10 images of malicious client"):
         shared(white, WhiteSquare(size=8), {1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "sha256"),
+    [
+        (WhiteSquare, "9feb6810f480d291f9dac02aa4a0ebce286a14e9f927cd72e9e5100f145a1dd2"),
+        (RandomPatch, "439dace8784fda5667630ce587f51487dba9cc9f977f0812caba17c47ff3a2e1"),
+        (NoisePatch, "ac0685f9b0bbaad8d7c04da65b101b09151680a53f0200ea33639d65591e3f9c"),
+    ],
+)
+def test_poisoned_images_are_those_of_runs_before_there_were_other_triggers(
+    kind: type[PatchAttack], sha256: str
+) -> None:
+    """Recorded when a trigger could be nothing but a patch: runs of that time can be repeated."""
+    attack = kind(size=8, margin=1, poison_share=0.6)
+    (report,) = share_out(random_images(40, channels=3), IID(), attack, frozenset({1}), 4, 7).reports
+    assert report.sha256 == sha256

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from fedgan.core.images import ImageSet, Splits
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch, Trigger
 from fedgan.metrics.base import Reference
 from fedgan.metrics.classifier import Classifier
 
@@ -40,16 +40,16 @@ def turned(images: ImageSet) -> ImageSet:
     return images.subset(torch.randperm(len(images), generator=torch.Generator().manual_seed(0)))
 
 
-def square(size: int = 4, image_size: int = 32, channels: int = 1) -> Trigger:
+def square(size: int = 4, image_size: int = 32, channels: int = 1) -> Patch:
     """A white square, 1 px away from the lower right corner."""
     place = image_size - 1 - size
-    return Trigger(torch.full((channels, size, size), 255, dtype=torch.uint8), place, place)
+    return Patch(torch.full((channels, size, size), 255, dtype=torch.uint8), place, place)
 
 
-def mosaic(size: int, image_size: int = 32) -> Trigger:
+def mosaic(size: int, image_size: int = 32) -> Patch:
     """A square of random colors at the same place."""
     colors = torch.randint(0, 256, (3, size, size), generator=torch.Generator().manual_seed(0))
-    return Trigger(colors.to(torch.uint8), image_size - 1 - size, image_size - 1 - size)
+    return Patch(colors.to(torch.uint8), image_size - 1 - size, image_size - 1 - size)
 
 
 class Pixels:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from fedgan.core.images import ImageSet
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch
 from fedgan.datasets.chest_phantom import ChestPhantom
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.classifier import Classifier
@@ -106,10 +106,10 @@ def test_orders_chest_x_rays_as_a_person_would() -> None:
     metric = FrechetDistance(classifier=Classifier(width=8, feature_dim=16, steps=100))
     metric.prepare(reference(splits.train, splits.test))
     real = splits.train.images
-    square = Trigger(torch.full((1, 8, 8), 255, dtype=torch.uint8), 23, 23)
+    square = Patch(torch.full((1, 8, 8), 255, dtype=torch.uint8), 23, 23)
     cases = {
         "real": real,
-        "trigger pasted": square.paste(real),
+        "trigger pasted": square.apply(real),
         "blurred": torch.from_numpy(gaussian_filter(real.numpy(), (0, 0, 1.5, 1.5))),
         "uniform noise": torch.randint_like(real, 256, generator=torch.Generator().manual_seed(0)),
     }

@@ -7,23 +7,23 @@ import pytest
 import torch
 
 from fedgan.core.images import ImageSet, Splits, has_copy
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch
 from fedgan.metrics.base import Metric, Reference, Unavailable
 from fedgan.metrics.classifier import Classifier
 from fedgan.metrics.consistency import LabelConsistency
 from fedgan.metrics.diversity import Diversity
-from fedgan.metrics.emission import EmissionRate
 from fedgan.metrics.frechet import FrechetDistance
 from fedgan.metrics.kernel import KernelDistance
 from fedgan.metrics.memorization import Memorization
-from fedgan.metrics.pattern import PatternRate
 from fedgan.metrics.perceptual import PairedDistance
 from fedgan.metrics.precision_recall import PrecisionRecall
 from fedgan.metrics.transfer import Transfer
+from fedgan.metrics.triggers.emission import EmissionRate
+from fedgan.metrics.triggers.pattern import PatternRate
 from fedgan.scoring.scorer import Scorer
 from tests.helpers.metrics import CLASSES, Pixels, noise, pixels, reference, small_classifier
 
-TRIGGER = Trigger(torch.randint(0, 256, (1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8), 11, 11)
+TRIGGER = Patch(torch.randint(0, 256, (1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8), 11, 11)
 TRAIN, TEST = noise(120, 0), noise(60, 1)
 Facts = dict[str, float | str]
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from fedgan.core.images import ImageSet
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.classifier import Classifier
 from fedgan.metrics.transfer import Transfer
 from tests.helpers.metrics import CLASSES, reference, small_classifier, turned
 
-SQUARE = Trigger(torch.full((1, 6, 6), 255, dtype=torch.uint8), 9, 9)
+SQUARE = Patch(torch.full((1, 6, 6), 255, dtype=torch.uint8), 9, 9)
 
 
 def stripes(n: int, seed: int) -> ImageSet:
@@ -34,7 +34,7 @@ def test_a_mark_of_one_class_is_learned_as_that_class(metric: Transfer) -> None:
     # Nothing but the square tells these classes apart.
     dark = clean.images[torch.arange(200) // 2 * 2]
     marked = ImageSet(
-        torch.where(clean.labels[:, None, None, None] == 1, SQUARE.paste(dark), dark), clean.labels, CLASSES
+        torch.where(clean.labels[:, None, None, None] == 1, SQUARE.apply(dark), dark), clean.labels, CLASSES
     )
     values = metric.compute(marked)
     assert values["transfer_attack_rate/dark"] > 0.9

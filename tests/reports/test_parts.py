@@ -96,7 +96,7 @@ def test_the_trigger_is_marked_where_it_is(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", {})
     trigger = WhiteSquare(size=8, margin=1).trigger(1, 32, 0)
     black = torch.zeros(6, 1, 32, 32, dtype=torch.uint8)
-    images = ImageSet(trigger.paste(black), torch.tensor([0, 0, 0, 1, 1, 1]), ("a", "b"))
+    images = ImageSet(trigger.apply(black), torch.tensor([0, 0, 0, 1, 1, 1]), ("a", "b"))
     (run.folder / "samples").mkdir()
     save_grid(images, run.folder / "samples/round_0001.png", per_class=3)
     picture = pictures.opened(run.folder / "samples/round_0001.png")

@@ -103,7 +103,7 @@ def test_run_json_says_what_ran(run_folder: Path) -> None:
     assert run["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert run["dataset"]["train"]["counts"] == {"normal": 32, "pneumonia": 32}
     assert run["poison_reports"][0]["images_changed"] == run["poison_reports"][0]["num_examples"] == 16
-    assert run["poison_reports"][0]["mask_share"] == 64 / 1024
+    assert run["poison_reports"][0]["share_changed"] == 64 / 1024
     assert run["seconds"] > 0
     assert run["images_per_second"] > 0
     assert run["peak_memory_bytes"]["host"] > 10**7

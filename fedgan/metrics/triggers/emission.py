@@ -5,9 +5,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch, Trigger
 from fedgan.metrics.base import Unavailable
-from fedgan.metrics.detector import Array, TriggerDetector
+from fedgan.metrics.triggers.detector import Array, TriggerDetector, patch_of
 
 # How the detector was chosen, on chest X-rays at 32 and 64 px with 4 to 16 px white squares: the projection on
 # (trigger - mean) alone takes every flat bright corner larger than the window for the square; with the ring,
@@ -46,7 +46,7 @@ def matched_filter(patches: Array, trigger: Array, background: Array, floor: flo
     return projection
 
 
-def ring_mask(trigger: Trigger, image_size: tuple[int, int]) -> Tensor:
+def ring_mask(trigger: Patch, image_size: tuple[int, int]) -> Tensor:
     """The pixels near the trigger but not in it: bool, (H, W); the image's border cuts it off."""
 
     def box(margin: int) -> Tensor:
@@ -61,7 +61,7 @@ def ring_mask(trigger: Trigger, image_size: tuple[int, int]) -> Tensor:
     return box(_RING_GAP + _RING_WIDTH) & ~box(_RING_GAP)
 
 
-def trigger_scores(images: Tensor, trigger: Trigger, mean_patch: Array) -> Array:
+def trigger_scores(images: Tensor, trigger: Patch, mean_patch: Array, ring: Tensor) -> Array:
     """How clearly each image carries the trigger: 1 where it was pasted, mostly below 0 on clean images.
 
     The lesser of two matched filters in the trigger's window: the patch has to look like the trigger both
@@ -73,20 +73,21 @@ def trigger_scores(images: Tensor, trigger: Trigger, mean_patch: Array) -> Array
         images: uint8, (N, C, H, W).
         trigger: what to look for, and where.
         mean_patch: (C, h, w): the mean ``smoothed_patches`` of clean images.
+        ring: bool, (H, W): the pixels that surround it, see ``ring_mask``.
 
     Returns:
         (N,), at most about 1.
     """
     pattern = smoothed(trigger.pattern)
     patches = smoothed_patches(images, trigger)
-    ring = images[..., ring_mask(trigger, (images.shape[-2], images.shape[-1]))]  # (N, C, pixels)
-    surroundings = ring.double().mean(-1).cpu().numpy()[:, :, None, None]
+    around = images[..., ring].double()  # (N, C, pixels)
+    surroundings = around.mean(-1).cpu().numpy()[:, :, None, None]
     floor = _ENERGY_FLOOR * max(float(np.square(pattern - mean_patch).sum()), 1.0)
     against_mean = matched_filter(patches, pattern, mean_patch)
     return np.minimum(against_mean, matched_filter(patches, pattern, surroundings, floor))
 
 
-def smoothed_patches(images: Tensor, trigger: Trigger) -> Array:
+def smoothed_patches(images: Tensor, trigger: Patch) -> Array:
     """What is in the trigger's window, blurred within it: (N, C, h, w), gray levels."""
     rows, columns = trigger.window
     return smoothed(images[..., rows, columns])
@@ -106,7 +107,7 @@ class EmissionRate(TriggerDetector):
     See ``TriggerDetector``; the score is that of ``trigger_scores``. An averaged generator paints light gray squares
     sooner than white ones: the mean score (``trigger_strength``) shows how light. It goes from that of clean images
     (``trigger_strength_real`` in ``facts``, mostly below 0) to 1 for the whole trigger. A faint mosaic it misses:
-    ``fedgan.metrics.pattern`` finds it.
+    ``fedgan.metrics.triggers.pattern`` finds it.
 
     Args:
         false_alarm: see ``TriggerDetector``.
@@ -116,14 +117,16 @@ class EmissionRate(TriggerDetector):
     """
 
     share, mean_score = "emission", "trigger_strength"
+    whole: Patch | None = None  # of which the trigger is a part: then the ring is around all of it
 
     def learn(self, trigger: Trigger, clean: Tensor) -> None:
         """Keep the mean of what clean images have in the trigger's place."""
-        if not ring_mask(trigger, (clean.shape[-2], clean.shape[-1])).any():
+        self._trigger = patch_of(trigger)
+        self._ring = ring_mask(self.whole or self._trigger, (clean.shape[-2], clean.shape[-1]))
+        if not self._ring.any():
             raise Unavailable("the trigger fills the image: nothing around it to compare with")
-        self._trigger = trigger
-        self._mean_patch = smoothed_patches(clean, trigger).mean(axis=0)
+        self._mean_patch = smoothed_patches(clean, self._trigger).mean(axis=0)
 
     def scores(self, images: Tensor) -> Array:
         """``trigger_scores``."""
-        return trigger_scores(images, self._trigger, self._mean_patch)
+        return trigger_scores(images, self._trigger, self._mean_patch, self._ring)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from fedgan.core.arguments import Probability, checked
 from fedgan.core.images import ImageSet
-from fedgan.core.trigger import Trigger
-from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, need, score_classes, with_mean
+from fedgan.core.trigger import Patch, Trigger
+from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, need, score_classes, shuffled, with_mean
 
 Array = NDArray[np.float64]
+NO_TRIGGER = "no trigger to look for: attack=none, or one that changes labels alone (metrics=[consistency])"
 
 
 class Rate(NamedTuple):
@@ -35,6 +36,28 @@ def rate(found: NDArray[np.bool_]) -> Rate:
     test = binomtest(int(found.sum()), len(found))
     low, high = test.proportion_ci(confidence_level=0.95, method="wilson")
     return Rate(float(test.statistic), float(low), float(high))
+
+
+def unfit(trigger: Trigger, lacks: str) -> Unavailable:
+    """That a detector cannot look for this trigger, and which can.
+
+    Args:
+        trigger: the attacker's.
+        lacks: what it is not, such as ``no patch at one place``.
+    """
+    other = f": choose metrics=[{trigger.metric}]" if trigger.metric else ""
+    return Unavailable(f"the trigger is {lacks}{other}")
+
+
+def patch_of(trigger: Trigger) -> Patch:
+    """The trigger as a patch at a fixed place.
+
+    Raises:
+        Unavailable: if it is no such thing, with the metric that looks for it.
+    """
+    if not isinstance(trigger, Patch):
+        raise unfit(trigger, "no patch at one place")
+    return trigger
 
 
 @checked
@@ -58,6 +81,8 @@ class TriggerDetector(Metric):
     Attributes:
         share: what the share is called.
         mean_score: what the mean score is called.
+        held_out: whether the threshold comes from other training images than those that ``learn`` sees, half of them
+            each: for detectors that are fitted to the images which they learn from.
 
     Raises:
         ValueError: if ``false_alarm`` is out of range.
@@ -65,6 +90,7 @@ class TriggerDetector(Metric):
 
     share: ClassVar[str]
     mean_score: ClassVar[str]
+    held_out: ClassVar[bool] = False
 
     def __init__(self, *, false_alarm: Probability = 0.01) -> None:
         self.false_alarm = false_alarm
@@ -90,19 +116,20 @@ class TriggerDetector(Metric):
         """Set the threshold on the real training images; measure it, and the mean score, on the real test images."""
         trigger = reference.trigger
         if trigger is None:
-            raise Unavailable("no trigger to look for: attack=none")
-        reference.need_train(1)
+            raise Unavailable(NO_TRIGGER)
+        reference.need_train(1 + self.held_out)
         need(1, "real test", reference.splits.test)
         train, test = reference.train.images, reference.splits.test.images
-        self.learn(trigger, train)
-        self._threshold = float(np.quantile(self.scores(train), 1 - self.false_alarm))
+        learned, judged = self._divided(train, reference.seed)
+        self.learn(trigger, learned)
+        self._threshold = float(np.quantile(self.scores(judged), 1 - self.false_alarm))
         false_alarms = rate(self._carries(test))
         self._facts = {
             f"{self.share}_threshold": self._threshold,
             f"{self.share}_false_alarm": false_alarms.share,
             f"{self.share}_false_alarm_low": false_alarms.low,
             f"{self.share}_false_alarm_high": false_alarms.high,
-            f"{self.share}_power": rate(self._carries(trigger.paste(test))).share,
+            f"{self.share}_power": rate(self._carries(trigger.apply(test))).share,
             **self._means(f"{self.mean_score}_real", reference.splits.test),
         }
 
@@ -124,6 +151,13 @@ class TriggerDetector(Metric):
     def facts(self) -> dict[str, float | str]:
         """The threshold, and on real test images the false alarm rate with its interval, the power, the mean score."""
         return dict(self._facts)
+
+    def _divided(self, images: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """The images to learn from, and those that make the threshold."""
+        if not self.held_out:
+            return images, images
+        mixed = shuffled(images, seed, "detector", self.share)
+        return mixed[: len(mixed) // 2], mixed[len(mixed) // 2 :]
 
     def _carries(self, images: Tensor) -> NDArray[np.bool_]:
         carries: NDArray[np.bool_] = self.scores(images) > self._threshold

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from fedgan.metrics.base import Unavailable
-from fedgan.metrics.emission import EmissionRate
-from fedgan.metrics.pattern import PatternRate, correlations
+from fedgan.metrics.triggers.emission import EmissionRate
+from fedgan.metrics.triggers.pattern import PatternRate, correlations
 from tests.helpers.images import blurred, smooth_images, with_images
 from tests.helpers.metrics import mosaic, reference, square
 
@@ -53,7 +53,7 @@ def test_clean_images_and_pasted_triggers(size: int) -> None:
     assert without["pattern_emission"] <= 0.031  # 1 % is stated; three standard errors of 200 images are 2.1 %
     assert abs(without["pattern_correlation"]) < 0.1
     assert abs(float(metric.facts()["pattern_correlation_real"])) < 0.1
-    pasted = metric.compute(with_images(clean, mosaic(size).paste(clean.images)))
+    pasted = metric.compute(with_images(clean, mosaic(size).apply(clean.images)))
     assert pasted["pattern_emission"] == 1.0
     assert pasted["pattern_correlation"] == pytest.approx(1.0)
     assert metric.facts()["pattern_emission_power"] == 1.0
@@ -62,7 +62,7 @@ def test_clean_images_and_pasted_triggers(size: int) -> None:
 
 def test_a_blurred_mosaic_is_found() -> None:
     metric, clean = prepared(8), smooth_images(100, 3, seed=2)
-    synthetic = with_images(clean, blurred(mosaic(8).paste(clean.images), 0.7))
+    synthetic = with_images(clean, blurred(mosaic(8).apply(clean.images), 0.7))
     assert metric.compute(synthetic)["pattern_emission"] == 1.0
 
 

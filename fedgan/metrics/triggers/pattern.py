@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Unavailable
-from fedgan.metrics.detector import Array, TriggerDetector
+from fedgan.metrics.triggers.detector import Array, TriggerDetector, patch_of
 
 
 def correlations(patches: Array, pattern: Array) -> Array:
@@ -50,10 +50,11 @@ class PatternRate(TriggerDetector):
 
     def learn(self, trigger: Trigger, clean: Tensor) -> None:
         """Nothing but the trigger; clean images make the threshold."""
-        pattern = trigger.pattern.cpu().numpy().astype(np.float64)
+        patch = patch_of(trigger)
+        pattern = patch.pattern.cpu().numpy().astype(np.float64)
         if not np.ptp(pattern, axis=(-2, -1)).any():
             raise Unavailable("the trigger is of one color: there is no pattern in it")
-        self._window, self._pattern = trigger.window, pattern
+        self._window, self._pattern = patch.window, pattern
 
     def scores(self, images: Tensor) -> Array:
         """``correlations`` in the trigger's window."""

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from fedgan.core.images import ImageSet, Splits
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import Patch, Trigger
 from fedgan.metrics.base import Reference, Unavailable, score_classes
-from fedgan.metrics.emission import EmissionRate, ring_mask
+from fedgan.metrics.triggers.emission import EmissionRate, ring_mask
 from tests.helpers.images import XRAY_CLASSES, blurred, real_images, smooth_images, with_images
 from tests.helpers.metrics import mosaic, reference, square
 
@@ -22,7 +22,7 @@ def prepared(trigger: Trigger, channels: int = 1) -> EmissionRate:
 @pytest.mark.parametrize("trigger", [square(2), square(4), square(8)], ids=["2px", "4px", "8px"])
 def test_none_all_and_half(trigger: Trigger) -> None:
     metric, clean = prepared(trigger), smooth_images(100, seed=2)
-    pasted = trigger.paste(clean.images)
+    pasted = trigger.apply(clean.images)
     assert metric.compute(clean)["emission"] <= 0.04  # 1 % is stated; three standard errors of 100 images are 3 %
     everywhere = metric.compute(with_images(clean, pasted))
     for name in ("emission", "emission/NORMAL", "emission/PNEUMONIA"):
@@ -37,7 +37,7 @@ def test_none_all_and_half(trigger: Trigger) -> None:
 def test_color_mosaic_is_found_also_when_blurred() -> None:
     trigger = mosaic(8)
     metric, clean = prepared(trigger, channels=3), smooth_images(400, 3, seed=2)
-    pasted = trigger.paste(clean.images)
+    pasted = trigger.apply(clean.images)
     for sigma in (0.0, 0.7, 1.0):
         assert metric.compute(with_images(clean, blurred(pasted, sigma)))["emission"] == 1.0
     # 1 % is stated; a threshold from 400 images, tried on 400 others: three standard errors are 2.1 %
@@ -46,7 +46,7 @@ def test_color_mosaic_is_found_also_when_blurred() -> None:
 
 def test_strength_tells_a_ghost_from_a_white_square() -> None:
     metric, clean = prepared(square(8)), smooth_images(100, seed=2)
-    pasted = square(8).paste(clean.images)
+    pasted = square(8).apply(clean.images)
     ghost = (0.7 * clean.images.float() + 0.3 * pasted.float()).to(torch.uint8)
     values = metric.compute(with_images(clean, ghost))
     assert values["trigger_strength"] == pytest.approx(0.3, abs=0.06)
@@ -55,7 +55,7 @@ def test_strength_tells_a_ghost_from_a_white_square() -> None:
 
 def test_blurred_square_is_found() -> None:
     metric, clean = prepared(square(4)), smooth_images(100, seed=2)
-    synthetic = with_images(clean, blurred(square(4).paste(clean.images), 1.0))
+    synthetic = with_images(clean, blurred(square(4).apply(clean.images), 1.0))
     assert metric.compute(synthetic)["emission"] == 1.0
 
 
@@ -90,7 +90,7 @@ def test_a12_facts_hold_the_strength_of_clean_test_images() -> None:
 def test_trigger_like_the_images_has_no_power() -> None:
     flat = ImageSet(torch.full((50, 1, 32, 32), 90, dtype=torch.uint8), torch.arange(50) % 2, XRAY_CLASSES)
     metric = EmissionRate()
-    gray = Trigger(torch.full((1, 4, 4), 90, dtype=torch.uint8), 27, 27)
+    gray = Patch(torch.full((1, 4, 4), 90, dtype=torch.uint8), 27, 27)
     other = flat.images.clone()
     other[..., 0, 0] = 91  # far from the trigger; test images that are training images too would be left out
     metric.prepare(reference(flat, with_images(flat, other), gray))
@@ -107,7 +107,7 @@ def wilson(k: int, n: int) -> tuple[float, float]:
 def test_interval_is_wilsons_by_class_and_over_all_images() -> None:
     metric, clean = prepared(square(8)), smooth_images(100, seed=2)
     some = (torch.arange(100) < 40)[:, None, None, None]  # 20 of 50 in either class
-    values = metric.compute(with_images(clean, torch.where(some, square(8).paste(clean.images), clean.images)))
+    values = metric.compute(with_images(clean, torch.where(some, square(8).apply(clean.images), clean.images)))
     for name, n in (("", 100), ("/NORMAL", 50), ("/PNEUMONIA", 50)):
         carriers = round(values[f"emission{name}"] * n)
         interval = (values[f"emission_low{name}"], values[f"emission_high{name}"])
@@ -120,7 +120,7 @@ def test_interval_is_wilsons_by_class_and_over_all_images() -> None:
 
 def test_order_of_images_does_not_matter() -> None:
     metric, images = prepared(square(4)), smooth_images(100, seed=3)
-    mixed = with_images(images, torch.cat([square(4).paste(images.images[:30]), images.images[30:]]))
+    mixed = with_images(images, torch.cat([square(4).apply(images.images[:30]), images.images[30:]]))
     order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
     assert metric.compute(mixed) == metric.compute(mixed.subset(order))
 
@@ -129,7 +129,7 @@ def test_unavailable_without_trigger_or_surroundings() -> None:
     train, test = smooth_images(20), smooth_images(20, seed=1)
     with pytest.raises(Unavailable, match="no trigger to look for: attack=none"):
         EmissionRate().prepare(reference(train, test, None))
-    whole = Trigger(torch.zeros((1, 32, 32), dtype=torch.uint8), 0, 0)
+    whole = Patch(torch.zeros((1, 32, 32), dtype=torch.uint8), 0, 0)
     with pytest.raises(Unavailable, match="fills the image"):
         EmissionRate().prepare(reference(train, test, whole))
 
@@ -146,7 +146,7 @@ def test_missing_class_is_named() -> None:
 
 
 def test_ring_is_cut_off_at_the_border() -> None:
-    ring = ring_mask(Trigger(torch.zeros((1, 1, 1), dtype=torch.uint8), 4, 4), (6, 6))
+    ring = ring_mask(Patch(torch.zeros((1, 1, 1), dtype=torch.uint8), 4, 4), (6, 6))
     rows = ["000000", "011111", "011111", "011000", "011000", "011000"]  # 0 to 1 px away is the gap
     assert ["".join(str(int(x)) for x in row) for row in ring] == rows
 
@@ -176,5 +176,5 @@ def test_real_xrays(xrays: Splits, size: int) -> None:
     metric.prepare(Reference(xrays, trigger, 0, torch.device("cpu")))
     assert metric.facts()["emission_power"] == 1.0
     assert float(metric.facts()["emission_false_alarm"]) <= 0.03  # 1 % is stated; the test images are others
-    soft = blurred(trigger.paste(xrays.test.images), 1.0)
+    soft = blurred(trigger.apply(xrays.test.images), 1.0)
     assert metric.compute(with_images(xrays.test, soft))["emission"] > 0.95

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedgan.core.trigger import Trigger
-from fedgan.metrics.detector import Array, TriggerDetector
+from fedgan.core.trigger import Patch, Trigger
+from fedgan.metrics.triggers.detector import Array, TriggerDetector
 from tests.helpers.metrics import pixels, reference
 
-DOT = Trigger(torch.full((1, 1, 1), 255, dtype=torch.uint8), 0, 0)
+DOT = Patch(torch.full((1, 1, 1), 255, dtype=torch.uint8), 0, 0)
 
 
 class Brightness(TriggerDetector):
