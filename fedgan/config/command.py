@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedgan.config.choices import fit_choices, parsed
 from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain, not_to_be_removed
-from fedgan.config.sweeps import check_subdirs
+from fedgan.config.sweeps import check_subdirs, wants_dry_run
 from fedgan.core.folders import check_makeable, missing_parts, named_folder, remove_empty
 from fedgan.core.words import counted
 
@@ -200,6 +200,8 @@ class OutputFolders(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a run's folder."""
         _check_subdir(config)
+        if _or_exit("sweep.dry_run", lambda: wants_dry_run(config)):
+            sys.exit("error: sweep.dry_run must be false without -m, which starts a sweep; got true")
         named = any(typed.startswith("hydra.run.dir=") for typed in config.hydra.overrides.hydra)
         setting = "resume" if config.get("resume") not in (None, AUTO) and not named else "hydra.run.dir"
         _make(setting, _checked("hydra.run.dir", config, setting))
@@ -218,8 +220,16 @@ class OutputFolders(Callback):
         if optimizes and "objective" in config and config.objective is None:
             allowed = "the metric that hydra/sweeper is to optimize (frechet_classifier, say)"
             sys.exit(f"error: objective must be {allowed}; got None")
-        if not optimizes:  # an optimizer's runs are not known before
+        dry = _or_exit("sweep.dry_run", lambda: wants_dry_run(config))
+        if dry and optimizes:
+            sys.exit("error: sweep.dry_run must be false with an optimizer, whose runs are not known before; got true")
+        if not optimizes:
             _or_exit("hydra.sweep.subdir", lambda: check_subdirs(config))
+        if dry:
+            from fedgan.config.dry_run import dry_run  # here: it waits for torch
+
+            quieten()
+            sys.exit(_or_exit("sweep.dry_run", lambda: dry_run(config)))
         _make("hydra.sweep.dir", self._sweep)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

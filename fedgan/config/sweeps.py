@@ -1,6 +1,7 @@
 """What can be seen of a sweep before its first run, and after its last."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
+
+from fedgan.core.arguments import validated
 
 
 def check_subdirs(config: DictConfig) -> None:
@@ -23,31 +26,65 @@ def check_subdirs(config: DictConfig) -> None:
     Raises:
         ValueError: in one line.
     """
-    before, first = HydraConfig.instance().cfg, dict[Path, int]()
+    first = dict[Path, int]()
     try:
-        for number, subdir in enumerate(_subdirs(config)):
+        jobs = jobs_of(config)
+        for number, job in enumerate(jobs if len(jobs) > 1 else ()):
+            with composed(config, job, number) as own:
+                subdir = str(own.hydra.sweep.subdir)
             other = first.setdefault(Path(subdir), number)
             if other != number:
                 both = f"#{other} and #{number} would both go into {subdir!r}"
                 raise ValueError(f"hydra.sweep.subdir must differ from run to run; {both}")
     except (HydraException, OmegaConfBaseException):
         return  # the sweeper meets it next, and says what it is
+
+
+def wants_dry_run(config: DictConfig) -> bool:
+    """Whether ``sweep.dry_run`` is set; a command without such a setting has no dry run.
+
+    Raises:
+        ValueError: in one line, if it is neither true nor false.
+    """
+    given = OmegaConf.select(config, "sweep.dry_run", default=False)
+    return bool(validated("sweep.dry_run", bool, given))
+
+
+def jobs_of(config: DictConfig) -> list[list[str]]:
+    """The overrides of each run of a sweep by Hydra's own sweeper, in its order.
+
+    Args:
+        config: the sweep's, as Hydra's own sweeper gets it.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    params = [f"{key}={value}" for key, value in (OmegaConf.select(config, "hydra.sweeper.params") or {}).items()]
+    typed = [*params, *(str(text) for text in config.hydra.overrides.task)]
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(typed)
+    return [job for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for job in batch]
+
+
+@contextmanager
+def composed(config: DictConfig, job: Sequence[str], number: int) -> Iterator[DictConfig]:
+    """One run's configuration with Hydra's part, which is at work meanwhile; composing takes about 0.1 s.
+
+    Args:
+        config: the sweep's.
+        job: the run's overrides.
+        number: of the run.
+    """
+    before = HydraConfig.instance().cfg
+    own = GlobalHydra.instance().config_loader().load_sweep_config(config, list(job))
+    with open_dict(own):
+        own.hydra.job.id = own.hydra.job.num = number
+    HydraConfig.instance().set_config(own)
+    try:
+        folder = Path(str(own.hydra.sweep.dir)) / str(own.hydra.sweep.subdir)
+        with read_write(own.hydra.runtime), open_dict(own.hydra.runtime):
+            own.hydra.runtime.output_dir = str(folder.absolute())
+        HydraConfig.instance().set_config(own)
+        yield own
     finally:
         HydraConfig.instance().cfg = before
-
-
-def _subdirs(config: DictConfig) -> Iterator[str]:
-    """Each run's folder within the sweep's, in order; composing a run takes about 0.1 s."""
-    loader = GlobalHydra.instance().config_loader()
-    typed = [str(text) for text in config.hydra.overrides.task]
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(typed)
-    jobs = [job for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for job in batch]
-    for number, job in enumerate(jobs if len(jobs) > 1 else ()):
-        own = loader.load_sweep_config(config, job)
-        with open_dict(own):
-            own.hydra.job.id = own.hydra.job.num = number
-        HydraConfig.instance().set_config(own)
-        yield str(OmegaConf.select(own, "hydra.sweep.subdir"))
 
 
 class SweepTable(Callback):

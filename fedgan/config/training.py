@@ -47,16 +47,7 @@ from fedgan.runs.signals import Interruption, interruptible
 
 def main(cfg: DictConfig) -> float | None:
     """Train in Hydra's output folder; hand a sweeper the metric that ``objective`` names."""
-    here = Path(HydraConfig.get().runtime.cwd)
-    anchor(cfg, here)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.resume == AUTO:
-        cfg.resume = str(folder) if is_begun(folder) else None
-    check_same_folder(cfg, HydraConfig.get().overrides.hydra)
-    if cfg.resume is not None:
-        validated("resume", Annotated[PathText, Allowed("a run's folder, or auto")], cfg.resume)
-        cfg.resume = str(here / Path(str(cfg.resume)).expanduser())
-        cfg, folder = resumed_config(cfg, typed_overrides()), Path(cfg.resume)
+    cfg, folder = settled(cfg)
     summary = finished_summary(cfg, folder)
     if summary is None:
         summary = train(cfg, folder)
@@ -71,6 +62,25 @@ def main(cfg: DictConfig) -> float | None:
     if value is None and cfg.objective is not None:
         print(f"objective={cfg.objective} is not a metric of this run: a sweeper gets nothing", file=sys.stderr)
     return value
+
+
+def settled(cfg: DictConfig) -> tuple[DictConfig, Path]:
+    """The run's settings and its folder: of the one that is resumed, where there is one; within a command.
+
+    Raises:
+        ValueError: in one line, if what is to be resumed is no run or was made otherwise.
+    """
+    here = Path(HydraConfig.get().runtime.cwd)
+    anchor(cfg, here)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.resume == AUTO:
+        cfg.resume = str(folder) if is_begun(folder) else None
+    check_same_folder(cfg, HydraConfig.get().overrides.hydra)
+    if cfg.resume is not None:
+        validated("resume", Annotated[PathText, Allowed("a run's folder, or auto")], cfg.resume)
+        cfg.resume = str(here / Path(str(cfg.resume)).expanduser())
+        cfg, folder = resumed_config(cfg, typed_overrides()), Path(cfg.resume)
+    return cfg, folder
 
 
 def show(summary: dict[str, Any], folder: Path) -> None:
