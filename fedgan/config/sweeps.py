@@ -12,6 +12,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -115,21 +116,22 @@ class SweepProgress(Callback):
     def __init__(self) -> None:
         self.planned: dict[Path, int | None] = {}
         self.ended: set[Path] = set()
+        self.at_once: int | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before the first run, after its folders were checked."""
         self.planned = dict(PLANNED)
         PLANNED.clear()
+        self.at_once = runs_at_once(config)
 
-    def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """After a run, also one that was refused."""
-        at_once = runs_at_once(config)
-        if len(self.planned) < 2 or at_once is None:
+        if len(self.planned) < 2 or self.at_once is None:
             return
         self.ended.add(Path(str(config.hydra.runtime.output_dir)))
         seconds = self._seconds()
-        done = len(seconds if at_once > 1 else self.ended | seconds.keys())
-        print(progress_line(done, len(self.planned), list(seconds.values()), at_once), file=sys.stderr)
+        done = len(seconds if self.at_once > 1 else self.ended | seconds.keys())
+        print(progress_line(done, len(self.planned), list(seconds.values()), self.at_once), file=sys.stderr)
 
     def _seconds(self) -> dict[Path, float]:
         """What each run took that has all its rounds."""
