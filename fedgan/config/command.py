@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedgan.config.choices import fit_choices, parsed
 from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain, not_to_be_removed
-from fedgan.config.sweeps import check_subdirs, wants_dry_run
+from fedgan.config.sweeps.plan import check_subdirs, wants_dry_run
 from fedgan.core.folders import check_makeable, missing_parts, named_folder, remove_empty
 from fedgan.core.words import counted
 
@@ -226,7 +226,7 @@ class OutputFolders(Callback):
         if not optimizes:
             _or_exit("hydra.sweep.subdir", lambda: check_subdirs(config))
         if dry:
-            from fedgan.config.dry_run import dry_run  # here: it waits for torch
+            from fedgan.config.sweeps.dry_run import dry_run  # here: it waits for torch
 
             quieten()
             sys.exit(_or_exit("sweep.dry_run", lambda: dry_run(config)))

@@ -20,7 +20,8 @@ from omegaconf import OmegaConf
 from fedgan import train
 from fedgan.config import command
 from fedgan.config.refusals import CONF
-from fedgan.config.sweeps import check_subdirs, progress_line
+from fedgan.config.sweeps.callbacks import progress_line
+from fedgan.config.sweeps.plan import check_subdirs
 from fedgan.config.training import check_settings
 from tests.helpers.federation import TINY
 

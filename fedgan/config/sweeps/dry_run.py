@@ -12,7 +12,7 @@ from fedgan.config.build import build_parts, build_trainer, instantiate
 from fedgan.config.choices import fit_choices
 from fedgan.config.command import under_setting
 from fedgan.config.refusals import REFUSALS, explain
-from fedgan.config.sweeps import composed, jobs_of
+from fedgan.config.sweeps.plan import composed, jobs_of
 from fedgan.config.training import check_resumable, check_settings, finished_summary, settled
 from fedgan.core.images import Splits
 from fedgan.core.precision import rounding
