@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from multiprocessing import current_process
@@ -26,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedgan.config.choices import fit_choices, parsed
+from fedgan.config.help.text import help_text
 from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain, not_to_be_removed
 from fedgan.config.sweeps.plan import check_subdirs, wants_dry_run
 from fedgan.core.folders import check_makeable, missing_parts, named_folder, remove_empty
@@ -71,7 +73,9 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
             # So that Hydra hands its errors on to the one place that words them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
-                check_flags(sys.argv[1:])
+                flags = check_flags(sys.argv[1:])
+                if flags.help:
+                    return print(help_text(config_name, flags.overrides))
                 with named_by_what_varies(sys.argv):
                     result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
@@ -153,8 +157,11 @@ class Refusal:
         return Refusal, (self.number,)
 
 
-def check_flags(arguments: list[str]) -> None:
+def check_flags(arguments: list[str]) -> Namespace:
     """Refuse options that Hydra does not have (settings are typed without dashes), and settings that are removed.
+
+    Returns:
+        What was typed, as Hydra reads it.
 
     Raises:
         ValueError: in one line.
@@ -168,6 +175,7 @@ def check_flags(arguments: list[str]) -> None:
         raise ValueError(f"{dashed[0]} is not an option; settings are typed without dashes: {name}=...")
     if unknown:
         raise ValueError(f"options such as -m go before all settings; got {' '.join(arguments)}")
+    return own
 
 
 @contextmanager
