@@ -1,4 +1,4 @@
-"""The same federation with no attack, attacked, and attacked but defended by FedDetect: a table and a picture.
+"""The same federation with no attack, attacked, and attacked but defended by FedDetect: table, picture and report.
 
 python -m experiments.three_arms
 """
@@ -7,13 +7,14 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -21,7 +22,7 @@ from experiments.measures import attackers_loss, cell, client_rows
 from experiments.multirun import launcher_of, train
 from experiments.settings import checked_overrides, checked_seeds, listed
 from fedgan.config.command import MADE, command
-from fedgan.config.refusals import options
+from fedgan.config.refusals import CONF, options
 from fedgan.core.checks import check, check_choice
 from fedgan.core.files import atomic_write
 from fedgan.core.folders import LEDGER, check_empty, claim, remove_empty
@@ -60,6 +61,16 @@ def main(cfg: DictConfig) -> None:
         sys.exit(code)
     runs = {TITLES.get(arm, f"attack + {arm}"): [folder / f"{arm}-seed_{seed}" for seed in seeds] for arm in arms}
     show(runs, folder, f"{cfg.preset}, {len(seeds)} seed(s): mean ± standard deviation")
+    print(report_on(folder))
+
+
+def report_on(folder: Path) -> Path:
+    """Write the study's report with the settings of conf/report.yaml; returns its file."""
+    from fedgan.config.report import Settings, write_report  # here: a study that is refused does not wait for pandas
+
+    own: Any = OmegaConf.to_container(OmegaConf.load(CONF / "report.yaml"))
+    plain = {name: own[name] for name in (field.name for field in fields(Settings))}
+    return write_report(Settings(**plain | {"paths": [str(folder)]}))
 
 
 def checked_arms(given: object) -> list[str]:

@@ -71,14 +71,14 @@ class Parts:
     server_training: ServerTraining
 
 
-def build_parts(cfg: DictConfig, folder: Path) -> Parts:
-    """All that the configuration names but the Trainer and its loggers."""
+def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None) -> Parts:
+    """All that the configuration names but the Trainer and its loggers; ``splits``: its data, if read already."""
     attack, update_attack = made(cfg, "attack", Attack), made(cfg, "update_attack", UpdateAttack)
     defenses = build_defenses(cfg)
     server = Server(defenses, made(cfg, "fl.weighting", Weighting))
     metrics = {str(name): made(cfg, f"metrics.{name}", Metric) for name in cfg.metrics}
     check_objective(cfg.objective, [metric for each in metrics.values() for metric in each.names])
-    splits: Splits = instantiate(cfg.dataset).load()
+    splits = splits or instantiate(cfg.dataset).load()
     trainer, training = single_server_training(defenses)
     setting = f"defense.{trainer}.images_per_class"
     server_images, images = set_apart(splits, training.images_per_class, cfg.seed, setting)

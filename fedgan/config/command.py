@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from multiprocessing import current_process
@@ -26,8 +27,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fedgan.config.choices import fit_choices, parsed
+from fedgan.config.help.text import help_text
 from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain, not_to_be_removed
-from fedgan.config.sweeps import check_subdirs
+from fedgan.config.sweeps.plan import check_subdirs, wants_dry_run
 from fedgan.core.folders import check_makeable, missing_parts, named_folder, remove_empty
 from fedgan.core.words import counted
 
@@ -71,7 +73,9 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
             # So that Hydra hands its errors on to the one place that words them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
-                check_flags(sys.argv[1:])
+                flags = check_flags(sys.argv[1:])
+                if flags.help:
+                    return print(help_text(config_name, flags.overrides))
                 with named_by_what_varies(sys.argv):
                     result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
@@ -153,8 +157,11 @@ class Refusal:
         return Refusal, (self.number,)
 
 
-def check_flags(arguments: list[str]) -> None:
+def check_flags(arguments: list[str]) -> Namespace:
     """Refuse options that Hydra does not have (settings are typed without dashes), and settings that are removed.
+
+    Returns:
+        What was typed, as Hydra reads it.
 
     Raises:
         ValueError: in one line.
@@ -168,6 +175,7 @@ def check_flags(arguments: list[str]) -> None:
         raise ValueError(f"{dashed[0]} is not an option; settings are typed without dashes: {name}=...")
     if unknown:
         raise ValueError(f"options such as -m go before all settings; got {' '.join(arguments)}")
+    return own
 
 
 @contextmanager
@@ -200,6 +208,8 @@ class OutputFolders(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra makes a run's folder."""
         _check_subdir(config)
+        if _or_exit("sweep.dry_run", lambda: wants_dry_run(config)):
+            sys.exit("error: sweep.dry_run must be false without -m, which starts a sweep; got true")
         named = any(typed.startswith("hydra.run.dir=") for typed in config.hydra.overrides.hydra)
         setting = "resume" if config.get("resume") not in (None, AUTO) and not named else "hydra.run.dir"
         _make(setting, _checked("hydra.run.dir", config, setting))
@@ -218,8 +228,16 @@ class OutputFolders(Callback):
         if optimizes and "objective" in config and config.objective is None:
             allowed = "the metric that hydra/sweeper is to optimize (frechet_classifier, say)"
             sys.exit(f"error: objective must be {allowed}; got None")
-        if not optimizes:  # an optimizer's runs are not known before
+        dry = _or_exit("sweep.dry_run", lambda: wants_dry_run(config))
+        if dry and optimizes:
+            sys.exit("error: sweep.dry_run must be false with an optimizer, whose runs are not known before; got true")
+        if not optimizes:
             _or_exit("hydra.sweep.subdir", lambda: check_subdirs(config))
+        if dry:
+            from fedgan.config.sweeps.dry_run import dry_run  # here: it waits for torch
+
+            quieten()
+            sys.exit(_or_exit("sweep.dry_run", lambda: dry_run(config)))
         _make("hydra.sweep.dir", self._sweep)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

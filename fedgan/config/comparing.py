@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from fedgan.config.next_steps import report_of
 from fedgan.core.arguments import Allowed, PathText, checked
 from fedgan.core.folders import check_own, claim
 from fedgan.core.words import counted
@@ -45,7 +46,8 @@ def main(cfg: DictConfig) -> None:
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     settings = Settings(**plain)
     by, metrics = ([each] if isinstance(each, str) else each for each in (settings.by, settings.metric))
-    runs = find_runs([Path(path).expanduser() for path in settings.paths], settings.trust)
+    folders = [Path(path).expanduser() for path in settings.paths]
+    runs = find_runs(folders, settings.trust)
     comparison = compare(runs, settings.x, by, metrics)
     check_own(folder, WRITTEN[0], "hydra.run.dir")
     claim(folder, WRITTEN, "hydra.run.dir")
@@ -56,6 +58,7 @@ def main(cfg: DictConfig) -> None:
     for line in unfinished(comparison):
         print(f"note: {line}", file=sys.stderr)
     show(shown, len(comparison.runs))
+    print(report_of(folders), file=sys.stderr)
     print(pictures[0] if pictures else folder / "table.csv")
 
 

@@ -5,6 +5,7 @@ python -m fedgan.evaluate run=outputs/train/2026-01-31_12-00-00 control=outputs/
 
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from fedgan.config.next_steps import report_of
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Count, PathText, Seed, checked
 from fedgan.core.checks import check
@@ -77,6 +79,7 @@ def main(cfg: DictConfig) -> None:
         )
     show(evaluation, run.release.spec.classes)  # first: nothing is lost if it cannot be written after all
     write_json(out, evaluation | {"settings": settings.metrics})
+    print(report_of([each.folder for each in (run, control) if each is not None]), file=sys.stderr)
     print(out)
 
 

@@ -97,7 +97,8 @@ def unknown_setting(key: str, config: DictConfig, config_name: str) -> str:
         return _unknown_group(key, groups)
     place, _, last = key.rpartition(".")
     group, _, own = key.partition(".")
-    if group in SEVERAL and (name := own.partition(".")[0]) in options(group):
+    chosen = _names(group, config)
+    if group in SEVERAL and (name := own.partition(".")[0]) in options(group) and name not in chosen:
         return f"{key} is not a setting: {group}={name} is not chosen; in a sweep over {group} write ++{key}=..."
     others = [name for name in having(group, own) if name in options(group)] if own else []
     if others:
@@ -140,19 +141,19 @@ def _mappings(config: DictConfig) -> list[str]:
 
 def _unknown_group(key: str, groups: Sequence[str]) -> str:
     group, _, own = key.partition(".")
-    near = get_close_matches(group, groups, n=1, cutoff=0.7)
+    near = get_close_matches(group, groups, n=1)
     meant = f"; did you mean {near[0]}.{own}?" if near else ""
     return f"{key} is not a setting: there is no group {group}; groups are: {', '.join(groups)}{meant}"
 
 
 def _meant(place: str, last: str, known: Sequence[str], config: DictConfig) -> str | None:
     """The setting that was probably meant: of the same place, of the group's other options, or anywhere."""
-    near = get_close_matches(last, known, n=1, cutoff=0.7)
+    near = get_close_matches(last, known, n=1)
     if near:
         return f"{place}.{near[0]}" if place else near[0]
     if place:
         others = {str(key) for option in options(place) for key in OmegaConf.load(_file(place, option))}
-        near = get_close_matches(last, sorted(others), n=1, cutoff=0.7)
+        near = get_close_matches(last, sorted(others), n=1)
         return f"{place}.{near[0]} of {place}={' | '.join(having(place, near[0]))}" if near else None
     leaves = sorted(_leaves(config, ""), key=lambda leaf: not leaf.startswith("fl."))  # most are asked for there
     return next((leaf for leaf in leaves if leaf.endswith((f".{last}", f"_{last}"))), None)
@@ -187,9 +188,8 @@ def _unreadable(override: str, config_name: str) -> str:
 def _unknown_choice(error: MissingConfigException) -> str | None:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
     known = options(group) if group else []  # Hydra lists them only outside of lists
-    near = get_close_matches(name, known, n=1, cutoff=0.7)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    return f"{group}={name} is not one of the choices; {group} has: {', '.join(known)}{meant}" if known else None
+    said = f"{group}={name} is not one of the choices; {group} has: {', '.join(known)}{_near(name, known)}"
+    return said if known else None
 
 
 def _of_composition(error: ConfigCompositionException, config_name: str) -> str | None:
@@ -246,9 +246,14 @@ def _not_chosen_from(group: str, config_name: str) -> str:
     groups = _groups(config_name)
     if "/" not in group:
         own = sorted({*map(str, _own_file(config_name)), *groups} - {"defaults", "hydra"})
-        return f"{group} is not a setting; the configuration has: {', '.join(own)}"
-    inner = [f"{each}/{name}" for each in groups for name in _groups_within(each)]
-    return f"there is no group {group}; groups are: {', '.join(sorted([*groups, *inner]))}"
+        return f"{group} is not a setting; the configuration has: {', '.join(own)}{_near(group, own)}"
+    known = sorted([*groups, *(f"{each}/{name}" for each in groups for name in _groups_within(each))])
+    return f"there is no group {group}; groups are: {', '.join(known)}{_near(group, known)}"
+
+
+def _near(typed: str, known: Sequence[str]) -> str:
+    near = get_close_matches(typed, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _groups_within(group: str) -> list[str]:

@@ -49,7 +49,15 @@ class Settings:
 def main(cfg: DictConfig) -> None:
     """Write the report and print where it is."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    settings = Settings(**plain)
+    print(write_report(Settings(**plain)))
+
+
+def write_report(settings: Settings) -> Path:
+    """Write the report, and its tables and charts where they are wanted; returns the page's file.
+
+    Raises:
+        ValueError: in one line, if there is no run, or a file in the way.
+    """
     folders = [Path(path).expanduser() for path in settings.paths]
     runs = find_runs(folders, settings.trust)
     out = place(folders, settings.out)
@@ -63,7 +71,7 @@ def main(cfg: DictConfig) -> None:
     if settings.export:
         files = export(parts, files_folder(out))
         print(f"{counted(len(files), 'file')} in {files_folder(out)}")
-    print(out)
+    return out
 
 
 def fitted(runs: Sequence[Run], settings: Settings, title: str, about: str) -> tuple[list[Section], str]:

@@ -26,7 +26,17 @@ GONE = {
     "defense.feddetect.statistic": "that run's feddetect is now feddetect_mean or feddetect_code",
 }
 # What may be typed next to resume=.
-OWN = ("resume", "trust", "fl.rounds", "trainer.max_epochs", "root", "dataset.cache_dir", *PLACES, *WHERE)
+OWN = (
+    "resume",
+    "trust",
+    "sweep.dry_run",
+    "fl.rounds",
+    "trainer.max_epochs",
+    "root",
+    "dataset.cache_dir",
+    *PLACES,
+    *WHERE,
+)
 # Settings that name files: relative to where the command was given, and kept so that they hold anywhere.
 FILES = ("root", *PLACES, "dataset.cache_dir", "metrics.*.weights", "metrics.*.cache", "metrics.*.classifier.cache")
 
@@ -190,8 +200,9 @@ def leaves(cfg: DictConfig) -> dict[str, Any]:
 
 
 def keep_settings(cfg: DictConfig, folder: Path) -> None:
-    """Write config.yaml, resolved, whole or not at all; whether the run was resumed is not a setting of it."""
-    own = OmegaConf.merge(cfg, {"resume": None, "trust": []})
+    """Write config.yaml, resolved, whole or not at all; how the run was started is not a setting of it."""
+    of_the_run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "sweep"])
+    own = OmegaConf.merge(of_the_run, {"resume": None, "trust": []})
     atomic_write(folder / "config.yaml", lambda file: OmegaConf.save(own, file, resolve=True))
 
 

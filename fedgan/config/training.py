@@ -23,6 +23,7 @@ from fedgan.config.choices import typed_overrides
 from fedgan.config.command import AUTO, Interrupted
 from fedgan.config.logging.curves import RoundLogger
 from fedgan.config.logging.loggers import build_loggers, check_loggers, closing_loggers, conclude, versions_of
+from fedgan.config.next_steps import next_steps
 from fedgan.config.refusals import SEVERAL
 from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
@@ -37,7 +38,7 @@ from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
-from fedgan.runs.closing import closing_table, headline, one_line, pointers
+from fedgan.runs.closing import closing_table, headline, one_line, pictures
 from fedgan.runs.export import FILE_NAME as GENERATOR
 from fedgan.runs.export import save_generator
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder, record_of
@@ -47,16 +48,7 @@ from fedgan.runs.signals import Interruption, interruptible
 
 def main(cfg: DictConfig) -> float | None:
     """Train in Hydra's output folder; hand a sweeper the metric that ``objective`` names."""
-    here = Path(HydraConfig.get().runtime.cwd)
-    anchor(cfg, here)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.resume == AUTO:
-        cfg.resume = str(folder) if is_begun(folder) else None
-    check_same_folder(cfg, HydraConfig.get().overrides.hydra)
-    if cfg.resume is not None:
-        validated("resume", Annotated[PathText, Allowed("a run's folder, or auto")], cfg.resume)
-        cfg.resume = str(here / Path(str(cfg.resume)).expanduser())
-        cfg, folder = resumed_config(cfg, typed_overrides()), Path(cfg.resume)
+    cfg, folder = settled(cfg)
     summary = finished_summary(cfg, folder)
     if summary is None:
         summary = train(cfg, folder)
@@ -73,6 +65,25 @@ def main(cfg: DictConfig) -> float | None:
     return value
 
 
+def settled(cfg: DictConfig) -> tuple[DictConfig, Path]:
+    """The run's settings and its folder: of the one that is resumed, where there is one; within a command.
+
+    Raises:
+        ValueError: in one line, if what is to be resumed is no run or was made otherwise.
+    """
+    here = Path(HydraConfig.get().runtime.cwd)
+    anchor(cfg, here)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if cfg.resume == AUTO:
+        cfg.resume = str(folder) if is_begun(folder) else None
+    check_same_folder(cfg, HydraConfig.get().overrides.hydra)
+    if cfg.resume is not None:
+        validated("resume", Annotated[PathText, Allowed("a run's folder, or auto")], cfg.resume)
+        cfg.resume = str(here / Path(str(cfg.resume)).expanduser())
+        cfg, folder = resumed_config(cfg, typed_overrides()), Path(cfg.resume)
+    return cfg, folder
+
+
 def show(summary: dict[str, Any], folder: Path) -> None:
     """The end of a run on the screen; of a sweep's run, its metrics in one line."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -80,7 +91,7 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         return
     print(headline(summary, record_of(folder).get("seconds") or 0.0), file=sys.stderr)
     Console(stderr=True).print(closing_table(summary))
-    print(*pointers(folder), sep="\n", file=sys.stderr)
+    print(*pictures(folder), *next_steps(folder), sep="\n", file=sys.stderr)
 
 
 def finished_summary(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ python -m fedgan.utility run=outputs/train/2026-01-31_12-00-00 real_per_class=[1
 
 import csv
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from fedgan.config.next_steps import report_of
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Numbers, PathText, checked, validated
 from fedgan.core.checks import check
@@ -86,6 +88,7 @@ def main(cfg: DictConfig) -> None:
     with repeatable(recipe.device.type):
         fits = carry_out(study, plan, folder)
     show(fits, folder, title_of(cfg, runs))
+    print(report_of([run.folder for run in runs.values()]), file=sys.stderr)
 
 
 def open_runs(settings: Settings) -> dict[str, FinishedRun]:

@@ -62,12 +62,10 @@ def headline(summary: Mapping[str, Any], seconds: float) -> str:
     return f"finished: {counted(summary['rounds'] + summary['fine_tuning_rounds'], 'round')} in {seconds:.0f} s"
 
 
-def pointers(folder: Path) -> list[str]:
-    """Where the pictures are, and the commands that come next."""
+def pictures(folder: Path) -> list[str]:
+    """Where a run's newest sample grid is; nothing where there is none."""
     grids = sorted(folder.glob("samples/round_*.png"))
-    pictures = [f"pictures: {grids[-1]}"] if grids else []
-    commands = (f"report {folder}", f"sample run={folder} out=FOLDER", f"evaluate run={folder}")
-    return [*pictures, "next: " + " | ".join(f"fedgan {each}" for each in commands)]
+    return [f"pictures: {grids[-1]}"] if grids else []
 
 
 def _of_server(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

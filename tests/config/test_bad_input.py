@@ -141,7 +141,7 @@ REFUSED = {
     "malicious, max_retries, min_clients, num_clients, rounds, server_optimizer, straggler_timeout, weighting",
     "epochs=5": "epochs is not a setting; the configuration has: arm, attack, checkpoint, dataset, defense, "
     "evaluation, experiment, fl, hparams_search, logger, metrics, model, name, objective, partition, resume, root, "
-    "seed, trainer, trust, update_attack; "
+    "seed, sweep, trainer, trust, update_attack; "
     "did you mean fl.local_epochs?",
     "defense=fedetect": "defense=fedetect is not one of the choices; defense has: feddetect, feddetect_chestx, "
     "feddetect_code, "

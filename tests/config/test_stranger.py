@@ -298,7 +298,7 @@ def test_s9_a_full_disk_is_said_of_out_and_not_of_a_temporary_file(
 NEEDED = "this setting is needed and cannot be removed; type"
 GROUPS = (
     "arm, attack, checkpoint, dataset, defense, evaluation, experiment, fl, hparams_search, logger, metrics, model, "
-    "partition, trainer, update_attack"
+    "partition, sweep, trainer, update_attack"
 )
 SENTENCES = {
     "~attack": f"~attack: {NEEDED} attack=none",

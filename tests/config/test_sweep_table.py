@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fedgan import train
-from fedgan.config.sweep_table import FILE, at_end
+from fedgan.config.sweeps.table import FILE, at_end
 from tests.helpers.federation import TINY
 from tests.helpers.reports import SQUARE, run_of
 
@@ -34,7 +34,7 @@ def test_one_row_per_run_with_its_reason(sweep: Path, capsys: PRINTED) -> None:
     printed = capsys.readouterr()
     assert printed.out == ""
     assert f"{sweep / 'c'}: failed: ValueError: no space" in printed.err
-    assert f"next: fedgan compare {sweep}" in printed.err
+    assert f"report: python -m fedgan.report {sweep}\n" in printed.err
     assert "emission_low" not in printed.err
 
 

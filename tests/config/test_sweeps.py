@@ -17,9 +17,11 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from fedgan import train
 from fedgan.config import command
 from fedgan.config.refusals import CONF
-from fedgan.config.sweeps import check_subdirs
+from fedgan.config.sweeps.callbacks import progress_line
+from fedgan.config.sweeps.plan import check_subdirs
 from fedgan.config.training import check_settings
 from tests.helpers.federation import TINY
 
@@ -118,6 +120,9 @@ def test_a_sweep_in_workers_continues_after_a_refusal_and_counts_it(launcher: st
     assert not (tmp_path / "sweep/40/run.json").exists()
     logs = [file.read_text() for file in (tmp_path / "sweep").glob(".submitit/*/*_log.err")]
     assert sum(text.count("error: attack.size must be at most 31") for text in (done.stderr, *logs)) == 1
+    counts = [line[: len("0 of 2")] for line in done.stderr.splitlines() if " of 2 runs finished" in line]
+    # The refused run has not finished; which of the two ends first is the system's affair.
+    assert (counts in (["0 of 2", "1 of 2"], ["1 of 2", "1 of 2"])) if launcher == "joblib" else not counts
     if launcher == "joblib":
         assert run["threads"] == max(1, joblib.cpu_count() // 2)  # two workers share the cores
 
@@ -157,3 +162,44 @@ def test_the_sweep_of_weights_and_biases_sends_settings_that_are_taken() -> None
         assert {name: OmegaConf.select(cfg, name) for name in values} == values
     metrics = [name for name in cfg.metrics if sweep["metric"]["name"] in instantiate(cfg.metrics[name]).names]
     assert metrics == ["frechet"]
+
+
+@pytest.mark.parametrize(
+    ("done", "seconds", "at_once", "left"),
+    [
+        (1, [30.0], 1, ", about 90 s left"),  # 3 runs of 30 s
+        (1, [30.0], 2, ", about 60 s left"),  # two, then one
+        (2, [10.0, 4000.0, 70.0], 1, ", about 2 min left"),  # 2 of the median, 70 s
+        (1, [3000.0], 1, ", about 2 h 30 min left"),
+        (2, [], 1, ""),  # none has finished
+        (4, [30.0], 1, ""),
+    ],
+)
+def test_2_the_time_left_is_the_median_runs_for_each_that_is_left(
+    done: int, seconds: list[float], at_once: int, left: str
+) -> None:
+    said = "done" if at_once == 1 else "finished"
+    assert progress_line(done, 4, seconds, at_once) == f"{done} of 4 runs {said}{left}"
+
+
+def test_2_after_each_run_one_line_says_how_many_are_done(
+    call: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ("-m", *TINY, "fl.rounds=1", "attack.size=8,40,4", "hydra.sweep.dir=sweep")
+    with pytest.raises(SystemExit):  # one is refused
+        call(train.main, *typed)
+    said = [line for line in capsys.readouterr().err.splitlines() if "runs done" in line]
+    assert [line.partition(",")[0] for line in said] == [f"{n} of 3 runs done" for n in (1, 2, 3)]
+    assert ["left" in line for line in said] == [True, True, False]
+
+    with pytest.raises(SystemExit):  # finished runs are done from the start; extended, none of them is
+        call(train.main, *typed, "resume=auto")
+    assert "3 of 3 runs done" in capsys.readouterr().err
+    call(train.main, "-m", *TINY, "fl.rounds=2", "attack.size=8,4", "hydra.sweep.dir=sweep", "resume=auto")
+    said = [line for line in capsys.readouterr().err.splitlines() if "runs done" in line]
+    assert [line.partition(",")[0] for line in said] == ["1 of 2 runs done", "2 of 2 runs done"]
+
+
+def test_2_a_single_run_has_no_such_line(call: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    call(train.main, *TINY, "fl.rounds=1", "hydra.run.dir=run")
+    assert "runs done" not in capsys.readouterr().err

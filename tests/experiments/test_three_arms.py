@@ -85,7 +85,11 @@ def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd:
     call(three_arms.main, *arguments)
     said = capfd.readouterr()
     assert "nothing to do" not in said.err
-    assert said.out.strip().endswith("three_arms.png")
+    picture, report = said.out.splitlines()[-2:]
+    assert picture == str(tmp_path / "out/three_arms.png")
+    assert report == str(tmp_path / "out/report.html"), "3: a finished report ends the demo"
+    page = Path(report).read_text()
+    assert all(f"{arm}-seed_0" in page for arm in ("vanilla", "attack", "feddetect"))
     call(three_arms.main, *arguments)
     again = capfd.readouterr()
     assert again.err.count("nothing to do: the run has its 6 rounds") == 3, "a finished run is never repeated"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fedgan.runs.closing import closing_table, headline, one_line, pointers, readings
+from fedgan.runs.closing import closing_table, headline, one_line, pictures, readings
 
 SUMMARY: dict[str, Any] = {
     "rounds": 18,
@@ -88,6 +88,4 @@ def test_the_newest_picture_is_named(grids: tuple[str, ...], tmp_path: Path) -> 
     (tmp_path / "samples").mkdir()
     for name in grids:
         (tmp_path / "samples" / name).touch()
-    *pictures, commands = pointers(tmp_path)
-    assert pictures == ([f"pictures: {tmp_path}/samples/round_0017.png"] if grids else [])
-    assert f"fedgan sample run={tmp_path}" in commands
+    assert pictures(tmp_path) == ([f"pictures: {tmp_path}/samples/round_0017.png"] if grids else [])

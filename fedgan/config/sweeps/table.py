@@ -1,5 +1,6 @@
 """The end of a sweep: its runs as one table, on the screen and as CSV."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from fedgan.config.next_steps import report_of
 from fedgan.core.files import atomic_write
 from fedgan.core.words import counted
 from fedgan.metrics.base import is_whole
@@ -26,7 +28,9 @@ def at_end(folder: Path) -> None:
     table = ended(runs)
     show(table)
     if write(table, folder / FILE):
-        print(f"{folder / FILE}\nnext: fedgan compare {folder} | fedgan report {folder}", file=sys.stderr)
+        print(folder / FILE, file=sys.stderr)
+    print(f"next: {shlex.join(['python', '-m', 'fedgan.compare', str(folder)])}", file=sys.stderr)
+    print(report_of([folder]), file=sys.stderr)
 
 
 def ended(runs: list[Run]) -> pd.DataFrame:
