@@ -1,7 +1,6 @@
 """From the configuration to the parts of a run: what ``conf/`` names by ``_target_`` is made here, and put together."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from fedgan.attacks.base import Attack
 from fedgan.config.validate import check_objective, within
-from fedgan.core.checks import check
+from fedgan.core.checks import check, placed
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import lightning_name
 from fedgan.core.rng import derive_seed
@@ -161,20 +160,6 @@ def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
         with placed(f"defense.{name}"):
             defense.setup(num_clients=cfg.fl.num_clients, clients_per_round=taking_part, rounds=cfg.fl.rounds)
     return defenses
-
-
-@contextmanager
-def placed(place: str) -> Iterator[None]:
-    """Put a component's place in front of an error that begins with an argument of its own, not with another setting.
-
-    Raises:
-        ValueError: in one line.
-    """
-    try:
-        yield
-    except ValueError as error:
-        own = "." not in str(error).partition(" ")[0]
-        raise ValueError(f"{place}.{error}" if own else str(error)) from error
 
 
 def single_fine_tuning(defenses: Mapping[str, Defense]) -> ServerFineTuning:
