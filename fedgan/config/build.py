@@ -31,6 +31,7 @@ from fedgan.federated.local import LocalAlgorithm, LocalSettings
 from fedgan.federated.server import Server
 from fedgan.federated.strategy import FederatedStrategy, cluster, count_processes, is_first
 from fedgan.federated.weighting import Weighting
+from fedgan.gan.proximal import Proximal
 from fedgan.metrics.base import Metric
 from fedgan.partitions.base import Partition
 from fedgan.runs.checkpoint import FOLDER, AtomicCheckpointIO
@@ -201,7 +202,9 @@ def build_federation(
     run's ``folder`` only the clients that take part are in memory, without one all of them.
     """
     algorithm = build_algorithm(cfg.model, splits, cfg.seed)
-    algorithm.defend([defense.adapt for defense in defenses.values()], in_turn(defenses))
+    # Runs of before FedProx have no such setting.
+    proximal = made(cfg, "fl.proximal", Proximal) if "proximal" in cfg.fl else Proximal()
+    algorithm.defend([proximal.adapt, *(defense.adapt for defense in defenses.values())], in_turn(defenses))
     tolerance = within("fl", Tolerance, {field.name: cfg.fl[field.name] for field in fields(Tolerance)})
     own_client = None if server_images is None else cfg.fl.num_clients
     data = [*federated_data.clients, *([] if server_images is None else [ClientData(server_images)])]
