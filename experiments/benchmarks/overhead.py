@@ -109,7 +109,7 @@ def plain_loop(cfg: DictConfig, splits: Splits) -> PlainLoop:
         build_network(cfg.model.discriminator, splits, cfg.seed, "discriminator"),
         instantiate(cfg.model.optimizer_g),
         instantiate(cfg.model.optimizer_d),
-        [splits.train.subset(part) for part in IID().split(splits.train.labels, cfg.fl.num_clients, cfg.seed)],
+        [splits.train.subset(part) for part in IID().split(splits.train, cfg.fl.num_clients, cfg.seed)],
         batch_size=cfg.fl.batch_size,
         seed=cfg.seed,
     )

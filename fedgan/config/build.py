@@ -1,7 +1,6 @@
 """From the configuration to the parts of a run: what ``conf/`` names by ``_target_`` is made here, and put together."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from fedgan.attacks.base import Attack
 from fedgan.config.validate import check_objective, within
-from fedgan.core.checks import check
+from fedgan.core.checks import check, placed
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import lightning_name
 from fedgan.core.rng import derive_seed
@@ -32,6 +31,7 @@ from fedgan.federated.local import LocalAlgorithm, LocalSettings
 from fedgan.federated.server import Server
 from fedgan.federated.strategy import FederatedStrategy, cluster, count_processes, is_first
 from fedgan.federated.weighting import Weighting
+from fedgan.gan.proximal import Proximal
 from fedgan.metrics.base import Metric
 from fedgan.partitions.base import Partition
 from fedgan.runs.checkpoint import FOLDER, AtomicCheckpointIO
@@ -174,20 +174,6 @@ def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
     return defenses
 
 
-@contextmanager
-def placed(place: str) -> Iterator[None]:
-    """Put a component's place in front of an error that begins with an argument of its own, not with another setting.
-
-    Raises:
-        ValueError: in one line.
-    """
-    try:
-        yield
-    except ValueError as error:
-        own = "." not in str(error).partition(" ")[0]
-        raise ValueError(f"{place}.{error}" if own else str(error)) from error
-
-
 def single_server_training(defenses: Mapping[str, Defense]) -> tuple[str | None, ServerTraining]:
     """The defense that asks for images of the server's own, and what is trained on them; there may be one at most."""
     asked = {name: training for name, defense in defenses.items() if (training := defense.server_training())}
@@ -227,7 +213,9 @@ def build_federation(
     ``folder`` only the clients that take part are in memory, without one all of them.
     """
     algorithm = build_algorithm(cfg.model, splits, cfg.seed)
-    algorithm.defend([defense.adapt for defense in defenses.values()], in_turn(defenses))
+    # Runs of before FedProx have no such setting.
+    proximal = made(cfg, "fl.proximal", Proximal) if "proximal" in cfg.fl else Proximal()
+    algorithm.defend([proximal.adapt, *(defense.adapt for defense in defenses.values())], in_turn(defenses))
     tolerance = within("fl", Tolerance, {field.name: cfg.fl[field.name] for field in fields(Tolerance)})
     own_client = None if server_images is None else cfg.fl.num_clients
     _, training = single_server_training(defenses)

@@ -182,9 +182,9 @@ class _Rule(NamedTuple):
                 value = self.adapter.validate_python(value)
             except ValidationError:
                 raise ValueError(f"{name} must be {self.words}; got {value!r}") from None
+        _try_partial(name, value)
         for trial in self.trials if value is not None else ():
             trial.refuse(name, value)
-        _try_partial(name, value)
         return value
 
 

@@ -1,6 +1,7 @@
 """One form for every refusal: which setting, what is allowed, what was given."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -35,3 +36,17 @@ def unknown(name: str, known: Sequence[str]) -> str:
 def check_choice(setting: str, value: object, choices: Collection[str]) -> None:
     """Refuse anything but one of ``choices``, where they are known only when the program runs."""
     check(value in tuple(choices), setting, "one of " + ", ".join(choices), value)
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Put a component's place in front of an error that begins with an argument of its own, not with another setting.
+
+    Raises:
+        ValueError: in one line.
+    """
+    try:
+        yield
+    except ValueError as error:
+        own = "." not in str(error).partition(" ")[0]
+        raise ValueError(f"{place}.{error}" if own else str(error)) from error

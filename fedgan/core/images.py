@@ -1,7 +1,7 @@
 """Decoded images: uint8 in memory, [-1, 1] on the device; and their splits."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,27 +20,38 @@ class ImageSet:
         images: uint8, (N, C, H, W); C is 1 (gray) or 3 (RGB).
         labels: int64, (N,), each in [0, len(classes)).
         classes: the classes' names, in the order of their labels.
+        groups: of each image the number of its group (a patient, a lesion), int64, (N,), in the order of their names;
+            images without one have a number each. None where the data set knows none.
+        sites: likewise of where it was taken (a hospital).
     """
 
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+    groups: Tensor | None = None
+    sites: Tensor | None = None
 
     def __post_init__(self) -> None:
         assert self.images.dtype == torch.uint8, self.images.dtype
         assert self.images.ndim == 4, self.images.shape
-        assert self.labels.shape == self.images.shape[:1], (self.labels.shape, self.images.shape)
+        for own in (self.labels, self.groups, self.sites):
+            assert own is None or own.shape == self.images.shape[:1], (own.shape, self.images.shape)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def subset(self, indices: Tensor) -> "ImageSet":
         """The images at ``indices`` (int64, (M,)), in that order."""
-        return ImageSet(self.images.index_select(0, indices), self.labels.index_select(0, indices), self.classes)
+        return self.map(lambda tensor: tensor.index_select(0, indices))
 
     def to(self, device: torch.device) -> "ImageSet":
         """The same on ``device``, still as bytes."""
-        return ImageSet(self.images.to(device), self.labels.to(device), self.classes)
+        return self.map(lambda tensor: tensor.to(device))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "ImageSet":
+        """The same with every tensor changed, such as by ``lambda tensor: tensor[:8]``."""
+        others = (None if own is None else change(own) for own in (self.groups, self.sites))
+        return ImageSet(change(self.images), change(self.labels), self.classes, *others)
 
     def of_class(self, label: int) -> Tensor:
         """The images of one class: uint8, (M, C, H, W)."""

@@ -167,7 +167,7 @@ def _part(images: ImageSet, indices: Tensor) -> ImageSet:
     start, stop = int(indices[0]), int(indices[-1]) + 1
     if stop - start > len(indices):
         return images.subset(indices)
-    return ImageSet(images.images[start:stop], images.labels[start:stop], images.classes)
+    return images.map(lambda tensor: tensor[start:stop])
 
 
 def _note_range(peak: int | None, white: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from fedgan.core.images import ImageSet
 from fedgan.core.update import ClientUpdate, State
 
 TOLERANCE = 1e-6  # of a sum of weights
@@ -89,6 +90,21 @@ def check_parts(parts: Sequence[Tensor], num_clients: int, count: int) -> None:
     indices = torch.cat(list(parts)).tolist()
     if shared := len(indices) - len(set(indices)):
         raise ValueError(f"{place} parts without a common image; {shared} are shared")
+
+
+def check_changed(shares: Sequence[ImageSet], dealt: Sequence[ImageSet]) -> None:
+    """Clients' images as a partition changed them: as many of the same shape, with the labels that they had.
+
+    Raises:
+        ValueError: in one line.
+    """
+    for i, (share, before) in enumerate(zip(shares, dealt, strict=True)):
+        check_kind("partition: change", share, ImageSet)
+        if share.images.shape != before.images.shape or not torch.equal(share.labels, before.labels):
+            raise ValueError(
+                f"partition: change must return as many images of the same shape with the same labels; client {i} has "
+                f"others, {tuple(share.images.shape)} instead of {tuple(before.images.shape)}"
+            )
 
 
 def versions(updates: Sequence[ClientUpdate]) -> list[int]:

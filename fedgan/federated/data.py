@@ -1,19 +1,18 @@
 """Who the clients are: their shares of the images, and what the attacker did to some of them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from fedgan.attacks.base import Attack, PoisonReport
-from fedgan.core.checks import check
+from fedgan.core.checks import check, placed
 from fedgan.core.images import ImageSet, Splits, has_copy
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
 from fedgan.core.window import Window
-from fedgan.federated.contracts import check_parts
+from fedgan.federated.contracts import check_changed, check_parts
 from fedgan.partitions.base import Partition
 
 FEWEST = 2  # images of a client: batch statistics of a single one say nothing
@@ -24,7 +23,7 @@ class ClientData:
     """One client's training images, clean and, for a malicious client, poisoned.
 
     Attributes:
-        clean: as the partition dealt them.
+        clean: as the partition dealt and changed them.
         poisoned: as the attacker leaves them; None for a benign client.
         window: the rounds in which a malicious client trains on the poisoned ones.
     """
@@ -85,13 +84,10 @@ def share_out(
             client's.
     """
     channels, image_size = images.images.shape[1], images.images.shape[-1]
-    with placed_attack():
+    with placed("attack"):
         attack.setup(images.classes, len(malicious))
     trigger = trigger_of(attack, channels, image_size, seed)
-    parts = partition.split(images.labels, num_clients, seed)
-    check_parts(parts, num_clients, len(images))
-    shares = [images.subset(part) for part in parts]
-    check_enough(shares)
+    shares = shares_of(images, partition, num_clients, seed)
     clients, reports = [ClientData(share) for share in shares], []
     for rank, i in enumerate(sorted(malicious)) if attack.acts else ():
         poisoned = attack.poison(shares[i], attack.part(trigger, rank), keyed_generator(seed, "poison", i))
@@ -100,28 +96,32 @@ def share_out(
     return FederatedData(tuple(clients), malicious, trigger, tuple(reports))
 
 
+def shares_of(images: ImageSet, partition: Partition, num_clients: int, seed: int) -> list[ImageSet]:
+    """Each client's images, before anybody attacks; who belongs together does not matter any more.
+
+    Raises:
+        ValueError: in one line, if there are too few images, or if the partition breaks its contract.
+    """
+    with placed("partition"):
+        parts = partition.split(images, num_clients, seed)
+    check_parts(parts, num_clients, len(images))
+    alone = replace(images, groups=None, sites=None)
+    dealt = [alone.subset(part) for part in parts]
+    check_enough(dealt)
+    streams = [keyed_generator(seed, "partition", "change", i) for i in range(num_clients)]
+    shares = [partition.change(share, i, num_clients, streams[i]) for i, share in enumerate(dealt)]
+    check_changed(shares, dealt)
+    return shares
+
+
 def trigger_of(attack: Attack, channels: int, image_size: int, seed: int) -> Trigger | None:
     """What the attack pastes into such images; see ``Attack.trigger``.
 
     Raises:
         ValueError: in one line, under ``attack``, if it does not fit them.
     """
-    with placed_attack():
+    with placed("attack"):
         return attack.trigger(channels, image_size, seed)
-
-
-@contextmanager
-def placed_attack() -> Iterator[None]:
-    """Put ``attack`` in front of an error that begins with an argument of its own, not with another setting.
-
-    Raises:
-        ValueError: in one line.
-    """
-    try:
-        yield
-    except ValueError as error:
-        own = "." not in str(error).partition(" ")[0]
-        raise ValueError(f"attack.{error}" if own else str(error)) from error
 
 
 def check_enough(shares: Sequence[ImageSet]) -> None:

@@ -86,6 +86,7 @@ class GANClient(LightningModule):
         self.profiler: Profiler = PassThroughProfiler()
         self.optimizer_g = recipe.optimizer_g(generator.parameters())
         self.optimizer_d = recipe.optimizer_d(recipe.discriminator.parameters())
+        self.anchor = recipe.proximal.anchor(generator.parameters(), self.optimizer_g)
         if compile_mode is not None:
             for network in (self.generator, self.discriminator):
                 network.compile(mode=compile_mode)  # in place: the names of the weights stay
@@ -93,6 +94,12 @@ class GANClient(LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The client's own optimizers: their moments live as long as the run."""
         return [self.optimizer_g, self.optimizer_d]
+
+    def begin_round(self) -> None:
+        """Get ready to train; with a proximal term G is drawn to what it is now."""
+        self.train()
+        if self.anchor is not None:
+            self.anchor.drop()
 
     def train_locally(
         self,
@@ -115,7 +122,7 @@ class GANClient(LightningModule):
         Returns:
             The scalars of ``ClientUpdate.metrics``.
         """
-        self.train()
+        self.begin_round()
         tally = LossTally()
         for _ in range(epochs):
             for indices in shuffled_batches(len(data), batch_size, rng):

@@ -1,11 +1,12 @@
 """What a client trains with besides its generator; a defense may change it before the first round."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
 from fedgan.core.optimizers import OptimizerFactory
 from fedgan.gan.losses import Objective
+from fedgan.gan.proximal import Proximal
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Recipe:
         shared_fakes: G learns from the synthetic images that D has just learned from, which saves one of G's two
             forward passes in a step; otherwise from new ones, as in the paper's first code.
         loss_samples: fresh latents over which a client measures Eq. 6 after its local round; 0 for not at all.
+        proximal: what draws G to the one that the server sent; nothing by default.
     """
 
     discriminator: nn.Module
@@ -28,3 +30,4 @@ class Recipe:
     optimizer_d: OptimizerFactory
     shared_fakes: bool = False
     loss_samples: int = 0
+    proximal: Proximal = field(default_factory=Proximal)

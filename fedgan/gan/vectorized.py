@@ -127,7 +127,7 @@ def train_together(
     """
     tallies = [LossTally() for _ in clients]
     for client in clients:
-        client.train()
+        client.begin_round()
     with (
         stacked([client.generator for client in clients]) as generators,
         stacked([client.discriminator for client in clients]) as discriminators,

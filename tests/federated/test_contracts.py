@@ -153,7 +153,7 @@ PARTS: dict[str, list[Any]] = {
 @pytest.mark.parametrize("said", PARTS)
 def test_a_partition(said: str) -> None:
     class Own(Partition):
-        def split(self, labels: Tensor, num_clients: int, seed: int) -> list[Tensor]:
+        def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
             return PARTS[said]
 
     images = ImageSet(torch.zeros(8, 1, 16, 16, dtype=torch.uint8), torch.arange(8) % 2, ("a", "b"))

@@ -12,12 +12,12 @@ from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Trigger
 from fedgan.core.window import Window
 from fedgan.federated.data import ClientData, FederatedData, set_apart, share_out
-from fedgan.partitions.iid import IID
+from fedgan.partitions.iid import IID, iid
 from tests.helpers.images import random_images
 
 
 def partition_iid(count: int, clients: int, seed: int) -> list[torch.Tensor]:
-    return IID().split(torch.zeros(count, dtype=torch.int64), clients, seed)
+    return iid(count, clients, seed)
 
 
 def shared(images: ImageSet, attack: Attack, malicious: set[int], seed: int = 0) -> FederatedData:
@@ -78,7 +78,7 @@ def test_only_malicious_clients_are_poisoned_and_receipts_say_so() -> None:
 def test_reports_are_by_ascending_id_and_count_what_was_changed_alone() -> None:
     """Of each client's five images the one that is white already stays as it was; 8 comes before 1 in a set of both."""
     images = ImageSet(torch.zeros(50, 1, 32, 32, dtype=torch.uint8), torch.arange(50) % 2, ("a", "b"))
-    shares = IID().split(images.labels, 10, seed=0)
+    shares = IID().split(images, 10, seed=0)
     for share in shares:
         images.images[share[0]] = 255
     data = share_out(images, IID(), WhiteSquare(size=8), frozenset({8, 1}), 10, 0)

@@ -36,7 +36,10 @@ def pair(configure: Configure, *overrides: str) -> tuple[Federation, Federation]
 
 @pytest.mark.parametrize(
     "setting",
-    ["defense=none", "defense=[horizontal_flip,rotation]", "defense=gradient_penalty", "model.shared_fakes=true"],
+    [
+        *("defense=none", "defense=[horizontal_flip,rotation]", "defense=gradient_penalty", "model.shared_fakes=true"),
+        *("fl.proximal.mu=2", "fl.proximal={mu:50,decoupled:true}", "partition=dirichlet", "partition=feature_skew"),
+    ],
 )
 @pytest.mark.parametrize("model", [DCGAN, SMALL, STYLEGAN2], ids=lambda model: model[0])
 def test_as_one_after_the_other(
