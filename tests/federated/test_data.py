@@ -116,9 +116,9 @@ def test_the_server_takes_as_many_of_each_class_as_it_asks_for() -> None:
     splits = Splits("noise", train, ImageSet(random_images(3, seed=1).images, torch.arange(3), train.classes))
     own, left = set_apart(splits, 4, seed=0)
     assert (own.counts, left.counts) == ({"a": 4, "b": 4, "c": 4}, {"a": 0, "b": 2, "c": 5})
-    refused = "^defense.reconstruction.images_per_class must be at most 4, the training images of class a .*; got 5$"
+    refused = "^defense.x.images_per_class must be at most 4, the training images of class a .*; got 5$"
     with pytest.raises(ValueError, match=refused):
-        set_apart(splits, 5, seed=0)
+        set_apart(splits, 5, 0, "defense.x.images_per_class")
 
 
 def test_a_partition_that_leaves_too_few_is_refused_before_anybody_attacks() -> None:
