@@ -141,12 +141,12 @@ def test_the_server_trains_as_a_client_would(configure: Configure, tmp_path: Pat
     lone.train_locally(images, epochs=2, batch_size=8, rng=keyed_generator(0, "client", 4, "round", 0))
     fit(federation, tmp_path, rounds=1)
     assert [update.client_id for update in federation.updates] == [0, 1, 2, 3]
-    expected, moved = dict(lone.generator.named_parameters()), 0.0
-    for name, tensor in expected.items():  # vectorized, equal but for rounding, of which Adam makes a little more
-        step, error = tensor - start[name], federation.root.state[name] - tensor
-        assert error.norm() <= (0 if backend == "serial" else 0.2) * step.norm(), name
-        moved += float(step.norm())
-    assert moved > 0
+    expected = dict(lone.generator.named_parameters())
+    moved = torch.cat([(tensor - start[name]).flatten() for name, tensor in expected.items()])
+    apart = torch.cat([(federation.root.state[name] - tensor).flatten() for name, tensor in expected.items()])
+    # Vectorized, equal but for rounding, of which Adam makes a little more.
+    assert apart.norm() <= (0 if backend == "serial" else 0.05) * moved.norm()
+    assert moved.norm() > 0
     assert federation.fine_tuning_start is None
     assert federation.backend.epochs_of(4) == federation.backend.epochs_of(0) == 2
 
