@@ -197,7 +197,7 @@ def test_exported_tables_read_back(call: Call, study: Path, capsys: pytest.Captu
         assert table[metric].tolist() == pytest.approx(expected[metric].tolist(), rel=1e-12, nan_ok=True)
     tex, md = (files / "metrics.tex").read_text(), (files / "metrics.md").read_text()
     assert "\\toprule" in tex
-    assert "frechet\\_classifier $\\downarrow$" in tex
+    assert "frechet\\_\\\\classifier $\\downarrow$" in tex
     assert "$\\pm$ standard deviation" in tex
     assert len({line.count("|") for line in md.splitlines() if line.startswith("|")}) == 1
     for file in files.glob("*.png"):
