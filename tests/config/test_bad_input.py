@@ -130,7 +130,8 @@ REFUSED = {
     "precision, max_epochs, check_val_every_n_epoch, num_sanity_val_steps, log_every_n_steps, enable_model_summary, "
     "enable_progress_bar, deterministic, benchmark, profiler, detect_anomaly",
     "+fl.typo=1": "fl.typo is not a setting; fl has: backend, batch_size, clients_per_round, dropout, local_epochs, "
-    "malicious, max_retries, min_clients, num_clients, proximal, rounds, server_optimizer, straggler_timeout, weighting",
+    "malicious, max_retries, min_clients, num_clients, proximal, rounds, server_optimizer, straggler_timeout, "
+    "weighting",
     "epochs=5": "epochs is not a setting; the configuration has: arm, attack, checkpoint, dataset, defense, "
     "evaluation, experiment, fl, hparams_search, logger, metrics, model, name, objective, partition, resume, root, "
     "seed, trainer, trust, update_attack; "
