@@ -22,19 +22,19 @@ class ImageSet:
         classes: the classes' names, in the order of their labels.
         groups: of each image the number of its group (a patient, a lesion), int64, (N,), in the order of their names;
             images without one have a number each. None where the data set knows none.
-        sites: likewise of where it was taken (a hospital).
+        hospitals: likewise of where it was taken (a hospital).
     """
 
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
     groups: Tensor | None = None
-    sites: Tensor | None = None
+    hospitals: Tensor | None = None
 
     def __post_init__(self) -> None:
         assert self.images.dtype == torch.uint8, self.images.dtype
         assert self.images.ndim == 4, self.images.shape
-        for own in (self.labels, self.groups, self.sites):
+        for own in (self.labels, self.groups, self.hospitals):
             assert own is None or own.shape == self.images.shape[:1], (own.shape, self.images.shape)
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class ImageSet:
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "ImageSet":
         """The same with every tensor changed, such as by ``lambda tensor: tensor[:8]``."""
-        others = (None if own is None else change(own) for own in (self.groups, self.sites))
+        others = (None if own is None else change(own) for own in (self.groups, self.hospitals))
         return ImageSet(change(self.images), change(self.labels), self.classes, *others)
 
     def of_class(self, label: int) -> Tensor:

@@ -18,7 +18,7 @@ from fedgan.datasets.reading.decoding import VERSION as DECODER_VERSION
 from fedgan.datasets.reading.decoding import WHITE, decode_all
 from fedgan.datasets.reading.division import Division, divide
 from fedgan.datasets.reading.folders import list_folders
-from fedgan.datasets.reading.groups import PatternText, compiled, group_by
+from fedgan.datasets.reading.groups import PatternText, Role, compiled, group_by, numbered
 from fedgan.datasets.reading.labels import list_labels
 from fedgan.datasets.reading.listing import Listing
 from fedgan.datasets.reading.pixel_cache import Pixels, content_key, keep_pixels, read_pixels
@@ -49,10 +49,11 @@ class ImageFolder:
         classes: the classes' folders (or names in ``labels``) in the order of their labels; or a mapping of each class
             to the folders (or names) that make it; None: all, sorted by name. Others are left out.
         labels: a CSV file with a row for each image, absolute or below ``root``; None: the folders are the classes.
-        columns: its columns for ``file``, ``class``, ``split`` and ``group``; None: those with a usual name; False, for
-            split and group: none. For class also a list of columns of which each row has a 1 in one.
+        columns: its columns for ``file``, ``class``, ``split``, ``group`` and ``hospital``; None: those with a usual
+            name; False, for the last three: none. For class also a list of columns of which each row has a 1 in one.
         group_pattern: a regular expression for the path below ``root`` (with /); what its first group, or the whole
             of it, matches is the image's group. None: the column's, or none.
+        hospital_pattern: likewise the image's hospital, which ``partition=by_group`` can deal by.
         pool_splits: train on all images, those of the test split too, as in the paper (ISIC 3,297,
             ChestX 5,856). The test set then overlaps the training pool: that repeats the paper's setting, but
             it is no honest test of anything trained on the pool.
@@ -78,6 +79,7 @@ class ImageFolder:
         labels: PathText | None = None,
         columns: Mapping[str, object] | None = None,
         group_pattern: PatternText | None = None,
+        hospital_pattern: PatternText | None = None,
         pool_splits: bool = False,
         test_per_class: Count | None = None,
         test_share: Fraction = 0.2,
@@ -89,10 +91,11 @@ class ImageFolder:
         self.columns = check_columns(columns)
         named = {role: column for role, column in self.columns.items() if column is not None}
         check(labels is not None or not named, "columns", "null without labels", named)
-        self.group_pattern = None if group_pattern is None else compiled(group_pattern)
-        if group_pattern is not None:
-            check(not named.get("group"), "group_pattern", "null with columns.group", group_pattern)
-            self.columns = {**self.columns, "group": False}
+        given: dict[Role, str | None] = {"group": group_pattern, "hospital": hospital_pattern}
+        self.patterns = {role: compiled(f"{role}_pattern", text) for role, text in given.items() if text is not None}
+        for role, pattern in self.patterns.items():
+            check(not named.get(role), f"{role}_pattern", f"null with columns.{role}", pattern.pattern)
+            self.columns = {**self.columns, role: False}
         self.name, self.channels, self.image_size = name, channels, image_size
         self.root = Path(root).expanduser()
         self.labels = None if labels is None else Path(labels).expanduser()
@@ -110,7 +113,8 @@ class ImageFolder:
         listing = self._list(root)
         pixels = self._read(root, listing)
         labels = torch.tensor([entry.label for entry in listing.entries])
-        images = ImageSet(pixels.images, labels, listing.classes)
+        together = (numbered([getattr(entry, role) for entry in listing.entries]) for role in ("group", "hospital"))
+        images = ImageSet(pixels.images, labels, listing.classes, *together)
         extremes = _note_range(pixels.peak, self.white)
         try:
             parts = divide(listing, pixels.copies.numpy(), self.division)
@@ -131,9 +135,9 @@ class ImageFolder:
             listing = list_folders(root, self.classes)
         else:
             listing = list_labels(root, root / self.labels, self.columns, self.classes)
-        if self.group_pattern is None:
-            return listing
-        return group_by(self.group_pattern, listing, root)
+        for role, pattern in self.patterns.items():
+            listing = group_by(pattern, listing, root, role)
+        return listing
 
     def _read(self, root: Path, listing: Listing) -> Pixels:
         """The files' pixels, decoded or from the cache."""

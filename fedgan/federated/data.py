@@ -105,7 +105,7 @@ def shares_of(images: ImageSet, partition: Partition, num_clients: int, seed: in
     with placed("partition"):
         parts = partition.split(images, num_clients, seed)
     check_parts(parts, num_clients, len(images))
-    alone = replace(images, groups=None, sites=None)
+    alone = replace(images, groups=None, hospitals=None)
     dealt = [alone.subset(part) for part in parts]
     check_enough(dealt)
     streams = [keyed_generator(seed, "partition", "change", i) for i in range(num_clients)]

@@ -75,7 +75,9 @@ def test_every_option_runs(
     quick = [o for o in ("metrics=[none]", "logger=none", "trainer=cpu") if not o.startswith(group)]
     # Every metric has something to say of a mosaic; a white square has no pattern. An arm may take the attack back.
     attack = ["attack=random_patch"] if group in ("metrics", "arm") else []
-    overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, "fl.batch_size=4"]
+    # Whole groups need a data set that knows of some.
+    grouped = ["dataset=image_folder", r"dataset.group_pattern='\d+\.png'"] if option == "by_group" else []
+    overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, *grouped, "fl.batch_size=4"]
     cfg = configure(*overrides, tiny=False)
     data = []
     if "root" in cfg.dataset:

@@ -305,11 +305,13 @@ SENTENCES = {
     "~seed": f"~seed: {NEEDED} seed=VALUE",
     "~defense": f"~defense: {NEEDED} defense=none",
     "attack=null": "attack must be one of noise_patch, none, random_patch, white_square; got null",
-    "partition=3": "partition must be one of iid; got 3",
+    "partition=3": "partition must be one of by_group, dirichlet, dirichlet_equal, feature_skew, iid, quantity, "
+    "shards; got 3",
     "name=..": "name must be a name that a folder can have; got '..'",
     "fl.rounds:3": "settings are typed as name=value; got 'fl.rounds:3'",
     "defense=[median": "defense must have a closing bracket for each opening one; got [median",
-    "partition.alpha=1": "partition.alpha is not a setting; partition has: no settings",
+    "partition.alpha=1": "partition.alpha is not a setting of the partition that is chosen; partition=dirichlet | "
+    "dirichlet_equal has it; in a sweep over partition write ++partition.alpha=...",
     "~fl.rounds": f"~fl.rounds: {NEEDED} fl.rounds=VALUE",
     "~name": f"~name: {NEEDED} name=VALUE",
     "~hydra.run.dir": f"~hydra.run.dir: {NEEDED} hydra.run.dir=VALUE",
@@ -324,7 +326,7 @@ SENTENCES = {
     "evaluation.typo.x=1": "evaluation.typo is not a setting; evaluation has: every, grid_per_class, latent_seed, "
     "samples_per_class",
     "fl/typo=x": "there is no group fl/typo; groups are: arm, attack, dataset, defense, experiment, fl, fl/backend, "
-    "fl/weighting, hparams_search, logger, metrics, model, partition, trainer, update_attack",
+    "fl/server_optimizer, fl/weighting, hparams_search, logger, metrics, model, partition, trainer, update_attack",
 }
 
 

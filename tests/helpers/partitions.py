@@ -8,10 +8,12 @@ from torch import Tensor
 from fedgan.core.images import ImageSet
 
 
-def labeled(labels: Sequence[int], groups: Sequence[int] | None = None, sites: Sequence[int] | None = None) -> ImageSet:
+def labeled(
+    labels: Sequence[int], groups: Sequence[int] | None = None, hospitals: Sequence[int] | None = None
+) -> ImageSet:
     """One pixel for each label."""
     names = tuple(f"class {label}" for label in range(max(labels) + 1))
-    own = [None if numbers is None else torch.tensor(numbers) for numbers in (groups, sites)]
+    own = [None if numbers is None else torch.tensor(numbers) for numbers in (groups, hospitals)]
     return ImageSet(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), torch.tensor(labels), names, *own)
 
 

@@ -24,9 +24,11 @@ _USUAL = {
         *("group", "groupid", "patient", "patientid", "subject", "subjectid"),
         *("case", "caseid", "lesion", "lesionid"),
     ),
+    # Not site, which is a place on the body as often.
+    "hospital": ("hospital", "hospitalid", "institution", "institutionid", "center", "centerid", "centre", "centreid"),
 }
 
-_OPTIONAL = ("split", "group")
+_OPTIONAL = ("split", "group", "hospital")
 _INSTEAD = {"class": " a list of columns,"} | dict.fromkeys(_OPTIONAL, " false (none),")
 
 
@@ -48,7 +50,7 @@ def check_columns(columns: Mapping[str, object] | None) -> Mapping[str, object]:
 
 
 def find_columns(present: Sequence[str], wanted: Mapping[str, object], name: str) -> Columns:
-    """The columns by role; none for a split or a group that is not there or not wanted.
+    """The columns by role; none for a split, group or hospital that is not there or not wanted.
 
     Args:
         present: the file's columns.
@@ -59,8 +61,8 @@ def find_columns(present: Sequence[str], wanted: Mapping[str, object], name: str
         ValueError: if one that is wanted is not there, or none has a usual name for the file or the class.
 
     Example:
-        >>> find_columns(["lesion_id", "image_id", "dx"], check_columns({"group": False}), "some.csv")
-        {'file': ('image_id',), 'class': ('dx',), 'split': (), 'group': ()}
+        >>> find_columns(["lesion_id", "image_id", "dx"], check_columns({"group": False}), "a.csv")
+        {'file': ('image_id',), 'class': ('dx',), 'split': (), 'group': (), 'hospital': ()}
     """
     found = {role: _columns(role, present, wanted[role], name) for role in _USUAL}
     for role in ("file", "class"):

@@ -22,6 +22,7 @@ class Row(NamedTuple):
     name: str
     split: str
     group: str | None
+    hospital: str | None
 
 
 def list_labels(root: Path, labels: Path, columns: Mapping[str, object], wanted: Members | None) -> Listing:
@@ -46,9 +47,7 @@ def list_labels(root: Path, labels: Path, columns: Mapping[str, object], wanted:
         allowed = "a name that a folder can have (a mapping in dataset.classes gives it one)"
         check(fits_folder(name), f"dataset.labels: a class in {labels.name}", allowed, name)
     label_of = {name: label for label, names in enumerate(classes.values()) for name in names}
-    entries = in_order(
-        Entry(file, label_of[row.name], row.split, row.group) for file, row in rows.items() if row.name in label_of
-    )
+    entries = in_order(Entry(file, label_of[row.name], *row[1:]) for file, row in rows.items() if row.name in label_of)
     _check_splits(entries, tuple(classes), labels.name)
     unused[f"without a row in {labels.name}"] = len(files) - len(rows)
     unused["rows without a class"] = sum(not row.name for row in rows.values())
@@ -97,7 +96,8 @@ def read_row(table: Table, cells: Sequence[str], line: int, columns: Columns) ->
         place = f"in line {line} of {table.file.name}"
         allowed = f"a column of train, val and test, or false; {place} it has {said['split'][0]!r}"
         raise ValueError(f"dataset.columns.split must be {allowed}")
-    return Row(same_name(name), split, said["group"][0] or None if said["group"] else None)
+    group, hospital = (said[role][0] or None if said[role] else None for role in ("group", "hospital"))
+    return Row(same_name(name), split, group, hospital)
 
 
 def _hot(cells: Sequence[str], names: Sequence[str], table: Table, line: int) -> str:

@@ -24,12 +24,14 @@ class Entry(NamedTuple):
         label: its class, counted from 0.
         split: one of ``SPLITS``, or ``DRAWN``.
         group: its patient or lesion, if that is known.
+        hospital: where it was taken, if that is known.
     """
 
     file: Path
     label: int
     split: str
     group: str | None = None
+    hospital: str | None = None
 
 
 @dataclass(frozen=True)
