@@ -144,7 +144,7 @@ def test_the_server_trains_as_a_client_would(configure: Configure, tmp_path: Pat
     expected = dict(lone.generator.named_parameters())
     moved = torch.cat([(tensor - start[name]).flatten() for name, tensor in expected.items()])
     apart = torch.cat([(federation.root.state[name] - tensor).flatten() for name, tensor in expected.items()])
-    # Vectorized, equal but for rounding, of which Adam makes whole steps where a gradient is zero (biases before norms).
+    # Vectorized, equal but for rounding, which Adam turns into whole steps where a gradient is zero.
     assert apart.norm() <= (0 if backend == "serial" else 0.25) * moved.norm()
     assert moved.norm() > 0
     assert federation.fine_tuning_start is None
