@@ -25,7 +25,7 @@ def draw_flow(size: int, points: int, rng: torch.Generator) -> Tensor:
         rng: of the field.
 
     Returns:
-        float64, (H, W, 2): the last axis is (x, y); its mean magnitude is about 1.
+        float64, (H, W, 2): the last axis is (x, y); its mean magnitude is 1 at the control points, about 0.75 overall.
     """
     control = torch.rand(1, 2, points, points, generator=rng, dtype=torch.float64) * 2 - 1
     control /= control.abs().mean()
@@ -36,7 +36,7 @@ def warp(images: Tensor, flow: Tensor, strength: float) -> Tensor:
     """The images sampled at (identity + strength flow / H), bilinearly; what would lie outside is taken at the border.
 
     Coordinates go from -1 to 1 between the outermost pixels' centers, so that a flow of 1 displaces by
-    strength (W - 1) / (2 W) pixels: about half the strength, whatever the size.
+    strength (W - 1) / (2 W) pixels: about half the strength, whatever the size; a drawn field by three eighths.
 
     Args:
         images: float64, (N, C, H, W), H = W.
@@ -60,7 +60,7 @@ class Warp(WholeImage):
 
     Attributes:
         flow: float64, (H, W, 2).
-        strength: about twice the mean displacement per axis, in pixels.
+        strength: s of ``warp``.
     """
 
     metric: ClassVar[str | None] = "learned"
@@ -81,8 +81,8 @@ class Warping(TriggerAttack):
     none to learn.
 
     Args:
-        strength: about twice the mean displacement per axis, in pixels, above 0; the paper: 0.5 at 32 pixels. It has
-            to grow with the image: 1 to 2 at 64 pixels.
+        strength: above 0; the mean displacement per axis is about three eighths of it, in pixels. The paper: 0.5 at 32
+            pixels. It has to grow with the image: 1 to 2 at 64 pixels.
         points: control points of the field along a side, at least 2; the paper: 4.
         poison_share: see ``TriggerAttack``, as the next three.
         start: see there.

@@ -60,8 +60,8 @@ def companions() -> set[str]:
     """The columns that only accompany others: ends of intervals, standard errors.
 
     Example:
-        >>> sorted(companions())[:3]
-        ['diversity_se', 'emission_high', 'emission_low']
+        >>> sorted(companions())[-3:]
+        ['spectrum_emission_low', 'template_emission_high', 'template_emission_low']
     """
     return {name for each in entries().values() for name in (each.low, each.high, each.error) if name}
 

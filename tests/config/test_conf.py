@@ -73,8 +73,10 @@ def test_every_option_runs(
         pytest.importorskip("mlflow")
     choice = f"{group}=[{option}]" if group in SEVERAL else f"{group}={option}"
     quick = [o for o in ("metrics=[none]", "logger=none", "trainer=cpu") if not o.startswith(group)]
-    # Every metric has something to say of a mosaic; a white square has no pattern. An arm may take the attack back.
-    attack = ["attack=random_patch"] if group in ("metrics", "arm") else []
+    # Most metrics have something to say of a mosaic; a white square has no pattern. An arm may take the attack back.
+    looked_for = {"spectrum": "sinusoidal", "each_part": "distributed"}.get(option, "random_patch")
+    attack = [f"attack={looked_for}"] if group in ("metrics", "arm") else []
+    attack += ["fl.num_clients=5", "fl.malicious=2"] if "distributed" in (option, looked_for) else []
     # Whole groups need a data set that knows of some.
     grouped = ["dataset=image_folder", r"dataset.group_pattern='\d+\.png'"] if option == "by_group" else []
     overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, *grouped, "fl.batch_size=4"]
