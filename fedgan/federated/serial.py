@@ -69,6 +69,7 @@ class SerialBackend:
             self.clients.snapshot(i)
         present = [i for i in own if not self._drops_out(i, round_, attempt)]
         trained = [update for group in self.groups(present) for update in self._try(group, round_, attempt)]
+        trained.sort(key=lambda update: update.client_id)  # groups may interleave
         return messages.gather_updates(trained, self._events, self.device)
 
     def groups(self, ids: Sequence[int]) -> list[list[int]]:

@@ -75,6 +75,19 @@ def test_the_same_bits_with_one_process_two_and_three(
     assert results(run) == results(tmp_path / "one")
 
 
+def test_the_same_bits_with_clients_that_differ(
+    configure: Configure, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    """Unequal shares, a client with fewer images than a batch, FedProx and an adaptive server."""
+    unequal = ("partition=dirichlet", "partition.min_images=3", "fl.proximal.mu=0.1", "fl/server_optimizer=fedyogi")
+    for name, count in (("one", 1), ("two", 2)):
+        training.train(configure(*FIVE, *unequal, "fl.rounds=2", f"trainer.devices={count}"), tmp_path / name)
+    assert [process.wait(60) for process in processes] == [0]
+    assert results(tmp_path / "two") == results(tmp_path / "one")
+    table = json.loads((tmp_path / "one" / "run.json").read_text())["partition"]
+    assert len({sum(counts) for counts in zip(*table.values(), strict=True)}) > 2
+
+
 def test_one_process_is_killed(
     configure: Configure,
     tmp_path: Path,
