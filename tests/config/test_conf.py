@@ -76,10 +76,10 @@ def test_every_option_runs(
     # Most metrics have something to say of a mosaic; a white square has no pattern. An arm may take the attack back.
     looked_for = {"spectrum": "sinusoidal", "each_part": "distributed"}.get(option, "random_patch")
     attack = [f"attack={looked_for}"] if group in ("metrics", "arm") else []
-    attack += ["fl.num_clients=5", "fl.malicious=2"] if "distributed" in (option, looked_for) else []
+    crowd = ["fl.num_clients=5", "fl.malicious=2"] if "distributed" in (option, looked_for) else []
     # Whole groups need a data set that knows of some.
     grouped = ["dataset=image_folder", r"dataset.group_pattern='\d+\.png'"] if option == "by_group" else []
-    overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, *grouped, "fl.batch_size=4"]
+    overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, *grouped, *crowd, "fl.batch_size=4"]
     cfg = configure(*overrides, tiny=False)
     data = []
     if "root" in cfg.dataset:
@@ -88,7 +88,8 @@ def test_every_option_runs(
     if "file" in cfg.dataset:
         data = [f"dataset.file={medmnist_file}"]
     evaluation = ["evaluation.samples_per_class=8"]
-    summary = training.train(configure(*overrides, *shrunk(cfg), *data, *evaluation, tiny=False), tmp_path / "run")
+    small = [*shrunk(cfg), *crowd, *data, *evaluation]
+    summary = training.train(configure(*overrides, *small, tiny=False), tmp_path / "run")
     assert summary["rounds"] == 2
     if group == "metrics" and option != "none":
         assert summary["metrics"] or "out of reach" in summary["absent"][option]
