@@ -76,7 +76,7 @@ def test_every_option_runs(
     # Most metrics have something to say of a mosaic; a white square has no pattern. An arm may take the attack back.
     looked_for = {"spectrum": "sinusoidal", "each_part": "distributed"}.get(option, "random_patch")
     attack = [f"attack={looked_for}"] if group in ("metrics", "arm") else []
-    attack += ["fl.num_clients=5", "fl.malicious=2"] if "distributed" in (option, looked_for) else []
+    enough = ["fl.num_clients=5", "fl.malicious=2"] if "distributed" in (option, looked_for) else []
     overrides = [*(quick if group != "experiment" else quick[1:]), choice, *attack, "fl.batch_size=4"]
     cfg = configure(*overrides, tiny=False)
     data = []
@@ -86,7 +86,9 @@ def test_every_option_runs(
     if "file" in cfg.dataset:
         data = [f"dataset.file={medmnist_file}"]
     evaluation = ["evaluation.samples_per_class=8"]
-    summary = training.train(configure(*overrides, *shrunk(cfg), *data, *evaluation, tiny=False), tmp_path / "run")
+    summary = training.train(
+        configure(*overrides, *shrunk(cfg), *data, *evaluation, *enough, tiny=False), tmp_path / "run"
+    )
     assert summary["rounds"] == 2
     if group == "metrics" and option != "none":
         assert summary["metrics"] or "out of reach" in summary["absent"][option]
