@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fedgan.config.choices import fit_choices, parsed
 from fedgan.config.help.text import help_text
-from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain, not_to_be_removed
+from fedgan.config.refusals import CONF, PLACES, REFUSALS, explain, not_to_be_removed, options
 from fedgan.config.sweeps.plan import check_subdirs, wants_dry_run
 from fedgan.core.folders import check_makeable, missing_parts, named_folder, remove_empty
 from fedgan.core.words import counted
@@ -76,7 +76,7 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
                 flags = check_flags(sys.argv[1:])
                 if flags.help:
                     return print(help_text(config_name, flags.overrides))
-                with named_by_what_varies(sys.argv):
+                with without_repeated(sys.argv), named_by_what_varies(sys.argv):
                     result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
                 sys.exit(f"error: {explain(error, config_name)}")
@@ -195,6 +195,28 @@ def named_by_what_varies(argv: list[str]) -> Iterator[None]:
         del argv[len(argv) - len(added) :]
 
 
+@contextmanager
+def without_repeated(argv: list[str]) -> Iterator[None]:
+    """With ``resume=FOLDER``, take no notice of settings that say what the run's own say.
+
+    Hydra composes the run's defaults first, in which a setting of another choice (``attack.size=8``) does not exist.
+    """
+    before = list(argv)
+    typed = next((each.partition("=")[2] for each in argv if each.startswith("resume=")), AUTO)
+    folder = Path.cwd() / Path(typed).expanduser()
+    if typed != AUTO and (folder / "config.yaml").is_file() and not {"-m", "--multirun"} & set(argv):
+        from fedgan.config.resume import is_repeated, recorded_settings  # here: it waits for torch
+
+        own = get_args_parser().parse_known_args(argv[1:])[0].overrides
+        if not any(options(text.partition("=")[0]) for text in own):  # a choice brings its other settings along
+            recorded = recorded_settings(folder)
+            argv[:] = [text for text in argv if text not in own or not is_repeated(text, recorded)]
+    try:
+        yield
+    finally:
+        argv[:] = before
+
+
 class OutputFolders(Callback):
     """Hydra's folders, before and after: what cannot be one is refused, and no refused run leaves an empty one.
 
@@ -210,8 +232,11 @@ class OutputFolders(Callback):
         _check_subdir(config)
         if _or_exit("sweep.dry_run", lambda: wants_dry_run(config)):
             sys.exit("error: sweep.dry_run must be false without -m, which starts a sweep; got true")
-        named = any(typed.startswith("hydra.run.dir=") for typed in config.hydra.overrides.hydra)
-        setting = "resume" if config.get("resume") not in (None, AUTO) and not named else "hydra.run.dir"
+        resumes = config.get("resume") not in (None, AUTO)
+        if resumes and any(typed.startswith("hydra.run.dir=") for typed in config.hydra.overrides.hydra):
+            allowed = "left away with resume=, whose folder is the run's"
+            sys.exit(f"error: hydra.run.dir must be {allowed}; got {str(config.hydra.run.dir)!r}")
+        setting = "resume" if resumes else "hydra.run.dir"
         _make(setting, _checked("hydra.run.dir", config, setting))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -227,7 +252,7 @@ class OutputFolders(Callback):
         optimizes = not str(config.hydra.sweeper["_target_"]).endswith("BasicSweeper")
         if optimizes and "objective" in config and config.objective is None:
             allowed = "the metric that hydra/sweeper is to optimize (frechet_classifier, say)"
-            sys.exit(f"error: objective must be {allowed}; got None")
+            sys.exit(f"error: objective must be {allowed}; got null")
         dry = _or_exit("sweep.dry_run", lambda: wants_dry_run(config))
         if dry and optimizes:
             sys.exit("error: sweep.dry_run must be false with an optimizer, whose runs are not known before; got true")

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 
+import yaml
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -27,7 +28,7 @@ CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "co
 SEVERAL = ("defense", "metrics", "logger")  # groups of which several options can be chosen, each under its own name
 PLACES = ("dataset.root", "dataset.file")  # of a run's data; at most one of them is a setting of a data set
 # What a user can fix; anything else is a bug of fedgan and keeps its traceback.
-REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException)
+REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError)
 
 
 def explain(error: BaseException, config_name: str = "config") -> str:
@@ -48,6 +49,9 @@ def explain(error: BaseException, config_name: str = "config") -> str:
         said = _removed(str(error))
     elif isinstance(error, InstantiationException):
         said = _of_component(error)
+    elif isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        said = f"{mark.name}: not readable as YAML: line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     return " ".join((said or _no_choice(str(error)) or str(error)).split())
 
 
@@ -197,6 +201,10 @@ def _of_composition(error: ConfigCompositionException, config_name: str) -> str 
     cause, said = error.__cause__, str(error)
     if (instead := _removed(f"{said} {cause}") or _several_values(said)) is not None:
         return instead
+    if there := re.match(r"Could not append to config\. An item is already at '([^']+)'", said):
+        return f"{there[1]} is a setting already: type {there[1]}=VALUE without +"
+    if there := re.match(r"([\w/]+) appears more than once in the final defaults list", said):
+        return f"{there[1]} is chosen once: type {there[1]}=NAME without +"
     if group := re.match(r"Could not override '([^']+)'\. No match in the defaults list", said):
         return _not_chosen_from(group[1], config_name)
     if not isinstance(cause, OmegaConfBaseException):

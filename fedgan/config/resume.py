@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from fedgan.config.refusals import PLACES, SEVERAL, config_folders
@@ -125,6 +126,27 @@ def recorded_settings(folder: Path) -> DictConfig:
     whole = all(OmegaConf.select(recorded, key) is not None for key in ("fl.weighting", "partition", "model._target_"))
     check(whole, "resume", "a run of this version of fedgan (with fl.weighting and partition)", str(folder))
     return recorded
+
+
+def is_repeated(text: str, recorded: DictConfig) -> bool:
+    """Whether an override says of a setting what the run's own settings say.
+
+    Args:
+        text: as it was typed.
+        recorded: the run's settings.
+
+    Example:
+        >>> recorded = OmegaConf.create({"attack": {"size": 8}, "fl": {"rounds": 2}})
+        >>> [is_repeated(text, recorded) for text in ("attack.size=8", "attack.size=9", "fl.rounds=2")]
+        [True, False, False]
+    """
+    override = OverridesParser.create().parse_override(text)
+    key = override.key_or_group
+    if override.type != OverrideType.CHANGE or key in OWN or override.is_sweep_override():
+        return False
+    own = OmegaConf.select(recorded, key)
+    plain = OmegaConf.to_container(own, resolve=True) if OmegaConf.is_config(own) else own
+    return plain is not None and (type(plain), plain) == (type(override.value()), override.value())
 
 
 def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from pytorch_lightning import Trainer
 from rich.console import Console
 
 from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
-from fedgan.config.choices import typed_overrides
+from fedgan.config.choices import parsed, typed_overrides
 from fedgan.config.command import AUTO, Interrupted
 from fedgan.config.logging.curves import RoundLogger
 from fedgan.config.logging.loggers import build_loggers, check_loggers, closing_loggers, conclude, versions_of
@@ -153,6 +153,16 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
     keep_settings(cfg, folder)
     for line in introduction(parts):
         print(line, file=sys.stderr)
+    if begins and parts.attack == "none" and (typed := typed_malicious()):
+        unused = f"{typed} has no effect: nobody attacks with attack=none and update_attack=none"
+        print(f"warning: {unused}", file=sys.stderr)
+
+
+def typed_malicious() -> str | None:
+    """What was typed of fl.malicious, unless it is that there are none; within a command."""
+    typed = parsed(typed_overrides()) if HydraConfig.initialized() else []
+    said = (each.input_line for each in typed if each.key_or_group == "fl.malicious" and each.value() not in (0, []))
+    return next(said, None)
 
 
 def fit(

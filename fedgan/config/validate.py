@@ -91,6 +91,9 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     trainer = within("trainer", TrainerSettings, settings)
     there = trainer.accelerator in ("cpu", "auto") or torch.cuda.is_available()
     check(there, "trainer.accelerator", "cpu (trainer=cpu): torch finds no GPU here", trainer.accelerator)
+    on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not torch.cuda.is_available())
+    listed = not isinstance(trainer.devices, int)
+    check(not (on_cpu and listed), "trainer.devices", "a number of processes on the CPU", trainer.devices)
     epochs = settings.get("max_epochs", rounds)
     check(epochs == rounds, "trainer.max_epochs", f"fl.rounds={rounds}, which is what sets it", epochs)
 

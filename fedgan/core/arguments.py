@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, MinLen, Predicate
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from fedgan.core.checks import unknown
+from fedgan.core.checks import as_typed, unknown
 
 T = TypeVar("T")
 
@@ -181,7 +181,7 @@ class _Rule(NamedTuple):
             try:
                 value = self.adapter.validate_python(value)
             except ValidationError:
-                raise ValueError(f"{name} must be {self.words}; got {value!r}") from None
+                raise ValueError(f"{name} must be {self.words}; got {as_typed(value)}") from None
         for trial in self.trials if value is not None else ():
             trial.refuse(name, value)
         _try_partial(name, value)

@@ -17,7 +17,17 @@ def check(ok: bool, setting: str, allowed: str, got: object) -> None:
         ValueError: attack.size must be at least 1; got 0
     """
     if not ok:
-        raise ValueError(f"{setting} must be {allowed}; got {got!r}")
+        raise ValueError(f"{setting} must be {allowed}; got {as_typed(got)}")
+
+
+def as_typed(value: object) -> str:
+    """A value in an error; nothing is null, as users type it.
+
+    Example:
+        >>> as_typed(None), as_typed("a")
+        ('null', "'a'")
+    """
+    return "null" if value is None else repr(value)
 
 
 def unknown(name: str, known: Sequence[str]) -> str:

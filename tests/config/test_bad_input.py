@@ -26,7 +26,7 @@ LR = "must be a number in [0, inf)"
 # What is typed, and the whole line that comes back.
 REFUSED = {
     "seed=1.5": f"seed {WHOLE} 0; got 1.5",
-    "seed=null": f"seed {WHOLE} 0; got None",
+    "seed=null": f"seed {WHOLE} 0; got null",
     "seed=[1]": f"seed {WHOLE} 0; got [1]",
     "objective=beauty": "objective must be null or one of the run's metrics (none); got 'beauty'",
     "metrics=[frechet] objective=emission": "objective must be null or one of the run's metrics "
@@ -118,7 +118,7 @@ REFUSED = {
     "trainer.devices=abc": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 'abc'",
     "trainer.devices=0": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got 0",
     "trainer.num_nodes=0": "trainer.num_nodes must be a whole number of at least 1; got 0",
-    "trainer.devices=null": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got None",
+    "trainer.devices=null": "trainer.devices must be a number of at least 1, or a list of devices' numbers; got null",
     "trainer.max_epochs=9": "trainer.max_epochs must be fl.rounds=2, which is what sets it; got 9",
     "trainer.check_val_every_n_epoch=0": f"trainer.check_val_every_n_epoch {WHOLE} 1; got 0",
     "trainer.log_every_n_steps=abc": f"trainer.log_every_n_steps {WHOLE} 0; got 'abc'",

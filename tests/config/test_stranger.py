@@ -177,10 +177,12 @@ def test_s11_a_sweep_of_evaluations_has_a_folder_of_its_own(call: Call, run: Pat
 
 
 @pytest.mark.parametrize("rounds", ["1", "2"])
-def test_s11_a_run_that_is_resumed_leaves_no_folder_elsewhere(
-    rounds: str, call: Call, run: Path, tmp_path: Path
+def test_s11_5_a_run_is_resumed_in_its_own_folder_and_no_other(
+    rounds: str, call: Call, capsys: PRINTED, run: Path, tmp_path: Path
 ) -> None:
-    call(train.main, "resume=run", f"fl.rounds={rounds}", "hydra.run.dir=deep/elsewhere")
+    said = refusal(call, capsys, train.main, "resume=run", f"fl.rounds={rounds}", "hydra.run.dir=deep/elsewhere")
+    allowed = "left away with resume=, whose folder is the run's"
+    assert said == f"error: hydra.run.dir must be {allowed}; got 'deep/elsewhere'"
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
@@ -192,7 +194,7 @@ def test_s11_neither_does_one_that_is_interrupted(
 
     monkeypatch.setattr(training, "train", interrupted)
     with pytest.raises(SystemExit):
-        call(train.main, "resume=run", "fl.rounds=2", "hydra.run.dir=elsewhere")
+        call(train.main, "resume=run", "fl.rounds=2")
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
 
@@ -301,6 +303,9 @@ GROUPS = (
     "partition, sweep, trainer, update_attack"
 )
 SENTENCES = {
+    "+fl.rounds=5": "fl.rounds is a setting already: type fl.rounds=VALUE without +",
+    "+attack=none": "attack is chosen once: type attack=NAME without +",
+    "trainer.devices=[0,1]": "trainer.devices must be a number of processes on the CPU; got [0, 1]",
     "~attack": f"~attack: {NEEDED} attack=none",
     "~seed": f"~seed: {NEEDED} seed=VALUE",
     "~defense": f"~defense: {NEEDED} defense=none",
@@ -472,3 +477,52 @@ def test_a_runs_first_lines_and_its_generators_say_one_round(
     assert str(load_generator(run).spec).startswith("1 round on chest_phantom; ")
     call(train.main, "resume=run")
     assert "nothing to do: the run has its 1 round; " in capsys.readouterr().err
+
+
+# 5: settings that were ignored, or refused though they change nothing
+
+
+def test_5_settings_that_say_what_the_run_says_are_accepted(call: Call, capsys: PRINTED, run: Path) -> None:
+    """The run has attack.size=8 and fl.batch_size=8; the first is no setting of the default attack=none."""
+    call(train.main, "resume=run", "attack.size=8", "fl.batch_size=8", "model.optimizer_d.betas=[0.9,0.999]")
+    assert "nothing to do: the run has its 1 round" in capsys.readouterr().err
+    call(train.main, "resume=run", "attack.size=8", "fl.rounds=2")
+    assert OmegaConf.load(run / "config.yaml").fl.rounds == 2
+
+
+@pytest.mark.parametrize("typed", ["attack.size=6", "fl.batch_size=4", "attack.size=8.5", "fl.batch_size=true"])
+def test_5_settings_that_differ_from_the_runs_are_refused(typed: str, call: Call, capsys: PRINTED, run: Path) -> None:
+    said = refusal(call, capsys, train.main, "resume=run", typed)
+    assert said.startswith(f"error: {typed.partition('=')[0]} must be ")
+    assert "as in the run that is resumed" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (("attack=none", "fl.malicious=1"), True),
+        (("attack=none",), False),
+        (("attack=none", "fl.malicious=0"), False),
+        (("attack=none", "update_attack=scaling", "fl.malicious=1"), False),
+        (("fl.malicious=1",), False),
+    ],
+)
+def test_5_a_number_of_attackers_without_an_attack_is_warned_of(
+    typed: tuple[str, ...], expected: bool, call: Call, capsys: PRINTED
+) -> None:
+    settings = [each for each in TINY if not (each.startswith("attack") and "attack=none" in typed)]
+    call(train.main, *settings, "fl.rounds=1", "hydra.run.dir=run", *typed)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    unused = "fl.malicious=1 has no effect: nobody attacks with attack=none and update_attack=none"
+    assert said == ([f"warning: {unused}"] if expected else [])
+
+
+def test_5_a_file_that_is_no_yaml_is_named_in_one_line(call: Call, capsys: PRINTED, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "own/attack").mkdir(parents=True)
+    (tmp_path / "own/attack/star.yaml").write_text("# A star.\nrays: [5\nsize: 1\n")
+    said = refusal(call, capsys, train.main, "--config-dir=own", "attack=star")
+    place = f"{tmp_path}/own/attack/star.yaml: not readable as YAML: line 3, column 5: "
+    assert said == f"error: {place}expected ',' or ']', but got ':'"
+    (run / "config.yaml").write_text("a: [5\nb: 1\n")
+    said = refusal(call, capsys, train.main, "resume=run")
+    assert said.startswith(f"error: {run}/config.yaml: not readable as YAML: line 2, column 2: ")

@@ -71,7 +71,7 @@ REFUSED = [
     (Count, True, f"{WHOLE} 1; got True"),
     (Count, "3", f"{WHOLE} 1; got '3'"),
     (Count, 3.0, f"{WHOLE} 1; got 3.0"),
-    (Count, None, f"{WHOLE} 1; got None"),
+    (Count, None, f"{WHOLE} 1; got null"),
     (NonNegative, -1, f"{WHOLE} 0; got -1"),
     (Seed, 1.5, f"{WHOLE} 0; got 1.5"),
     (int, "3", "a whole number; got '3'"),

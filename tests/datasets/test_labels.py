@@ -134,7 +134,7 @@ def test_isic_ground_truth_with_a_column_for_each_class(tmp_path: Path) -> None:
     assert splits.notes[0] == "truth.csv: file from image, class from MEL NV BCC"
     assert refusal(root, labels="truth.csv") == (
         "dataset.columns.class must be set to one of the columns of truth.csv, ['BCC', 'MEL', 'NV', 'image'], none of "
-        "which has a usual name for it; got None"
+        "which has a usual name for it; got null"
     )
 
 

@@ -462,7 +462,7 @@ def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatc
         (["seeds=[]"], "seeds must be a list of at least one whole number of at least 0, each once; got"),
         (["seeds=[1,1]"], "seeds must be .*, each once; got"),
         (["seeds=3"], "seeds must be a list of at least one whole number of at least 0, each once; got 3"),
-        (["seeds=null"], "seeds must be a list of at least one whole number of at least 0, each once; got None"),
+        (["seeds=null"], "seeds must be a list of at least one whole number of at least 0, each once; got null"),
         (["seeds=[0,1]", f"results={KEPT}/small"], "seeds must be at least three where results are kept"),
         (["scale.image_size=64", f"results={KEPT}/small"], "scale must be conf/scale/small.yaml as it is"),
         (["overrides=['model=dcgan']", f"results={KEPT}/small"], "overrides must be none"),
@@ -508,7 +508,7 @@ def test_scale_paper_without_a_gpu_is_refused_before_anything_runs(call: Callabl
     [
         (("table9",), "error: a name must be one of all, figure3, .*, table4; got 'table9'$"),
         (("table2", "figures", "seeds=[0]"), "error: a name must be one of all, .*; got 'figures'$"),
-        ((), "error: a name must be typed ahead of the settings: all, figure3, .*, table4; got None$"),
+        ((), "error: a name must be typed ahead of the settings: all, figure3, .*, table4; got null$"),
         (("scale=small",), "error: a name must be typed ahead of the settings"),
     ],
 )

@@ -97,7 +97,7 @@ def test_the_command_writes_tables_and_a_picture(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "paths must be folders of runs, sweeps or studies, typed ahead of the settings; got None"),
+        ((), "paths must be folders of runs, sweeps or studies, typed ahead of the settings; got null"),
         (("nix",), "paths must be folders of runs or sweeps that exist; got 'nix'"),
         (("SWEEP", "x=attack.sise"), "no run has the setting attack.sise; those that vary are: attack.size, defense"),
         (

@@ -280,7 +280,7 @@ def test_f26_stdout_has_the_table_and_the_path_alone(
 
 
 def test_no_run_at_all(call: Call) -> None:
-    with pytest.raises(SystemExit, match="error: run must be the folder of a finished run; got None"):
+    with pytest.raises(SystemExit, match="error: run must be the folder of a finished run; got null"):
         call(evaluate.main)
 
 
