@@ -83,7 +83,7 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
             except KeyboardInterrupt:
                 sys.exit(INTERRUPTED)
             finally:
-                remove_empty(MADE)  # where a command was refused, or resumed a run elsewhere
+                clear_made()
                 os.environ["HYDRA_FULL_ERROR"] = wanted
             if REFUSED:
                 which = ", ".join(f"#{number}" for number in sorted(REFUSED))  # as Hydra counts them
@@ -268,6 +268,14 @@ class OutputFolders(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """After the last run."""
         remove_empty(each for each in sorted(self._sweep.iterdir()) if each not in self._before)
+
+
+def clear_made() -> None:
+    """Remove the folders of a command that was refused, or resumed a run elsewhere, and what Hydra wrote into them."""
+    for folder in MADE:
+        if folder.is_dir() and {each.name for each in folder.iterdir()} == {"multirun.yaml"}:
+            (folder / "multirun.yaml").unlink()
+    remove_empty(MADE)
 
 
 def _check_subdir(config: DictConfig) -> None:

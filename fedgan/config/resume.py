@@ -157,9 +157,23 @@ def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) 
     now, then = leaves(cfg), leaves(recorded)
     for key in sorted(now.keys() | then.keys()):
         touched = bool(sets) or is_touched(key, parts)
-        if touched and key not in OWN and now.get(key) != then.get(key):
+        own = key in OWN or (key not in parts and follows(cfg, key))  # what it follows is compared itself
+        if touched and not own and now.get(key) != then.get(key):
             by = next((part for part in parts if is_touched(key, [part])), next(iter(sets), None))
             raise ValueError(_change(key, recorded, cfg, None if key in parts else by))
+
+
+def follows(cfg: DictConfig, key: str) -> bool:
+    """Whether a setting is written as that of another.
+
+    Example:
+        >>> cfg = OmegaConf.create({"a": {"b": "${c}"}, "c": 1})
+        >>> follows(cfg, "a.b"), follows(cfg, "c"), follows(cfg, "a.x"), follows(cfg, "x.y")
+        (True, False, False, False)
+    """
+    folder, _, name = key.rpartition(".")
+    place = OmegaConf.select(cfg, folder) if folder else cfg
+    return OmegaConf.is_dict(place) and name in place and OmegaConf.is_interpolation(place, name)
 
 
 def _change(key: str, recorded: DictConfig, cfg: DictConfig, by: str | None) -> str:

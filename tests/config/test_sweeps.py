@@ -203,3 +203,9 @@ def test_2_after_each_run_one_line_says_how_many_are_done(
 def test_2_a_single_run_has_no_such_line(call: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     call(train.main, *TINY, "fl.rounds=1", "hydra.run.dir=run")
     assert "runs done" not in capsys.readouterr().err
+
+
+def test_a_sweep_that_is_refused_as_a_whole_leaves_no_folder(call: Callable[..., None], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"attack\.size is not a setting of the attack that is chosen"):
+        call(train.main, "-m", "attack.size=4,8")
+    assert not list(tmp_path.iterdir())
