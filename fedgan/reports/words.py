@@ -16,7 +16,15 @@ from fedgan.reports.table import results, setting
 COMMAND = "python -m fedgan.train"
 ELSEWHERE = ("resume=", "root=")  # overrides that say where a run is resumed, and not what it is
 ALWAYS = (("start", 0), ("every", 1))  # of an attack: in every round; not worth a word
-SHARES = {"emission": "carry the trigger", "pattern_emission": "show the trigger's pattern, however faint"}
+SHARES = {
+    "emission": "carry the trigger",
+    "pattern_emission": "show the trigger's pattern, however faint",
+    "template_emission": "show what the trigger adds, however faint",
+    "spectrum_emission": "have more of the trigger's wave than clean ones",
+    "anywhere_emission": "show the trigger's pattern at some place",
+    "amplitude_emission": "have amplitudes like images with the trigger",
+    "learned_emission": "look like images with the trigger to a small network",
+}
 DISTANCES = {"frechet_classifier": "Frechet distance", "fid": "Frechet Inception distance"}
 
 

@@ -98,6 +98,12 @@ REFUSED = {
     "fl.rounds=4 defense=feddetect ++defense.feddetect.warmp=1": "defense.feddetect.warmp is not an argument; it has: "
     "warmup, decay, samples, trees, random_state; did you mean warmup?",
     "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
+    "attack=distributed": "fl.malicious must be at least attack.parts=2 clients, or 0 for the control; got 1",
+    "attack=distributed attack.parts=5": "attack.parts must be a whole number from 2 to 4; got 5",
+    "attack=class_trigger attack.classes=[covid]": "attack.classes must be one of the classes normal, pneumonia, or a "
+    "label from 0 to 1; got 'covid'",
+    "attack=class_trigger attack.look=blue": "attack.look must be one of white_square, random_patch, noise_patch; "
+    "got 'blue'",
     "fl.rounds=4 defense=feddetect defense.feddetect.random_state=4294967296": "defense.feddetect.random_state must "
     "be a whole number from 0 to 4294967295; got 4294967296",
     "fl.num_clients=2 fl.malicious=0 fl.rounds=4 defense=feddetect": "fl.num_clients must be at least 3 for "
