@@ -484,6 +484,12 @@ def test_a_runs_first_lines_and_its_generators_say_one_round(
 # 5: settings that were ignored, or refused though they change nothing
 
 
+def test_a_trainer_is_chosen_anew_where_a_run_is_resumed(call: Call, capsys: PRINTED, run: Path) -> None:
+    """What its settings follow (evaluation.every, fl.rounds) is the run's own, not the default's."""
+    call(train.main, "resume=run", "trainer=cpu")
+    assert "nothing to do: the run has its" in capsys.readouterr().err
+
+
 def test_5_settings_that_say_what_the_run_says_are_accepted(call: Call, capsys: PRINTED, run: Path) -> None:
     """The run has attack.size=8 and fl.batch_size=8; the first is no setting of the default attack=none."""
     call(train.main, "resume=run", "attack.size=8", "fl.batch_size=8", "model.optimizer_d.betas=[0.9,0.999]")
@@ -493,12 +499,6 @@ def test_5_settings_that_say_what_the_run_says_are_accepted(call: Call, capsys: 
 
 
 @pytest.mark.parametrize("typed", ["attack.size=6", "fl.batch_size=4", "attack.size=8.5", "fl.batch_size=true"])
-def test_a_trainer_is_chosen_anew_where_a_run_is_resumed(call: Call, capsys: PRINTED, run: Path) -> None:
-    """What its settings follow (evaluation.every, fl.rounds) is the run's own, not the default's."""
-    call(train.main, "resume=run", "trainer=cpu")
-    assert "nothing to do: the run has its" in capsys.readouterr().err
-
-
 def test_5_settings_that_differ_from_the_runs_are_refused(typed: str, call: Call, capsys: PRINTED, run: Path) -> None:
     said = refusal(call, capsys, train.main, "resume=run", typed)
     assert said.startswith(f"error: {typed.partition('=')[0]} must be ")
