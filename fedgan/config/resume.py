@@ -38,6 +38,8 @@ OWN = (
     *PLACES,
     *WHERE,
 )
+# What trainer=gpu may set too without being asked.
+ON_SCREEN = ("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.profiler")
 # Settings that name files: relative to where the command was given, and kept so that they hold anywhere.
 FILES = ("root", *PLACES, "dataset.cache_dir", "metrics.*.weights", "metrics.*.cache", "metrics.*.classifier.cache")
 
@@ -157,7 +159,8 @@ def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) 
     now, then = leaves(cfg), leaves(recorded)
     for key in sorted(now.keys() | then.keys()):
         touched = bool(sets) or is_touched(key, parts)
-        own = key in OWN or (key not in parts and follows(cfg, key))  # what it follows is compared itself
+        # What a setting follows is compared itself; what only shows on the screen decides nothing.
+        own = key in OWN or (key not in parts and (key in ON_SCREEN or follows(cfg, key)))
         if touched and not own and now.get(key) != then.get(key):
             by = next((part for part in parts if is_touched(key, [part])), next(iter(sets), None))
             raise ValueError(_change(key, recorded, cfg, None if key in parts else by))

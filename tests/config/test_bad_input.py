@@ -108,6 +108,26 @@ REFUSED = {
     "be a whole number from 0 to 4294967295; got 4294967296",
     "fl.num_clients=2 fl.malicious=0 fl.rounds=4 defense=feddetect": "fl.num_clients must be at least 3 for "
     "defense=feddetect; got 2",
+    "defense=krum": "fl.num_clients must be at least 5 for Krum to stand 1 (N >= 2 f + 3; 4 stand 0); got 4",
+    "fl.num_clients=8 fl.clients_per_round=6 defense=bulyan": "fl.clients_per_round must be at least 7 for Bulyan to "
+    "stand 1 (N >= 4 f + 3; 6 stand 0); got 6",
+    "defense=bucketing": "fl.num_clients must be at least 5 for Bucketing to stand 1 (N >= 4 f + 1; 4 stand 0); got 4",
+    "fl.num_clients=9 defense=multi_metrics": "fl.num_clients must be at least 10 for MultiMetrics to stand 1 "
+    "(N >= 2 f + 1 and N >= 10; 9 stand 0); got 9",
+    "defense=trimmed_mean defense.trimmed_mean.num_malicious=2": "fl.num_clients must be at least 5 for TrimmedMean to "
+    "stand 2 (N >= 2 f + 1; 4 stand 1); got 4",
+    "fl.num_clients=8 defense=multi_krum defense.multi_krum.selected=8": "defense.multi_krum.selected must be at most "
+    "7, the round's clients less num_malicious=1, or null; got 8",
+    "defense=robust_learning_rate defense.robust_learning_rate.threshold=4": "defense.robust_learning_rate.threshold "
+    "must be from f + 1 = 2 to N - f = 3, or null; got 4",
+    "defense=robust_learning_rate defense.robust_learning_rate.flip=1": "defense.robust_learning_rate.flip must be "
+    "one of -1, 0; got 1",
+    "defense=dnc defense.dnc.num_malicious=0.2": f"defense.dnc.num_malicious {WHOLE} 1; got 0.2",
+    "defense=norm_clipping defense.norm_clipping.bound=0": "defense.norm_clipping.bound must be a number in (0, inf), "
+    "or null; got 0",
+    "defense=flame defense.flame.noise=-1": "defense.flame.noise must be a number in [0, inf); got -1",
+    "defense=[flame,trimmed_mean]": "defense must be without flame next to trimmed_mean, whose aggregate has no "
+    "weights; got ['flame', 'trimmed_mean']",
     "defense=gradient_penalty defense.gradient_penalty.weight=0": "defense.gradient_penalty.weight must be a number "
     "in (0, 1e+06]; got 0",
     "defense=gradient_penalty defense.gradient_penalty.optimizer.lr=abc": "defense.gradient_penalty.optimizer.lr "
@@ -175,7 +195,7 @@ REFUSED = {
     [
         (("attack.size=33",), ("attack.size", "at most 31", "33")),
         (
-            ("partition._target_=fedgan.defenses.median.Median",),
+            ("partition._target_=fedgan.defenses.robust.median.Median",),
             ("partition must be the settings of a fedgan.partitions.base.Partition", "_target_", "got 'Median'"),
         ),
         (
@@ -192,8 +212,8 @@ REFUSED = {
         (("attack.sise=4",), ("attack.sise is not a setting", "margin", "size")),
         (("atack=none",), ("atack", "attack")),
         (("attack=blue_square",), ("blue_square", "white_square", "random_patch")),
-        (("defense=krum",), ("defense=krum is not one of the choices", "feddetect")),
-        (("defense=[none,krum]",), ("defense=krum is not one of the choices", "feddetect")),
+        (("defense=fool",), ("defense=fool is not one of the choices", "feddetect")),
+        (("defense=[none,fool]",), ("defense=fool is not one of the choices", "feddetect")),
         (("metrics=[beauty]",), ("metrics=beauty is not one of the choices", "emission", "frechet")),
         (("defense=feddetect",), ("defense.feddetect.warmup", "at most 0", "10")),
         (("defense=feddetect", "defense.feddetect.decay=2"), ("defense.feddetect.decay", "(0, 1)", "2")),

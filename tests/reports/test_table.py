@@ -10,7 +10,9 @@ from tests.helpers.reports import FEDDETECT, NO_ATTACK, SQUARE, run_of
 
 
 def test_a_setting_is_a_value_or_what_is_chosen(tmp_path: Path) -> None:
-    run = run_of(tmp_path / "a", {}, defense=FEDDETECT | {"median": {"_target_": "fedgan.defenses.median.Median"}})
+    run = run_of(
+        tmp_path / "a", {}, defense=FEDDETECT | {"median": {"_target_": "fedgan.defenses.robust.median.Median"}}
+    )
     assert [
         setting(run, key) for key in ("attack", "attack.size", "defense", "defense.feddetect.warmup", "fl.rounds")
     ] == [

@@ -1,1 +1,1 @@
-"""Rules on clients' updates that a part of the clients cannot turn as they like."""
+"""Robust aggregation: rules on the clients' updates alone, each with a number of malicious clients that it stands."""

@@ -1,0 +1,80 @@
+"""How many malicious clients a rule stands, and how its weights meet those of other defenses."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate
+from fedgan.defenses.robust.rule import Condition, WeightRule
+from tests.helpers.rules import TOY, round_of, served, updates_of
+
+
+class Given(WeightRule):
+    """Rates clients as it was told to."""
+
+    condition = Condition(2, 1)
+
+    def __init__(self, rates: Sequence[float]) -> None:
+        super().__init__()
+        self.rates = rates
+
+    def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[float]:
+        return self.rates
+
+
+@pytest.mark.parametrize(
+    ("condition", "stands"),
+    [
+        (Condition(2, 1), (1, 3, 7, 31)),
+        (Condition(2, 3), (0, 2, 6, 30)),
+        (Condition(4, 3), (0, 1, 3, 15)),
+        (Condition(2, 1, at_least=10), (0, 0, 7, 31)),
+    ],
+    ids=["median", "krum", "bulyan", "multi_metrics"],
+)
+def test_how_many_are_stood(condition: Condition, stands: tuple[int, ...]) -> None:
+    assert tuple(condition.stands(n) for n in (4, 8, 16, 64)) == stands
+    for n, most in zip((4, 8, 16, 64), stands, strict=True):
+        assert most == 0 or condition.least(most) <= n
+        assert condition.least(most + 1) > n
+
+
+def test_weights_do_not_believe_what_clients_state() -> None:
+    """In the toy, client 4 states a million images; Flower's Multi-Krum and others would give it nearly all."""
+    weights = served(Given([1.0, 1.0, 0.0, 0.0, 2.0]), updates_of(TOY), round_of(5))[1].weights
+    assert weights == {0: 0.25, 1: 0.25, 2: 0.0, 3: 0.0, 4: 0.5}
+
+
+def test_who_was_dropped_before_stays_dropped() -> None:
+    before = {0: 0.0, 1: 0.9, 2: 0.1}
+    decision = Given([1.0, 1.0, 1.0]).reweight(updates_of(TOY[:3]), before, round_of(3))
+    assert decision.weights == {0: 0.0, 1: 0.5, 2: 0.5}
+    assert not decision.flagged
+
+
+def test_where_nobody_would_be_left_weights_stay() -> None:
+    before = {0: 0.0, 1: 0.9, 2: 0.1}
+    decision = Given([1.0, 0.0, 0.0]).reweight(updates_of(TOY[:3]), before, round_of(3))
+    assert decision.weights == before
+    assert not decision.flagged
+    assert decision.flag_counts == {0: 0, 1: 0, 2: 0}
+
+
+def test_flags_are_counted_by_id_and_survive_a_checkpoint() -> None:
+    rule, equal = Given([1.0, 0.0, 1.0]), dict.fromkeys((2, 5, 7), 1 / 3)
+    rule.reweight(updates_of(TOY[:3], ids=(2, 5, 7)), equal, round_of(8))
+    resumed = Given([1.0, 0.0, 1.0])
+    resumed.load_state_dict(rule.state_dict())
+    decision = resumed.reweight(updates_of(TOY[:3], ids=(2, 5, 7)), equal, round_of(8))
+    assert decision.flagged == {5}
+    assert decision.flag_counts == {2: 0, 5: 2, 7: 0}
+    assert rule.flag_counts == {5: 1}, "the checkpoint is a copy"
+
+
+def test_a_round_with_too_few_updates_stops_the_run_and_names_the_setting() -> None:
+    rule = Given([1.0, 1.0])
+    rule.setup(num_clients=3, clients_per_round=3, rounds=2)
+    said = r"fl.min_clients must be at least 3 for Given to stand 1 \(N >= 2 f \+ 1; 2 stand 0\); got 2"
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        rule.reweight(updates_of(TOY[:2]), {0: 0.5, 1: 0.5}, round_of(3))
