@@ -38,7 +38,7 @@ def serve(
     updates = [ClientUpdate(i, 8, state(delta, i + 1.0), {}) for i, delta in enumerate(deltas)]
     round_ = Round(0, reference, frozenset({"w"}), num_clients=len(deltas), root=state(root, 99.0))
     filtered = rule.filter(updates, round_)
-    decision = rule.reweight(filtered, {u.client_id: u.num_examples for u in updates}, round_)
+    decision = rule.reweight(filtered, {u.client_id: 1 / len(updates) for u in updates}, round_)
     aggregate = weighted_mean([u.state for u in filtered], [decision.weights[u.client_id] for u in filtered])
     return aggregate, decision, rule
 
@@ -78,13 +78,13 @@ def test_nobody_is_trusted() -> None:
     aggregate, decision, _ = serve([[-1, 0], [0, 0]], [1, 0], start=(5.0, 7.0))
     assert aggregate["w"].tolist() == [5, 7]
     assert aggregate["b"].item() == 0, "the reference's"
-    assert decision == Decision({0: 0.5, 1: 0.5}, frozenset({0, 1}), {0: 1, 1: 1})
+    assert decision == Decision({0: 0.5, 1: 0.5}, frozenset(), {0: 0, 1: 0})
 
 
 def test_a_server_that_does_not_move_trusts_nobody() -> None:
     aggregate, decision, _ = serve([[1, 2], [3, 4]], [0, 0])
     assert aggregate["w"].tolist() == [0, 0]
-    assert decision.flagged == {0, 1}
+    assert not decision.flagged
 
 
 def test_equal_updates_come_out_as_they_are() -> None:
@@ -108,11 +108,9 @@ def test_who_is_who_does_not_matter() -> None:
 
 
 def test_scores_are_cosines_cut_at_zero_and_one() -> None:
-    root = {"a": torch.tensor([1e-3]), "b": torch.tensor([[1e-3]])}
-    twice = {name: 2 * tensor for name, tensor in root.items()}
-    none = {name: 0 * tensor for name, tensor in root.items()}
-    assert trust_scores([root, twice, none], root) == [pytest.approx(1), pytest.approx(1), 0.0]
-    assert max(trust_scores([root, twice], root)) <= 1.0
+    updates = np.array([[1e-3, 1e-3], [2e-3, 2e-3], [0, 0], [-1, 0], [1e-3, 1e-3]])
+    assert trust_scores(updates @ updates.T) == [pytest.approx(1), pytest.approx(1), 0.0, 0.0]
+    assert max(trust_scores(updates @ updates.T)) <= 1.0
 
 
 def test_counts_outlive_a_restart() -> None:
