@@ -20,8 +20,8 @@ class Bucketing(RobustRule):
 
     Means differ less than clients do, so rules for clients that are alike work on them; list it before the rule. A
     malicious client spoils its whole bucket: the rule after it has to stand ``size`` times as many. Without another
-    rule the aggregate is the mean as before. Where the number of clients is no multiple of ``size``, one bucket is
-    smaller. All of a bucket have the same say in its mean.
+    rule and with equal weights the aggregate is the mean as before. Where the number of clients is no multiple of
+    ``size``, one bucket is smaller. All of a bucket have the same say in its mean.
 
     Args:
         size: s, clients per bucket, at least 2 (the paper: 2).

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fedgan.defenses.robust.norm_clipping import NormClipping
-from tests.helpers.rules import parameters_of, round_of, served, step, updates_of
+from tests.helpers.rules import parameters_of, round_of, served, updates_of
 
 
 def test_a_bound_by_hand() -> None:
@@ -20,7 +20,6 @@ def test_a_bound_by_hand() -> None:
 def test_by_default_the_bound_is_the_rounds_median_length() -> None:
     """Lengths 1, 2, 4 and 100: the median of four is 3."""
     rule = NormClipping()
-    np.testing.assert_allclose(step(rule, [[1.0], [2.0], [4.0], [-100.0]]).item() * 4_000_000, 0, atol=1.3e7)
     filtered = rule.filter(updates_of([[1.0], [2.0], [4.0], [-100.0]]), round_of(4, 1))
     assert [float(parameters_of(update.state)[0]) for update in filtered] == pytest.approx([1.0, 2.0, 3.0, -3.0])
     assert rule.receipt() == {"bound": 3.0, "clipped": 2.0}
