@@ -79,11 +79,12 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
                 with without_repeated(sys.argv), named_by_what_varies(sys.argv):
                     result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
+                forget_sweep()
                 sys.exit(f"error: {explain(error, config_name)}")
             except KeyboardInterrupt:
                 sys.exit(INTERRUPTED)
             finally:
-                clear_made()
+                remove_empty(MADE)  # where a command was refused, or resumed a run elsewhere
                 os.environ["HYDRA_FULL_ERROR"] = wanted
             if REFUSED:
                 which = ", ".join(f"#{number}" for number in sorted(REFUSED))  # as Hydra counts them
@@ -270,12 +271,11 @@ class OutputFolders(Callback):
         remove_empty(each for each in sorted(self._sweep.iterdir()) if each not in self._before)
 
 
-def clear_made() -> None:
-    """Remove the folders of a command that was refused, or resumed a run elsewhere, and what Hydra wrote into them."""
+def forget_sweep() -> None:
+    """Remove what Hydra has written for a sweep that is refused as a whole, from folders that are new."""
     for folder in MADE:
         if folder.is_dir() and {each.name for each in folder.iterdir()} == {"multirun.yaml"}:
             (folder / "multirun.yaml").unlink()
-    remove_empty(MADE)
 
 
 def _check_subdir(config: DictConfig) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from fedgan import sample, train
 from tests.helpers.federation import TINY
-from tests.helpers.runs import refusal
+from tests.helpers.runs import choices, refusal
 
 Call = Callable[..., Any]
 TINY_FOLDER = (*(o for o in TINY if "dataset.t" not in o), "dataset=image_folder")
@@ -168,12 +168,9 @@ REFUSED = {
     "weighting",
     "epochs=5": "epochs is not a setting; the configuration has: arm, attack, checkpoint, dataset, defense, "
     "evaluation, experiment, fl, hparams_search, logger, metrics, model, name, objective, partition, resume, root, "
-    "seed, sweep, trainer, trust, update_attack; "
-    "did you mean fl.local_epochs?",
-    "defense=fedetect": "defense=fedetect is not one of the choices; defense has: feddetect, feddetect_chestx, "
-    "feddetect_code, "
-    "feddetect_mean, gradient_penalty, horizontal_flip, median, none, reconstruction, rotation; did you mean "
-    "feddetect?",
+    "seed, sweep, trainer, trust, update_attack; did you mean fl.local_epochs?",
+    "defense=fedetect": f"defense=fedetect is not one of the choices; defense has: {choices('defense')}; "
+    "did you mean feddetect?",
     "defense=none defense.feddetect.warmup=1": "defense.feddetect.warmup is not a setting: defense=feddetect is not "
     "chosen; in a sweep over defense write ++defense.feddetect.warmup=...",
     "fl/backend=vectorized trainer.devices=2": "fl/backend must be serial with several processes: stacked clients' "

@@ -23,7 +23,7 @@ from fedgan.datasets.reading.table import read_table
 from fedgan.runs.export import load_generator
 from fedgan.runs.load import open_run
 from tests.helpers.federation import TINY
-from tests.helpers.runs import refusal
+from tests.helpers.runs import choices, refusal
 
 Call = Callable[..., Any]
 Configure = Callable[..., DictConfig]
@@ -309,9 +309,8 @@ SENTENCES = {
     "~attack": f"~attack: {NEEDED} attack=none",
     "~seed": f"~seed: {NEEDED} seed=VALUE",
     "~defense": f"~defense: {NEEDED} defense=none",
-    "attack=null": "attack must be one of noise_patch, none, random_patch, white_square; got null",
-    "partition=3": "partition must be one of by_group, dirichlet, dirichlet_equal, feature_skew, iid, quantity, "
-    "shards; got 3",
+    "attack=null": f"attack must be one of {choices('attack')}; got null",
+    "partition=3": f"partition must be one of {choices('partition')}; got 3",
     "name=..": "name must be a name that a folder can have; got '..'",
     "fl.rounds:3": "settings are typed as name=value; got 'fl.rounds:3'",
     "defense=[median": "defense must have a closing bracket for each opening one; got [median",

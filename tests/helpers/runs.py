@@ -12,12 +12,18 @@ import pytest
 from omegaconf import DictConfig
 
 from fedgan.config import training
+from fedgan.config.refusals import CONF
 from fedgan.config.resume import resumed_config
 from fedgan.gan.client import GANClient
 
 # Every file that the exactness contract names; the others say when and how fast (run.json, timing.csv).
 TABLES = ("rounds.csv", "clients.csv", "receipts.csv", "events.csv")
 CONTRACT = ("summary.json", *TABLES, "generator.safetensors", "config.yaml")
+
+
+def choices(group: str, *more: str) -> str:
+    """The options of a group of conf/, as errors list them; ``more``: a user's own."""
+    return ", ".join(sorted([*more, *(file.stem for file in CONF.glob(f"{group}/*.yaml"))]))
 
 
 def rows(file: Path) -> list[dict[str, str]]:
