@@ -144,6 +144,14 @@ class Defense:
         """What this defense did in the last round, as numbers: share of coordinates turned, norm clipped."""
         return {}
 
+    def client_receipts(self) -> Mapping[int, Mapping[str, float]]:
+        """The same of single clients, by id: a score, say."""
+        return {}
+
+    def maps(self) -> Mapping[str, Mapping[int, Tensor]]:
+        """What a person may look at after a round: by what it shows, a map of each client, (H, W), not negative."""
+        return {}
+
     def state_dict(self) -> dict[str, Any]:
         """The memory that must survive an interruption: numbers, strings, lists, dicts and tensors."""
         return {}

@@ -30,6 +30,7 @@ class Server(Callback):
         last_of_clients: of the last round in which clients took part.
         rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate.
         receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.
+        client_receipts: by defense and client, what it found in the last round.
 
     Raises:
         ValueError: in one line, if two defenses have their own aggregate.
@@ -48,6 +49,7 @@ class Server(Callback):
             name: 0 for name, each in self.defenses.items() if any(overrides(each, hook) for hook in HOOKS)
         }
         self.receipts: dict[str, dict[str, float]] = {}
+        self.client_receipts: dict[str, dict[int, dict[str, float]]] = {}
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -61,6 +63,7 @@ class Server(Callback):
         if pl_module.fine_tunes:  # alone: nobody to weigh
             own = {update.client_id: 1.0 for update in updates}
             self.decision, self.receipts = Decision(own, frozenset(), dict.fromkeys(own, 0)), {}
+            self.client_receipts = {}
             pl_module.replace(updates[0].state)
             return
         with torch.no_grad():
@@ -145,6 +148,8 @@ class Server(Callback):
         for name in self.rounds_acted:
             self.rounds_acted[name] += acted[name]
             self.receipts[name] = {"acted": float(acted[name]), **self.defenses[name].receipt()}
+            single = self.defenses[name].client_receipts()
+            self.client_receipts[name] = {client: dict(measures) for client, measures in single.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The memory of every defense, and the last decision about clients."""

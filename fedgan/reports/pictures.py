@@ -16,12 +16,12 @@ from fedgan.reports.blocks import Block, Frame, Gallery, Note, Picture, Table
 from fedgan.reports.run import Run
 from fedgan.reports.words import why_not
 from fedgan.runs.allowlist import build_trusted
+from fedgan.runs.folder import MAPS
 from fedgan.runs.load import open_run
 from fedgan.scoring.grid import draw_grid, places
 
 WIDEST = 1100  # pixels: wider pictures are made smaller
 MOST_PIXELS = 40_000_000  # larger files are no pictures of ours
-HOOK = "defenses"  # the folder in which a defense may leave pictures and tables: <run>/defenses/<name>/
 MOST_FILES, MOST_ROWS = 12, 20
 DAMAGED = (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError)
 
@@ -180,7 +180,7 @@ def _by_data(runs: Sequence[Run]) -> dict[str, Run | None]:
 
 def left_by_defenses(run: Run, title: str) -> list[Block]:
     """Every PNG and CSV in ``defenses/<name>/`` of the run's folder, under that name; links are not followed."""
-    folder = run.folder / HOOK
+    folder = run.folder / MAPS
     places_ = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
     blocks: list[Block] = []
     for place in places_ if not folder.is_symlink() else ():

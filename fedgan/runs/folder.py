@@ -11,10 +11,12 @@ from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.provenance import versions
 
 TABLES = ("rounds.csv", "clients.csv", "events.csv", "timing.csv", "receipts.csv")
+MAPS = "defenses"  # what defenses show: <folder>/defenses/<name>/<what>.png
 # What a run writes, by folder; nothing else in it is ever removed.
 _WRITTEN = {
     ".": ("summary.json", "generator.safetensors", *TABLES),
     "samples": ("round_*.png",),
+    f"{MAPS}/*": ("*.png",),
     "checkpoints": ("round_*.ckpt",),
     "checkpoints/clients": ("client_*_round_*.ckpt",),
 }
@@ -57,7 +59,7 @@ def open_folder(folder: Path) -> None:
     write_json(folder / "run.json", {"status": "running", "versions": versions()})  # from now on it is fedgan's
     for part, patterns in _WRITTEN.items():
         for pattern in patterns:
-            for file in (folder / part).glob(pattern):
+            for file in folder.glob(f"{part}/{pattern}"):
                 file.unlink()
     clear_leftovers(folder)
 
@@ -65,8 +67,7 @@ def open_folder(folder: Path) -> None:
 def clear_leftovers(folder: Path) -> None:
     """Remove what killed processes have left in a run's folder: temporary files, Lightning's checkpoints for Slurm."""
     for part in _WRITTEN:
-        inside = (folder / part).iterdir() if (folder / part).is_dir() else ()
-        for file in inside:
+        for file in folder.glob(f"{part}/*"):
             if file.is_file() and (is_leftover(file.name) or file.match("hpc_ckpt_*.ckpt")):
                 file.unlink()
 

@@ -16,8 +16,10 @@ from fedgan.federated.data import FederatedData
 from fedgan.federated.faults import NO_VARIETY, Event
 from fedgan.federated.federation import Federation
 from fedgan.federated.server import Server
+from fedgan.runs.folder import MAPS
 from fedgan.runs.provenance import device_name, git_state, peak_memory, versions
 from fedgan.scoring.callback import Evaluator
+from fedgan.scoring.maps import draw_maps
 
 DECISION_COLUMNS = ("effective_clients", "true_positive_rate", "false_positive_rate")
 CLIENT_COLUMNS = ("flagged", "flag_count", "weight", "poisoned_images", "num_examples")
@@ -104,6 +106,8 @@ class Recorder(Callback):
             }
             for name, rows in self.rows.items():
                 self._append(name, rows)
+            if self.evaluator.round_evaluated == pl_module.round and not pl_module.fine_tunes:
+                self._draw_maps()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before Lightning takes the module off its device."""
@@ -184,6 +188,11 @@ class Recorder(Callback):
         reports = [("update_attack", asdict(report)) for report in attackers.reports]
         rows = [(name, report.pop("client"), report) for name, report in reports]
         rows += [(f"defense.{name}", None, dict(receipt)) for name, receipt in self.server.receipts.items()]
+        rows += [
+            (f"defense.{name}", client, measures)
+            for name, clients in self.server.client_receipts.items()
+            for client, measures in clients.items()
+        ]
         return [
             {"round": federation.round, "component": name, "client": client, "measure": measure, "value": value}
             for name, client, measures in rows
@@ -217,6 +226,15 @@ class Recorder(Callback):
         }
         self._write_run()
         return summary
+
+    def _draw_maps(self) -> None:
+        """What defenses show of this round: ``defenses/<name>/<what>.png``."""
+        for name, defense in self.server.defenses.items():
+            for what, maps in defense.maps().items():
+                file = self.folder / MAPS / name / f"{what}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                picture = draw_maps(maps, self.data.malicious)
+                atomic_write(file, lambda path, picture=picture: picture.save(path))  # type: ignore[misc]
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.start

@@ -1,0 +1,157 @@
+"""Generator audit: the server looks at what each client's generator draws, and says who differs, and where."""
+
+from collections.abc import Mapping, Sequence
+from math import log
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Interval, MinLen, Predicate
+from torch import Tensor
+
+from fedgan.core.arguments import Allowed, Count, Fraction, NonNegative, Share, checked
+from fedgan.core.latents import balanced_latents
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate, normalize
+from fedgan.defenses.audit.evidence import Evidence, Finding, Plane, findings
+from fedgan.defenses.audit.views import VIEWS, Map, reduced
+from fedgan.defenses.base import Decision
+from fedgan.defenses.robust.rule import Condition, RobustRule
+
+View = Literal["place", "classes", "spectrum"]
+_LATENTS = 20_000  # the seed of the latents: others than those of evaluations
+
+
+def _differ(views: Sequence[str]) -> bool:
+    return len(set(views)) == len(views)
+
+
+Views = Annotated[
+    Sequence[View],
+    MinLen(1),
+    Predicate(_differ),
+    Allowed(f"a list of {', '.join(VIEWS)}, each once at most and one at least"),
+]
+
+
+@checked
+class GeneratorAudit(RobustRule):
+    """Clients whose generators draw what the others' do not, at one place and in round after round, get no weight.
+
+    In each round the server draws images with every client's generator, from latents that never change, and compares
+    maps of them (``views``): no image of anybody is needed, and no number that a client reports is trusted. Evidence
+    is gathered over the rounds (``Evidence``); how rare a client's is, is judged by the other clients' (``findings``).
+    A client is flagged while its score in any view is above ln(views * rounds / false_alarms), each round and view
+    having its share of the false alarms, until it falls below half of that; at most fewer than half of those present
+    are flagged, those with the highest scores. With ``memory`` below 1 a client that stops is forgiven.
+
+    To the audit a hospital's own mark, such as a ruler or a letter at one place, is a trigger: the maps in
+    ``defenses/`` show a person where it is. It is blind to triggers at random places.
+
+    Args:
+        false_alarms: how often anybody may be flagged in a whole federation in which nobody attacks, in (0, 1), if
+            the evidence is as ``findings`` assumes; see docs/defenses.md for what was measured.
+        views: what is compared.
+        images_per_class: images of each class that are drawn with every client's generator.
+        memory: the share of the evidence that is kept from round to round, in (0, 1].
+        warmup: the first rounds, in which nobody is flagged.
+    """
+
+    condition = Condition(2, 1, at_least=4)
+
+    def __init__(
+        self,
+        *,
+        false_alarms: Fraction = 0.001,
+        views: Views = ("place", "classes", "spectrum"),
+        images_per_class: Annotated[int, Interval(ge=2, le=10_000)] = 64,
+        memory: Share = 0.95,
+        warmup: NonNegative = 2,
+    ) -> None:
+        self.false_alarms, self.views, self.warmup = false_alarms, tuple(views), warmup
+        self.images_per_class, self.memory = images_per_class, memory
+        self.evidence = {view: Evidence(memory) for view in self.views}
+        self.threshold = self.threshold_for(rounds=1)
+        self.flagged: set[int] = set()
+        self.counts: dict[int, int] = {}
+        self.planes: dict[str, dict[int, Plane]] = {}
+        self.found: dict[str, dict[int, Finding]] = {}
+
+    def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
+        """Set the threshold for so many rounds; refuse fewer than four clients."""
+        super().setup(num_clients=num_clients, clients_per_round=clients_per_round, rounds=rounds)
+        self.threshold = self.threshold_for(rounds)
+
+    def threshold_for(self, rounds: Count) -> float:
+        """The score above which a client is flagged."""
+        return log(len(self.views) * rounds / self.false_alarms)
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
+        """No weight for those who stand out."""
+        self.check_present(updates)
+        maps = [self.look(update, round_) for update in updates]
+        ids = [update.client_id for update in updates]
+        for view in self.views:
+            self.planes[view] = self.evidence[view].add({i: each[view] for i, each in zip(ids, maps, strict=True)})
+            self.found[view] = findings(self.planes[view])
+        flagged = self._flag(ids) if round_.index >= self.warmup else frozenset[int]()
+        for i in flagged:
+            self.counts[i] = self.counts.get(i, 0) + 1
+        shares = [0.0 if i in flagged else weights[i] for i in ids]
+        kept = dict(zip(ids, normalize(shares), strict=True)) if any(shares) else weights
+        return Decision(kept, flagged, {i: self.counts.get(i, 0) for i in ids})
+
+    def look(self, update: ClientUpdate, round_: Round) -> dict[str, Map]:
+        """The maps of what a client's generator draws, by view."""
+        assert round_.renderer is not None, "a federation brings its renderer"
+        draw = round_.renderer
+        request = balanced_latents(draw.num_classes, self.images_per_class, _LATENTS)
+        images = reduced(draw(update.state, request.latents(draw.z_dim), request.labels))
+        by_class = images.reshape(draw.num_classes, self.images_per_class, *images.shape[1:])
+        return {view: VIEWS[view](by_class) for view in self.views}
+
+    def score_of(self, client: int) -> float:
+        """A client's highest score in the last round."""
+        return max(self.found[view][client].score for view in self.views)
+
+    def _flag(self, ids: Sequence[int]) -> frozenset[int]:
+        scores = {i: self.score_of(i) for i in ids}
+        known = {i for i in self.flagged & set(ids) if scores[i] > self.threshold / 2}
+        stand_out = known | {i for i in ids if scores[i] > self.threshold}
+        ordered = sorted(stand_out, key=lambda i: (-scores[i], i))[: (len(ids) - 1) // 2]
+        self.flagged = self.flagged - set(ids) | set(ordered)
+        return frozenset(ordered)
+
+    def receipt(self) -> Mapping[str, float]:
+        """The threshold."""
+        return {"threshold": self.threshold}
+
+    def client_receipts(self) -> Mapping[int, Mapping[str, float]]:
+        """Each client's score in each view, and the row and column of the place with the most evidence."""
+        return {
+            client: {f"{view}_{name}": float(value) for view in self.views for name, value in self._of(view, client)}
+            for client in self.found[self.views[0]]
+        }
+
+    def _of(self, view: str, client: int) -> list[tuple[str, float]]:
+        return list(self.found[view][client]._asdict().items())
+
+    def maps(self) -> Mapping[str, Mapping[int, Tensor]]:
+        """Each client's evidence by place, by view."""
+        return {
+            view: {client: torch.from_numpy(plane) for client, plane in planes.items()}
+            for view, planes in self.planes.items()
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """The evidence, and who was flagged how often."""
+        return {
+            "evidence": {view: each.state_dict() for view, each in self.evidence.items()},
+            "flagged": sorted(self.flagged),
+            "counts": dict(self.counts),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore them."""
+        for view, each in self.evidence.items():
+            each.load_state_dict(state["evidence"][view])
+        self.flagged, self.counts = set(state["flagged"]), dict(state["counts"])

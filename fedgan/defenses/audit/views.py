@@ -1,0 +1,66 @@
+"""What the server compares of the images that clients' generators draw: one map per client and view."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+Map = NDArray[np.float64]  # (K, H, W)
+LARGEST = 64  # pixels per side: larger images are averaged down
+_DARKEST = 1e-6  # of an amplitude: its logarithm is taken
+
+
+def place(images: Tensor) -> Map:
+    """The mean image: what a trigger at a fixed place changes.
+
+    Args:
+        images: (classes, images of each, C, H, W), in [-1, 1], all clients' from the same latents.
+
+    Returns:
+        (C, H, W).
+    """
+    return _numbers(images.mean(dim=(0, 1)))
+
+
+def classes(images: Tensor) -> Map:
+    """Each class's mean image less the mean of all classes: what wrong labels and triggers of one class change.
+
+    Args:
+        images: as for ``place``.
+
+    Returns:
+        ((classes - 1) * C, H, W): the last class's follows from the others'. (C, H, W) of zeros for one class alone.
+    """
+    means = images.mean(dim=1)
+    apart = (means - means.mean(dim=0))[: max(1, len(means) - 1)]
+    return _numbers(apart.flatten(0, 1))
+
+
+def spectrum(images: Tensor) -> Map:
+    """The mean logarithm of the images' amplitudes: what waves, blends and changes of frequencies leave.
+
+    Args:
+        images: as for ``place``.
+
+    Returns:
+        (C, H, W // 2 - 1), frequency 0 of the rows in the middle. Of the columns the lowest and the highest are left
+        out: they have each value twice, and what is twice looks like a spot.
+    """
+    amplitude = torch.fft.rfft2(images).abs().clamp_min(_DARKEST).log().mean(dim=(0, 1))
+    return _numbers(torch.fft.fftshift(amplitude, dim=-2)[..., 1 : images.shape[-1] // 2])
+
+
+VIEWS: Mapping[str, Callable[[Tensor], Map]] = {"place": place, "classes": classes, "spectrum": spectrum}
+
+
+def reduced(images: Tensor) -> Tensor:
+    """Images of at most ``LARGEST`` pixels per side, by averaging: float32, (B, C, h, w)."""
+    return images.float() if images.shape[-1] <= LARGEST else adaptive_avg_pool2d(images.float(), LARGEST)
+
+
+def _numbers(tensor: Tensor) -> Map:
+    numbers: Map = tensor.double().cpu().numpy()
+    return numbers

@@ -1,0 +1,168 @@
+"""The audit in rounds by hand, and in a federation."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from torch import Tensor
+
+from fedgan.config import training
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate, State
+from fedgan.defenses.audit.generator_audit import GeneratorAudit
+from fedgan.defenses.base import Decision
+from tests.helpers.runs import rows
+
+Configure = Callable[..., DictConfig]
+SMALL = ("defense=generator_audit", "defense.generator_audit.images_per_class=4")
+
+
+class Painter:
+    """Draws noise around what the state holds: an image for every class."""
+
+    z_dim, num_classes = 4, 2
+
+    def __call__(self, state: State, z: Tensor, labels: Tensor) -> Tensor:
+        rng = torch.Generator().manual_seed(int(state["seed"]))
+        noise = torch.randn(len(z), 1, 32, 32, generator=rng)
+        return state["image"][labels] + noise
+
+
+def updates(round_: int, trigger: float, clients: tuple[int, ...] = (0, 1, 2, 3), who: int = 2) -> list[ClientUpdate]:
+    made = []
+    for i in clients:
+        image = torch.zeros(2, 1, 32, 32)
+        image[:, 0, 28:30, 28:30] += trigger * (i == who)
+        state = {"image": image, "seed": torch.tensor(1000 * round_ + i)}
+        made.append(ClientUpdate(i, 8, state, {}))
+    return made
+
+
+def play(audit: GeneratorAudit, triggers: list[float], start: int = 0, clients: int = 4) -> list[Decision]:
+    decisions = []
+    for t, trigger in enumerate(triggers, start):
+        round_ = Round(t, {}, frozenset(), num_clients=clients, renderer=Painter())
+        sent = updates(t, trigger, tuple(range(clients)))
+        equal = dict.fromkeys(range(clients), 1 / clients)
+        decisions.append(audit.reweight(sent, equal, round_))
+    return decisions
+
+
+def ready(rounds: int = 20, **settings: object) -> GeneratorAudit:
+    audit = GeneratorAudit(images_per_class=16, **settings)
+    audit.setup(num_clients=4, clients_per_round=4, rounds=rounds)
+    return audit
+
+
+def test_the_attacker_loses_its_weight_and_nobody_else_does() -> None:
+    audit = ready()
+    decisions = play(audit, [1.0] * 8)
+    assert [sorted(each.flagged) for each in decisions] == [[], [], *[[2]] * 6]
+    assert dict(decisions[-1].weights) == pytest.approx({0: 1 / 3, 1: 1 / 3, 2: 0, 3: 1 / 3})
+    assert decisions[-1].flag_counts == {0: 0, 1: 0, 2: 6, 3: 0}
+    shown = audit.client_receipts()
+    assert (shown[2]["place_row"], shown[2]["place_column"]) in {(r, c) for r in (28, 29) for c in (28, 29)}
+    assert shown[2]["place_score"] > audit.receipt()["threshold"] > max(shown[i]["place_score"] for i in (0, 1, 3))
+
+
+def test_without_an_attacker_nobody_is_flagged() -> None:
+    for seed in range(10):
+        decisions = play(ready(), [0.0] * 10, start=100 * seed)
+        assert not any(each.flagged for each in decisions)
+        assert dict(decisions[-1].weights) == dict.fromkeys(range(4), 0.25)
+
+
+def test_a_client_that_stops_is_forgiven() -> None:
+    decisions = play(ready(rounds=60, memory=0.7), [1.0] * 8 + [0.0] * 20)
+    assert decisions[7].flagged == {2}
+    assert not decisions[-1].flagged
+    assert decisions[-1].weights[2] == 0.25
+
+
+def test_the_threshold_shares_the_false_alarms_out() -> None:
+    assert ready(rounds=20, false_alarms=0.01).threshold == pytest.approx(math.log(3 * 20 / 0.01))
+    assert ready(rounds=20, false_alarms=0.01, views=["place"]).threshold == pytest.approx(math.log(20 / 0.01))
+
+
+def test_a_flag_stays_until_half_the_threshold() -> None:
+    audit = ready()
+    scores = {0: 0.0, 1: 0.0, 2: audit.threshold + 1, 3: 0.0}
+    audit.score_of = scores.__getitem__  # type: ignore[method-assign]
+    for score, expected in ((audit.threshold + 1, {2}), (audit.threshold * 0.6, {2}), (audit.threshold * 0.4, set())):
+        scores[2] = score
+        assert audit._flag([0, 1, 2, 3]) == expected
+    scores[2] = audit.threshold * 0.6
+    assert audit._flag([0, 1, 2, 3]) == set(), "from below it takes the whole"
+
+
+def test_fewer_than_half_are_flagged_those_with_the_highest_scores() -> None:
+    audit = ready()
+    scores = {0: 90.0, 1: 80.0, 2: 70.0, 3: 0.0, 4: 100.0}
+    audit.score_of = scores.__getitem__  # type: ignore[method-assign]
+    assert audit._flag([0, 1, 2, 3, 4]) == {0, 4}
+    assert audit._flag([0, 1, 2, 3]) == {0}
+
+
+def test_flipped_labels_are_seen_in_the_classes_alone() -> None:
+    audit = ready()
+    means = torch.zeros(2, 1, 32, 32)
+    means[0, 0, 10:14, 10:14], means[1, 0, 18:22, 18:22] = 0.5, 0.5
+    for t in range(8):
+        sent = [
+            ClientUpdate(i, 8, {"image": means.flip(0) if i == 1 else means, "seed": torch.tensor(100 * t + i)}, {})
+            for i in range(4)
+        ]
+        round_ = Round(t, {}, frozenset(), num_clients=4, renderer=Painter())
+        decision = audit.reweight(sent, dict.fromkeys(range(4), 0.25), round_)
+    assert decision.flagged == {1}
+    shown = audit.client_receipts()[1]
+    assert shown["classes_score"] > audit.threshold > shown["place_score"]
+
+
+def test_it_continues_as_if_it_had_never_stopped() -> None:
+    once, first, second = ready(), ready(), ready()
+    play(once, [1.0] * 4)
+    play(first, [1.0] * 4)
+    second.load_state_dict(first.state_dict())
+    expected, found = play(once, [1.0] * 3, start=4), play(second, [1.0] * 3, start=4)
+    assert expected == found
+    assert once.client_receipts() == second.client_receipts()
+
+
+@pytest.mark.parametrize("clients", [2, 3])
+def test_fewer_than_four_clients_are_refused(clients: int) -> None:
+    with pytest.raises(ValueError, match=r"^fl\.num_clients must be at least 4 for GeneratorAudit"):
+        GeneratorAudit().setup(num_clients=clients, clients_per_round=clients, rounds=5)
+
+
+@pytest.mark.parametrize("views", [[], ["place", "place"], ["color"], "place"])
+def test_views_are_named(views: object) -> None:
+    with pytest.raises(ValueError, match=r"^views must be a list of place, classes, spectrum, each once at most"):
+        GeneratorAudit(views=views)
+
+
+def test_a_run_leaves_maps_and_scores_and_resumes_to_the_bit(configure: Configure, tmp_path: Path) -> None:
+    once = training.train(configure(*SMALL, "fl.rounds=4"), tmp_path / "once")
+    training.train(configure(*SMALL, "fl.rounds=2"), tmp_path / "twice")
+    again = training.train(configure(*SMALL, "fl.rounds=4", f"resume={tmp_path / 'twice'}"), tmp_path / "twice")
+    assert again["generator_sha256"] == once["generator_sha256"]
+    shown = rows(tmp_path / "once" / "receipts.csv")
+    scores = [row for row in shown if row["measure"] == "place_score"]
+    assert [(row["round"], row["client"]) for row in scores] == [(str(t), str(i)) for t in range(4) for i in range(4)]
+    folder = tmp_path / "once/defenses/generator_audit"
+    assert sorted(file.name for file in folder.iterdir()) == ["classes.png", "place.png", "spectrum.png"]
+    for file in folder.iterdir():
+        assert file.read_bytes() == (tmp_path / "twice/defenses/generator_audit" / file.name).read_bytes()
+        assert np.asarray(Image.open(file)).std() > 5
+
+
+def test_some_clients_per_round(configure: Configure, tmp_path: Path) -> None:
+    sampled = ("fl.num_clients=6", "fl.clients_per_round=4", "fl.rounds=4", "fl.batch_size=4")
+    training.train(configure(*SMALL, *sampled), tmp_path / "run")
+    scored = [row for row in rows(tmp_path / "run/receipts.csv") if row["measure"] == "place_score"]
+    assert [sum(row["round"] == str(t) for row in scored) for t in range(4)] == [4] * 4
