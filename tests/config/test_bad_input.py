@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from fedgan import sample, train
+from fedgan.config.refusals import CONF
 from tests.helpers.federation import TINY
 from tests.helpers.runs import refusal
 
@@ -23,6 +24,7 @@ TINY_FOLDER = (*(o for o in TINY if "dataset.t" not in o), "dataset=image_folder
 WHOLE = "must be a whole number of at least"
 FLAG = "must be true or false"
 LR = "must be a number in [0, inf)"
+DEFENSES = sorted(file.stem for file in (CONF / "defense").glob("*.yaml"))
 # What is typed, and the whole line that comes back.
 REFUSED = {
     "seed=1.5": f"seed {WHOLE} 0; got 1.5",
@@ -155,9 +157,7 @@ REFUSED = {
     "evaluation, experiment, fl, hparams_search, logger, metrics, model, name, objective, partition, resume, root, "
     "seed, trainer, trust, update_attack; "
     "did you mean fl.local_epochs?",
-    "defense=fedetect": "defense=fedetect is not one of the choices; defense has: feddetect, feddetect_chestx, "
-    "feddetect_code, "
-    "feddetect_mean, gradient_penalty, horizontal_flip, median, none, reconstruction, rotation; did you mean "
+    "defense=fedetect": f"defense=fedetect is not one of the choices; defense has: {', '.join(DEFENSES)}; did you mean "
     "feddetect?",
     "defense=none defense.feddetect.warmup=1": "defense.feddetect.warmup is not a setting: defense=feddetect is not "
     "chosen; in a sweep over defense write ++defense.feddetect.warmup=...",
