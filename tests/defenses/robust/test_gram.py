@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from fedgan.core.round import Round
 from fedgan.defenses.robust import gram as module
-from fedgan.defenses.robust.gram import alike, cosines, gram_matrix, lengths, squared_distances
+from fedgan.defenses.robust.gram import alike, cosines, gram_matrix, lengths, lowest, squared_distances
 from tests.helpers.rules import round_of, updates_of
 
 DELTAS = np.random.default_rng(0).normal(size=(5, 37))
@@ -48,6 +48,18 @@ def test_distances_and_cosines_are_scipys() -> None:
     gram = DELTAS @ DELTAS.T
     np.testing.assert_allclose(squared_distances(gram), cdist(DELTAS, DELTAS, "sqeuclidean"), atol=1e-12)
     np.testing.assert_allclose(cosines(gram), 1 - cdist(DELTAS, DELTAS, "cosine"), atol=1e-12)
+
+
+def test_rounding_makes_no_distance_negative() -> None:
+    rows = np.tile(DELTAS[:1], (5, 1)) * (1 + 1e-16 * np.arange(5)[:, None])
+    gram = rows @ rows.T
+    gram[0, 1] = gram[1, 0] = gram[0, 0] * (1 + 1e-15)
+    assert squared_distances(gram).min() == 0.0
+
+
+def test_of_many_equal_scores_the_first_are_the_lowest() -> None:
+    scores = np.tile([1.0, 0.0], 50)
+    assert lowest(scores, 60) == [*range(1, 100, 2), *range(0, 20, 2)]
 
 
 def test_rounding_leaves_updates_alike_and_a_millionth_does_not() -> None:

@@ -64,12 +64,13 @@ def test_where_nobody_would_be_left_weights_stay() -> None:
 def test_flags_are_counted_by_id_and_survive_a_checkpoint() -> None:
     rule, equal = Given([1.0, 0.0, 1.0]), dict.fromkeys((2, 5, 7), 1 / 3)
     rule.reweight(updates_of(TOY[:3], ids=(2, 5, 7)), equal, round_of(8))
-    resumed = Given([1.0, 0.0, 1.0])
-    resumed.load_state_dict(rule.state_dict())
-    decision = resumed.reweight(updates_of(TOY[:3], ids=(2, 5, 7)), equal, round_of(8))
-    assert decision.flagged == {5}
-    assert decision.flag_counts == {2: 0, 5: 2, 7: 0}
-    assert rule.flag_counts == {5: 1}, "the checkpoint is a copy"
+    resumed, memory = Given([1.0, 0.0, 1.0]), rule.state_dict()
+    resumed.load_state_dict(memory)
+    for each in (rule, resumed):
+        decision = each.reweight(updates_of(TOY[:3], ids=(2, 5, 7)), equal, round_of(8))
+        assert decision.flagged == {5}
+        assert decision.flag_counts == {2: 0, 5: 2, 7: 0}
+        assert memory == {"flag_counts": {5: 1}}, "a checkpoint is a copy, and loading it is one"
 
 
 def test_a_round_with_too_few_updates_stops_the_run_and_names_the_setting() -> None:
