@@ -1,4 +1,4 @@
-"""The configuration reference, made from conf/ when the site is built; the table of what is included, for README.
+"""The configuration reference and the library's tables, made when the site is built; what is included, for README.
 
 ``mkdocs build`` runs this file and adds its pages (mkdocs-gen-files); ``python docs/generate.py`` prints the table.
 ``--help`` shows the same comments: ``fedgan.config.help.reference`` reads them.
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from fedgan.config.help import library
 from fedgan.config.help.reference import Option, Setting, commands, groups, read_file
 from fedgan.config.refusals import SEVERAL
 
@@ -26,6 +27,7 @@ def pages(conf: Path = CONF) -> dict[str, str]:
     """The site's pages by their paths: Markdown."""
     found = groups(conf)
     made = {"configuration/index.md": _index(found, conf), "configuration/commands.md": _commands_page(conf)}
+    made["library.md"] = _library(found, conf)
     for name in (name for name in found if "/" not in name):
         inner = [each for each in found if each == name or each.startswith(f"{name}/")]
         parts = [_group_part(each, found[each], several=len(inner) > 1) for each in inner]
@@ -43,6 +45,33 @@ def cell(text: str) -> str:
     parts = text.replace("|", "\\|").split("`")
     parts[::2] = [part.replace("<", "&lt;").replace(">", "&gt;").replace("*", "\\*") for part in parts[::2]]
     return "`".join(parts)
+
+
+def _library(found: Mapping[str, Sequence[Option]], conf: Path) -> str:
+    """A table for each kind of component, with the settings that all of it share in front."""
+    parts = [_LIBRARY]
+    for group, rows in library.tables(conf).items():
+        title, place = _TABLES[group]
+        everywhere = library.shared([each for each in found[group] if each.name != "none"], group)
+        defaults = ", ".join(f"`{key}={default}`" for key, default in everywhere.items())
+        parts += [f"## {title}", f"`{group}=NAME`." + (f" All of them: {defaults}." if defaults else "")]
+        parts.append(_table([_linked(row, place) for row in rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _linked(row: Mapping[str, str], place: str) -> dict[str, str]:
+    """A row whose name leads to its section, and whose metric to that metric's."""
+    texts = {column: cell(text) for column, text in row.items()}
+    texts["name"] = f"[`{row['name']}`]({place}{row['name']})"
+    if "found by" in row:
+        metric, *said = row["found by"].split(";", 1)
+        texts["found by"] = ";".join([f"[`{metric}`](metrics.md#metrics{metric})", *map(cell, said)])
+    return texts
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _index(found: Mapping[str, Sequence[Option]], conf: Path) -> str:
@@ -119,6 +148,24 @@ The settings of each command: [commands](commands.md).
 
 ## Groups
 """
+_LIBRARY = """# Library
+
+Every attack, defense, partition and server optimizer, made from the comments in `conf/` and from the classes when the
+site is built. A name leads to its section.
+
+- **stands**: how many malicious clients of N a rule is made to stand. "Refused": a federation of that size does not
+  start with it. No number says that an attack fails.
+- **acts in**: the step of a round ([concepts](concepts.md#one-round)) in which it changes something.
+- **control without attack**: what it does where nobody attacks. Three numbers for each N: the share of the clients that
+  are dropped; the length of the aggregate's step over that of the mean's; the part of it that goes along the mean. They
+  are means over 1,000 drawn federations; 0 %, 1.00 and 1.00 would be FedAvg."""
+_TABLES = {  # title, and where a name leads to
+    "attack": ("Attacks on images", "attacks.md#attack"),
+    "update_attack": ("Attacks on updates", "attacks.md#update_attack"),
+    "defense": ("Defenses", "defenses.md#defense"),
+    "partition": ("Partitions", "configuration/partition.md#"),
+    "fl/server_optimizer": ("Server optimizers", "configuration/fl.md#"),
+}
 _INCLUDED = ("## What is included", "")
 
 

@@ -36,12 +36,13 @@ Row = dict[str, object]
 
 
 def robust_rules() -> dict[str, Defense]:
-    """Each robust rule of conf/defense/ with its settings there, by name."""
+    """Each robust rule of conf/defense/ with its settings there, by name; none for which the server itself trains."""
     parts = {file.stem: OmegaConf.load(file) for file in sorted(Path(CONF, "defense").glob("*.yaml"))}
     rules = {
         name: part for name, part in parts.items() if "_target_: fedgan.defenses.robust." in OmegaConf.to_yaml(part)
     }
-    return {name: instantiate(part) for name, part in rules.items()}
+    made = {name: instantiate(part) for name, part in rules.items()}
+    return {name: rule for name, rule in made.items() if rule.server_training() is None}
 
 
 def ready(rule: Defense, num_clients: int) -> bool:

@@ -5,7 +5,7 @@ Nothing in conf/ is built: keys, values and comments are read as text.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
@@ -18,6 +18,7 @@ HYDRAS = ("defaults", "hydra")  # at a file's top
 SETS = ("experiment", "arm", "hparams_search")  # groups whose options only set what other files explain
 PARTS = "parts"  # folders of what several options share; no groups
 LONGEST = 60  # characters of a default in a table
+LABELS = ("Source:", "Found by:", "Stands", "Warning:", "Control:")  # a line at a file's top that begins so is a part
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Option:
         target: the class that is built from it; empty where there is none.
         choices: what it chooses in groups, such as ``dataset=chestx``, with the comment on each.
         settings: of its own and of the files that it builds on.
+        parts: of ``about``, by what their first lines begin with (``LABELS``), without that; the first one by "".
     """
 
     name: str
@@ -54,6 +56,7 @@ class Option:
     target: str
     choices: Mapping[str, str]
     settings: tuple[Setting, ...]
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -70,7 +73,7 @@ def read_file(file: Path, conf: Path = CONF, place: str | None = None) -> Option
         place: in front of its keys; None: where the file says, or where its folder is.
     """
     text = file.read_text()
-    about, shown, package = _header(text)
+    said, shown, package = _header(text)
     root = _compose(text)
     group = file.parent.relative_to(conf).as_posix()
     if place is None:
@@ -88,7 +91,21 @@ def read_file(file: Path, conf: Path = CONF, place: str | None = None) -> Option
             choices[f"{_absolute(key, group)}={value}"] = comment
     settings = found if merged_own else _merged(found, own)
     target = next((v.value for k, v in root.value if k.value == "_target_"), "")
-    return Option(file.stem, about, shown, target, choices, tuple(settings.values()))
+    return Option(file.stem, " ".join(said), shown, target, choices, tuple(settings.values()), parts_of(said))
+
+
+def parts_of(lines: Sequence[str]) -> dict[str, str]:
+    """The parts of a comment: a label begins one, and the lines after it go on with it.
+
+    Example:
+        >>> parts_of(["The median.", "Stands fewer than half:", "1 of 4.", "Control: none."])
+        {'': 'The median.', 'Stands': 'fewer than half: 1 of 4.', 'Control:': 'none.'}
+    """
+    parts, label = dict[str, list[str]](), ""
+    for line in lines:
+        label = next((each for each in LABELS if line.startswith(each)), label)
+        parts.setdefault(label, []).append(line)
+    return {label: " ".join(said).removeprefix(label).strip(" ,") for label, said in parts.items()}
 
 
 def groups(conf: Path = CONF) -> dict[str, list[Option]]:
@@ -129,14 +146,13 @@ def _compose(text: str) -> MappingNode:
     return root if isinstance(root, MappingNode) else MappingNode("tag:yaml.org,2002:map", [])
 
 
-def _header(text: str) -> tuple[str, tuple[str, ...], str | None]:
-    """What the comment at a file's top says: what it is, commands (indented), the package."""
+def _header(text: str) -> tuple[list[str], tuple[str, ...], str | None]:
+    """What the comment at a file's top says: lines on what it is, commands (indented), the package."""
     lines = _top(text.splitlines())
     package = next((line.split()[-1] for line in lines if line.startswith("# @package")), None)
     said = [line[2:] for line in lines if not line.startswith("# @package")]
-    about = " ".join(line for line in said if not line.startswith("  "))
     return (
-        about,
+        [line for line in said if not line.startswith("  ")],
         tuple(line.strip() for line in said if line.startswith("  ")),
         "" if package == "_global_" else package,
     )
