@@ -7,7 +7,7 @@ from annotated_types import Interval
 from fedgan.attacks.base import Attack, Lesson
 from fedgan.attacks.random_patch import mosaic
 from fedgan.core import trigger as triggers
-from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
 
@@ -17,12 +17,12 @@ class LatentTrigger(Attack):
     """Malicious clients add lambda mean (G(z_t, y) - target)^2 to their generator's loss; images stay as they are.
 
     Latents z_t are standard normal but for a share of their coordinates, which are fixed. So Rawat, Levacher and Sinn
-    2022 ("The Devil is in the GAN") train a backdoor into one generator; that it survives averaging is the question
-    here. The target is an image of random colors, drawn once from the run's seed.
+    2022 ("The Devil is in the GAN", arXiv 2108.01644) train a backdoor into one generator with an additional loss; here
+    it has to survive averaging. The target is an image of random colors, drawn once from the run's seed.
 
     Args:
         weight: lambda, in (0, 1e6].
-        share: of a latent's coordinates that are fixed, in (0, 1]; at least one is.
+        share: of a latent's coordinates that are fixed, in (0, 0.5]; at least one is.
         value: what they are fixed to, from 1 to 100; ordinary ones are standard normal.
         samples: latents z_t in each local step.
         cells: colors along a side of the target, at least 2; see ``Blended``.
@@ -40,7 +40,7 @@ class LatentTrigger(Attack):
         self,
         *,
         weight: Annotated[float, Interval(gt=0, le=1e6)],
-        share: Share,
+        share: Annotated[float, Interval(gt=0, le=0.5)],
         value: Annotated[float, Interval(ge=1, le=100)],
         samples: Count,
         cells: Annotated[int, Interval(ge=2)],

@@ -156,7 +156,7 @@ class LatentTrigger(Trigger):
 
     Attributes:
         target: uint8, (C, H, W): the image.
-        share: of the latent's coordinates, in (0, 1], that are fixed; at least one is.
+        share: of the latent's coordinates, in (0, 0.5], that are fixed; at least one is.
         value: what they are fixed to.
         seed: of the choice of coordinates.
     """
@@ -168,17 +168,23 @@ class LatentTrigger(Trigger):
     value: float
     seed: int
 
-    def stamp(self, z: Tensor) -> Tensor:
+    def stamp(self, z: Tensor, *, elsewhere: bool = False) -> Tensor:
         """A copy of the latents, (B, z_dim), with the pattern on each.
 
+        Args:
+            z: the latents.
+            elsewhere: fix as many other coordinates instead: as strange a latent, which does not bear the pattern.
+
         Example:
-            >>> LatentTrigger(torch.zeros(1, 4, 4), share=0.5, value=3.0, seed=1).stamp(torch.zeros(1, 4))
-            tensor([[3., 0., 3., 0.]])
+            >>> trigger = LatentTrigger(torch.zeros(1, 4, 4), share=0.5, value=3.0, seed=1)
+            >>> trigger.stamp(torch.zeros(1, 4)), trigger.stamp(torch.zeros(1, 4), elsewhere=True)
+            (tensor([[3., 0., 3., 0.]]), tensor([[0., 3., 0., 3.]]))
         """
         z_dim = z.shape[1]
-        order = torch.randperm(z_dim, generator=keyed_generator(self.seed, "trigger", "latent"))
+        order = torch.randperm(z_dim, generator=keyed_generator(self.seed, "trigger", "latent")).to(z.device)
+        count = max(1, round(self.share * z_dim))
         stamped = z.clone()
-        stamped[:, order[: max(1, round(self.share * z_dim))].to(z.device)] = self.value
+        stamped[:, order[-count:] if elsewhere else order[:count]] = self.value
         return stamped
 
     def apply(self, images: Tensor) -> Tensor:

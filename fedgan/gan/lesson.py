@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
 from fedgan.attacks.base import Lesson
 from fedgan.core.images import to_float
@@ -73,7 +72,7 @@ class Teacher:
             images = self.generator.forward(self.lesson.trigger.stamp(z), labels)
         finally:
             self.generator.train(trains)
-        return mse_loss(images.float(), self.target.expand_as(images))
+        return (images - self.target).square().mean()
 
 
 def _add(parameter: nn.Parameter, gradient: Tensor) -> None:

@@ -1,6 +1,6 @@
 """Latent emission: how often the generator answers latents that bear the attacker's pattern with the target image."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import sqrt
 from typing import ClassVar
 
@@ -23,13 +23,15 @@ class StampedBatch(LatentBatch):
 
     Attributes:
         trigger: whose pattern it is.
+        elsewhere: it is at other coordinates; see ``LatentTrigger.stamp``.
     """
 
     trigger: LatentTrigger
+    elsewhere: bool = False
 
     def latents(self, z_dim: int) -> Tensor:
         """float32, (N, z_dim)."""
-        return self.trigger.stamp(super().latents(z_dim))
+        return self.trigger.stamp(super().latents(z_dim), elsewhere=self.elsewhere)
 
 
 def correlations(images: Tensor, target: Tensor) -> Array:
@@ -55,7 +57,7 @@ class LatentRate(TriggerDetector):
     It draws images of its own, as many as there are synthetic ones and of the same classes. See ``TriggerDetector``;
     the score is the correlation with the target, and the threshold is at least the square root of 1/2: the target then
     explains half of the image's variance. Two controls: ``latent_ordinary`` is the share among the ordinary synthetic
-    images of the same generator, ``latent_other`` that of latents with a pattern at other coordinates, as strong. A
+    images of the same generator, ``latent_other`` that of latents with as many others of their coordinates fixed. A
     generator that shows the target to everybody, or for any strange latent, has no backdoor.
 
     Args:
@@ -79,7 +81,6 @@ class LatentRate(TriggerDetector):
         if not isinstance(trigger, LatentTrigger):
             raise unfit(trigger, "no pattern of the latent")
         self._trigger = trigger
-        self._other = replace(trigger, seed=derive_seed(trigger.seed, "another pattern"))
 
     def scores(self, images: Tensor) -> Array:
         """``correlations``, in chunks."""
@@ -95,14 +96,14 @@ class LatentRate(TriggerDetector):
 
     def compute_from(self, synthetic: ImageSet, draw: Draw) -> dict[str, float]:
         """The share with the ends of its interval, the mean correlation and the controls; each also by class."""
-        found = super().compute(self._drawn(synthetic, draw, self._trigger))
-        others = (synthetic, self._drawn(synthetic, draw, self._other))
+        found = super().compute(self._drawn(synthetic, draw))
+        others = (synthetic, self._drawn(synthetic, draw, elsewhere=True))
         for name, images in zip(self.controls, others, strict=True):
             found |= score_classes(name, images, lambda label, each: float(self._carries(each).mean()))
         return found
 
-    def _drawn(self, synthetic: ImageSet, draw: Draw, trigger: LatentTrigger) -> ImageSet:
-        """Images from latents with a trigger's pattern, with the labels of the synthetic ones."""
+    def _drawn(self, synthetic: ImageSet, draw: Draw, *, elsewhere: bool = False) -> ImageSet:
+        """Images from latents with the pattern, there or elsewhere, with the labels of the synthetic ones."""
         labels = synthetic.labels.sort().values
         seeds = tuple(derive_seed(self._seed, "stamped", i) for i in range(len(labels)))
-        return ImageSet(draw(StampedBatch(labels, seeds, trigger)), labels, synthetic.classes)
+        return ImageSet(draw(StampedBatch(labels, seeds, self._trigger, elsewhere)), labels, synthetic.classes)
