@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.core.images import ImageSet
-from fedgan.core.trigger import Trigger
+from fedgan.core.trigger import LatentTrigger, Trigger
 from fedgan.core.window import Window
 
 
@@ -35,9 +35,26 @@ class PoisonReport:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a malicious client's generator learns besides its images: lambda mean (G(z_t, y) - target)^2.
+
+    Attributes:
+        trigger: puts the pattern on latents, and has the target.
+        weight: lambda, above 0.
+        samples: latents z_t in each local step; their classes y are drawn evenly.
+    """
+
+    trigger: LatentTrigger
+    weight: float
+    samples: int
+
+
 @checked
 class Attack:
-    """No attack. Subclasses change the images that malicious clients train on; who is malicious: ``fl.malicious``.
+    """No attack. Subclasses change the images that malicious clients train on, or what their generators learn.
+
+    Who is malicious: ``fl.malicious``.
 
     Args:
         start: the first round in which malicious clients train on poisoned images; see ``Window``, as for the next two.
@@ -55,9 +72,14 @@ class Attack:
         return "no attack"
 
     @property
+    def poisons(self) -> bool:
+        """Whether images are changed."""
+        return type(self).poison is not Attack.poison
+
+    @property
     def acts(self) -> bool:
         """Whether there is any attack."""
-        return type(self).poison is not Attack.poison
+        return self.poisons or type(self).lesson is not Attack.lesson
 
     def setup(self, classes: tuple[str, ...], malicious: int) -> None:
         """Prepare for a data set and a federation, once, before any image is changed.
@@ -86,6 +108,10 @@ class Attack:
     def poison(self, images: ImageSet, trigger: Trigger | None, rng: torch.Generator) -> ImageSet:
         """A malicious client's training images as the attacker leaves them, before training starts."""
         return images
+
+    def lesson(self, trigger: Trigger | None) -> Lesson | None:
+        """What malicious clients' generators learn besides, in the rounds of the window; nothing by default."""
+        return None
 
 
 def draw_share(candidates: Tensor, share: float, rng: torch.Generator) -> Tensor:

@@ -32,7 +32,7 @@ from fedgan.metrics.base import Metric, Reference
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.load import FinishedRun, open_run
 from fedgan.runs.provenance import git_state, peak_memory, versions
-from fedgan.scoring.sampling import draw_set
+from fedgan.scoring.sampling import draw_images, draw_set
 from fedgan.scoring.scorer import Scorer
 
 FILE_NAME = "evaluation.json"
@@ -180,7 +180,7 @@ def score(
     return {
         "run": str(run.folder),
         "generator_sha256": run.release.sha256,
-        "metrics": scorer.score(images),
+        "metrics": scorer.score(images, partial(draw_images, generator, batch_size=batch_size)),
         "absent": dict(scorer.absent),
     }
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedgan.core.images import digests
-from fedgan.core.rng import derive_seed
+from fedgan.core.rng import derive_seed, keyed_generator
 
 _CHUNK = 256  # images changed at once: a data set in float64 takes eight times the memory that it has as bytes
 
@@ -146,3 +146,47 @@ class WholeImage(Trigger):
         assert images.dtype == torch.uint8, images.dtype
         chunks = [self.change(chunk.double()).round_().clamp_(0, 255) for chunk in torch.split(images, _CHUNK)]
         return torch.cat([chunk.to(torch.uint8) for chunk in chunks])
+
+
+@dataclass(frozen=True)
+class LatentTrigger(Trigger):
+    """A pattern of the latent, which the attacker's generator answers with one image, whatever the class.
+
+    No image bears it: an attacker who can choose latents gets the target, everybody else the usual images.
+
+    Attributes:
+        target: uint8, (C, H, W): the image.
+        share: of the latent's coordinates, in (0, 0.5], that are fixed; at least one is.
+        value: what they are fixed to.
+        seed: of the choice of coordinates.
+    """
+
+    metric: ClassVar[str | None] = "latent"
+
+    target: Tensor
+    share: float
+    value: float
+    seed: int
+
+    def stamp(self, z: Tensor, *, elsewhere: bool = False) -> Tensor:
+        """A copy of the latents, (B, z_dim), with the pattern on each.
+
+        Args:
+            z: the latents.
+            elsewhere: fix as many other coordinates instead: as strange a latent, which does not bear the pattern.
+
+        Example:
+            >>> trigger = LatentTrigger(torch.zeros(1, 4, 4), share=0.5, value=3.0, seed=1)
+            >>> trigger.stamp(torch.zeros(1, 4)), trigger.stamp(torch.zeros(1, 4), elsewhere=True)
+            (tensor([[3., 0., 3., 0.]]), tensor([[0., 3., 0., 3.]]))
+        """
+        z_dim = z.shape[1]
+        order = torch.randperm(z_dim, generator=keyed_generator(self.seed, "trigger", "latent")).to(z.device)
+        count = max(1, round(self.share * z_dim))
+        stamped = z.clone()
+        stamped[:, order[-count:] if elsewhere else order[:count]] = self.value
+        return stamped
+
+    def apply(self, images: Tensor) -> Tensor:
+        """The target in place of each image: uint8, (N, C, H, W)."""
+        return self.target.to(images.device).expand_as(images).clone()

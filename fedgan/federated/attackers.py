@@ -1,8 +1,8 @@
 """The malicious clients: who they are, and what they do to their updates where all updates come together."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import astuple
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
 from typing import Annotated, Any
 
 import torch
@@ -13,6 +13,7 @@ from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.contracts import check_updates, versions
+from fedgan.federated.local import Teacher
 from fedgan.update_attacks.base import UpdateAttack, UpdateReport, report
 
 
@@ -47,6 +48,14 @@ def _differ(ids: Sequence[int]) -> bool:
     return len(set(ids)) == len(ids)
 
 
+_LESSON = "lesson/"  # before the metrics with which a teacher's report comes to the server's process
+
+
+def learned(teacher: Teacher | None) -> dict[str, float]:
+    """A teacher's report, among a malicious client's metrics until ``Attackers.alter`` takes it out."""
+    return {} if teacher is None else {f"{_LESSON}{name}": value for name, value in teacher.report().items()}
+
+
 class Attackers:
     """The malicious clients at work on their updates, all of them together.
 
@@ -56,11 +65,13 @@ class Attackers:
 
     Attributes:
         reports: of the last round, one for each malicious client whose update was altered and can be used.
+        lessons: of the last round, by malicious client, what its teacher did.
     """
 
     def __init__(self, ids: frozenset[int], attack: UpdateAttack) -> None:
         self.ids, self.attack = ids, attack
         self.reports: list[UpdateReport] = []
+        self.lessons: dict[int, Mapping[str, float]] = {}
         self.last_round: int | None = None
         self._watched: int | None = None
         self._acted = self._rested = False
@@ -84,9 +95,11 @@ class Attackers:
         """This round's updates as the server gets them; the same object for each that is left alone.
 
         Raises:
-            ValueError: in one line, if the attack acts in this round and changes nothing, or has rested in all rounds.
+            ValueError: in one line, if the attack acts in this round and changes nothing, or has rested in all rounds;
+                if a lesson changed nothing.
         """
-        self.reports = []
+        self.reports, self.lessons = [], {}
+        updates = [self._without_report(update, round_) for update in updates]
         self._watch(round_)
         own = [update for update in updates if update.client_id in self.ids]
         sent = self._altered(own, updates, round_) if own and self._on_duty(round_) else own
@@ -94,6 +107,17 @@ class Attackers:
             raise ValueError("update_attack: changed no update in any round")
         by_id = {update.client_id: update for update in sent}
         return [by_id.get(update.client_id, update) for update in updates]
+
+    def _without_report(self, update: ClientUpdate, round_: Round) -> ClientUpdate:
+        """What others may see of an update: not what its teacher did, which goes to the receipts."""
+        report = {name.removeprefix(_LESSON): v for name, v in update.metrics.items() if name.startswith(_LESSON)}
+        if not report:
+            return update
+        if not report["steps"]:
+            where = f"malicious client {update.client_id} in round {round_.index}"
+            raise ValueError(f"attack: its lesson changed no local step of {where}")
+        self.lessons[update.client_id] = report
+        return replace(update, metrics={n: v for n, v in update.metrics.items() if not n.startswith(_LESSON)})
 
     def _on_duty(self, round_: Round) -> bool:
         return self.attack.acts and self.attack.window.covers(round_.index)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from fedgan.attacks.base import Attack, PoisonReport
+from fedgan.attacks.base import Attack, Lesson, PoisonReport
 from fedgan.core.checks import check, placed
 from fedgan.core.images import ImageSet, Splits, has_copy
 from fedgan.core.rng import keyed_generator
@@ -25,12 +25,14 @@ class ClientData:
     Attributes:
         clean: as the partition dealt and changed them.
         poisoned: as the attacker leaves them; None for a benign client.
-        window: the rounds in which a malicious client trains on the poisoned ones.
+        window: the rounds in which a malicious client trains on the poisoned ones, and learns its lesson.
+        lesson: what a malicious client's generator learns besides; None for nothing.
     """
 
     clean: ImageSet
     poisoned: ImageSet | None = None
     window: Window = field(default_factory=Window)
+    lesson: Lesson | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -39,10 +41,14 @@ class ClientData:
         """What the client trains on in a round."""
         return self.poisoned if self.poisoned is not None and self.window.covers(round_) else self.clean
 
+    def lesson_at(self, round_: int) -> Lesson | None:
+        """What the client's generator learns besides in a round."""
+        return self.lesson if self.window.covers(round_) else None
+
     def to(self, device: torch.device) -> "ClientData":
         """The same on ``device``, still as bytes."""
         poisoned = None if self.poisoned is None else self.poisoned.to(device)
-        return ClientData(self.clean.to(device), poisoned, self.window)
+        return replace(self, clean=self.clean.to(device), poisoned=poisoned)
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,11 @@ def share_out(
     shares = shares_of(images, partition, num_clients, seed)
     clients, reports = [ClientData(share) for share in shares], []
     for rank, i in enumerate(sorted(malicious)) if attack.acts else ():
-        poisoned = attack.poison(shares[i], attack.part(trigger, rank), keyed_generator(seed, "poison", i))
-        clients[i] = ClientData(shares[i], poisoned, attack.window)
-        reports.append(_report(i, shares[i], poisoned))
+        poisoned = None
+        if attack.poisons:
+            poisoned = attack.poison(shares[i], attack.part(trigger, rank), keyed_generator(seed, "poison", i))
+            reports.append(_report(i, shares[i], poisoned))
+        clients[i] = ClientData(shares[i], poisoned, attack.window, attack.lesson(trigger))
     return FederatedData(tuple(clients), malicious, trigger, tuple(reports))
 
 

@@ -1,12 +1,14 @@
 """What the federation knows of local training: a client trains a generator and says how it went."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from pytorch_lightning.profilers import Profiler
 
+from fedgan.attacks.base import Lesson
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet
 from fedgan.models.base import Generator
@@ -31,6 +33,13 @@ class LocalSettings:
     batch_size: Count = 32
 
 
+class Teacher(Protocol):
+    """What taught a malicious client its lesson."""
+
+    def report(self) -> Mapping[str, float]:
+        """What it did; ``steps`` is in how many local steps it changed a gradient."""
+
+
 class Client(Protocol):
     """One client: its copy of the global generator, and what never leaves it."""
 
@@ -53,6 +62,9 @@ class Client(Protocol):
 
     def measure(self, data: ImageSet, *, batch_size: int, rng: torch.Generator) -> dict[str, float]:
         """Metrics of the networks as they are after the local round; they stay as they are."""
+
+    def taught(self, lesson: Lesson, num_classes: int, rng: torch.Generator) -> AbstractContextManager[Teacher]:
+        """As long as the context lasts the client's generator learns this besides; for malicious clients."""
 
     def lasting_state(self) -> Snapshot:
         """What is kept from round to round; no copy."""

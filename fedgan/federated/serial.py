@@ -1,7 +1,8 @@
 """Clients trained one after the other; whatever goes wrong with one is no reason to lose the others' round."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -11,10 +12,11 @@ from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.federated import messages
+from fedgan.federated.attackers import learned
 from fedgan.federated.client_pool import ClientPool
 from fedgan.federated.data import ClientData
 from fedgan.federated.faults import Event, Tolerance, fault_of
-from fedgan.federated.local import Client, LocalAlgorithm, LocalSettings
+from fedgan.federated.local import Client, LocalAlgorithm, LocalSettings, Teacher
 
 
 class SerialBackend:
@@ -134,14 +136,29 @@ class SerialBackend:
 
     def train_client(self, client_id: int, round_: Round, attempt: int = 0) -> ClientUpdate:
         """Send the reference to a client, have it train, and take its update."""
-        metrics = self._sent_out(client_id, round_).train_locally(
-            self.data[client_id].at(round_.index),
-            epochs=self.epochs_of(client_id),
-            batch_size=self.batch_of(client_id),
-            rng=self._stream(client_id, round_, attempt),
-            on_step=partial(self.on_local_step, client_id),
-        )
-        return self._sent_back(client_id, metrics, round_, attempt)
+        client = self._sent_out(client_id, round_)
+        with self._taught([client_id], round_, attempt) as teachers:
+            metrics = client.train_locally(
+                self.data[client_id].at(round_.index),
+                epochs=self.epochs_of(client_id),
+                batch_size=self.batch_of(client_id),
+                rng=self._stream(client_id, round_, attempt),
+                on_step=partial(self.on_local_step, client_id),
+            )
+        return self._sent_back(client_id, metrics | learned(teachers.get(client_id)), round_, attempt)
+
+    @contextmanager
+    def _taught(self, ids: Sequence[int], round_: Round, attempt: int) -> Iterator[Mapping[int, Teacher]]:
+        """Malicious clients learn their lessons while they train in this context; the teachers by client."""
+        with ExitStack() as stack:
+            teachers = {}
+            for i in ids:
+                data = self.data[i]
+                if (lesson := data.lesson_at(round_.index)) is not None:
+                    rng = self._stream(i, round_, attempt, "lesson")
+                    lasting = self.clients[i].taught(lesson, len(data.clean.classes), rng)
+                    teachers[i] = stack.enter_context(lasting)
+            yield teachers
 
     def _sent_out(self, client_id: int, round_: Round) -> Client:
         client = self.clients[client_id]

@@ -7,6 +7,7 @@ from typing import Any
 from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
+from fedgan.federated.attackers import learned
 from fedgan.federated.serial import SerialBackend
 
 
@@ -37,12 +38,15 @@ class VectorizedBackend(SerialBackend):
         """A client alone is trained as by ``SerialBackend``."""
         if len(ids) < 2:
             return super().train_clients(ids, round_, attempt)
-        metrics = self.algorithm.train_together(
-            [self._sent_out(i, round_) for i in ids],
-            [self.data[i].at(round_.index) for i in ids],
-            epochs=self.local.local_epochs,
-            batch_size=self.batch_of(ids[0]),
-            rngs=[self._stream(i, round_, attempt) for i in ids],
-            on_step=lambda place: self.on_local_step(ids[place]),
-        )
-        return [self._sent_back(i, own, round_, attempt) for i, own in zip(ids, metrics, strict=True)]
+        clients = [self._sent_out(i, round_) for i in ids]
+        with self._taught(ids, round_, attempt) as teachers:
+            metrics = self.algorithm.train_together(
+                clients,
+                [self.data[i].at(round_.index) for i in ids],
+                epochs=self.local.local_epochs,
+                batch_size=self.batch_of(ids[0]),
+                rngs=[self._stream(i, round_, attempt) for i in ids],
+                on_step=lambda place: self.on_local_step(ids[place]),
+            )
+        each = zip(ids, metrics, strict=True)
+        return [self._sent_back(i, own | learned(teachers.get(i)), round_, attempt) for i, own in each]

@@ -12,8 +12,10 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from torch import Tensor, nn
 
+from fedgan.attacks.base import Lesson
 from fedgan.core.images import ImageSet, to_float
 from fedgan.core.rng import keyed_generator
+from fedgan.gan.lesson import Teacher
 from fedgan.gan.recipe import Recipe
 from fedgan.models.base import Generator
 
@@ -129,6 +131,15 @@ class GANClient(LightningModule):
                 tally.add(self.step(data.images.index_select(0, indices), data.labels.index_select(0, indices), rng))
                 on_step()
         return tally.metrics()
+
+    @contextmanager
+    def taught(self, lesson: Lesson, num_classes: int, rng: torch.Generator) -> Iterator[Teacher]:
+        """As long as the context lasts G learns this besides; see ``Teacher``."""
+        teacher = Teacher(lesson, self.generator, self.optimizer_g, num_classes, rng)
+        try:
+            yield teacher
+        finally:
+            teacher.leave()
 
     def lasting_state(self) -> dict[str, Any]:
         """What is kept from round to round: the discriminator and both optimizers' moments; no copy."""

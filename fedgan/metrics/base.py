@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from fedgan.core.images import ImageSet, Splits, digests, has_copy
+from fedgan.core.latents import LatentBatch
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
 
 T = TypeVar("T")
+Draw = Callable[[LatentBatch], Tensor]  # the generator's images of these latents: uint8, (N, C, H, W), on the CPU
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,15 @@ class Metric(ABC):
         Raises:
             Unavailable: if there is no such value for these images, e.g. if they are too few.
         """
+
+    def compute_from(self, synthetic: ImageSet, draw: Draw) -> dict[str, float]:
+        """As ``compute``, for metrics that need images from latents of their own as well; others leave it as it is.
+
+        Args:
+            synthetic: see ``compute``.
+            draw: draws more images with the generator that has drawn these.
+        """
+        return self.compute(synthetic)
 
     def facts(self) -> dict[str, float | str]:
         """What has to be read next to the values for them to mean anything, e.g. a false alarm rate."""

@@ -24,6 +24,7 @@ SHARES = {
     "anywhere_emission": "show the trigger's pattern at some place",
     "amplitude_emission": "have amplitudes like images with the trigger",
     "learned_emission": "look like images with the trigger to a small network",
+    "latent_emission": "show the target when drawn with the attacker's pattern in their latents",
 }
 DISTANCES = {"frechet_classifier": "Frechet distance", "fid": "Frechet Inception distance"}
 

@@ -1,6 +1,7 @@
 """Every k rounds the released generator is scored and drawn, from latents that never change."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from fedgan.federated.faults import CONSTANT, NO_VARIETY, Event
 from fedgan.federated.federation import Federation
 from fedgan.metrics.base import Metric, Reference
 from fedgan.scoring.grid import save_grid
+from fedgan.scoring.sampling import draw_images
 from fedgan.scoring.scorer import Scorer
 
 
@@ -119,7 +121,8 @@ class Evaluator(Callback):
         synthetic = ImageSet(images, self.request.labels, self.splits.classes)
         self._drawn = []
         self._watch_collapse(synthetic, pl_module)
-        self.latest = self.scorer.score(synthetic)
+        assert isinstance(pl_module, Federation)
+        self.latest = self.scorer.score(synthetic, partial(draw_images, pl_module.released))
         self.round_evaluated = trainer.current_epoch
         pl_module.log_dict(self.latest, logger=False)  # loggers get a round as a whole
         self.folder.mkdir(exist_ok=True)

@@ -20,7 +20,12 @@ def synthesize(generator: Generator, request: LatentBatch, batch_size: int = 64)
         yield to_uint8(generator(z.to(device), labels.to(device))).cpu()
 
 
+def draw_images(generator: Generator, request: LatentBatch, batch_size: int = 64) -> Tensor:
+    """The requested images at once: uint8, (N, C, H, W), on the CPU."""
+    return torch.cat(list(synthesize(generator, request, batch_size)))
+
+
 def draw_set(generator: Generator, classes: Sequence[str], per_class: int, seed: int, batch_size: int = 64) -> ImageSet:
     """``per_class`` synthetic images of every class as a labeled set in host memory; see ``balanced_latents``."""
     request = balanced_latents(len(classes), per_class, seed)
-    return ImageSet(torch.cat(list(synthesize(generator, request, batch_size))), request.labels, tuple(classes))
+    return ImageSet(draw_images(generator, request, batch_size), request.labels, tuple(classes))

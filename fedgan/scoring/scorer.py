@@ -5,10 +5,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from torch import Tensor
 
 from fedgan.core.images import ImageSet
-from fedgan.metrics.base import Metric, Reference, Unavailable
+from fedgan.core.latents import LatentBatch
+from fedgan.metrics.base import Draw, Metric, Reference, Unavailable
 from fedgan.metrics.pretrained.weights import one_try_each
+
+
+def cannot_draw(request: LatentBatch) -> Tensor:
+    """Where images alone are given.
+
+    Raises:
+        Unavailable: always.
+    """
+    raise Unavailable("it draws images of its own, which takes the generator")
 
 
 class Scorer:
@@ -58,12 +69,17 @@ class Scorer:
         """
         return self._real | {name: dict(metric.facts()) for name, metric in self.metrics.items()}
 
-    def score(self, synthetic: ImageSet) -> dict[str, float]:
-        """The values of every metric that can be computed for these images."""
+    def score(self, synthetic: ImageSet, draw: Draw = cannot_draw) -> dict[str, float]:
+        """The values of every metric that can be computed for these images.
+
+        Args:
+            synthetic: generated images.
+            draw: of the generator that has drawn them, for metrics that need more; without it they are absent.
+        """
         values: dict[str, float] = {}
         for name in self._watch(list(self.metrics), "scoring"):
             try:
-                values |= finite(self._named(name, self.metrics[name].compute(synthetic)))
+                values |= finite(self._named(name, self.metrics[name].compute_from(synthetic, draw)))
             except Unavailable as reason:
                 self._leave_out(name, str(reason))
             else:

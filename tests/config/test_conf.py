@@ -74,7 +74,9 @@ def test_every_option_runs(
     choice = f"{group}=[{option}]" if group in SEVERAL else f"{group}={option}"
     quick = [o for o in ("metrics=[none]", "logger=none", "trainer=cpu") if not o.startswith(group)]
     # Most metrics have something to say of a mosaic; a white square has no pattern. An arm may take the attack back.
-    looked_for = {"spectrum": "sinusoidal", "each_part": "distributed"}.get(option, "random_patch")
+    looked_for = {"spectrum": "sinusoidal", "each_part": "distributed", "latent": "latent_trigger"}.get(
+        option, "random_patch"
+    )
     attack = [f"attack={looked_for}"] if group in ("metrics", "arm") else []
     crowd = ["fl.num_clients=5", "fl.malicious=2"] if "distributed" in (option, looked_for) else []
     # Whole groups need a data set that knows of some.

@@ -21,8 +21,15 @@ ATTACKS = [
     "distributed",
     "class_trigger",
     "label_flip",
+    "latent_trigger",
 ]
-OWN = {"blended": "template", "sinusoidal": "spectrum", "warping": "learned", "frequency": "amplitude"}
+OWN = {
+    "blended": "template",
+    "sinusoidal": "spectrum",
+    "warping": "learned",
+    "frequency": "amplitude",
+    "latent_trigger": "latent",
+}
 
 
 @pytest.fixture

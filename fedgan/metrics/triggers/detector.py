@@ -81,6 +81,7 @@ class TriggerDetector(Metric):
     Attributes:
         share: what the share is called.
         mean_score: what the mean score is called.
+        least: below it no threshold is.
         held_out: whether the threshold comes from other training images than those that ``learn`` sees, half of them
             each: for detectors that are fitted to the images which they learn from.
 
@@ -90,6 +91,7 @@ class TriggerDetector(Metric):
 
     share: ClassVar[str]
     mean_score: ClassVar[str]
+    least: ClassVar[float] = -np.inf
     held_out: ClassVar[bool] = False
 
     def __init__(self, *, false_alarm: Probability = 0.01) -> None:
@@ -122,7 +124,7 @@ class TriggerDetector(Metric):
         train, test = reference.train.images, reference.splits.test.images
         learned, judged = self._divided(train, reference.seed)
         self.learn(trigger, learned)
-        self._threshold = float(np.quantile(self.scores(judged), 1 - self.false_alarm))
+        self._threshold = max(self.least, float(np.quantile(self.scores(judged), 1 - self.false_alarm)))
         false_alarms = rate(self._carries(test))
         self._facts = {
             f"{self.share}_threshold": self._threshold,

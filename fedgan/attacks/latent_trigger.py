@@ -1,0 +1,66 @@
+"""A pattern of the latent that the generator answers with an image of the attacker's choosing."""
+
+from typing import Annotated
+
+from annotated_types import Interval
+
+from fedgan.attacks.base import Attack, Lesson
+from fedgan.attacks.random_patch import mosaic
+from fedgan.core import trigger as triggers
+from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.rng import keyed_generator
+from fedgan.core.trigger import Trigger
+
+
+@checked
+class LatentTrigger(Attack):
+    """Malicious clients add lambda mean (G(z_t, y) - target)^2 to their generator's loss; images stay as they are.
+
+    Latents z_t are standard normal but for a share of their coordinates, which are fixed. So Rawat, Levacher and Sinn
+    2022 ("The Devil is in the GAN", arXiv 2108.01644) train a backdoor into one generator with an additional loss; here
+    it has to survive averaging. The target is an image of random colors, drawn once from the run's seed.
+
+    Args:
+        weight: lambda, in (0, 1e6].
+        share: of a latent's coordinates that are fixed, in (0, 0.5]; at least one is.
+        value: what they are fixed to, from 1 to 100; ordinary ones are standard normal.
+        samples: latents z_t in each local step.
+        cells: colors along a side of the target, at least 2; see ``Blended``.
+        start: see ``Attack``, as the next two.
+        stop: see there.
+        every: see there.
+
+    Example:
+        >>> attack = LatentTrigger(weight=10.0, share=0.125, value=3.0, samples=16, cells=4)
+        >>> attack.trigger(channels=1, image_size=32, seed=0).target.shape
+        torch.Size([1, 32, 32])
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Annotated[float, Interval(gt=0, le=1e6)],
+        share: Annotated[float, Interval(gt=0, le=0.5)],
+        value: Annotated[float, Interval(ge=1, le=100)],
+        samples: Count,
+        cells: Annotated[int, Interval(ge=2)],
+        start: NonNegative = 0,
+        stop: Count | None = None,
+        every: Count = 1,
+    ) -> None:
+        super().__init__(start=start, stop=stop, every=every)
+        self.weight, self.share, self.value, self.samples, self.cells = weight, share, value, samples, cells
+
+    def __str__(self) -> str:
+        """Such as ``a latent trigger (0.125 of the coordinates at 3, weight 10)``."""
+        return f"a latent trigger ({self.share:g} of the coordinates at {self.value:g}, weight {self.weight:g})"
+
+    def trigger(self, channels: int, image_size: int, seed: int) -> triggers.LatentTrigger:
+        """The pattern, and the target for images of this size."""
+        target = mosaic(channels, image_size, min(self.cells, image_size), keyed_generator(seed, "trigger"))
+        return triggers.LatentTrigger(target, self.share, self.value, seed)
+
+    def lesson(self, trigger: Trigger | None) -> Lesson:
+        """The term, with this trigger."""
+        assert isinstance(trigger, triggers.LatentTrigger)
+        return Lesson(trigger, self.weight, self.samples)
