@@ -1,8 +1,9 @@
 """What the server of a federation sees, kept: one federation then serves every statistic of a detector.
 
-    python -m fedgan.train ... 'trust=[experiments]' '+defense.recording={_target_: experiments.recording.Recording}'
+    python -m fedgan.train ... 'trust=[experiments]' hydra.run.dir=RUN \\
+        '+defense.recording={_target_: experiments.recording.Recording, folder: RUN/recording}'
 
-It changes nothing of the run. Each round leaves ``recording/round_NNNN.npz`` in the run's folder.
+It changes nothing of the run. Each round leaves ``round_NNNN.npz`` in the folder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from fedgan.core.images import to_uint8
 from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
+from fedgan.defenses.audit.views import log_amplitudes
 from fedgan.defenses.base import Defense
 from fedgan.gan.recipe import Recipe
 
@@ -82,11 +84,10 @@ class Recording(Defense):
 
     def _views(self, images: Tensor, classes: int) -> Arrays:
         by_class = images.float().reshape(classes, self.per_class, *images.shape[1:])
-        amplitude = torch.fft.rfft2(by_class).abs().clamp_min(1e-6).log()
         return {
             "mean": by_class.mean(1).cpu().numpy(),
             "variance": by_class.var(1).cpu().numpy(),
-            "spectrum": amplitude.mean(1).cpu().numpy(),
+            "spectrum": log_amplitudes(by_class).mean(1).cpu().numpy(),
             "images": to_uint8(by_class[:, : self.kept_per_class]).cpu().numpy(),
         }
 

@@ -49,8 +49,18 @@ def spectrum(images: Tensor) -> Map:
         (C, H, W // 2 - 1), frequency 0 of the rows in the middle. Of the columns the lowest and the highest are left
         out: they have each value twice, and what is twice looks like a spot.
     """
-    amplitude = torch.fft.rfft2(images).abs().clamp_min(_DARKEST).log().mean(dim=(0, 1))
-    return _numbers(torch.fft.fftshift(amplitude, dim=-2)[..., 1 : images.shape[-1] // 2])
+    return arranged(log_amplitudes(images).mean(dim=(0, 1)))
+
+
+def log_amplitudes(images: Tensor) -> Tensor:
+    """Of the images' two-dimensional Fourier transforms: (..., H, W) to (..., H, W // 2 + 1)."""
+    amplitudes: Tensor = torch.fft.rfft2(images)
+    return amplitudes.abs().clamp_min(_DARKEST).log()
+
+
+def arranged(amplitudes: Tensor) -> Map:
+    """As a map: (C, H, W // 2 + 1) to (C, H, W // 2 - 1); see ``spectrum``."""
+    return _numbers(torch.fft.fftshift(amplitudes, dim=-2)[..., 1:-1])
 
 
 VIEWS: Mapping[str, Callable[[Tensor], Map]] = {"place": place, "classes": classes, "spectrum": spectrum}

@@ -1,0 +1,105 @@
+"""What generator_audit would have seen of federations that were recorded, without acting on it.
+
+    python -m experiments.audit_scores RUN...
+
+Each RUN has a ``recording`` folder (see ``experiments.recording``). Prints, for each kind of run (the folder above it),
+how high honest clients scored at most, and how high the attacker scored after some rounds.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiments.recording import read
+from fedgan.defenses.audit.evidence import Evidence, findings
+from fedgan.defenses.audit.views import VIEWS, Map, arranged, classes, place
+
+SHOWN = (2, 4, 9, 19)  # rounds after which the attacker's score is shown
+WARMUP, MEMORY = 2, 0.95  # generator_audit's defaults
+Scores = NDArray[np.float64]  # (rounds, clients)
+
+
+class Row(NamedTuple):
+    """One recorded federation in one view.
+
+    Attributes:
+        honest: the highest score of an honest client in any round after the warm-up.
+        attacker: the lowest of the malicious clients' scores after each of ``SHOWN``; empty where nobody attacks.
+    """
+
+    honest: float
+    attacker: tuple[float, ...]
+
+
+def maps_of(recorded: dict[str, NDArray[np.float32]]) -> Iterator[tuple[str, dict[int, Map]]]:
+    """Each view's maps by client, from one round of a recording."""
+    means, spectra = torch.from_numpy(recorded["mean"]), torch.from_numpy(recorded["spectrum"])
+    clients = [int(client) for client in recorded["clients"]]
+    for view in VIEWS:
+        yield (
+            view,
+            {
+                client: arranged(spectra[i].mean(dim=0))
+                if view == "spectrum"
+                else (place if view == "place" else classes)(means[i][:, None])
+                for i, client in enumerate(clients)
+            },
+        )
+
+
+def scores_of(folder: Path) -> dict[str, Scores]:
+    """Every client's score in each view and round of a recording in which all clients take part."""
+    evidence = {view: Evidence(MEMORY) for view in VIEWS}
+    scores = defaultdict[str, list[list[float]]](list)
+    for recorded in read(folder):
+        for view, maps in maps_of(dict(recorded)):
+            found = findings(evidence[view].add(maps))
+            scores[view].append([found[client].score for client in sorted(found)])
+    return {view: np.array(each) for view, each in scores.items()}
+
+
+def rows_of(run: Path) -> dict[str, Row]:
+    """A recorded federation, by view."""
+    malicious = json.loads((run / "run.json").read_text())["malicious"]
+    rows = {}
+    for view, scores in scores_of(run / "recording").items():
+        honest = np.delete(scores, malicious, axis=1)[WARMUP:].max()
+        shown = [t for t in SHOWN if t < len(scores)] if malicious else []
+        rows[view] = Row(float(honest), tuple(float(scores[t, malicious].min()) for t in shown))
+    return rows
+
+
+def table(runs: Sequence[Path]) -> str:
+    """By kind of run and view: how many, honest clients' highest scores, the attacker's lowest and median ones."""
+    kinds = defaultdict[tuple[str, str], list[Row]](list)
+    for run in runs:
+        for view, row in rows_of(run).items():
+            kinds[str(run.parent), view].append(row)
+    lines = ["| runs | view | n | honest, highest three | attacker, lowest after " + ", ".join(map(str, SHOWN)) + " |"]
+    lines.append("|---|---|---|---|---|")
+    for (kind, view), rows in sorted(kinds.items()):
+        honest = ", ".join(f"{each:.1f}" for each in sorted((row.honest for row in rows), reverse=True)[:3])
+        attacked = [row.attacker for row in rows if row.attacker]
+        attacker = ", ".join(f"{min(each):.1f}" for each in zip(*attacked, strict=False)) or "-"
+        lines.append(f"| {kind} | {view} | {len(rows)} | {honest} | {attacker} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table of the folders that are typed."""
+    runs = [Path(text) for text in sys.argv[1:]]
+    missing = [str(run) for run in runs if not (run / "recording").is_dir()]
+    if missing or not runs:
+        sys.exit(f"error: RUN must be a run's folder with recording/ in it; got {missing or 'none'}")
+    print(table(runs))
+
+
+if __name__ == "__main__":
+    main()

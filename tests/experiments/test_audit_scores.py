@@ -1,0 +1,56 @@
+"""A federation that is recorded gives the scores that generator_audit itself would have seen."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig
+
+from experiments import audit_scores
+from experiments.recording import read
+from fedgan.config import training
+from tests.helpers.runs import rows
+
+SMALL = ("fl.rounds=3", "fl.malicious=[1]", "attack.size=8")
+
+
+@pytest.fixture
+def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Path:
+    folder = tmp_path / "kind" / "s0"
+    recording = f"+defense.recording={{_target_: experiments.recording.Recording, folder: {folder}/recording}}"
+    training.train(configure(*SMALL, recording, "trust=[experiments]"), folder)
+    return folder
+
+
+def test_a_recording_changes_nothing_and_scores_as_the_audit_does(
+    configure: Callable[..., DictConfig], run: Path, tmp_path: Path
+) -> None:
+    """Of the audit no more is asked than to look: its warm-up is longer than the run."""
+    audit = ("defense=generator_audit", "defense.generator_audit.warmup=9")
+    training.train(configure(*SMALL, *audit), tmp_path / "audited")
+    plain, audited = (rows(each / "clients.csv") for each in (run, tmp_path / "audited"))
+    assert [row["loss_g"] for row in plain] == [row["loss_g"] for row in audited]
+    kept = read(run / "recording")
+    assert [len(each["clients"]) for each in kept] == [4, 4, 4]
+    assert kept[0]["images"].shape == (4, 2, 32, 1, 32, 32)
+    assert kept[0]["gram"].shape == (4, 4)
+    np.testing.assert_allclose(kept[0]["gram"], kept[0]["gram"].T)
+    scores = audit_scores.scores_of(run / "recording")
+    assert {view: each.shape for view, each in scores.items()} == dict.fromkeys(
+        ("place", "classes", "spectrum"), (3, 4)
+    )
+
+
+def test_the_table_has_a_line_for_each_view(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: object) -> None:
+    text = audit_scores.table([run])
+    lines = text.splitlines()[2:]
+    assert [line.split("|")[2].strip() for line in lines] == ["classes", "place", "spectrum"]
+    assert all(line.split("|")[3].strip() == "1" for line in lines)
+    assert all(float(line.split("|")[4].split(",")[0]) >= 0 for line in lines)
+
+
+def test_a_folder_without_a_recording_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["audit_scores", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^error: RUN must be a run's folder with recording/ in it"):
+        audit_scores.main()
