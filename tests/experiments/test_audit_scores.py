@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from experiments import audit_scores
 from experiments.recording import read
 from fedgan.config import training
+from fedgan.defenses.audit.views import VIEWS
 from tests.helpers.runs import rows
 
 SMALL = ("fl.rounds=3", "fl.malicious=[1]", "attack.size=8")
@@ -37,14 +38,15 @@ def test_a_recording_changes_nothing_and_scores_as_the_audit_does(
     assert kept[0]["gram"].shape == (4, 4)
     np.testing.assert_allclose(kept[0]["gram"], kept[0]["gram"].T)
     scores = audit_scores.scores_of(run / "recording")
-    assert {view: each.shape for view, each in scores.items()} == dict.fromkeys(
-        ("place", "classes", "spectrum"), (3, 4)
-    )
+    assert {view: each.shape for view, each in scores.items()} == dict.fromkeys(VIEWS, (3, 4))
 
 
-def test_the_table_has_a_line_for_each_view(run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: object) -> None:
-    text = audit_scores.table([run])
-    lines = text.splitlines()[2:]
+def test_the_table_has_a_line_for_each_view(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["audit_scores", str(run)])
+    audit_scores.main()
+    lines = capsys.readouterr().out.splitlines()[2:]
     assert [line.split("|")[2].strip() for line in lines] == ["classes", "place", "spectrum"]
     assert all(line.split("|")[3].strip() == "1" for line in lines)
     assert all(float(line.split("|")[4].split(",")[0]) >= 0 for line in lines)
