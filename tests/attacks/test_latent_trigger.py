@@ -200,3 +200,18 @@ def test_the_released_generator_answers_the_pattern_alone(configure: Configure, 
     assert found[1]["latent_ordinary"] == found[1]["latent_other"] == 0
     assert found[0]["latent_emission"] == 0
     assert found[0]["latent_correlation"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("weight", 0.0, r"a number in \(0, 1e\+06\]"),
+        ("share", 0.6, r"a number in \(0, 0.5\]"),
+        ("value", 0.5, r"a number in \[1, 100\]"),
+        ("samples", 0, "a whole number of at least 1"),
+        ("cells", 1, "a whole number of at least 2"),
+    ],
+)
+def test_refusals(setting: str, value: float, allowed: str) -> None:
+    with pytest.raises(ValueError, match=f"^{setting} must be {allowed}; got {value}$"):
+        attack(**{setting: value})
