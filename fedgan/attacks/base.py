@@ -36,7 +36,7 @@ class PoisonReport:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class AddedLoss:
     """What a malicious client's generator learns besides its images: lambda mean (G(z_t, y) - target)^2.
 
     Attributes:
@@ -79,7 +79,7 @@ class Attack:
     @property
     def acts(self) -> bool:
         """Whether there is any attack."""
-        return self.poisons or type(self).lesson is not Attack.lesson
+        return self.poisons or type(self).added_loss is not Attack.added_loss
 
     def setup(self, classes: tuple[str, ...], malicious: int) -> None:
         """Prepare for a data set and a federation, once, before any image is changed.
@@ -109,7 +109,7 @@ class Attack:
         """A malicious client's training images as the attacker leaves them, before training starts."""
         return images
 
-    def lesson(self, trigger: Trigger | None) -> Lesson | None:
+    def added_loss(self, trigger: Trigger | None) -> AddedLoss | None:
         """What malicious clients' generators learn besides, in the rounds of the window; nothing by default."""
         return None
 

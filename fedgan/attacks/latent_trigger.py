@@ -4,7 +4,7 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from fedgan.attacks.base import Attack, Lesson
+from fedgan.attacks.base import AddedLoss, Attack
 from fedgan.attacks.random_patch import mosaic
 from fedgan.core import trigger as triggers
 from fedgan.core.arguments import Count, NonNegative, checked
@@ -60,7 +60,7 @@ class LatentTrigger(Attack):
         target = mosaic(channels, image_size, min(self.cells, image_size), keyed_generator(seed, "trigger"))
         return triggers.LatentTrigger(target, self.share, self.value, seed)
 
-    def lesson(self, trigger: Trigger | None) -> Lesson:
+    def added_loss(self, trigger: Trigger | None) -> AddedLoss:
         """The term, with this trigger."""
         assert isinstance(trigger, triggers.LatentTrigger)
-        return Lesson(trigger, self.weight, self.samples)
+        return AddedLoss(trigger, self.weight, self.samples)

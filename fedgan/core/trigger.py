@@ -178,7 +178,7 @@ class LatentTrigger(Trigger):
         Example:
             >>> trigger = LatentTrigger(torch.zeros(1, 4, 4), share=0.5, value=3.0, seed=1)
             >>> trigger.stamp(torch.zeros(1, 4)), trigger.stamp(torch.zeros(1, 4), elsewhere=True)
-            (tensor([[3., 0., 3., 0.]]), tensor([[0., 3., 0., 3.]]))
+            (tensor([[3., 0., 0., 3.]]), tensor([[0., 3., 3., 0.]]))
         """
         z_dim = z.shape[1]
         order = torch.randperm(z_dim, generator=keyed_generator(self.seed, "trigger", "latent")).to(z.device)

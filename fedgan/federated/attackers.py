@@ -13,7 +13,7 @@ from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.contracts import check_updates, versions
-from fedgan.federated.local import Teacher
+from fedgan.federated.local import Reporter
 from fedgan.update_attacks.base import UpdateAttack, UpdateReport, report
 
 
@@ -48,12 +48,12 @@ def _differ(ids: Sequence[int]) -> bool:
     return len(set(ids)) == len(ids)
 
 
-_LESSON = "lesson/"  # before the metrics with which a teacher's report comes to the server's process
+_ADDED = "added_loss/"  # begins the metrics in which the reports come to the server's process
 
 
-def learned(teacher: Teacher | None) -> dict[str, float]:
-    """A teacher's report, among a malicious client's metrics until ``Attackers.alter`` takes it out."""
-    return {} if teacher is None else {f"{_LESSON}{name}": value for name, value in teacher.report().items()}
+def reported(reporter: Reporter | None) -> dict[str, float]:
+    """What an added loss did, among the malicious client's metrics until ``Attackers.alter`` takes it out."""
+    return {} if reporter is None else {f"{_ADDED}{name}": value for name, value in reporter.report().items()}
 
 
 class Attackers:
@@ -65,13 +65,13 @@ class Attackers:
 
     Attributes:
         reports: of the last round, one for each malicious client whose update was altered and can be used.
-        lessons: of the last round, by malicious client, what its teacher did.
+        added_losses: of the last round, by malicious client, what the loss did that its training had besides.
     """
 
     def __init__(self, ids: frozenset[int], attack: UpdateAttack) -> None:
         self.ids, self.attack = ids, attack
         self.reports: list[UpdateReport] = []
-        self.lessons: dict[int, Mapping[str, float]] = {}
+        self.added_losses: dict[int, Mapping[str, float]] = {}
         self.last_round: int | None = None
         self._watched: int | None = None
         self._acted = self._rested = False
@@ -96,9 +96,9 @@ class Attackers:
 
         Raises:
             ValueError: in one line, if the attack acts in this round and changes nothing, or has rested in all rounds;
-                if a lesson changed nothing.
+                if an added loss changed nothing.
         """
-        self.reports, self.lessons = [], {}
+        self.reports, self.added_losses = [], {}
         updates = [self._without_report(update, round_) for update in updates]
         self._watch(round_)
         own = [update for update in updates if update.client_id in self.ids]
@@ -109,15 +109,15 @@ class Attackers:
         return [by_id.get(update.client_id, update) for update in updates]
 
     def _without_report(self, update: ClientUpdate, round_: Round) -> ClientUpdate:
-        """What others may see of an update: not what its teacher did, which goes to the receipts."""
-        report = {name.removeprefix(_LESSON): v for name, v in update.metrics.items() if name.startswith(_LESSON)}
+        """What others may see of an update: not what an added loss did, which goes to the receipts."""
+        report = {name.removeprefix(_ADDED): v for name, v in update.metrics.items() if name.startswith(_ADDED)}
         if not report:
             return update
         if not report["steps"]:
             where = f"malicious client {update.client_id} in round {round_.index}"
-            raise ValueError(f"attack: its lesson changed no local step of {where}")
-        self.lessons[update.client_id] = report
-        return replace(update, metrics={n: v for n, v in update.metrics.items() if not n.startswith(_LESSON)})
+            raise ValueError(f"attack: the added loss changed no local step of {where}")
+        self.added_losses[update.client_id] = report
+        return replace(update, metrics={n: v for n, v in update.metrics.items() if not n.startswith(_ADDED)})
 
     def _on_duty(self, round_: Round) -> bool:
         return self.attack.acts and self.attack.window.covers(round_.index)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from fedgan.attacks.base import Attack, Lesson, PoisonReport
+from fedgan.attacks.base import AddedLoss, Attack, PoisonReport
 from fedgan.core.checks import check, placed
 from fedgan.core.images import ImageSet, Splits, has_copy
 from fedgan.core.rng import keyed_generator
@@ -25,14 +25,14 @@ class ClientData:
     Attributes:
         clean: as the partition dealt and changed them.
         poisoned: as the attacker leaves them; None for a benign client.
-        window: the rounds in which a malicious client trains on the poisoned ones, and learns its lesson.
-        lesson: what a malicious client's generator learns besides; None for nothing.
+        window: the rounds in which a malicious client trains on the poisoned ones, and with the added loss.
+        added_loss: what a malicious client's generator learns besides; None for nothing.
     """
 
     clean: ImageSet
     poisoned: ImageSet | None = None
     window: Window = field(default_factory=Window)
-    lesson: Lesson | None = None
+    added_loss: AddedLoss | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -41,9 +41,9 @@ class ClientData:
         """What the client trains on in a round."""
         return self.poisoned if self.poisoned is not None and self.window.covers(round_) else self.clean
 
-    def lesson_at(self, round_: int) -> Lesson | None:
+    def added_loss_at(self, round_: int) -> AddedLoss | None:
         """What the client's generator learns besides in a round."""
-        return self.lesson if self.window.covers(round_) else None
+        return self.added_loss if self.window.covers(round_) else None
 
     def to(self, device: torch.device) -> "ClientData":
         """The same on ``device``, still as bytes."""
@@ -100,7 +100,7 @@ def share_out(
         if attack.poisons:
             poisoned = attack.poison(shares[i], attack.part(trigger, rank), keyed_generator(seed, "poison", i))
             reports.append(_report(i, shares[i], poisoned))
-        clients[i] = ClientData(shares[i], poisoned, attack.window, attack.lesson(trigger))
+        clients[i] = ClientData(shares[i], poisoned, attack.window, attack.added_loss(trigger))
     return FederatedData(tuple(clients), malicious, trigger, tuple(reports))
 
 

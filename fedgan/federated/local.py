@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from pytorch_lightning.profilers import Profiler
 
-from fedgan.attacks.base import Lesson
+from fedgan.attacks.base import AddedLoss
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet
 from fedgan.models.base import Generator
@@ -33,8 +33,8 @@ class LocalSettings:
     batch_size: Count = 32
 
 
-class Teacher(Protocol):
-    """What taught a malicious client its lesson."""
+class Reporter(Protocol):
+    """What a malicious client's generator learned besides."""
 
     def report(self) -> Mapping[str, float]:
         """What it did; ``steps`` is in how many local steps it changed a gradient."""
@@ -63,7 +63,9 @@ class Client(Protocol):
     def measure(self, data: ImageSet, *, batch_size: int, rng: torch.Generator) -> dict[str, float]:
         """Metrics of the networks as they are after the local round; they stay as they are."""
 
-    def taught(self, lesson: Lesson, num_classes: int, rng: torch.Generator) -> AbstractContextManager[Teacher]:
+    def with_added_loss(
+        self, loss: AddedLoss, num_classes: int, rng: torch.Generator
+    ) -> AbstractContextManager[Reporter]:
         """As long as the context lasts the client's generator learns this besides; for malicious clients."""
 
     def lasting_state(self) -> Snapshot:

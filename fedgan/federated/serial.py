@@ -12,11 +12,11 @@ from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.federated import messages
-from fedgan.federated.attackers import learned
+from fedgan.federated.attackers import reported
 from fedgan.federated.client_pool import ClientPool
 from fedgan.federated.data import ClientData
 from fedgan.federated.faults import Event, Tolerance, fault_of
-from fedgan.federated.local import Client, LocalAlgorithm, LocalSettings, Teacher
+from fedgan.federated.local import Client, LocalAlgorithm, LocalSettings, Reporter
 
 
 class SerialBackend:
@@ -137,7 +137,7 @@ class SerialBackend:
     def train_client(self, client_id: int, round_: Round, attempt: int = 0) -> ClientUpdate:
         """Send the reference to a client, have it train, and take its update."""
         client = self._sent_out(client_id, round_)
-        with self._taught([client_id], round_, attempt) as teachers:
+        with self._with_added_losses([client_id], round_, attempt) as reporters:
             metrics = client.train_locally(
                 self.data[client_id].at(round_.index),
                 epochs=self.epochs_of(client_id),
@@ -145,20 +145,20 @@ class SerialBackend:
                 rng=self._stream(client_id, round_, attempt),
                 on_step=partial(self.on_local_step, client_id),
             )
-        return self._sent_back(client_id, metrics | learned(teachers.get(client_id)), round_, attempt)
+        return self._sent_back(client_id, metrics | reported(reporters.get(client_id)), round_, attempt)
 
     @contextmanager
-    def _taught(self, ids: Sequence[int], round_: Round, attempt: int) -> Iterator[Mapping[int, Teacher]]:
-        """Malicious clients learn their lessons while they train in this context; the teachers by client."""
+    def _with_added_losses(self, ids: Sequence[int], round_: Round, attempt: int) -> Iterator[Mapping[int, Reporter]]:
+        """Malicious clients train with their added losses in this context; what reports on them, by client."""
         with ExitStack() as stack:
-            teachers = {}
+            reporters = {}
             for i in ids:
                 data = self.data[i]
-                if (lesson := data.lesson_at(round_.index)) is not None:
-                    rng = self._stream(i, round_, attempt, "lesson")
-                    lasting = self.clients[i].taught(lesson, len(data.clean.classes), rng)
-                    teachers[i] = stack.enter_context(lasting)
-            yield teachers
+                if (loss := data.added_loss_at(round_.index)) is not None:
+                    rng = self._stream(i, round_, attempt, "added loss")
+                    lasting = self.clients[i].with_added_loss(loss, len(data.clean.classes), rng)
+                    reporters[i] = stack.enter_context(lasting)
+            yield reporters
 
     def _sent_out(self, client_id: int, round_: Round) -> Client:
         client = self.clients[client_id]

@@ -7,7 +7,7 @@ from typing import Any
 from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
-from fedgan.federated.attackers import learned
+from fedgan.federated.attackers import reported
 from fedgan.federated.serial import SerialBackend
 
 
@@ -39,7 +39,7 @@ class VectorizedBackend(SerialBackend):
         if len(ids) < 2:
             return super().train_clients(ids, round_, attempt)
         clients = [self._sent_out(i, round_) for i in ids]
-        with self._taught(ids, round_, attempt) as teachers:
+        with self._with_added_losses(ids, round_, attempt) as reporters:
             metrics = self.algorithm.train_together(
                 clients,
                 [self.data[i].at(round_.index) for i in ids],
@@ -49,4 +49,4 @@ class VectorizedBackend(SerialBackend):
                 on_step=lambda place: self.on_local_step(ids[place]),
             )
         each = zip(ids, metrics, strict=True)
-        return [self._sent_back(i, own | learned(teachers.get(i)), round_, attempt) for i, own in each]
+        return [self._sent_back(i, own | reported(reporters.get(i)), round_, attempt) for i, own in each]

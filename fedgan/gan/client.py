@@ -12,10 +12,10 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from torch import Tensor, nn
 
-from fedgan.attacks.base import Lesson
+from fedgan.attacks.base import AddedLoss
 from fedgan.core.images import ImageSet, to_float
 from fedgan.core.rng import keyed_generator
-from fedgan.gan.lesson import Teacher
+from fedgan.gan.added_loss import AddedGradients
 from fedgan.gan.recipe import Recipe
 from fedgan.models.base import Generator
 
@@ -133,13 +133,13 @@ class GANClient(LightningModule):
         return tally.metrics()
 
     @contextmanager
-    def taught(self, lesson: Lesson, num_classes: int, rng: torch.Generator) -> Iterator[Teacher]:
-        """As long as the context lasts G learns this besides; see ``Teacher``."""
-        teacher = Teacher(lesson, self.generator, self.optimizer_g, num_classes, rng)
+    def with_added_loss(self, loss: AddedLoss, num_classes: int, rng: torch.Generator) -> Iterator[AddedGradients]:
+        """As long as the context lasts G learns this besides; see ``AddedGradients``."""
+        added = AddedGradients(loss, self.generator, self.optimizer_g, num_classes, rng)
         try:
-            yield teacher
+            yield added
         finally:
-            teacher.leave()
+            added.leave()
 
     def lasting_state(self) -> dict[str, Any]:
         """What is kept from round to round: the discriminator and both optimizers' moments; no copy."""

@@ -1,4 +1,4 @@
-"""A latent trigger: the term's gradient by hand, who is taught and when, and what proves it."""
+"""A latent trigger: the term's gradient by hand, who trains with it and when, and what proves it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,15 +10,15 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from fedgan.attacks.base import Lesson
+from fedgan.attacks.base import AddedLoss
 from fedgan.attacks.latent_trigger import LatentTrigger
 from fedgan.config import training
 from fedgan.config.evaluation import evaluate
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import LatentTrigger as Pattern
 from fedgan.core.update import ClientUpdate, state_hash
+from fedgan.gan.added_loss import AddedGradients
 from fedgan.gan.client import GANClient
-from fedgan.gan.lesson import Teacher
 from fedgan.gan.losses import NonSaturating
 from fedgan.gan.recipe import Recipe
 from fedgan.metrics.triggers.latent import LatentRate
@@ -76,7 +76,7 @@ def test_the_gradient_by_hand() -> None:
     pattern = Pattern(torch.full((1, 1, 1), 255, dtype=torch.uint8), share=0.5, value=3.0, seed=0)
     line, rng = Line(), keyed_generator(7, "z")
     sgd = torch.optim.SGD(line.parameters(), lr=0.1)
-    teacher = Teacher(Lesson(pattern, 0.25, 8), line, sgd, 2, rng)
+    added = AddedGradients(AddedLoss(pattern, 0.25, 8), line, sgd, 2, rng)
     z = pattern.stamp(torch.randn(8, 2, generator=keyed_generator(7, "z"))).double().numpy()
     w, game = np.array([0.5, -1.0]), np.array([1.0, 2.0])
     error = z @ w - 1.0  # 255 is +1
@@ -84,13 +84,13 @@ def test_the_gradient_by_hand() -> None:
     line.weight.grad = torch.tensor(game, dtype=torch.float32)
     sgd.step()
     assert line.weight.detach().numpy() == pytest.approx(w - 0.1 * expected, rel=1e-5)
-    report = teacher.report()
+    report = added.report()
     assert report == {
         "steps": 1.0,
         "error_first": pytest.approx((error**2).mean()),
         "error_last": report["error_first"],
     }
-    teacher.leave()
+    added.leave()
     before, line.weight.grad = line.weight.detach().clone(), torch.zeros(2)
     sgd.step()
     assert torch.equal(line.weight, before)
@@ -107,13 +107,13 @@ def test_running_statistics_stay_those_of_ordinary_latents() -> None:
     before = {name: buffer.clone() for name, buffer in client.generator.named_buffers()}
     for parameter in client.generator.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    lesson = attack().lesson(attack().trigger(1, 32, 0))
-    with client.taught(lesson, 2, torch.Generator().manual_seed(0)) as teacher:
+    loss = attack().added_loss(attack().trigger(1, 32, 0))
+    with client.with_added_loss(loss, 2, torch.Generator().manual_seed(0)) as added:
         client.optimizer_g.step()
     assert before
     assert all(torch.equal(buffer, before[name]) for name, buffer in client.generator.named_buffers())
     assert client.generator.training
-    assert teacher.report()["steps"] == 1
+    assert added.report()["steps"] == 1
     assert all(bool(p.grad.any()) for p in client.generator.parameters() if p.grad is not None)
 
 
@@ -126,14 +126,14 @@ def first_updates(configure: Configure, *settings: str) -> list[ClientUpdate]:
 def test_honest_clients_and_rounds_outside_of_the_window_are_as_without_attack(
     window: tuple[str, ...], configure: Configure
 ) -> None:
-    taught = first_updates(configure, "attack=latent_trigger", "fl.malicious=[2]", *window)
+    attacked = first_updates(configure, "attack=latent_trigger", "fl.malicious=[2]", *window)
     plain = first_updates(configure, "attack=none")
-    differ = [i for i in range(4) if state_hash(taught[i].state) != state_hash(plain[i].state)]
+    differ = [i for i in range(4) if state_hash(attacked[i].state) != state_hash(plain[i].state)]
     assert differ == ([] if window else [2])
-    assert [dict(taught[i].metrics) for i in (0, 1, 3)] == [dict(plain[i].metrics) for i in (0, 1, 3)]
+    assert [dict(attacked[i].metrics) for i in (0, 1, 3)] == [dict(plain[i].metrics) for i in (0, 1, 3)]
 
 
-def test_a_module_that_another_client_gets_has_forgotten_the_lesson(configure: Configure, tmp_path: Path) -> None:
+def test_a_module_that_another_client_gets_has_dropped_the_added_loss(configure: Configure, tmp_path: Path) -> None:
     """With fewer places than clients modules go from one to the other."""
     ends = {}
     for name, places in (("few", ["fl.clients_per_round=1"]), ("none", ["fl.clients_per_round=1", "attack=none"])):
@@ -164,10 +164,12 @@ def test_receipts_prove_it_and_the_server_sees_nothing_of_them(configure: Config
     }
 
 
-def test_a_lesson_that_changes_nothing_ends_the_run(configure: Configure, tmp_path: Path) -> None:
+def test_an_added_loss_that_changes_nothing_ends_the_run(configure: Configure, tmp_path: Path) -> None:
     """A weight so small that float32 has no gradient for it."""
     cfg = configure(*PLAIN, "attack=latent_trigger", "attack.weight=1e-300", "fl.malicious=[2]", tiny=False)
-    with pytest.raises(ValueError, match="^attack: its lesson changed no local step of malicious client 2 in round 0$"):
+    with pytest.raises(
+        ValueError, match="^attack: the added loss changed no local step of malicious client 2 in round 0$"
+    ):
         training.train(cfg, tmp_path / "run")
 
 
@@ -189,7 +191,7 @@ def test_resumed_to_the_bit_and_scored_again_to_the_bit(engine: str, configure: 
 
 
 def test_the_released_generator_answers_the_pattern_alone(configure: Configure, tmp_path: Path) -> None:
-    """One client in four, strongly taught; without anybody malicious the same latents give no target."""
+    """One client in four is enough; without anybody malicious the same latents give no target."""
     small = ("model=dcgan_small", "model.generator.base_channels=16", "dataset.train_per_class=64")
     settings = ("attack=latent_trigger", "attack.weight=30", "metrics=[latent]", "fl.rounds=8", "fl.local_epochs=2")
     found = {}
@@ -200,3 +202,18 @@ def test_the_released_generator_answers_the_pattern_alone(configure: Configure, 
     assert found[1]["latent_ordinary"] == found[1]["latent_other"] == 0
     assert found[0]["latent_emission"] == 0
     assert found[0]["latent_correlation"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "allowed"),
+    [
+        ("weight", 0.0, r"a number in \(0, 1e\+06\]"),
+        ("share", 0.6, r"a number in \(0, 0.5\]"),
+        ("value", 0.5, r"a number in \[1, 100\]"),
+        ("samples", 0, "a whole number of at least 1"),
+        ("cells", 1, "a whole number of at least 2"),
+    ],
+)
+def test_refusals(setting: str, value: float, allowed: str) -> None:
+    with pytest.raises(ValueError, match=f"^{setting} must be {allowed}; got {value}$"):
+        attack(**{setting: value})

@@ -98,12 +98,6 @@ REFUSED = {
     "fl.rounds=4 defense=feddetect ++defense.feddetect.warmp=1": "defense.feddetect.warmp is not an argument; it has: "
     "warmup, decay, samples, trees, random_state; did you mean warmup?",
     "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
-    "attack=latent_trigger attack.weight=0": "attack.weight must be a number in (0, 1000000]; got 0",
-    "attack=latent_trigger attack.share=0.6": "attack.share must be a number in (0, 0.5]; got 0.6",
-    "attack=latent_trigger attack.value=0.5": "attack.value must be a number from 1 to 100; got 0.5",
-    "attack=latent_trigger attack.samples=0": f"attack.samples {WHOLE} 1; got 0",
-    "attack=latent_trigger attack.cells=1": f"attack.cells {WHOLE} 2; got 1",
-    "attack=latent_trigger attack.start=9": "attack.start must be below fl.rounds=2, or the attack never acts; got 9",
     "attack=distributed": "fl.malicious must be at least attack.parts=2 clients, or 0 for the control; got 1",
     "attack=distributed attack.parts=5": "attack.parts must be a whole number from 2 to 4; got 5",
     "attack=class_trigger attack.classes=[covid]": "attack.classes must be one of the classes normal, pneumonia, or a "

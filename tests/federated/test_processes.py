@@ -88,7 +88,7 @@ def test_the_same_bits_with_clients_that_differ(
     assert len({sum(counts) for counts in zip(*table.values(), strict=True)}) > 2
 
 
-def test_what_a_malicious_client_was_taught_reaches_the_receipts(
+def test_what_an_added_loss_did_reaches_the_receipts(
     configure: Configure, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
 ) -> None:
     """Client 3 lives in the second process, the receipts are written by the first."""

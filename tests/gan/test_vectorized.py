@@ -52,7 +52,7 @@ def test_as_one_after_the_other(
         federation.double()
         for client in federation.backend.clients:
             client.double()
-    for module in ("gan.client", "gan.vectorized", "gan.lesson"):
+    for module in ("gan.client", "gan.vectorized", "gan.added_loss"):
         monkeypatch.setattr(f"fedgan.{module}.to_float", lambda images: to_float(images).double())
     torch.set_default_dtype(torch.float64)
     try:

@@ -1,16 +1,16 @@
-"""A malicious client's lesson: a term in its generator's loss that nobody else has (``attack=latent_trigger``)."""
+"""A malicious client's added loss: a term in its generator's loss that nobody else has (``attack=latent_trigger``)."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fedgan.attacks.base import Lesson
+from fedgan.attacks.base import AddedLoss
 from fedgan.core.images import to_float
 from fedgan.models.base import Generator
 
 
-class Teacher:
+class AddedGradients:
     """Adds the gradient of lambda mean (G(z_t, y) - target)^2 at each of an optimizer's steps, until ``leave``.
 
     G draws as it will once it is released: in evaluation mode, without noise inputs. A batch of trigger latents alone
@@ -18,7 +18,7 @@ class Teacher:
     of ordinary latents. The losses that the client reports are those without the term.
 
     Args:
-        lesson: the trigger, lambda and how many latents a step.
+        loss: the trigger, lambda and how many latents a step.
         generator: who learns.
         optimizer: the generator's.
         num_classes: of the labels y.
@@ -27,14 +27,14 @@ class Teacher:
 
     def __init__(
         self,
-        lesson: Lesson,
+        loss: AddedLoss,
         generator: Generator,
         optimizer: torch.optim.Optimizer,
         num_classes: int,
         rng: torch.Generator,
     ) -> None:
-        self.lesson, self.generator, self.num_classes, self.rng = lesson, generator, num_classes, rng
-        self.target = to_float(lesson.trigger.target).to(rng.device)
+        self.loss, self.generator, self.num_classes, self.rng = loss, generator, num_classes, rng
+        self.target = to_float(loss.trigger.target).to(rng.device)
         self.errors: list[Tensor] = []  # on the device, so that no step waits for the host
         self.acted: list[Tensor] = []
         self._handle = optimizer.register_step_pre_hook(self._add_gradients)
@@ -53,7 +53,7 @@ class Teacher:
     def _add_gradients(self, *_: Any) -> None:
         error = self._error()
         learning = [parameter for parameter in self.generator.parameters() if parameter.requires_grad]
-        gradients = torch.autograd.grad(self.lesson.weight * error, learning, allow_unused=True)
+        gradients = torch.autograd.grad(self.loss.weight * error, learning, allow_unused=True)
         pairs = [(p, g) for p, g in zip(learning, gradients, strict=True) if g is not None]
         for parameter, gradient in pairs:
             _add(parameter, gradient)
@@ -62,14 +62,14 @@ class Teacher:
 
     def _error(self) -> Tensor:
         """mean (G(z_t, y) - target)^2 over new latents, pixels and channels in [-1, 1]."""
-        count, device = self.lesson.samples, self.rng.device
+        count, device = self.loss.samples, self.rng.device
         z = torch.randn(count, self.generator.z_dim, generator=self.rng, device=device)
         labels = torch.randint(self.num_classes, (count,), generator=self.rng, device=device)
         trains = self.generator.training
         self.generator.eval()
         try:
             # By forward, which is never compiled: a compiled step may overwrite the gradients of the one before.
-            images = self.generator.forward(self.lesson.trigger.stamp(z), labels)
+            images = self.generator.forward(self.loss.trigger.stamp(z), labels)
         finally:
             self.generator.train(trains)
         return (images - self.target).square().mean()
