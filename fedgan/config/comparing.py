@@ -16,7 +16,7 @@ from rich.table import Table
 from fedgan.config.next_steps import report_of
 from fedgan.core.arguments import Allowed, PathText, checked
 from fedgan.core.folders import check_own, claim
-from fedgan.core.words import counted
+from fedgan.core.words import counted, name_lines
 from fedgan.reports.compare import Comparison, compare, draw, readable
 from fedgan.reports.run import find_runs
 from fedgan.reports.writing import write_picture, write_table
@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> None:
     check_own(folder, WRITTEN[0], "hydra.run.dir")
     claim(folder, WRITTEN, "hydra.run.dir")
     shown = readable(comparison)
-    write_table(comparison.table, folder / "table", shown)
+    write_table(comparison.table, folder / "table", title(len(comparison.runs)), shown)
     comparison.runs.to_csv(folder / "runs.csv", index=False, lineterminator="\n")
     pictures = [] if settings.x is None else write_picture(draw(comparison), folder / "picture", dpi=150)
     for line in unfinished(comparison):
@@ -68,12 +68,23 @@ def unfinished(comparison: Comparison) -> list[str]:
     return [f"{run} is left out: {status}" for run, status in zip(rows["run"], rows["status"], strict=True)]
 
 
+def title(runs: int) -> str:
+    """What the table is of.
+
+    Example:
+        >>> title(12)
+        '12 runs: mean ± standard deviation'
+    """
+    return f"{counted(runs, 'run')}: mean ± standard deviation"
+
+
 def show(table: pd.DataFrame, runs: int) -> None:
     """The table's first columns on the screen."""
-    made = Table(title=f"{counted(runs, 'run')}: mean ± standard deviation")
+    made = Table(title=title(runs))
     columns = list(table.columns[:WIDEST])
     for name in columns:
-        made.add_column(name, overflow="fold", min_width=min(14, max(map(len, table[name].astype(str)))))
+        widest = max(map(len, table[name].astype(str)))
+        made.add_column("\n".join(name_lines(str(name))), overflow="fold", min_width=min(14, widest))
     for _, row in table[columns].iterrows():
         made.add_row(*(str(value) for value in row))
     Console().print(made)

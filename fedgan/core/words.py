@@ -13,6 +13,21 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def name_lines(name: str, longest: int = 12) -> list[str]:
+    """A long name as lines for the head of a column, broken after its signs.
+
+    Example:
+        >>> name_lines("weight_of_malicious"), name_lines("fl.malicious", 10), name_lines("seed")
+        (['weight_of_', 'malicious'], ['fl.', 'malicious'], ['seed'])
+    """
+    lines = [""]
+    for part in re.findall(r"[^_. ]*[_. ]?", name):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > longest:
+            lines.append("")
+        lines[-1] += part
+    return [line.strip() for line in lines]
+
+
 def reason_of(error: BaseException) -> str:
     """What an error says, in one line.
 

@@ -11,6 +11,7 @@ from fedgan.core.arguments import Count, NonNegative, Probability, checked
 from fedgan.core.update import ClientUpdate, State
 
 DIVERGING = 100.0  # a loss beyond this, either way, is worth a warning
+EXPECTED = ("dropped_out",)  # kinds of events that the settings ask for: no warnings
 NO_VARIETY = "no_variety"  # said of a run's last round alone: a run that is extended has no such event there
 CONSTANT = 1.0  # gray levels: images of a class that differ by less are one image
 

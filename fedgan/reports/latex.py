@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 
+from fedgan.core.words import name_lines
 from fedgan.reports.blocks import Table
 
 PACKAGES = r"% \usepackage{array,booktabs,graphicx,longtable,pdflscape}"
@@ -85,10 +86,6 @@ def stacked(name: str, side: str) -> str:
         >>> stacked("weight_of_malicious ↓", "r")
         '\\shortstack[r]{weight\\_of\\_\\\\malicious $\\downarrow$}'
     """
-    lines = [""]
-    for part in re.findall(r"[^_. ]*[_. ]?", name):
-        if lines[-1] and len(lines[-1] + part.rstrip()) > HEAD:
-            lines.append("")
-        lines[-1] += part
-    text = r"\\".join(escaped(line.strip()) for line in lines)
+    lines = name_lines(name, HEAD)
+    text = r"\\".join(map(escaped, lines))
     return rf"\shortstack[{side}]{{{text}}}" if len(lines) > 1 else text

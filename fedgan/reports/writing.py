@@ -8,23 +8,26 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fedgan.core.files import atomic_write
+from fedgan.reports.blocks import Table
+from fedgan.reports.latex import latex
 
 
-def write_table(table: pd.DataFrame, stem: Path, readable: pd.DataFrame | None = None) -> list[Path]:
+def write_table(table: pd.DataFrame, stem: Path, caption: str, readable: pd.DataFrame | None = None) -> list[Path]:
     """The table as CSV, Markdown and LaTeX (booktabs).
 
     Args:
         table: its numbers as they are.
         stem: path without a suffix.
+        caption: of the table in LaTeX.
         readable: the same for people, for Markdown and LaTeX; None for ``table``.
     """
     shown = table if readable is None else readable
     markdown = shown.to_markdown(index=False, disable_numparse=True, missingval="-") + "\n"
-    latex = shown.fillna("-").to_latex(index=False, escape=True)
+    tex = latex(Table(stem.name, caption, table, shown.fillna("-").astype(str)))
     return [
         _write(stem.with_name(f"{stem.name}.csv"), lambda file: table.to_csv(file, index=False, lineterminator="\n")),
         _write(stem.with_name(f"{stem.name}.md"), lambda file: file.write_text(markdown)),
-        _write(stem.with_name(f"{stem.name}.tex"), lambda file: file.write_text(latex)),
+        _write(stem.with_name(f"{stem.name}.tex"), lambda file: file.write_text(tex)),
     ]
 
 

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from fedgan.federated import messages
+from fedgan.federated.faults import EXPECTED
 from fedgan.federated.federation import Federation
 from fedgan.runs.closing import one_line
 from fedgan.scoring.callback import Evaluator
@@ -54,7 +55,7 @@ class RoundProgress(ProgressBar):
         """A new round."""
         assert isinstance(pl_module, Federation)
         self.order: list[int] = messages.own(batch)
-        steps = sum(pl_module.backend.steps_of(i) for i in self.order)
+        self.planned = steps = sum(pl_module.backend.steps_of(i) for i in self.order)
         self.progress.reset(self.clients, total=len(self.order))
         self.progress.reset(self.steps, total=steps)
         self.progress.update(self.rounds, note="the server fine-tunes" if pl_module.fine_tunes else "")
@@ -65,8 +66,10 @@ class RoundProgress(ProgressBar):
         assert isinstance(pl_module, Federation)
         self.progress.advance(self.rounds)
         self.progress.update(self.clients, completed=len(self.order), note="")
+        self.progress.update(self.steps, completed=self.planned)  # also where clients have dropped out
         for event in pl_module.events:
-            self.console.print(f"warning: {event}", highlight=False, soft_wrap=True)
+            said = "note" if event.kind in EXPECTED else "warning"
+            self.console.print(f"{said}: {event}", highlight=False, soft_wrap=True)
         evaluator = next((each for each in trainer.callbacks if isinstance(each, Evaluator)), None)  # type: ignore[attr-defined]
         if evaluator is not None and evaluator.round_evaluated == pl_module.round and evaluator.latest:
             line = f"round {pl_module.round} of {trainer.max_epochs}: {one_line(evaluator.latest)}"

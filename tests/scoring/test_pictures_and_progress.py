@@ -157,6 +157,19 @@ def test_a_line_a_round_where_there_is_no_terminal(
     assert line == "the server alone  round 3 of 5  loss_g 1.000  loss_d 2.000  1.2 s"
 
 
+def test_a_client_that_drops_out_as_it_was_set_is_no_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dropped = Event(3, 2, "dropped_out", "fl.dropout=0.3", "left out of this round")
+    monkeypatch.setattr(FakeFederation, "events", (dropped,))
+    progress = RoundProgress()
+    progress.progress.disable = False
+    drive(progress, monkeypatch)
+    assert capsys.readouterr().err.splitlines()[0].startswith("note: round 3, client 2: dropped_out")
+    steps = next(task for task in progress.progress.tasks if task.description == "steps")
+    assert steps.completed == steps.total == 4
+
+
 @pytest.mark.parametrize(("evaluated", "printed"), [(3, ["round 3 of 5: emission 0.25 [0.21, 0.29]"]), (2, [])])
 def test_an_evaluation_is_printed_in_its_round(
     evaluated: int, printed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fedgan.config.next_steps import report_of
 from fedgan.core.files import atomic_write
-from fedgan.core.words import counted
+from fedgan.core.words import counted, name_lines
 from fedgan.metrics.base import is_whole
 from fedgan.reports.run import Run, run_folders
 from fedgan.reports.table import runs_table
@@ -56,7 +56,7 @@ def show(table: pd.DataFrame) -> None:
     columns = [name for name in table.columns if name not in hidden and is_whole(name)][:WIDEST]
     made = Table(title=counted(len(table), "run"))
     for name in columns:
-        made.add_column(name, overflow="fold")
+        made.add_column("\n".join(name_lines(name)), overflow="fold")
     for row in table[columns].itertuples(index=False):
         made.add_row(*map(_short, row))
     console = Console(stderr=True)
