@@ -49,10 +49,13 @@ def mean_and_spread(mean: float, std: float, count: int) -> str:
     Example:
         >>> mean_and_spread(0.4849, 0.4917, 10), mean_and_spread(101.6, float("nan"), 1), mean_and_spread(0, 0, 0)
         ('0.4849 ± 0.49', '101.6', '-')
+        >>> mean_and_spread(3.992, 6e-16, 2)  # of rounding
+        '3.992 ± 0'
     """
     if not count:
         return "-"
-    return f"{mean:.4g}" + ("" if pd.isna(std) else f" ± {std:.2g}")
+    spread = 0.0 if std <= 1e-12 * abs(mean) else std
+    return f"{mean:.4g}" + ("" if pd.isna(std) else f" ± {spread:.2g}")
 
 
 def _write(path: Path, write: Callable[[Path], Any]) -> Path:
