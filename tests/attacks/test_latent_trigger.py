@@ -144,24 +144,34 @@ def test_a_module_that_another_client_gets_has_dropped_the_added_loss(configure:
     assert [one == other for one, other in zip(ends["few"], ends["none"], strict=True)] == [False, True, True]
 
 
-def test_receipts_prove_it_and_the_server_sees_nothing_of_them(configure: Configure, tmp_path: Path) -> None:
+def test_receipts_have_the_window_alone(configure: Configure, tmp_path: Path) -> None:
     settings = ("attack=latent_trigger", "fl.malicious=[2]", "attack.start=1", "attack.every=2", "fl.rounds=4")
     training.train(configure(*PLAIN, *settings, tiny=False), tmp_path / "run")
     receipts = rows(tmp_path / "run" / "receipts.csv")
-    assert {(row["round"], row["component"], row["client"]) for row in receipts} == {
-        ("1", "attack", "2"),
-        ("3", "attack", "2"),
-    }
-    assert [row["measure"] for row in receipts[:3]] == ["steps", "error_first", "error_last"]
-    assert float(receipts[0]["value"]) == 16 / 8, "16 images in batches of 8"
-    assert float(receipts[2]["value"]) < float(receipts[1]["value"])
-    clients = rows(tmp_path / "run" / "clients.csv")
-    assert {row["poisoned_images"] for row in clients} == {"0"}
-    federation = build(configure(*PLAIN, *settings, "attack.start=0", tiny=False))
+    assert [(row["round"], row["component"], row["client"], row["measure"]) for row in receipts] == [
+        (round_, "attack", "2", measure) for round_ in ("1", "3") for measure in ("steps", "error_first", "error_last")
+    ]
+    assert {row["value"] for row in receipts if row["measure"] == "steps"} == {"2.0"}, "16 images in batches of 8"
+    assert {row["poisoned_images"] for row in rows(tmp_path / "run" / "clients.csv")} == {"0"}
+
+
+def test_the_error_is_that_of_the_generator_as_released_and_the_server_does_not_see_it(
+    configure: Configure, tmp_path: Path
+) -> None:
+    """With a norm that keeps no statistics: those that BatchNorm keeps have moved by the first step."""
+    settings = ("model.generator.norm=pixel", "attack=latent_trigger", "fl.malicious=[2]")
+    federation = build(configure(*PLAIN, *settings, tiny=False))
+    rng = keyed_generator(0, "client", 2, "round", 0, "added loss")
+    z = torch.randn(16, 64, generator=rng)
+    labels = torch.randint(2, (16,), generator=rng)
+    pattern = LatentTrigger(weight=10.0, share=0.125, value=3.0, samples=16, cells=4).trigger(1, 32, seed=0)
+    with torch.no_grad():
+        images = federation.generator.eval()(pattern.stamp(z), labels).double().numpy()
+    expected = np.square(images - (pattern.target.numpy() / 127.5 - 1)).mean()
     fit(federation, tmp_path, rounds=1)
-    assert {frozenset(update.metrics) for update in federation.updates} == {
-        frozenset(("loss_g", "loss_d", "loss_g_last"))
-    }
+    assert federation.attackers.added_losses[2]["error_first"] == pytest.approx(expected, rel=1e-5)
+    assert len(federation.updates) == 4
+    assert all(update.metrics.keys() == {"loss_g", "loss_d", "loss_g_last"} for update in federation.updates)
 
 
 def test_an_added_loss_that_changes_nothing_ends_the_run(configure: Configure, tmp_path: Path) -> None:
