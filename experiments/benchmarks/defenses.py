@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from experiments.benchmarks.base import Benchmark, Row, in_turn
 from experiments.benchmarks.gpu import noise
 from experiments.benchmarks.overhead import configured
 from fedgan.config.build import build_algorithm
+from fedgan.config.help.library import build
 from fedgan.config.refusals import options
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import to_float
@@ -108,12 +108,12 @@ class Defenses(Benchmark):
         return [row for name, case in self.cases.items() for row in self._rows(name, case)]
 
     def _rows(self, name: str, case: Case) -> list[Row]:
-        defenses = {each: defense for each in self.names if per_round(defense := built(each, case))}
+        defenses = {each: defense for each in self.names if per_round(defense := built(each))}
         own = client_seconds(case, Defense(), self.repeats)
         added = {each: local_seconds(case, defense, own, self.repeats) for each, defense in defenses.items()}
         rows = []
         for count, names in by_clients(defenses, case.sizes).items():
-            served = serve_seconds(case, {each: built(each, case) for each in names}, count, self.repeats)
+            served = serve_seconds(case, {each: built(each) for each in names}, count, self.repeats)
             for each, seconds in served.items():
                 per_client, once = added[each]
                 local = per_client * count + once
@@ -131,10 +131,9 @@ class Defenses(Benchmark):
         return rows
 
 
-def built(name: str, case: Case) -> Defense:
+def built(name: str) -> Defense:
     """A defense with its defaults; FedAvg's mean for ``none``."""
-    cfg = configured(*case.overrides, f"defense=[{name}]").defense
-    (defense,) = [instantiate(part, _convert_="all") for part in cfg.values()] or [Defense()]
+    defense = Defense() if name == "none" else build(name, "defense")
     assert isinstance(defense, Defense)
     return defense
 

@@ -72,9 +72,9 @@ def source(option: Option) -> str:
     return option.parts.get("Source:", "; ".join(found)).removesuffix(".")
 
 
-def build(option: Option, group: str, conf: Path = CONF) -> Any:
-    """The component of an option with its settings there."""
-    return instantiate(_config(conf / group / f"{option.name}.yaml"), _convert_="all")
+def build(name: str, group: str, conf: Path = CONF) -> Any:
+    """The component of an option that has a class, with its settings there."""
+    return instantiate(_config(conf / group / f"{name}.yaml"), _convert_="all")
 
 
 def _config(file: Path) -> DictConfig:
@@ -106,7 +106,7 @@ def _defaults(option: Option, group: str) -> dict[str, str]:
 
 def _attack(option: Option, conf: Path) -> Row:
     """The metric of what it puts on images, or the one that the comment names."""
-    attack = build(option, "attack", conf)
+    attack = build(option.name, "attack", conf)
     assert isinstance(attack, Attack)
     trigger = attack.trigger(channels=3, image_size=64, seed=0)
     looks = trigger.metric if trigger else None
@@ -115,7 +115,7 @@ def _attack(option: Option, conf: Path) -> Row:
 
 def _update_attack(option: Option, conf: Path) -> Row:
     """What malicious clients know, and what the setting says if it is one."""
-    attack = build(option, "update_attack", conf)
+    attack = build(option.name, "update_attack", conf)
     assert isinstance(attack, UpdateAttack)
     meaning = next((s.meaning for s in option.settings if s.key == "update_attack.knowledge"), "")
     return {"knowledge": f"`{attack.knowledge}`" + (f" ({meaning})" if meaning else "")}
@@ -123,7 +123,7 @@ def _update_attack(option: Option, conf: Path) -> Row:
 
 def _defense(option: Option, conf: Path) -> Row:
     """How many malicious clients it stands, where it acts, what it does where nobody attacks."""
-    defense = build(option, "defense", conf)
+    defense = build(option.name, "defense", conf)
     assert isinstance(defense, Defense)
     hooks = [place for hook, place in _PLACES.items() if overrides(defense, hook)]
     return {
