@@ -35,6 +35,7 @@ def check_settings(folder: Path, overrides: Sequence[str]) -> None:
     if not is_begun(folder):
         return
     then, now = leaves(recorded_settings(folder)), settings_of(tuple(overrides))
+    now = {key: value for key, value in now.items() if not key.startswith("sweep.")}  # no setting of a run
     for key in sorted((then.keys() | now.keys()) - ELSEWHERE):
         if then.get(key) != now.get(key):
             here = f"{key}={now.get(key)}"

@@ -11,6 +11,7 @@ from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fedgan.config.next_steps import report_of
@@ -57,6 +58,8 @@ def main(cfg: DictConfig) -> None:
     pictures = [] if settings.x is None else write_picture(draw(comparison), folder / "picture", dpi=150)
     for line in unfinished(comparison):
         print(f"note: {line}", file=sys.stderr)
+    if comparison.mixed:
+        print(mixture(comparison), file=sys.stderr)
     show(shown, len(comparison.runs))
     print(report_of(folders), file=sys.stderr)
     print(pictures[0] if pictures else folder / "table.csv")
@@ -66,6 +69,13 @@ def unfinished(comparison: Comparison) -> list[str]:
     """The runs that count for nothing, and why."""
     rows = comparison.runs[comparison.runs["status"] != "finished"]
     return [f"{run} is left out: {status}" for run, status in zip(rows["run"], rows["status"], strict=True)]
+
+
+def mixture(comparison: Comparison) -> str:
+    """That runs with different settings are averaged, and how to keep them apart."""
+    settings = ", ".join(comparison.mixed)
+    by = ",".join((*comparison.by, *comparison.mixed))
+    return f"warning: runs that differ in {settings} are averaged; by=[{by}] keeps them apart"
 
 
 def title(runs: int) -> str:
@@ -86,7 +96,7 @@ def show(table: pd.DataFrame, runs: int) -> None:
         widest = max(map(len, table[name].astype(str)))
         made.add_column("\n".join(name_lines(str(name))), overflow="fold", min_width=min(14, widest))
     for _, row in table[columns].iterrows():
-        made.add_row(*(str(value) for value in row))
+        made.add_row(*(escape(str(value)) for value in row))
     Console().print(made)
     if len(table.columns) > WIDEST:
         print(f"and {counted(len(table.columns) - WIDEST, 'column')} more in the files", file=sys.stderr)

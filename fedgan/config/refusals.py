@@ -72,8 +72,8 @@ def having(group: str, key: str) -> list[str]:
     """The options of a group in whose files a setting is written.
 
     Example:
-        >>> having("attack", "cells"), having("fl", "cells")
-        (['random_patch'], [])
+        >>> having("attack", "amplitude"), having("fl", "amplitude")
+        (['sinusoidal'], [])
     """
     files = (file for folder in config_folders() for file in sorted((folder / group).glob("**/*.yaml")))
     found = {file.stem: OmegaConf.load(file) for file in files}
@@ -105,6 +105,8 @@ def unknown_setting(key: str, config: DictConfig, config_name: str) -> str:
     if group in SEVERAL and (name := own.partition(".")[0]) in options(group) and name not in chosen:
         return f"{key} is not a setting: {group}={name} is not chosen; in a sweep over {group} write ++{key}=..."
     others = [name for name in having(group, own) if name in options(group)] if own else []
+    if group in SEVERAL and (owner := next((name for name in chosen if name in others), None)):
+        return f"{key} is not a setting; did you mean {group}.{owner}.{own}?"
     if others:
         return (
             f"{key} is not a setting of the {group} that is chosen; {group}={' | '.join(others)} has it; "

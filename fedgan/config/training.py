@@ -156,6 +156,23 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
     if begins and parts.attack == "none" and (typed := typed_malicious()):
         unused = f"{typed} has no effect: nobody attacks with attack=none and update_attack=none"
         print(f"warning: {unused}", file=sys.stderr)
+    for line in outnumbered(cfg.defense, len(parts.federated_data.malicious)):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def outnumbered(defenses: Mapping[Any, Any], malicious: int) -> list[str]:
+    """The defenses that are set to stand fewer malicious clients than there are.
+
+    Example:
+        >>> outnumbered({"krum": {"num_malicious": 1}, "median": {}}, malicious=2)
+        ['defense.krum.num_malicious=1 is fewer than the 2 malicious clients of this run']
+    """
+    stood = {name: settings.get("num_malicious") for name, settings in defenses.items()}
+    return [
+        f"defense.{name}.num_malicious={count} is fewer than the {counted(malicious, 'malicious client')} of this run"
+        for name, count in stood.items()
+        if count is not None and count < malicious
+    ]
 
 
 def typed_malicious() -> str | None:

@@ -34,7 +34,8 @@ class ByGroup(Partition):
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""
         groups = images.groups if self.by == "group" else images.hospitals
-        known = f"what the data set knows of its images (by dataset.columns.{self.by} or dataset.{self.by}_pattern)"
+        ways = f"dataset.labels with dataset.columns.{self.by}, or dataset.{self.by}_pattern"
+        known = f"what the data set knows of its images (by {ways})"
         check(groups is not None, "by", known, self.by)
         assert groups is not None
         _, group_of, sizes = groups.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]

@@ -29,6 +29,8 @@ class Comparison:
         x: the setting along the axis; None for none.
         by: the settings that tell the curves apart.
         metrics: in the order of the columns.
+        mixed: settings besides the seed that vary among the runs and are in neither: runs that differ in them are
+            averaged.
     """
 
     runs: pd.DataFrame
@@ -36,6 +38,7 @@ class Comparison:
     x: str | None
     by: tuple[str, ...]
     metrics: tuple[str, ...]
+    mixed: tuple[str, ...] = ()
 
 
 def compare(
@@ -65,7 +68,8 @@ def compare(
         allowed = f"one that the runs have ({', '.join(usual)}), or of one class, such as {usual[0]}/CLASS"
         check(name in known, "metric", allowed, name)
     table = spread(finished, keys, chosen) if keys else spread(finished.assign(runs="all"), ["runs"], chosen)
-    return Comparison(everything, table, x, own, tuple(chosen))
+    mixed = tuple(key for key in varying(runs) if key not in keys)
+    return Comparison(everything, table, x, own, tuple(chosen), mixed)
 
 
 def readable(comparison: Comparison) -> pd.DataFrame:
@@ -101,7 +105,8 @@ def draw(comparison: Comparison) -> Figure:
         figure.legend(handles, labels, loc="outside lower center", **shape)
     counts = sorted({int(n) for name in names for n in comparison.table[f"{name}_n"] if n})
     runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    figure.suptitle(f"mean and standard deviation over {runs} run{'s' if counts[-1] > 1 else ''}", fontsize=11)
+    title = "one run each" if counts[-1] == 1 else f"mean and standard deviation over {runs} runs"
+    figure.suptitle(title, fontsize=11)
     return figure
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
+from rich.markup import escape
 from rich.table import Table
 
 from fedgan.core.words import counted
@@ -48,12 +49,13 @@ def one_line(metrics: Mapping[str, float]) -> str:
 def closing_table(summary: Mapping[str, Any]) -> Table:
     """The end of a run: its metrics, and what the server did."""
     made = Table.grid(padding=(0, 2))
-    for reading in readings(summary["metrics"], summary["facts"]):
-        made.add_row(*reading)
-    for name, reason in summary["absent"].items():
-        made.add_row(name, "absent", reason)
-    for name, value, note in _of_server(summary):
-        made.add_row(name, value, note)
+    rows = [
+        *readings(summary["metrics"], summary["facts"]),
+        *((name, "absent", reason) for name, reason in summary["absent"].items()),
+        *_of_server(summary),
+    ]
+    for row in rows:
+        made.add_row(*map(escape, row))  # [template] is a list of metrics, no style
     return made
 
 

@@ -69,11 +69,11 @@ class RoundProgress(ProgressBar):
         self.progress.update(self.steps, completed=self.planned)  # also where clients have dropped out
         for event in pl_module.events:
             said = "note" if event.kind in EXPECTED else "warning"
-            self.console.print(f"{said}: {event}", highlight=False, soft_wrap=True)
+            self.console.print(f"{said}: {event}", markup=False, highlight=False, soft_wrap=True)
         evaluator = next((each for each in trainer.callbacks if isinstance(each, Evaluator)), None)  # type: ignore[attr-defined]
         if evaluator is not None and evaluator.round_evaluated == pl_module.round and evaluator.latest:
             line = f"round {pl_module.round} of {trainer.max_epochs}: {one_line(evaluator.latest)}"
-            self.console.print(line, highlight=False, soft_wrap=True)
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
         if not self.console.is_terminal:
             shown = pl_module.backend.losses
             means = {n: sum(u.metrics[n] for u in pl_module.updates) / len(pl_module.updates) for n in shown}

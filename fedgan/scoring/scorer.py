@@ -96,7 +96,8 @@ class Scorer:
 
     def _leave_out(self, name: str, reason: str) -> None:
         if self.absent.get(name) != reason:  # said once, not at every evaluation
-            Console(stderr=True).print(f"metric {name} is left out: {reason}", highlight=False, soft_wrap=True)
+            console = Console(stderr=True)
+            console.print(f"metric {name} is left out: {reason}", markup=False, highlight=False, soft_wrap=True)
         self.absent[name] = reason
 
 

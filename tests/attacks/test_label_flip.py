@@ -64,5 +64,5 @@ def test_refusals_that_need_the_data(settings: dict[str, str], words: str) -> No
 
 
 def test_source_and_target_come_together() -> None:
-    with pytest.raises(ValueError, match="^target must be null exactly where source is; it is a; got None$"):
+    with pytest.raises(ValueError, match="^target must be null exactly where source is; it is a; got null$"):
         LabelFlip(source="a")

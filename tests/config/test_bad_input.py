@@ -52,7 +52,7 @@ REFUSED = {
     "update_attack=min_max update_attack.knowledge=own": "update_attack.knowledge must be all with fewer than 2 "
     "malicious clients: the spread of one update is 0; got 'own'",
     "update_attack=little_is_enough update_attack.z=null": "update_attack.z must be a number above 0: with 1 malicious "
-    "of 4 clients the formula of null gives -0.431, no attack; got None",
+    "of 4 clients the formula of null gives -0.431, no attack; got null",
     "update_attack=neurotoxin fl.rounds=1": "update_attack.start must be such that the attack acts after round 0, "
     "which has no last step of the server, in fl.rounds=1; got 0",
     # federation

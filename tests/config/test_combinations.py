@@ -49,7 +49,7 @@ def _without_attack(choices: tuple[str, ...]) -> list[str]:
     """``TINY`` without its trigger where another attack is chosen."""
     other = any(choice.startswith(("attack=", "update_attack=")) for choice in choices)
     tiny = [each for each in (*TINY, *SMALL) if not (other and each.startswith("attack"))]
-    return [*tiny, "dataset.image_size=16", "dataset.train_per_class=40"]
+    return [*tiny, "dataset.image_size=16", "dataset.train_per_class=24"]  # 1 to 3 steps per client and round
 
 
 def federation_of(attack: tuple[str, str], defenses: tuple[str, ...], clients: int) -> DictConfig:
@@ -58,7 +58,7 @@ def federation_of(attack: tuple[str, str], defenses: tuple[str, ...], clients: i
     with open_dict(cfg):
         chosen = [composed(f"defense={name}").defense for name in defenses]
         cfg.defense = OmegaConf.merge(*chosen)
-        cfg.fl.num_clients, cfg.fl.batch_size = clients, 4
+        cfg.fl.num_clients, cfg.fl.batch_size = clients, 12
         cfg.fl.malicious = 2 if clients > 4 or attack[1] == "distributed" else 1
         if attack[1] == "distributed":  # takes two at least, which are fewer than half of five
             cfg.fl.num_clients = max(clients, 5)

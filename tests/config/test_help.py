@@ -41,7 +41,7 @@ def test_4_the_commands_own_groups_and_settings_are_listed_and_no_others(
     chosen = [key for entry in own.pop("defaults", []) if isinstance(entry, dict) for key in entry]
     del own["hydra"]
     names = re.findall(r"^  ([\w./]+)(?==| |$)", shown(call, capsys, command), re.MULTILINE)
-    groups = [*chosen, "fl/weighting", "fl/backend"] if command == "train" else chosen
+    groups = [*chosen, "fl/weighting", "fl/backend", "fl/server_optimizer"] if command == "train" else chosen
     assert sorted(name for name in names if name != "python") == sorted([*groups, *flat(own)])
 
 
@@ -52,7 +52,7 @@ def test_4_a_setting_stands_with_its_default_and_the_comment_on_it(call: Call, c
     assert "model=dcgan_small networks, losses, optimizers choices: dcgan, dcgan_small, stylegan2 fl=fedavg" in said
     assert "seed=0 of every random stream evaluation.every=5 rounds between two evaluations;" in said
     assert "defense=[none] what the server" in said
-    assert "rotation; several: 'defense=[a,b]'" in said
+    assert "trimmed_mean; several: 'defense=[a,b]'" in said
 
 
 def test_4_the_settings_of_a_choice_that_is_typed_are_listed(call: Call, capsys: PRINTED) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fedgan.core.checks import as_typed
 from fedgan.core.files import atomic_write, cache_dir, keep
 from fedgan.core.folders import LEDGER, check_empty, claim, named_folder, remove_empty
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder
@@ -69,7 +70,7 @@ def test_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", None, "None", "~", "~/runs"])
 def test_a_folder_that_was_not_named_or_not_written_out_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match=f"^here must be a folder.*; got {re.escape(repr(text))}$"):
+    with pytest.raises(ValueError, match=f"^here must be a folder.*; got {re.escape(as_typed(text))}$"):
         named_folder("here", text)
     assert named_folder("here", "a/~b") == Path("a/~b")
 

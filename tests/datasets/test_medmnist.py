@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fedgan.core.checks import as_typed
 from fedgan.datasets.medmnist import MedMNIST
 
 Arrays = dict[str, Any]
@@ -140,7 +141,7 @@ def test_refuses_wrong_class_names(save: Callable[[Arrays], str]) -> None:
 def test_f17_a_file_that_is_not_set_is_refused(file: str | None) -> None:
     with pytest.raises(ValueError) as caught:
         MedMNIST(file=file, image_size=32)
-    assert str(caught.value) == f"file must be set to a MedMNIST .npz file; got {file!r}"
+    assert str(caught.value) == f"file must be set to a MedMNIST .npz file; got {as_typed(file)}"
 
 
 @pytest.mark.parametrize("name", ["bacterial/viral", "..", "", "x" * 256])

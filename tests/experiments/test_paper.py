@@ -490,7 +490,7 @@ def test_a_changed_scale_may_be_kept_elsewhere(tmp_path: Path) -> None:
     plan_of(tmp_path, f"results={KEPT}/small")
 
 
-@pytest.mark.parametrize(("settings", "came"), [((), "None"), (("chestx=typo",), "'typo'")])
+@pytest.mark.parametrize(("settings", "came"), [((), "null"), (("chestx=typo",), "'typo'")])
 def test_data_that_are_not_at_hand(call: Callable[..., Any], settings: Sequence[str], came: str) -> None:
     with pytest.raises(SystemExit, match=f"chestx must be the folder of ChestX; got {came}$"):
         call(paper.main, "table2", *settings)

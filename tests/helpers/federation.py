@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from pytorch_lightning.profilers import Profiler
 
-from fedgan.config.build import build_attackers, build_federation, build_malicious
+from fedgan.attacks.base import Attack
+from fedgan.config.build import build_attackers, build_federation, build_malicious, made
 from fedgan.core.images import ImageSet
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
@@ -21,6 +21,7 @@ from fedgan.federated.federation import Federation
 from fedgan.federated.serial import SerialBackend
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
+from fedgan.partitions.base import Partition
 from fedgan.update_attacks.base import UpdateAttack
 
 TINY = (
@@ -53,10 +54,10 @@ def build(
     folder: Path | None = None,
 ) -> Federation:
     """The federation of a configuration, as ``train`` makes it; what is given replaces what it says."""
-    splits, attack = instantiate(cfg.dataset).load(), instantiate(cfg.attack)
-    update_attack = update_attack or instantiate(cfg.update_attack)
+    splits, attack = made(cfg, "dataset", object).load(), made(cfg, "attack", Attack)
+    update_attack = update_attack or made(cfg, "update_attack", UpdateAttack)
     malicious = build_malicious(cfg, attack, update_attack)
-    data = share_out(splits.train, instantiate(cfg.partition), attack, malicious, cfg.fl.num_clients, cfg.seed)
+    data = share_out(splits.train, made(cfg, "partition", Partition), attack, malicious, cfg.fl.num_clients, cfg.seed)
     attackers = build_attackers(cfg, malicious, update_attack)
     return build_federation(cfg, splits, data, attackers, defenses or {}, server_images, folder)
 

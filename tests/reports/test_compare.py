@@ -120,3 +120,15 @@ def test_paths_are_taken_as_they_are(call: Call, sweep: Path, tmp_path: Path) ->
     odd = sweep.rename(tmp_path / "it's a, [sweep]")
     call(command.main, str(odd), "hydra.run.dir=out")
     assert (tmp_path / "out/table.csv").is_file()
+
+
+def test_runs_that_differ_in_what_is_not_named_are_said_to_be_averaged(
+    sweep: Path, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Attacked runs and their controls, say: a mean of both is of neither."""
+    call(command.main, str(sweep), "x=attack.size", "by=defense", "hydra.run.dir=one")
+    call(command.main, str(sweep), "x=attack.size", "hydra.run.dir=two")
+    assert "are averaged" not in capsys.readouterr().err
+    call(command.main, str(sweep), "x=defense", "by=seed", "hydra.run.dir=three")
+    said = "warning: runs that differ in attack.size are averaged; by=[seed,attack.size] keeps them apart"
+    assert said in capsys.readouterr().err

@@ -59,13 +59,13 @@ def test_the_formula_sets_z_where_there_are_many_clients() -> None:
             {"z": None},
             SIZES,
             "z must be a number above 0: with 1 malicious of 4 clients the formula of null gives -0.431, no attack; "
-            "got None",
+            "got null",
         ),
         (
             {"z": None},
             {**SIZES, "num_clients": 10, "num_malicious": 2, "clients_per_round": 10},
             "z must be a number above 0: with 2 malicious of 10 clients the formula of null gives 0, no attack; "
-            "got None",
+            "got null",
         ),
         (
             {"knowledge": "own"},

@@ -109,8 +109,9 @@ def width() -> int:
 
 
 def app(config_name: str) -> str:
-    """What is typed to start a command."""
-    return str(yaml.safe_load(Path(CONF / f"{config_name}.yaml").read_text())["hydra"]["help"]["app_name"])
+    """What is typed to start a command: with names ahead of the settings, where it takes some."""
+    said = yaml.safe_load(Path(CONF / f"{config_name}.yaml").read_text())["hydra"]["help"]
+    return str(said.get("header", said["app_name"]))
 
 
 def last_words(chosen: Mapping[str, object]) -> str:

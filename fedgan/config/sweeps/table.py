@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fedgan.config.next_steps import report_of
@@ -58,11 +59,11 @@ def show(table: pd.DataFrame) -> None:
     for name in columns:
         made.add_column("\n".join(name_lines(name)), overflow="fold")
     for row in table[columns].itertuples(index=False):
-        made.add_row(*map(_short, row))
+        made.add_row(*(escape(_short(value)) for value in row))
     console = Console(stderr=True)
     console.print(made)
     for run, status, reason in zip(failed["run"], failed["status"], failed["reason"], strict=True):
-        console.print(f"{run}: {status}: {reason}", highlight=False, soft_wrap=True)
+        console.print(f"{run}: {status}: {reason}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _short(value: object) -> str:
