@@ -71,8 +71,8 @@ def test_a_source_in_brackets_leaves_the_sentence() -> None:
         "A wave across the malicious clients' images.",
         "SIG, Barni et al. 2019",
     )
-    assert row["defaults"] == "`amplitude=20.0`, `cycles=6`"  # the window and the share are said once for all
-    assert "All of them: `poison_share=1.0`, `start=0`, `stop=null`, `every=1`." in PAGE
+    assert row["defaults"] == "`amplitude=20.0`, `cycles=6`, `poison_share=1.0`"  # the window is said once for all
+    assert "All of them: `start=0`, `stop=null`, `every=1`." in PAGE
 
 
 def test_the_defaults_are_those_that_the_classes_get() -> None:

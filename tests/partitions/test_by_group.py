@@ -70,7 +70,7 @@ def test_the_seed_decides_between_groups_of_one_size() -> None:
 
 
 def test_what_the_data_set_does_not_know_is_refused() -> None:
-    said = r"^by must be what the data set knows .*\(by dataset\.columns\.hospital or dataset\.hospital_pattern\); "
+    said = r"^by must be what the data set knows .*\(by dataset\.labels with .*\.hospital, or .*\.hospital_pattern\); "
     with pytest.raises(ValueError, match=said):
         ByGroup(by="hospital").split(labeled([0] * 4, groups=[0, 0, 1, 1]), 2, 0)
     with pytest.raises(ValueError, match="^by must be one of group, hospital; got 'ward'"):
