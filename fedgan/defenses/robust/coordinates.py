@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,5 +43,19 @@ def middle(values: Tensor) -> Tensor:
         >>> middle(torch.tensor([[0.0], [1.0], [2.0], [9.0]]))
         tensor([1.5000])
     """
-    ordered, count = values.sort(dim=0).values, len(values)
-    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2.0
+    rows, count = ordered(values), len(values)
+    return (rows[(count - 1) // 2] + rows[count // 2]) / 2.0
+
+
+def ordered(values: Tensor) -> Tensor:
+    """Each column's values from the lowest to the highest, (N, C).
+
+    On a CPU by NumPy, which sorts short columns many times as fast as torch and to the same values.
+
+    Example:
+        >>> ordered(torch.tensor([[9.0, 1.0], [2.0, 3.0]])).tolist()
+        [[2.0, 1.0], [9.0, 3.0]]
+    """
+    if values.device.type == "cpu":
+        return torch.from_numpy(np.sort(values.detach().numpy(), axis=0))
+    return values.sort(dim=0).values

@@ -8,7 +8,7 @@ from fedgan.core.arguments import Count, checked
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import Aggregate
-from fedgan.defenses.robust.coordinates import by_coordinate
+from fedgan.defenses.robust.coordinates import by_coordinate, ordered
 from fedgan.defenses.robust.rule import RobustRule
 
 
@@ -41,4 +41,4 @@ def trimmed(values: Tensor, count: int) -> Tensor:
         >>> trimmed(torch.tensor([[0.0], [1.0], [0.0], [1.0], [10.0]]), 1)
         tensor([0.6667])
     """
-    return values.sort(dim=0).values[count : len(values) - count].mean(dim=0)
+    return ordered(values)[count : len(values) - count].mean(dim=0)

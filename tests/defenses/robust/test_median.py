@@ -7,7 +7,7 @@ import torch
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.robust import gram
-from fedgan.defenses.robust.coordinates import by_coordinate, middle
+from fedgan.defenses.robust.coordinates import by_coordinate, middle, ordered
 from fedgan.defenses.robust.median import Median
 from tests.helpers.rules import TOY, step
 
@@ -42,3 +42,12 @@ def test_names_keep_their_order_and_whole_numbers_take_the_mean() -> None:
     assert list(found) == ["n", "w"]
     assert (found["n"].item(), found["w"].item()) == (4, 4.0)
     assert found["w"].shape == ()
+
+
+def test_columns_are_ordered_as_torch_orders_them() -> None:
+    """Of many columns, with values that are equal, negative and not finite."""
+    values = torch.randn(16, 1000, generator=torch.Generator().manual_seed(0)).double()
+    values[3], values[5, :10], values[6, :10] = values[4], torch.inf, -torch.inf
+    before = values.clone()
+    assert torch.equal(ordered(values), values.sort(dim=0).values)
+    assert torch.equal(values, before)
