@@ -25,6 +25,7 @@ from fedgan.core.images import to_float
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import Defense, ServerTraining, overrides
+from fedgan.federated.rendering import GeneratorRenderer
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
 from fedgan.gan.client import GANClient
@@ -187,7 +188,8 @@ def serve(server: Server, updates: Sequence[ClientUpdate], round_: Round) -> Non
 
 def drawn(case: Case, count: int) -> tuple[list[ClientUpdate], Round]:
     """Random updates of a case's generator, and the round."""
-    generator = build_algorithm(case.cfg.model, noise(case.cfg, 2), case.cfg.seed).generator
+    splits = noise(case.cfg, 2)
+    generator = build_algorithm(case.cfg.model, splits, case.cfg.seed).generator
     reference = {name: tensor.detach().clone() for name, tensor in generator.state_dict().items()}
     names = frozenset(name for name, _ in generator.named_parameters())
     rng = torch.Generator().manual_seed(0)
@@ -201,7 +203,8 @@ def drawn(case: Case, count: int) -> tuple[list[ClientUpdate], Round]:
     losses = torch.randn(count, generator=rng).tolist()
     scalars = [dict.fromkeys(("loss_g", "loss_d", "loss_g_last", "loss_g_final"), loss) for loss in losses]
     updates = [ClientUpdate(i, case.images_per_client, moved(), scalars[i]) for i in range(count)]
-    return updates, Round(LATE, reference, names, count, root=moved())
+    renderer = GeneratorRenderer(generator, len(splits.classes))
+    return updates, Round(LATE, reference, names, count, root=moved(), renderer=renderer)
 
 
 def client(case: Case, defense: Defense) -> GANClient:

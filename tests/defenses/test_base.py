@@ -41,7 +41,7 @@ def test_the_base_class_acts_nowhere() -> None:
 def test_defaults_are_those_of_the_configuration(name: str, configure: Callable[..., DictConfig]) -> None:
     """But for parts such as an optimizer, which None leaves to the model."""
     ((component, part),) = configure(f"defense={name}").defense.items()
-    assert isinstance(instantiate(part), Defense)
+    assert isinstance(instantiate(part, _convert_="all"), Defense)
     if component != name:  # a variant of another file's: it is there to differ
         return
     defaults = {key: p.default for key, p in inspect.signature(get_class(part._target_)).parameters.items()}

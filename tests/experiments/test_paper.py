@@ -538,7 +538,7 @@ def test_help_names_them_and_does_not_wait_for_torch() -> None:
     code += "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("python -m experiments.paper NAME... [SETTING=VALUE...]; NAME: all, table1")
-    assert "launcher: basic, joblib, slurm" in done.stdout
+    assert "choices: basic, joblib, slurm" in " ".join(done.stdout.split())
     assert done.stdout.splitlines()[-1] == "False"
 
 

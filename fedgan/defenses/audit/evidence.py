@@ -153,7 +153,7 @@ def surprise(value: float, sample: NDArray[np.float64], count: int) -> float:
 
     Example:
         >>> sample = -np.log(-np.log(np.arange(0.0005, 1, 0.001)))  # the quantiles of the standard distribution
-        >>> round(surprise(10.0, sample, count=1), 2), round(surprise(10.0, sample, count=100), 2)
+        >>> round(surprise(10.0, sample, count=1), 1), round(surprise(10.0, sample, count=100), 1)
         (10.0, 5.4)
     """
     low, middle, high = np.quantile(sample, (0.25, 0.5, 0.75))
