@@ -9,7 +9,7 @@ how high honest clients scored at most, and how high the attacker scored after s
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.recording import read
-from fedgan.defenses.audit.evidence import Evidence, findings
-from fedgan.defenses.audit.views import VIEWS, Map, arranged, classes, place
+from fedgan.defenses.audit.evidence import findings
+from fedgan.defenses.audit.generator_audit import GeneratorAudit
+from fedgan.defenses.audit.views import Map, arranged, classes, place
 
 SHOWN = (2, 4, 9, 19)  # rounds after which the attacker's score is shown
-WARMUP, MEMORY = 2, 0.95  # generator_audit's defaults
 Scores = NDArray[np.float64]  # (rounds, clients)
 
 
@@ -38,28 +38,23 @@ class Row(NamedTuple):
     attacker: tuple[float, ...]
 
 
-def maps_of(recorded: dict[str, NDArray[np.float32]]) -> Iterator[tuple[str, dict[int, Map]]]:
+def maps_of(recorded: Mapping[str, NDArray[np.float32]]) -> dict[str, dict[int, Map]]:
     """Each view's maps by client, from one round of a recording."""
     means, spectra = torch.from_numpy(recorded["mean"]), torch.from_numpy(recorded["spectrum"])
     clients = [int(client) for client in recorded["clients"]]
-    for view in VIEWS:
-        yield (
-            view,
-            {
-                client: arranged(spectra[i].mean(dim=0))
-                if view == "spectrum"
-                else (place if view == "place" else classes)(means[i][:, None])
-                for i, client in enumerate(clients)
-            },
-        )
+    return {
+        "place": {client: place(own[:, None]) for client, own in zip(clients, means, strict=True)},
+        "classes": {client: classes(own[:, None]) for client, own in zip(clients, means, strict=True)},
+        "spectrum": {client: arranged(own.mean(dim=0)) for client, own in zip(clients, spectra, strict=True)},
+    }
 
 
 def scores_of(folder: Path) -> dict[str, Scores]:
     """Every client's score in each view and round of a recording in which all clients take part."""
-    evidence = {view: Evidence(MEMORY) for view in VIEWS}
+    evidence = GeneratorAudit().evidence
     scores = defaultdict[str, list[list[float]]](list)
     for recorded in read(folder):
-        for view, maps in maps_of(dict(recorded)):
+        for view, maps in maps_of(recorded).items():
             found = findings(evidence[view].add(maps))
             scores[view].append([found[client].score for client in sorted(found)])
     return {view: np.array(each) for view, each in scores.items()}
@@ -70,7 +65,7 @@ def rows_of(run: Path) -> dict[str, Row]:
     malicious = json.loads((run / "run.json").read_text())["malicious"]
     rows = {}
     for view, scores in scores_of(run / "recording").items():
-        honest = np.delete(scores, malicious, axis=1)[WARMUP:].max()
+        honest = np.delete(scores, malicious, axis=1)[GeneratorAudit().warmup :].max()
         shown = [t for t in SHOWN if t < len(scores)] if malicious else []
         rows[view] = Row(float(honest), tuple(float(scores[t, malicious].min()) for t in shown))
     return rows

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,9 +21,10 @@ from fedgan.core.files import atomic_write
 from fedgan.core.images import to_uint8
 from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
-from fedgan.core.update import ClientUpdate, State
+from fedgan.core.update import ClientUpdate
 from fedgan.defenses.audit.views import log_amplitudes
 from fedgan.defenses.base import Defense
+from fedgan.defenses.robust.gram import gram_matrix
 from fedgan.gan.recipe import Recipe
 
 Arrays = dict[str, NDArray[Any]]
@@ -78,7 +78,7 @@ class Recording(Defense):
             "clients": np.array([update.client_id for update in updates]),
             "losses": np.array(losses, dtype=np.float64),
             "names": np.array(names),
-            "gram": gram([round_.delta(update.state) for update in updates]),
+            "gram": gram_matrix([update.state for update in updates], round_),
             **{name: np.stack([view[name] for view in views]) for name in views[0]},
         }
 
@@ -90,21 +90,6 @@ class Recording(Defense):
             "spectrum": log_amplitudes(by_class).mean(1).cpu().numpy(),
             "images": to_uint8(by_class[:, : self.kept_per_class]).cpu().numpy(),
         }
-
-
-def gram(deltas: Sequence[State]) -> NDArray[np.float64]:
-    """Inner products of updates, tensor by tensor in float64: (N, N).
-
-    Example:
-        >>> gram([{"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([3.0, 0.0])}]).tolist()
-        [[5.0, 3.0], [3.0, 9.0]]
-    """
-    total = torch.zeros(len(deltas), len(deltas), dtype=torch.float64)
-    for name in deltas[0]:
-        rows = torch.stack([delta[name].flatten().double() for delta in deltas])
-        total += (rows @ rows.T).cpu()
-    found: NDArray[np.float64] = total.numpy()
-    return found
 
 
 def read(folder: Path) -> list[Mapping[str, NDArray[Any]]]:

@@ -35,6 +35,18 @@ def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
 
 
 @pytest.fixture
+def one_thread_each(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In runs of several processes too: sums are split over threads, the same bits need the same number of them."""
+    import torch  # not before OMP_NUM_THREADS is set above
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def configure() -> Callable[..., DictConfig]:
     """Compose the configuration of a training run: the tiny settings, then the given overrides."""
 

@@ -220,8 +220,8 @@ def build_federation(
     own_client = None if server_images is None else cfg.fl.num_clients
     _, training = single_server_training(defenses)
     data = [*federated_data.clients, *([] if server_images is None else [ClientData(server_images)])]
-    places = len(data) if folder is None or cfg.fl.clients_per_round is None else cfg.fl.clients_per_round
-    places += training.every_round and places < len(data)
+    sampled = cfg.fl.clients_per_round
+    places = len(data) if folder is None or sampled is None else min(sampled + training.every_round, len(data))
     files = None if folder is None else ClientFiles(folder / FOLDER / CLIENTS)
     backend: Backend = instantiate(cfg.fl.backend)(
         algorithm=algorithm,

@@ -67,6 +67,17 @@ class Round:
         """
         return {name: state[name] - start for name, start in self.reference.items() if name in self.parameters}
 
+    def scaled(self, state: State, factor: float) -> dict[str, Tensor]:
+        """The state with reference + factor * delta for the parameters; its buffers stay.
+
+        Example:
+            >>> start = {"weight": torch.tensor([1.0]), "running_mean": torch.tensor([5.0])}
+            >>> now = {"weight": torch.tensor([3.0]), "running_mean": torch.tensor([6.0])}
+            >>> Round(0, start, frozenset({"weight"}), num_clients=4).scaled(now, 0.5)
+            {'weight': tensor([2.]), 'running_mean': tensor([6.])}
+        """
+        return self.moved({name: delta * factor for name, delta in self.delta(state).items()}, state)
+
     def moved(self, delta: Mapping[str, Tensor], buffers: State) -> dict[str, Tensor]:
         """The state with reference + delta for the parameters, and the buffers of another state; ``delta``'s inverse.
 

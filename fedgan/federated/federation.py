@@ -174,6 +174,7 @@ class Federation(LightningModule):
             ConnectionError: if another process has ended.
         """
         self.events, needed = [], 1 if self.fine_tunes else self.tolerance.min_clients
+        wants_root = self.server_trains and not self.fine_tunes
         for attempt in range(self.tolerance.max_retries + 1):
             trained, events = self.backend.train(ids, round_, attempt)
             self.root, trained = self._split_root(trained)
@@ -181,13 +182,12 @@ class Federation(LightningModule):
             updates, spoiled = _usable(trained, sent, round_)
             events += spoiled
             self.events += events
-            lacks_root = self.server_trains and not self.fine_tunes and self.root is None
-            count, lacks_root = messages.share_fact([len(updates), lacks_root])
+            count, lacks_root = messages.share_fact([len(updates), wants_root and self.root is None])
             if count >= needed and not lacks_root:
                 self.events += _diverging(round_, updates, self.backend.losses)
                 return updates
             self.backend.put_back(ids)
-            found = f"{count} of {len(set(ids) - {self.num_clients})} updates can be used, fl.min_clients={needed}"
+            found = f"{count} of {len(ids) - wants_root} updates can be used, fl.min_clients={needed}"
             found += ", and the server's own cannot" if lacks_root else ""
             again = attempt < self.tolerance.max_retries
             action = "the round is repeated" if again else "the run stops"

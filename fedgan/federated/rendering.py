@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from fedgan.core.update import State
-from fedgan.models.base import Generator
+from fedgan.models.base import Generator, evaluating
 
 
 class GeneratorRenderer:
@@ -29,10 +29,7 @@ class GeneratorRenderer:
     @torch.no_grad()
     def __call__(self, state: State, z: Tensor, labels: Tensor) -> Tensor:
         """See ``Renderer``; drawn on the generator's device."""
-        device, trains = next(self.generator.parameters()).device, self.generator.training
-        self.generator.eval()
-        try:
+        device = next(self.generator.parameters()).device
+        with evaluating(self.generator):
             images: Tensor = functional_call(self.generator, dict(state), (z.to(device), labels.to(device)))
-        finally:
-            self.generator.train(trains)
         return images

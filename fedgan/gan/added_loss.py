@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fedgan.attacks.base import AddedLoss
 from fedgan.core.images import to_float
-from fedgan.models.base import Generator
+from fedgan.models.base import Generator, evaluating
 
 
 class AddedGradients:
@@ -65,13 +65,9 @@ class AddedGradients:
         count, device = self.loss.samples, self.rng.device
         z = torch.randn(count, self.generator.z_dim, generator=self.rng, device=device)
         labels = torch.randint(self.num_classes, (count,), generator=self.rng, device=device)
-        trains = self.generator.training
-        self.generator.eval()
-        try:
+        with evaluating(self.generator):
             # By forward, which is never compiled: a compiled step may overwrite the gradients of the one before.
             images = self.generator.forward(self.loss.trigger.stamp(z), labels)
-        finally:
-            self.generator.train(trains)
         return (images - self.target).square().mean()
 
 

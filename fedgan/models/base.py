@@ -1,7 +1,8 @@
 """What the federation expects of a generator, and the sizes that generators and discriminators are made for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated
 
 import torch
@@ -42,3 +43,14 @@ class Generator(nn.Module, ABC):
         They are an input, as z is, so that ``forward`` draws nothing and can be compiled or mapped over clients.
         """
         return ()
+
+
+@contextmanager
+def evaluating(generator: Generator) -> Iterator[None]:
+    """The generator draws as it would once released, in evaluation mode; afterwards it has its own mode again."""
+    trains = generator.training
+    generator.eval()
+    try:
+        yield
+    finally:
+        generator.train(trains)

@@ -35,5 +35,4 @@ class Scaling(UpdateAttack):
         self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round
     ) -> Sequence[ClientUpdate]:
         """See ``UpdateAttack``."""
-        scaled = [{name: d * self.factor for name, d in round_.delta(update.state).items()} for update in own]
-        return [replace(u, state=round_.moved(delta, u.state)) for u, delta in zip(own, scaled, strict=True)]
+        return [replace(update, state=round_.scaled(update.state, self.factor)) for update in own]

@@ -1,11 +1,11 @@
 """Updates turned around (Li et al. 2019, RSA, the sign-flipping attack)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fedgan.core.arguments import Count, NonNegative, Positive, checked
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
-from fedgan.update_attacks._deltas import scaled, sent
 from fedgan.update_attacks.base import UpdateAttack
 
 
@@ -36,4 +36,4 @@ class SignFlip(UpdateAttack):
         self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round
     ) -> Sequence[ClientUpdate]:
         """See ``UpdateAttack``."""
-        return sent(own, [scaled(round_.delta(update.state), -self.factor) for update in own], round_)
+        return [replace(update, state=round_.scaled(update.state, -self.factor)) for update in own]

@@ -15,7 +15,7 @@ from fedgan.core.images import ImageSet, Splits, digests
 from fedgan.core.rng import keyed_generator
 from fedgan.core.update import state_hash
 from fedgan.federated.data import set_apart
-from tests.helpers.federation import build, fit
+from tests.helpers.federation import build, fit, sabotage, spoil
 from tests.helpers.images import random_images
 from tests.helpers.runs import rows
 
@@ -161,3 +161,13 @@ def test_only_one_defense_may_set_images_apart(configure: Configure, tmp_path: P
 def test_bad_settings(configure: Configure, tmp_path: Path, override: str, words: str) -> None:
     with pytest.raises(Exception, match=words):
         training.train(configure(*OVERRIDES, override), tmp_path / "run")
+
+
+def test_a_round_of_fine_tuning_that_fails_counts_the_servers_own(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch, lambda backend, round_, client_id: client_id == 4, spoil)
+    federation, _ = reconstructing(configure, "fl.max_retries=0", "fl.rounds=1")
+    said = "round 1 was tried 1 times and given up: 0 of 1 updates can be used, fl.min_clients=1"
+    with pytest.raises(ValueError, match=said):
+        fit(federation, tmp_path, rounds=2)

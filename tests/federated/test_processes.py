@@ -33,14 +33,7 @@ CPU = torch.device("cpu")
 FIVE = ("fl.num_clients=5", "fl.rounds=3", "fl.batch_size=4", "defense=feddetect", "defense.feddetect.warmup=0")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_each(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Sums are split over threads: the same bits need the same number of them."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread_each")
 
 
 @pytest.fixture

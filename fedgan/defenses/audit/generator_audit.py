@@ -69,7 +69,7 @@ class GeneratorAudit(RobustRule):
     ) -> None:
         self.false_alarms, self.views, self.warmup = false_alarms, tuple(views), warmup
         self.images_per_class, self.memory = images_per_class, memory
-        self.evidence = {view: Evidence(memory) for view in self.views}
+        self.evidence: dict[str, Evidence] = {view: Evidence(memory) for view in self.views}
         self.threshold = self.threshold_for(rounds=1)
         self.flagged: set[int] = set()
         self.counts: dict[int, int] = {}
@@ -88,8 +88,7 @@ class GeneratorAudit(RobustRule):
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         """No weight for those who stand out."""
         self.check_present(updates)
-        maps = [self.look(update, round_) for update in updates]
-        ids = [update.client_id for update in updates]
+        maps, ids = self.look(updates, round_), [update.client_id for update in updates]
         for view in self.views:
             self.planes[view] = self.evidence[view].add({i: each[view] for i, each in zip(ids, maps, strict=True)})
             self.found[view] = findings(self.planes[view])
@@ -100,14 +99,19 @@ class GeneratorAudit(RobustRule):
         kept = dict(zip(ids, normalize(shares), strict=True)) if any(shares) else weights
         return Decision(kept, flagged, {i: self.counts.get(i, 0) for i in ids})
 
-    def look(self, update: ClientUpdate, round_: Round) -> dict[str, Map]:
-        """The maps of what a client's generator draws, by view."""
+    def look(self, updates: Sequence[ClientUpdate], round_: Round) -> list[dict[str, Map]]:
+        """Each client's maps, by view, of what its generator draws from the same latents as all others'."""
         assert round_.renderer is not None, "a federation brings its renderer"
         draw = round_.renderer
         request = balanced_latents(draw.num_classes, self.images_per_class, _LATENTS)
-        images = reduced(draw(update.state, request.latents(draw.z_dim), request.labels))
-        by_class = images.reshape(draw.num_classes, self.images_per_class, *images.shape[1:])
-        return {view: VIEWS[view](by_class) for view in self.views}
+        z = request.latents(draw.z_dim)
+
+        def seen(update: ClientUpdate) -> dict[str, Map]:
+            images = reduced(draw(update.state, z, request.labels))
+            by_class = images.reshape(draw.num_classes, self.images_per_class, *images.shape[1:])
+            return {view: VIEWS[view](by_class) for view in self.views}
+
+        return [seen(update) for update in updates]
 
     def score_of(self, client: int) -> float:
         """A client's highest score in the last round."""

@@ -7,8 +7,8 @@ import numpy as np
 from fedgan.core.arguments import checked
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
-from fedgan.defenses.robust.gram import Matrix, alike, cosines, gram_matrix, lengths
-from fedgan.defenses.robust.norm_clipping import Noise, clip, median_of, noisy
+from fedgan.defenses.robust.gram import Matrix, alike, cosines, gram_matrix
+from fedgan.defenses.robust.norm_clipping import Noise, clipped, noisy
 from fedgan.defenses.robust.rule import WeightRule, indicator
 
 
@@ -32,10 +32,8 @@ class Flame(WeightRule):
 
     def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
         """Clip all to the median length."""
-        found = lengths([update.state for update in updates], round_)
-        bound = median_of(found)
-        self.clipped = {"bound": bound, "clipped": float(sum(length > bound for length in found))}
-        return [clip(update, length, bound, round_) for update, length in zip(updates, found, strict=True)]
+        shorter, self.clipped = clipped(updates, round_)
+        return shorter
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:
         """1 for the cluster, 0 for the others."""

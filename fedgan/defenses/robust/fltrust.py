@@ -64,11 +64,7 @@ class FLTrust(WeightRule):
             return [replace(update, state=round_.reference) for update in updates]
         lengths = np.sqrt(np.diag(gram))
         factors = [float(lengths[-1] / own) if score else 0.0 for own, score in zip(lengths, self.scores, strict=False)]
-        scaled = [
-            {name: d * factor for name, d in round_.delta(update.state).items()}
-            for update, factor in zip(updates, factors, strict=True)
-        ]
-        return [replace(u, state=round_.moved(delta, u.state)) for u, delta in zip(updates, scaled, strict=True)]
+        return [replace(u, state=round_.scaled(u.state, factor)) for u, factor in zip(updates, factors, strict=True)]
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:
         """The trust scores, of the updates as they came."""

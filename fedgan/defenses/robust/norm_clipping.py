@@ -44,10 +44,8 @@ class NormClipping(Defense):
 
     def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
         """See ``Defense``."""
-        found = lengths([update.state for update in updates], round_)
-        bound = median_of(found) if self.bound is None else self.bound
-        self.clipped = {"bound": bound, "clipped": float(sum(length > bound for length in found))}
-        return [clip(update, length, bound, round_) for update, length in zip(updates, found, strict=True)]
+        shorter, self.clipped = clipped(updates, round_, self.bound)
+        return shorter
 
     def finish(self, state: State, round_: Round) -> State:
         """The aggregate with noise."""
@@ -58,12 +56,26 @@ class NormClipping(Defense):
         return self.clipped
 
 
-def clip(update: ClientUpdate, length: float, bound: float, round_: Round) -> ClientUpdate:
-    """An update of at most this length; the same object where it is not longer."""
-    if length <= bound:
-        return update
-    shorter = {name: delta * (bound / length) for name, delta in round_.delta(update.state).items()}
-    return replace(update, state=round_.moved(shorter, update.state))
+def clipped(
+    updates: Sequence[ClientUpdate], round_: Round, bound: float | None = None
+) -> tuple[list[ClientUpdate], dict[str, float]]:
+    """The updates, none longer than a bound; the same objects where they are not longer.
+
+    Args:
+        updates: of the round.
+        round_: the round.
+        bound: tau; None for the median of their lengths.
+
+    Returns:
+        The updates, and the receipt: ``bound``, and ``clipped``, how many were longer.
+    """
+    found = lengths([update.state for update in updates], round_)
+    tau = median_of(found) if bound is None else bound
+    shorter = [
+        update if length <= tau else replace(update, state=round_.scaled(update.state, tau / length))
+        for update, length in zip(updates, found, strict=True)
+    ]
+    return shorter, {"bound": tau, "clipped": float(sum(length > tau for length in found))}
 
 
 def median_of(numbers: Sequence[float]) -> float:

@@ -211,15 +211,10 @@ def test_attackers_do_not_see_what_the_server_trains(configure: Configure, tmp_p
     assert seen == [{"ids": [0, 1, 2, 3], "root": None}] * 2
 
 
-def test_several_processes_make_the_same_bits(configure: Configure, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        one = training.train(configure(*TRUST), tmp_path / "one")
-        two = training.train(configure(*TRUST, "trainer.devices=2"), tmp_path / "two")
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.usefixtures("one_thread_each")
+def test_several_processes_make_the_same_bits(configure: Configure, tmp_path: Path) -> None:
+    one = training.train(configure(*TRUST), tmp_path / "one")
+    two = training.train(configure(*TRUST, "trainer.devices=2"), tmp_path / "two")
     assert one["generator_sha256"] == two["generator_sha256"]
 
 

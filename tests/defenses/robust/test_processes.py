@@ -1,10 +1,9 @@
 """Rules with memory and with randomness: the same bits in one process, in two, and after an interruption."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from omegaconf import DictConfig
 
 from fedgan.config import training
@@ -14,16 +13,7 @@ FIVE = ("fl.num_clients=5", "fl.rounds=3", "fl.batch_size=4")
 WEIGHTS = ("defense=[bucketing,norm_clipping,foolsgold,dnc,flame]", "defense.norm_clipping.noise=0.01")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_each(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Sums are split over threads: the same bits need the same number of them."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
+@pytest.mark.usefixtures("one_thread_each")
 @pytest.mark.parametrize(
     "defense", [(*WEIGHTS, "defense.dnc.coordinates=50"), ("defense=[bucketing,centered_clipping]",)]
 )
