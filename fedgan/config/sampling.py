@@ -19,6 +19,7 @@ from rich.progress import track
 from torch import Tensor
 from torchvision.io import encode_png
 
+from fedgan.config.next_steps import report_of
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
 from fedgan.core.checks import check
@@ -27,6 +28,7 @@ from fedgan.core.folders import check_empty, check_makeable, fits_folder
 from fedgan.core.latents import LatentBatch, balanced_latents
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.export import Release, load_generator
+from fedgan.runs.folder import record_of
 from fedgan.scoring.sampling import synthesize
 
 MANIFEST = "manifest.csv"
@@ -54,9 +56,12 @@ def main(cfg: DictConfig) -> None:
     check_empty("out", out)
     check_makeable("out", out)
 
-    release = load_generator(Path(settings.run).expanduser(), settings.trust)
+    run = Path(settings.run).expanduser()
+    release = load_generator(run, settings.trust)
     print(f"generator: {release.spec}", file=sys.stderr)
     write_dataset(release, out, per_class=settings.per_class, seed=settings.seed, batch_size=settings.batch_size)
+    if record_of(run):  # a generator may have been handed on without its run
+        print(report_of([run]), file=sys.stderr)
     print(f"{settings.per_class * len(release.spec.classes)} images and manifest.csv in {out}")
 
 

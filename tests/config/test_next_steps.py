@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from fedgan import compare, evaluate, report, train, utility
+from fedgan import compare, evaluate, report, sample, train, utility
 from fedgan.config.next_steps import next_steps, setting
 from tests.helpers.federation import TINY
 
@@ -62,3 +62,14 @@ def test_3_every_command_names_a_report_that_can_be_made(call: Call, capsys: PRI
 def test_3_a_sweep_names_one_report_on_all_its_runs(call: Call, capsys: PRINTED) -> None:
     call(train.main, "-m", *TINY, "fl.rounds=1", "seed=0,1", "hydra.sweep.dir=my sweep")
     assert reports(capsys) == [["my sweep"]]
+
+
+def test_a_sample_ends_with_the_report_of_its_run_if_that_is_there(call: Call, capsys: PRINTED, tmp_path: Path) -> None:
+    call(train.main, *TINY, "fl.rounds=1", "hydra.run.dir=run")
+    capsys.readouterr()
+    call(sample.main, "run=run", "per_class=1", "out=images")
+    assert reports(capsys) == [["run"]]
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "run/generator.safetensors").rename(tmp_path / "alone/generator.safetensors")
+    call(sample.main, "run=alone", "per_class=1", "out=others")
+    assert reports(capsys) == []
