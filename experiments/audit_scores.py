@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 from experiments.recording import read
-from fedgan.defenses.audit.evidence import findings
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
 from fedgan.defenses.audit.views import Map, arranged, classes, place
 
@@ -55,7 +54,7 @@ def scores_of(folder: Path) -> dict[str, Scores]:
     scores = defaultdict[str, list[list[float]]](list)
     for recorded in read(folder):
         for view, maps in maps_of(recorded).items():
-            found = findings(evidence[view].add(maps))
+            found = evidence[view].judge(evidence[view].add(maps))
             scores[view].append([found[client].score for client in sorted(found)])
     return {view: np.array(each) for view, each in scores.items()}
 

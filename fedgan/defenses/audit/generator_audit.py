@@ -12,12 +12,13 @@ from fedgan.core.arguments import Allowed, Count, Fraction, NonNegative, Share, 
 from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
-from fedgan.defenses.audit.evidence import Evidence, Finding, Plane, findings
+from fedgan.defenses.audit.evidence import Evidence, Finding, Plane
 from fedgan.defenses.audit.views import VIEWS, Map, reduced
 from fedgan.defenses.base import Decision
 from fedgan.defenses.robust.rule import Condition, RobustRule
 
-View = Literal["place", "classes", "spectrum"]
+Name = Literal["place", "classes", "spectrum"]
+_USUAL = 0.05  # the share of rounds in which one honest client or another looks as unusual as one that is let go
 _LATENTS = 20_000  # the seed of the latents: others than those of evaluations
 
 
@@ -26,7 +27,7 @@ def _differ(views: Sequence[str]) -> bool:
 
 
 Views = Annotated[
-    Sequence[View],
+    Sequence[Name],
     MinLen(1),
     Predicate(_differ),
     Allowed(f"a list of {', '.join(VIEWS)}, each once at most and one at least"),
@@ -39,17 +40,19 @@ class GeneratorAudit(RobustRule):
 
     In each round the server draws images with every client's generator, from latents that never change, and compares
     maps of them (``views``): no image of anybody is needed, and no number that a client reports is trusted. Evidence
-    is gathered over the rounds (``Evidence``); how rare a client's is, is judged by the other clients' (``findings``).
-    A client is flagged while its score in any view is above ln(views * rounds / false_alarms), each round and view
-    having its share of the false alarms, until it falls below half of that; at most fewer than half of those present
-    are flagged, those with the highest scores. With ``memory`` below 1 a client that stops is forgiven.
+    is gathered over the rounds, and how rare a client's is, is judged by the other clients' (``Evidence``). A client is
+    flagged when its score in any view is above ln(views * rounds / false_alarms), each round and view having its share
+    of the false alarms, until nothing about it is unusual: until all its scores are below ln(views / 0.05), which
+    honest clients exceed in one round of 20. A trigger fades from the evidence while its client is left out, since the
+    others' generator no longer carries it. At most fewer than half of those present are flagged, those with the highest
+    scores. With ``memory`` below 1 a client that stops is forgiven.
 
     To the audit a hospital's own mark, such as a ruler or a letter at one place, is a trigger: the maps in
     ``defenses/`` show a person where it is. It is blind to triggers at random places.
 
     Args:
         false_alarms: how often anybody may be flagged in a whole federation in which nobody attacks, in (0, 1), if
-            the evidence is as ``findings`` assumes; see docs/defenses.md for what was measured.
+            the evidence is as ``Evidence`` assumes; see docs/defenses.md for what was measured.
         views: what is compared.
         images_per_class: images of each class that are drawn with every client's generator.
         memory: the share of the evidence that is kept from round to round, in (0, 1].
@@ -69,7 +72,7 @@ class GeneratorAudit(RobustRule):
     ) -> None:
         self.false_alarms, self.views, self.warmup = false_alarms, tuple(views), warmup
         self.images_per_class, self.memory = images_per_class, memory
-        self.evidence: dict[str, Evidence] = {view: Evidence(memory) for view in self.views}
+        self.evidence: dict[str, Evidence] = {view: Evidence(memory, VIEWS[view].background) for view in self.views}
         self.threshold = self.threshold_for(rounds=1)
         self.flagged: set[int] = set()
         self.counts: dict[int, int] = {}
@@ -81,6 +84,11 @@ class GeneratorAudit(RobustRule):
         super().setup(num_clients=num_clients, clients_per_round=clients_per_round, rounds=rounds)
         self.threshold = self.threshold_for(rounds)
 
+    @property
+    def release(self) -> float:
+        """The score below which a flagged client is let go."""
+        return min(self.threshold, log(len(self.views) / _USUAL))
+
     def threshold_for(self, rounds: Count) -> float:
         """The score above which a client is flagged."""
         return log(len(self.views) * rounds / self.false_alarms)
@@ -91,7 +99,7 @@ class GeneratorAudit(RobustRule):
         maps, ids = self.look(updates, round_), [update.client_id for update in updates]
         for view in self.views:
             self.planes[view] = self.evidence[view].add({i: each[view] for i, each in zip(ids, maps, strict=True)})
-            self.found[view] = findings(self.planes[view])
+            self.found[view] = self.evidence[view].judge(self.planes[view])
         flagged = self._flag(ids) if round_.index >= self.warmup else frozenset[int]()
         for i in flagged:
             self.counts[i] = self.counts.get(i, 0) + 1
@@ -109,7 +117,7 @@ class GeneratorAudit(RobustRule):
         def seen(update: ClientUpdate) -> dict[str, Map]:
             images = reduced(draw(update.state, z, request.labels))
             by_class = images.reshape(draw.num_classes, self.images_per_class, *images.shape[1:])
-            return {view: VIEWS[view](by_class) for view in self.views}
+            return {view: VIEWS[view].map_of(by_class) for view in self.views}
 
         return [seen(update) for update in updates]
 
@@ -119,7 +127,7 @@ class GeneratorAudit(RobustRule):
 
     def _flag(self, ids: Sequence[int]) -> frozenset[int]:
         scores = {i: self.score_of(i) for i in ids}
-        known = {i for i in self.flagged & set(ids) if scores[i] > self.threshold / 2}
+        known = {i for i in self.flagged & set(ids) if scores[i] > self.release}
         stand_out = known | {i for i in ids if scores[i] > self.threshold}
         ordered = sorted(stand_out, key=lambda i: (-scores[i], i))[: (len(ids) - 1) // 2]
         self.flagged = self.flagged - set(ids) | set(ordered)

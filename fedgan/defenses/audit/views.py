@@ -1,6 +1,7 @@
 """What the server compares of the images that clients' generators draw: one map per client and view."""
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -63,7 +64,20 @@ def arranged(amplitudes: Tensor) -> Map:
     return _numbers(torch.fft.fftshift(amplitudes, dim=-2)[..., 1:-1])
 
 
-VIEWS: Mapping[str, Callable[[Tensor], Map]] = {"place": place, "classes": classes, "spectrum": spectrum}
+class View(NamedTuple):
+    """One way to look at images.
+
+    Attributes:
+        map_of: their map.
+        background: pixels per side of the box whose mean is taken away of a map. Spectra differ smoothly between
+            honest clients, and a trigger's mark on them is wide.
+    """
+
+    map_of: Callable[[Tensor], Map]
+    background: int
+
+
+VIEWS: Mapping[str, View] = {"place": View(place, 9), "classes": View(classes, 9), "spectrum": View(spectrum, 17)}
 
 
 def reduced(images: Tensor) -> Tensor:

@@ -89,15 +89,21 @@ def test_the_threshold_shares_the_false_alarms_out() -> None:
     assert ready(rounds=20, false_alarms=0.01, views=["place"]).threshold == pytest.approx(math.log(20 / 0.01))
 
 
-def test_a_flag_stays_until_half_the_threshold() -> None:
+def test_a_flag_stays_until_nothing_is_unusual() -> None:
     audit = ready()
     scores = {0: 0.0, 1: 0.0, 2: audit.threshold + 1, 3: 0.0}
     audit.score_of = scores.__getitem__  # type: ignore[method-assign]
-    for score, expected in ((audit.threshold + 1, {2}), (audit.threshold * 0.6, {2}), (audit.threshold * 0.4, set())):
+    usual = math.log(3 / 0.05)
+    for score, expected in ((audit.threshold + 1, {2}), (usual + 0.1, {2}), (usual - 0.1, set())):
         scores[2] = score
         assert audit._flag([0, 1, 2, 3]) == expected
-    scores[2] = audit.threshold * 0.6
+    scores[2] = audit.threshold * 0.9
     assert audit._flag([0, 1, 2, 3]) == set(), "from below it takes the whole"
+
+
+def test_the_release_is_never_above_the_threshold() -> None:
+    strict = ready(rounds=2, false_alarms=0.9, views=["place"])
+    assert strict.release == strict.threshold == pytest.approx(math.log(2 / 0.9))
 
 
 def test_fewer_than_half_are_flagged_those_with_the_highest_scores() -> None:
