@@ -8,7 +8,7 @@ import pytest
 from omegaconf import DictConfig
 
 from experiments import audit_scores
-from experiments.recording import read
+from experiments.audit.recording import read
 from fedgan.config import training
 from fedgan.defenses.audit.views import VIEWS
 from tests.helpers.runs import rows
@@ -19,7 +19,7 @@ SMALL = ("fl.rounds=3", "fl.malicious=[1]", "attack.size=8")
 @pytest.fixture
 def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Path:
     folder = tmp_path / "kind" / "s0"
-    recording = f"+defense.recording={{_target_: experiments.recording.Recording, folder: {folder}/recording}}"
+    recording = f"+defense.recording={{_target_: experiments.audit.recording.Recording, folder: {folder}/recording}}"
     training.train(configure(*SMALL, recording, "trust=[experiments]"), folder)
     return folder
 

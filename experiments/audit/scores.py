@@ -1,9 +1,9 @@
 """What generator_audit would have seen of federations that were recorded, without acting on it.
 
-    python -m experiments.audit_scores RUN...
+    python -m experiments.audit.scores RUN...
 
-Each RUN has a ``recording`` folder (see ``experiments.recording``). Prints, for each kind of run (the folder above it),
-how high honest clients scored at most, and how high the attacker scored after some rounds.
+Each RUN has a ``recording`` folder (see ``experiments.audit.recording``). Prints, for each kind of run (the folder
+above it), how high honest clients scored at most, and how high the attacker scored after some rounds.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.recording import read
+from experiments.audit.recording import read
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
 from fedgan.defenses.audit.views import Map, arranged, classes, place
 

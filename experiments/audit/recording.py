@@ -1,7 +1,7 @@
 """What the server of a federation sees, kept: one federation then serves every statistic of a detector.
 
     python -m fedgan.train ... 'trust=[experiments]' hydra.run.dir=RUN \\
-        '+defense.recording={_target_: experiments.recording.Recording, folder: RUN/recording}'
+        '+defense.recording={_target_: experiments.audit.recording.Recording, folder: RUN/recording}'
 
 It changes nothing of the run. Each round leaves ``round_NNNN.npz`` in the folder.
 """
