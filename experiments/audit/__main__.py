@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.audit import counting, tables
 from experiments.audit.plan import Setting, chosen, settings
 from experiments.multirun import train
 
@@ -33,8 +34,20 @@ def main() -> int:
     training.add_argument("--root", required=True, metavar="IMAGES")
     training.add_argument("--only", metavar="PATTERN", help="settings: 'chest/*', '*/control*'")
     training.add_argument("--seeds", type=seed_range, metavar="FIRST-LAST")
+    scoring = commands.add_parser("score", help="say what each detector makes of what was recorded")
+    scoring.add_argument("runs", type=Path, metavar="RUNS")
+    commands.add_parser("tables", help="write the tables and the picture")
     typed, overrides = parser.parse_known_args()
-    return train_all(typed.runs, chosen(settings(typed.root), typed.only, typed.seeds), overrides)
+    if overrides and typed.command != "train":
+        parser.error(f"overrides are for train alone; got {overrides}")
+    match typed.command:
+        case "train":
+            return train_all(typed.runs, chosen(settings(typed.root), typed.only, typed.seeds), overrides)
+        case "score":
+            print(f"{counting.count(typed.runs)} federations in {counting.FEDERATIONS}")
+        case "tables":
+            print(*tables.write(counting.kept(), counting.RESULTS), sep="\n")
+    return 0
 
 
 def seed_range(text: str) -> range:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from experiments import audit_scores
+from experiments.audit import scores as audit_scores
 from experiments.audit.recording import read
 from fedgan.config import training
 from fedgan.defenses.audit.views import VIEWS

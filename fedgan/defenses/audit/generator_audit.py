@@ -96,11 +96,16 @@ class GeneratorAudit(RobustRule):
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         """No weight for those who stand out."""
         self.check_present(updates)
-        maps, ids = self.look(updates, round_), [update.client_id for update in updates]
+        ids = [update.client_id for update in updates]
+        return self.decide(dict(zip(ids, self.look(updates, round_), strict=True)), weights, round_.index)
+
+    def decide(self, maps: Mapping[int, Mapping[str, Map]], weights: Mapping[int, float], index: int) -> Decision:
+        """What ``reweight`` says to each client's maps, by view, in the round ``index``: each once, in order."""
+        ids = list(maps)
         for view in self.views:
-            self.planes[view] = self.evidence[view].add({i: each[view] for i, each in zip(ids, maps, strict=True)})
+            self.planes[view] = self.evidence[view].add({i: maps[i][view] for i in ids})
             self.found[view] = self.evidence[view].judge(self.planes[view])
-        flagged = self._flag(ids) if round_.index >= self.warmup else frozenset[int]()
+        flagged = self._flag(ids) if index >= self.warmup else frozenset[int]()
         for i in flagged:
             self.counts[i] = self.counts.get(i, 0) + 1
         shares = [0.0 if i in flagged else weights[i] for i in ids]

@@ -1,0 +1,64 @@
+"""The study's federations as one row for each detector: results/audit/federations.csv."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.audit.plan import ACTING
+from experiments.audit.replay import Verdict, replay, verdict
+from experiments.paper.writing import write_csv
+
+RESULTS = Path(__file__).parent.parent / "results/audit"
+FEDERATIONS = RESULTS / "federations.csv"
+KEY = ("data", "setting", "seed", "detector")
+Row = dict[str, Any]
+
+
+def finished(runs: Path) -> list[Path]:
+    """The finished runs, by name."""
+    states = {path.parent: json.loads(path.read_text())["status"] for path in sorted(runs.glob("*/*/s*/run.json"))}
+    return [run for run, status in states.items() if status == "finished"]
+
+
+def rows_of(run: Path) -> Iterator[Row]:
+    """A row for each detector; for ``generator_audit`` alone where it acted."""
+    acted = run.parent.name.endswith(ACTING)
+    found = {"generator_audit": as_acted(run)} if acted else replay(run)
+    rounds = pd.read_csv(run / "rounds.csv")
+    emission = rounds["emission"].dropna() if "emission" in rounds else pd.Series(dtype=float)
+    start = {"data": run.parent.parent.name, "setting": run.parent.name, "seed": int(run.name[1:])}
+    for name, each in found.items():
+        yield {**start, "detector": name, **each._asdict(), "emission": emission.iloc[-1] if len(emission) else None}
+
+
+def as_acted(run: Path) -> Verdict:
+    """What the audit did in a run in which it acted."""
+    table = pd.read_csv(run / "clients.csv")
+    malicious = sorted(table.loc[table["malicious"] == 1, "client"].unique())
+    flags = [frozenset(part.loc[part["flagged"] == 1, "client"]) for _, part in table.groupby("round")]
+    return verdict(flags, sorted(table["client"].unique()), malicious)
+
+
+def kept(file: Path = FEDERATIONS) -> list[Row]:
+    """The rows that are there already, all values as text."""
+    return list(csv.DictReader(file.open(newline=""))) if file.exists() else []
+
+
+def count(runs: Path, file: Path = FEDERATIONS) -> int:
+    """Add the runs that are not in the file yet, ordered by their key; returns how many there are now."""
+    rows = {tuple(str(row[name]) for name in KEY): row for row in kept(file)}
+    known = {key[:3] for key in rows}
+    for run in finished(runs):
+        if (run.parent.parent.name, run.parent.name, run.name[1:]) in known:
+            continue
+        rows |= {tuple(str(row[name]) for name in KEY): row for row in rows_of(run)}
+        write_csv(file, _ordered(list(rows.values())))
+    return len({key[:3] for key in rows})
+
+
+def _ordered(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (row["data"], row["setting"], int(row["seed"]), row["detector"]))

@@ -1,0 +1,92 @@
+"""Tables and the ROC curves of the study, from results/audit/federations.csv alone."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from experiments.audit.judging import claims, judged
+from experiments.paper.inference import share_interval
+from experiments.paper.writing import markdown, write_text
+
+Row = Mapping[str, Any]
+_CONTROL = "control"  # how the names of settings in which nobody attacks begin
+
+
+def by_setting(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """False alarms of every detector in each setting, and how soon it finds the attackers."""
+    groups = defaultdict[tuple[str, str, str], list[Row]](list)
+    for row in rows:
+        groups[row["data"], row["setting"], row["detector"]].append(row)
+    return [_summary(*key, own) for key, own in sorted(groups.items())]
+
+
+def _summary(data: str, setting: str, detector: str, rows: Sequence[Row]) -> dict[str, str]:
+    alarms, count = sum(int(row["honest"]) > 0 for row in rows), len(rows)
+    found = [int(float(row["found"])) for row in rows if row["found"] not in ("", None)]
+    emission = [float(row["emission"]) for row in rows if row["emission"] not in ("", None)]
+    return {
+        "data": data,
+        "setting": setting,
+        "detector": detector,
+        "false alarms": f"{alarms} of {count} ({_range(alarms, count)})",
+        "found": "-" if setting.startswith(_CONTROL) else f"{len(found)} of {count} ({_range(len(found), count)})",
+        "median round": f"{median(found):g}" if found else "-",
+        "honest flagged": f"{sum(float(row['weight']) for row in rows) / count:.1%}",
+        "trigger in images": f"{median(emission):.3f}" if emission else "-",
+    }
+
+
+def _range(hits: int, count: int) -> str:
+    low, high = share_interval(hits, count)
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
+
+
+def write(rows: Sequence[Row], folder: Path) -> list[Path]:
+    """The claims, the settings and the ROC curves."""
+    verdicts = [judged(claim, rows) for claim in claims()]
+    return [
+        write_text(folder / "claims.md", markdown(verdicts)),
+        write_text(folder / "settings.md", markdown(by_setting(rows))),
+        roc(rows, folder / "roc.png"),
+    ]
+
+
+def curve(attacked: Sequence[float], controls: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Shares of controls and of attacked federations whose highest score is at or above each threshold.
+
+    Example:
+        >>> curve([3.0, 5.0], [1.0, 4.0])
+        ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
+    """
+    cuts = [float("inf"), *sorted({*attacked, *controls}, reverse=True)]
+    return ([_above(controls, cut) for cut in cuts], [_above(attacked, cut) for cut in cuts])
+
+
+def _above(scores: Sequence[float], cut: float) -> float:
+    return sum(score >= cut for score in scores) / len(scores)
+
+
+def roc(rows: Sequence[Row], path: Path) -> Path:
+    """How often attackers pass the score that the highest client of so many controls passes, for each attack."""
+    own = [row for row in rows if row["detector"] == "generator_audit" and row["highest"] not in ("", None)]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, data in zip(panels, ("chest", "lesions"), strict=True):
+        controls = [float(row["highest"]) for row in own if (row["data"], row["setting"]) == (data, _CONTROL)]
+        names = sorted({row["setting"] for row in own if row["data"] == data and row["attacker"] not in ("", None)})
+        for name, color in zip(names, mpl.colormaps["tab20"].colors, strict=False):  # type: ignore[attr-defined]
+            attacked = [float(row["attacker"]) for row in own if (row["data"], row["setting"]) == (data, name)]
+            if controls and attacked:
+                axes.step(*curve(attacked, controls), where="post", label=f"{name} ({len(attacked)})", color=color)
+        axes.set(title=f"{data}, {len(controls)} controls", xlabel="controls with an alarm", xlim=(-0.02, 1.02))
+    panels[0].set_ylabel("federations in which the attackers are found")
+    for axes in panels:
+        if axes.lines:
+            axes.legend(loc="lower right", frameon=False, fontsize=7)
+    figure.savefig(path, dpi=120)
+    return path

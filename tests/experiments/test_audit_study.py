@@ -1,0 +1,206 @@
+"""The audit's study: its plan, what detectors make of recorded federations, and how claims are judged."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from omegaconf import DictConfig
+
+from experiments.audit import __main__ as command
+from experiments.audit import counting, judging, plan, tables
+from experiments.audit.recording import read
+from experiments.audit.replay import _updates, audited, detectors, rated, replay, verdict
+from fedgan.core.round import Round
+from fedgan.defenses.feddetect_mean import FedDetectMean
+from fedgan.defenses.robust.gram import gram_matrix
+
+IMAGES = "/images"
+
+
+def test_study_seeds_were_never_used_in_the_trial() -> None:
+    every = plan.settings(IMAGES)
+    assert len({each.folder for each in every}) == len(every)
+    assert all(seed >= 100 for each in every for seed in each.seeds)
+    assert all(len(each.seeds) >= (40 if each.name.startswith("control") else 10) for each in every)
+
+
+def test_controls_have_nobody_malicious_and_acting_ones_the_audit() -> None:
+    for each in plan.settings(IMAGES):
+        assert ("fl.malicious=0" in each.overrides) == each.name.startswith("control")
+        assert ("defense=generator_audit" in each.overrides) == each.name.endswith(plan.ACTING)
+        assert not any("{" in text and "_target_" not in text for text in each.overrides)
+
+
+@pytest.mark.parametrize("name", ["size2", "control_n16", "control_dirichlet", "sinusoidal", "two_of_ten_acting"])
+def test_settings_are_configurations(name: str, configure: Callable[..., DictConfig]) -> None:
+    for each in plan.settings(IMAGES):
+        if each.name == name:
+            cfg = configure(*[text for text in each.typed if not text.startswith("seed=")], tiny=False)
+            assert cfg.dataset.image_size == 32
+            assert "recording" in cfg.defense
+
+
+def test_settings_are_chosen_by_pattern_and_seed() -> None:
+    own = plan.chosen(plan.settings(IMAGES), "lesions/size?", range(105, 108))
+    assert [(each.name, each.seeds) for each in own] == [(f"size{s}", (105, 106, 107)) for s in (2, 8, 4)]
+
+
+def recorded(rounds: int, clients: int, guilty: dict[int, float]) -> list[dict[str, Any]]:
+    """Noise; of some clients a patch in the mean image and losses that are higher."""
+    made = []
+    for t in range(rounds):
+        rng = np.random.default_rng(t)
+        mean = rng.normal(size=(clients, 2, 1, 32, 32))
+        losses = rng.normal(2.0, 0.01, size=(clients, 3))
+        for client, height in guilty.items():
+            mean[client, :, :, 4:7, 4:7] += height
+            losses[client] += height
+        deltas = rng.normal(size=(clients, 50))
+        names = np.array(["loss_g", "loss_g_final", "loss_g_last"])
+        made.append(
+            {
+                "clients": np.arange(clients),
+                "mean": mean.astype(np.float32),
+                "spectrum": rng.normal(size=(clients, 2, 1, 32, 17)).astype(np.float32),
+                "losses": losses,
+                "names": names,
+                "gram": deltas @ deltas.T,
+            }
+        )
+    return made
+
+
+def test_the_audit_finds_who_paints_in_a_recording() -> None:
+    found = audited(recorded(10, 5, {3: 3.0}), [3])
+    assert (found.honest, found.rounds) == (0, 0)
+    assert found.found is not None
+    assert found.found <= 4
+    assert found.attacker is not None
+    assert found.highest is not None
+    assert found.attacker > 12 > found.highest
+    control = audited(recorded(10, 5, {}), [])
+    assert (control.found, control.attacker, control.honest) == (None, None, 0)
+
+
+def test_rules_on_losses_get_the_recorded_losses() -> None:
+    found = rated(FedDetectMean(warmup=5), recorded(10, 6, {3: 3.0}), [3])
+    assert found.found == 6, "the first round after the warm-up"
+
+
+def test_rules_on_updates_get_updates_with_the_recorded_inner_products() -> None:
+    one = recorded(1, 6, {})[0]
+    updates = _updates(one)
+    reference = {"w": 0 * updates[0].state["w"]}
+    round_ = Round(0, reference, frozenset({"w"}), num_clients=6)
+    np.testing.assert_allclose(gram_matrix([each.state for each in updates], round_), one["gram"], atol=1e-9)
+
+
+def test_a_verdict_by_hand() -> None:
+    flags = [frozenset[int](), frozenset({0}), frozenset({1, 2}), frozenset({1, 2, 0})]
+    assert verdict(flags, [0, 1, 2, 3], [1, 2])[:4] == (1, 2, 2, 2 / 8)
+    assert verdict(flags, [0, 1, 2, 3], [])[:4] == (3, 6, None, 6 / 16)
+
+
+def run_folder(folder: Path, seed: int, malicious: list[int], emission: str) -> None:
+    run = folder / "chest" / ("size2" if malicious else "control") / f"s{seed}"
+    (run / "recording").mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"status": "finished", "malicious": malicious}))
+    (run / "rounds.csv").write_text(f"round,emission\n0,\n1,{emission}\n")
+    for t, arrays in enumerate(recorded(8, 4, dict.fromkeys(malicious, 3.0))):
+        np.savez(run / "recording" / f"round_{t:04d}.npz", **arrays)
+
+
+def test_federations_are_counted_once_and_tables_are_written_from_the_file(tmp_path: Path) -> None:
+    for seed in (100, 101):
+        run_folder(tmp_path, seed, [2], "0.9")
+        run_folder(tmp_path, seed, [], "")
+    file = tmp_path / "federations.csv"
+    assert counting.count(tmp_path, file) == 4
+    before = file.read_text()
+    assert counting.count(tmp_path, file) == 4
+    assert file.read_text() == before
+    rows = counting.kept(file)
+    assert {row["detector"] for row in rows} == {"generator_audit", *detectors(1)} - {"krum", "multi_krum"}
+    written = tables.write(rows, tmp_path)
+    assert [path.name for path in written] == ["claims.md", "settings.md", "roc.png"]
+    claims = written[0].read_text()
+    assert "| 2 of 2 " in claims
+    own = next(line for line in written[1].read_text().splitlines() if "size2" in line and "generator_audit" in line)
+    assert [cell.strip() for cell in own.split("|")][4:6] == ["0 of 2 (0 to 84 %)", "2 of 2 (16 to 100 %)"]
+    assert own.rstrip(" |").endswith("0.900")
+
+
+def test_a_run_in_which_the_audit_acted_is_read_from_its_own_record(tmp_path: Path) -> None:
+    run = tmp_path / "chest" / "size2_acting" / "s100"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"status": "finished", "malicious": [1]}))
+    (run / "rounds.csv").write_text("round,emission\n0,\n1,0.01\n")
+    (run / "clients.csv").write_text(
+        "round,client,malicious,flagged\n0,0,0,0\n0,1,1,0\n0,2,0,1\n1,0,0,0\n1,1,1,1\n1,2,0,0\n"
+    )
+    (row,) = counting.rows_of(run)
+    assert (row["detector"], row["honest"], row["rounds"], row["found"], row["weight"]) == (
+        "generator_audit",
+        1,
+        1,
+        1,
+        0.25,
+    )
+    assert row["emission"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("counted", "row", "holds"),
+    [
+        ("false alarm", {"honest": "0"}, False),
+        ("false alarm", {"honest": "2"}, True),
+        ("found", {"found": "5.0"}, True),
+        ("found", {"found": "6"}, False),
+        ("found", {"found": ""}, False),
+        ("clean", {"emission": "0.03"}, True),
+        ("clean", {"emission": "0.031"}, False),
+        ("weight", {"weight": "0.02"}, True),
+        ("weight", {"weight": "0.021"}, False),
+    ],
+)
+def test_what_is_counted(counted: Any, row: dict[str, str], holds: bool) -> None:
+    assert judging.Claim("", "", (), counted, by=5).holds_of(row) is holds
+
+
+def test_words_follow_the_interval() -> None:
+    most, least = (judging.Claim("", "", (), "found", **{side: 0.5}) for side in ("at_most", "at_least"))
+    assert [judging.word(most, *ends) for ends in ((0.1, 0.5), (0.4, 0.6), (0.51, 0.9))] == [
+        "shown",
+        "open",
+        "contradicted",
+    ]
+    assert [judging.word(least, *ends) for ends in ((0.5, 0.9), (0.4, 0.6), (0.1, 0.49))] == [
+        "shown",
+        "open",
+        "contradicted",
+    ]
+
+
+def test_every_claim_covers_settings_of_the_plan() -> None:
+    every = plan.settings(IMAGES)
+    for claim in judging.claims():
+        rows = [{"data": each.data, "setting": each.name, "detector": claim.detector} for each in every]
+        assert any(claim.covers(row) for row in rows), claim.says
+        assert (claim.at_most is None) != (claim.at_least is None)
+
+
+def test_overrides_are_for_training_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.argv", ["audit", "score", str(tmp_path), "fl.rounds=2"])
+    with pytest.raises(SystemExit):
+        command.main()
+
+
+def test_replay_leaves_out_who_refuses(tmp_path: Path) -> None:
+    run_folder(tmp_path, 100, [2], "0.5")
+    found = replay(tmp_path / "chest/size2/s100")
+    assert "krum" not in found
+    assert found["generator_audit"].found is not None
+    assert len(read(tmp_path / "chest/size2/s100/recording")) == 8
