@@ -3,7 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import log
 from pathlib import Path
+from statistics import variance
 from typing import Any, Literal
 
 from fedgan.core.arguments import Count, NonNegative, Positive, checked
@@ -58,6 +60,16 @@ class Calibration:
     def write(self, file: Path) -> None:
         """Write it, whole or not at all."""
         write_json(file, {"written by": WRITER, "format": FORMAT, **asdict(self)})
+
+
+def round_variance(losses: Sequence[float], logs: bool) -> float:
+    """The variance between clients of one round's losses, or of their logarithms, over N - 1.
+
+    Example:
+        >>> round_variance([1.0, 2.0, 3.0], logs=False)
+        1.0
+    """
+    return variance([log(loss) for loss in losses] if logs else losses)
 
 
 def read_calibration(setting: str, file: Path) -> Calibration:
