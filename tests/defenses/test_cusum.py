@@ -475,3 +475,18 @@ def test_two_processes_and_an_interruption_leave_the_same_bits(configure: Config
     flagged: Sequence[str] = [row["flagged"] for row in rows(one / "clients.csv")]
     assert "1" in flagged, "it did something"
     assert all(row["loss_g_arrival"] for row in rows(one / "clients.csv"))
+
+
+def test_next_to_a_critic_whose_losses_may_be_negative(configure: Configure, tmp_path: Path) -> None:
+    """Whatever their order: a round with losses of either sign is compared without logarithms, from then on."""
+    both = "defense=[feddetect_cusum,gradient_penalty]"
+    training.train(configure(*CUSUM[1:], both, "fl.rounds=4"), tmp_path / "run")
+    table = rows(tmp_path / "run/clients.csv")
+    losses = [[float(row["loss_g"]) for row in table if row["round"] == str(t)] for t in range(4)]
+    assert any(sum(loss > 0 for loss in of_round) <= 2 for of_round in losses), "a critic's"
+    defense = detector(warmup=0)
+    for t, of_round in enumerate(losses):
+        play(defense, dict(enumerate(of_round)), t)
+    assert defense.logs is False
+    shown = {row["client"]: row["value"] for row in rows(tmp_path / "run/receipts.csv") if row["measure"] == "cusum"}
+    assert shown == {str(i): str(defense.evidence_of(i)) for i in range(4)}
