@@ -1,11 +1,6 @@
 """The runs of a study: commands of fedgan by Hydra's multirun and its launchers, as a user could type them."""
 
-import shlex
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +9,9 @@ import yaml
 from omegaconf import DictConfig
 
 from experiments.settings import quoted
-from fedgan.config.command import INTERRUPTED, Interrupted
+from fedgan.config.sweeps.subcommand import call
 from fedgan.core.files import atomic_write
 
-STOPPED = (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 OPTIONS = ".jobs"  # in a folder of jobs: the config group of their settings
 
 
@@ -79,34 +73,6 @@ def carry_out(jobs: Sequence[Job], launcher: Sequence[str]) -> list[Path]:
         chosen = f"+job={','.join(job.folder.name for job in own)}"
         call(module, "--config-dir", str(folder / OPTIONS), "-m", *launcher, chosen, *shared, *where)
     return [job.folder for job in missing if not job.is_done()]
-
-
-def call(module: str, *arguments: str) -> int:
-    """Run a command in its own process, with this terminal; returns its exit code.
-
-    Raises:
-        Interrupted: if a signal stopped it.
-    """
-    print("python -m", shlex.join((module, *arguments)), file=sys.stderr)
-    with subprocess.Popen([sys.executable, "-m", module, *arguments]) as process, left_to(process):
-        code = process.wait()
-    if code in STOPPED:
-        raise Interrupted("stopped; the same command resumes")
-    return code
-
-
-@contextmanager
-def left_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Leave signals to the process, which finishes its round; Ctrl-C reaches it from the terminal by itself."""
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: process.terminate()),
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _write_option(file: Path, settings: Mapping[str, Any]) -> None:

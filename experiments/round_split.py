@@ -17,9 +17,9 @@ from pytorch_lightning.profilers import SimpleProfiler
 from rich.console import Console
 from rich.table import Table
 
-from experiments.multirun import call
 from experiments.settings import checked_overrides
 from fedgan.config.command import command
+from fedgan.config.sweeps.subcommand import call
 from fedgan.core.arguments import validated
 from fedgan.core.folders import check_empty
 

@@ -9,6 +9,7 @@ COMMANDS = {
     "evaluate": "score a finished run again, next to its control",
     "sample": "draw a labeled synthetic data set from a finished run",
     "utility": "train classifiers with synthetic images, and test them on real ones",
+    "calibrate": "measure how far apart honest clients' losses are, for defense=feddetect_cusum",
     "compare": "put the runs of any sweep side by side, as a table and as curves",
     "report": "write one HTML page on a run, several, or a sweep",
 }

@@ -12,7 +12,7 @@ from statistics import median
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn
 from experiments.benchmarks.gpu import noise
@@ -29,6 +29,8 @@ from fedgan.federated.rendering import GeneratorRenderer
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
 from fedgan.gan.client import GANClient
+from fedgan.gan.losses import NonSaturating
+from fedgan.gan.recipe import Recipe
 
 LATE = 1_000  # a round after every warm-up
 MOST = 1_000  # clients up to which the least number that a defense takes is looked for
@@ -246,7 +248,8 @@ def local_seconds(case: Case, defense: Defense, own: float, repeats: int) -> tup
     once = own * server.images_per_class * len(noise(case.cfg, 2).train.classes) / case.images_per_client
     if overrides(defense, "transform_batch"):
         return transform_seconds(case, defense, repeats), once
-    if not overrides(defense, "adapt"):
+    recipe = Recipe(nn.Identity(), NonSaturating(), torch.optim.Adam, torch.optim.Adam)
+    if defense.adapt(recipe) is recipe:
         return 0.0, once
     if client(case, defense).loss_samples:
         return loss_seconds(case, defense, repeats), once

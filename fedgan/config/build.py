@@ -99,6 +99,8 @@ def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None) -> 
         writes=is_first(count_processes(cfg.trainer)),
     )
     recorder.note(name=cfg.name, seed=cfg.seed, rounds=cfg.fl.rounds, dataset=splits.describe())
+    if facts := {name: dict(defense.facts()) for name, defense in defenses.items() if defense.facts()}:
+        recorder.note(defenses=facts)
     return Parts(
         splits=splits,
         federated_data=federated_data,

@@ -1,10 +1,13 @@
-"""Commands that take folders first and settings after them: ``python -m fedgan.report FOLDER FOLDER out=FILE``."""
+"""Commands that take more than their own settings: folders in front of them, or what is another command's.
+
+``python -m fedgan.report FOLDER FOLDER out=FILE``; ``python -m fedgan.calibrate seeds=10 dataset=chestx``.
+"""
 
 import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,17 +15,44 @@ T = TypeVar("T")
 
 def paths_first(main: Callable[[], T]) -> Callable[[], T]:
     """Make a command take the folders that are typed before its settings as its setting ``paths``."""
+    return _rewriting(main, as_setting)
+
+
+def others_as(name: str, own: Collection[str]) -> Callable[[Callable[[], T]], Callable[[], T]]:
+    """Make a command take what is typed and is no setting of its ``own`` as its setting ``name``, a list."""
+    return lambda main: _rewriting(main, functools.partial(collected, name=name, own=own))
+
+
+def _rewriting(main: Callable[[], T], rewrite: Callable[[Sequence[str]], list[str]]) -> Callable[[], T]:
+    """A command that sees its arguments rewritten."""
 
     @functools.wraps(main)
     def call() -> T:
         before = list(sys.argv)
-        sys.argv[1:] = as_setting(sys.argv[1:])
+        sys.argv[1:] = rewrite(sys.argv[1:])
         try:
             return main()
         finally:
             sys.argv[:] = before
 
     return call
+
+
+def collected(arguments: Sequence[str], name: str, own: Collection[str]) -> list[str]:
+    """Arguments with the settings that are neither ``own`` nor Hydra's as one setting; flags stay.
+
+    Example:
+        >>> collected(["--help", "seeds=3", "attack.size=[1,2]"], name="train", own=("seeds", "train"))
+        ['--help', 'seeds=3', 'train=["attack.size=[1,2]"]']
+    """
+
+    def is_kept(argument: str) -> bool:
+        group = re.split(r"[=./@]", argument.lstrip("+~"))[0]
+        return argument.startswith("-") or "=" not in argument or group in (*own, "hydra")
+
+    kept = [each for each in arguments if is_kept(each)]
+    others = [each for each in arguments if not is_kept(each)]
+    return [*kept, f"{name}=[{','.join(map(quoted, others))}]"] if others else kept
 
 
 def as_setting(arguments: Sequence[str]) -> list[str]:

@@ -41,7 +41,15 @@ OWN = (
 # What trainer=gpu may set too without being asked.
 ON_SCREEN = ("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.profiler")
 # Settings that name files: relative to where the command was given, and kept so that they hold anywhere.
-FILES = ("root", *PLACES, "dataset.cache_dir", "metrics.*.weights", "metrics.*.cache", "metrics.*.classifier.cache")
+FILES = (
+    "root",
+    *PLACES,
+    "dataset.cache_dir",
+    "metrics.*.weights",
+    "metrics.*.cache",
+    "metrics.*.classifier.cache",
+    "defense.*.spread",
+)
 
 
 def is_begun(folder: Path) -> bool:

@@ -34,6 +34,7 @@ from fedgan.core.images import Splits
 from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
 from fedgan.core.words import counted
+from fedgan.defenses.base import Defense
 from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages
@@ -158,6 +159,8 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
         print(f"warning: {unused}", file=sys.stderr)
     for line in outnumbered(cfg.defense, len(parts.federated_data.malicious)):
         print(f"warning: {line}", file=sys.stderr)
+    for line in about_defenses(parts.server.defenses):
+        print(line, file=sys.stderr)
 
 
 def outnumbered(defenses: Mapping[Any, Any], malicious: int) -> list[str]:
@@ -173,6 +176,16 @@ def outnumbered(defenses: Mapping[Any, Any], malicious: int) -> list[str]:
         for name, count in stood.items()
         if count is not None and count < malicious
     ]
+
+
+def about_defenses(defenses: Mapping[str, Defense]) -> list[str]:
+    """What defenses work with that no setting says, and what they warn of; see ``Defense.facts``."""
+    lines = []
+    for name, defense in defenses.items():
+        if facts := ", ".join(f"{key}: {value}" for key, value in defense.facts().items()):
+            lines.append(f"note: defense.{name} works with {facts}")
+        lines += [f"warning: defense.{name}: {line}" for line in defense.warnings()]
+    return lines
 
 
 def typed_malicious() -> str | None:

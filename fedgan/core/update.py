@@ -22,7 +22,8 @@ class ClientUpdate:
         num_examples: how many training images the client has.
         state: the client's generator G_i after its local steps.
         metrics: scalars of the local round under the names that the local algorithm declares
-            (``LocalAlgorithm.metrics``); a GAN's are ``loss_g``, ``loss_d``, ``loss_g_last`` and ``loss_g_final``.
+            (``LocalAlgorithm.metrics``); a GAN's are ``loss_g``, ``loss_d``, ``loss_g_last``, ``loss_g_final`` and
+            ``loss_g_arrival``.
     """
 
     client_id: int

@@ -140,6 +140,14 @@ class Defense:
         """What the server itself trains, and on how many images; None for nothing."""
         return None
 
+    def facts(self) -> Mapping[str, Any]:
+        """What it works with that no setting says, such as the content of a file; for the screen and run.json."""
+        return {}
+
+    def warnings(self) -> Sequence[str]:
+        """What to beware of in the federation of ``setup``, one line each, for the screen at the start."""
+        return []
+
     def receipt(self) -> Mapping[str, float]:
         """What this defense did in the last round, as numbers: share of coordinates turned, norm clipped."""
         return {}

@@ -1,12 +1,8 @@
 """FedDetect exactly as in the paper (Algorithm 1 on Eq. 6): clients with outlying generator losses lose weight."""
 
-from dataclasses import replace
-from typing import Annotated
-
-from annotated_types import Interval
-
 from fedgan.core.arguments import Fraction, NonNegative, checked
 from fedgan.core.update import ClientUpdate
+from fedgan.defenses._detector import Samples, with_loss
 from fedgan.defenses._loss_forest import LossForest, RandomState, Trees
 from fedgan.gan.recipe import Recipe
 
@@ -33,7 +29,7 @@ class FedDetect(LossForest):
         *,
         warmup: NonNegative = 10,
         decay: Fraction = 0.9,
-        samples: Annotated[int, Interval(ge=1, le=1_000_000)] = 256,
+        samples: Samples = 256,
         trees: Trees = 100,
         random_state: RandomState = 999,
     ) -> None:
@@ -42,7 +38,7 @@ class FedDetect(LossForest):
 
     def adapt(self, recipe: Recipe) -> Recipe:
         """Have the clients measure Eq. 6."""
-        return replace(recipe, loss_samples=max(self.samples, recipe.loss_samples))
+        return with_loss(recipe, "loss_g_final", self.samples)
 
     def loss_of(self, update: ClientUpdate) -> float:
         """Eq. 6."""

@@ -63,6 +63,9 @@ class Client(Protocol):
     def measure(self, data: ImageSet, *, batch_size: int, rng: torch.Generator) -> dict[str, float]:
         """Metrics of the networks as they are after the local round; they stay as they are."""
 
+    def measure_arrival(self, *, num_classes: int, batch_size: int, rng: torch.Generator) -> dict[str, float]:
+        """Metrics of the generator that the server sent, before the local round; ``rng`` is that of all clients."""
+
     def with_added_loss(
         self, loss: AddedLoss, num_classes: int, rng: torch.Generator
     ) -> AbstractContextManager[Reporter]:

@@ -137,6 +137,7 @@ class SerialBackend:
     def train_client(self, client_id: int, round_: Round, attempt: int = 0) -> ClientUpdate:
         """Send the reference to a client, have it train, and take its update."""
         client = self._sent_out(client_id, round_)
+        arrival = self._arrival(client_id, round_)
         with self._with_added_losses([client_id], round_, attempt) as reporters:
             metrics = client.train_locally(
                 self.data[client_id].at(round_.index),
@@ -145,7 +146,7 @@ class SerialBackend:
                 rng=self._stream(client_id, round_, attempt),
                 on_step=partial(self.on_local_step, client_id),
             )
-        return self._sent_back(client_id, metrics | reported(reporters.get(client_id)), round_, attempt)
+        return self._sent_back(client_id, metrics | reported(reporters.get(client_id)) | arrival, round_, attempt)
 
     @contextmanager
     def _with_added_losses(self, ids: Sequence[int], round_: Round, attempt: int) -> Iterator[Mapping[int, Reporter]]:
@@ -165,6 +166,13 @@ class SerialBackend:
         self.clients.changed(client_id, round_.index)
         client.generator.load_state_dict(dict(round_.reference))
         return client
+
+    def _arrival(self, client_id: int, round_: Round) -> dict[str, float]:
+        """What a client says of the generator that it was sent; all judge the same images."""
+        if client_id == self.own_client:
+            return {}
+        classes, rng = len(self.data[client_id].clean.classes), round_.rng("arrival", device=self.device)
+        return self.clients[client_id].measure_arrival(num_classes=classes, batch_size=self.local.batch_size, rng=rng)
 
     def _sent_back(self, client_id: int, metrics: dict[str, float], round_: Round, attempt: int) -> ClientUpdate:
         client, data = self.clients[client_id], self.data[client_id].at(round_.index)

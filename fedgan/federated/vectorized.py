@@ -39,6 +39,7 @@ class VectorizedBackend(SerialBackend):
         if len(ids) < 2:
             return super().train_clients(ids, round_, attempt)
         clients = [self._sent_out(i, round_) for i in ids]
+        arrivals = [self._arrival(i, round_) for i in ids]
         with self._with_added_losses(ids, round_, attempt) as reporters:
             metrics = self.algorithm.train_together(
                 clients,
@@ -48,5 +49,5 @@ class VectorizedBackend(SerialBackend):
                 rngs=[self._stream(i, round_, attempt) for i in ids],
                 on_step=lambda place: self.on_local_step(ids[place]),
             )
-        each = zip(ids, metrics, strict=True)
-        return [self._sent_back(i, own | reported(reporters.get(i)), round_, attempt) for i, own in each]
+        each = zip(ids, metrics, arrivals, strict=True)
+        return [self._sent_back(i, own | reported(reporters.get(i)) | at, round_, attempt) for i, own, at in each]

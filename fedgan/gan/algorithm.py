@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from fedgan.core.arguments import Probability, checked
+from fedgan.core.arguments import NonNegative, Probability, checked
 from fedgan.core.checks import check
 from fedgan.core.optimizers import OptimizerFactory
 from fedgan.gan.client import GANClient, Transform, keep
@@ -24,7 +24,9 @@ class GAN:
 
     Clients report ``loss_g`` and ``loss_d`` (means over the local steps), ``loss_g_last`` (the last step's) and, where
     a defense needs it, ``loss_g_final`` (Eq. 6: the mean of log(1 - D(G(z|y))) of the final networks over fresh
-    latents).
+    latents). With ``arrival_samples``, or where a defense needs it, they also report ``loss_g_arrival``: G's loss by
+    their discriminator on images of the generator that the server has sent, before they train; all judge the same
+    images, so nothing but the discriminators differs.
 
     Args:
         generator: G_server at round 0.
@@ -33,6 +35,7 @@ class GAN:
         optimizer_g: makes the generator's optimizer from its parameters.
         optimizer_d: likewise for the discriminator.
         shared_fakes: see ``Recipe``.
+        arrival_samples: images for ``loss_g_arrival``, rounded up to whole batches; 0 for no such loss.
         compile: of both networks by ``torch.compile``, such as reduce-overhead (CUDA graphs); None for none.
         ema: how much of itself the released generator keeps in a round, in [0, 1); see ``Federation``.
 
@@ -41,7 +44,7 @@ class GAN:
     """
 
     losses = ("loss_g", "loss_d")
-    metrics = ("loss_g", "loss_d", "loss_g_last", "loss_g_final")
+    metrics: tuple[str, ...] = ("loss_g", "loss_d", "loss_g_last", "loss_g_final")
     train_together = staticmethod(train_together)
 
     def __init__(
@@ -53,11 +56,14 @@ class GAN:
         optimizer_g: OptimizerFactory,
         optimizer_d: OptimizerFactory,
         shared_fakes: bool = False,
+        arrival_samples: NonNegative = 0,
         compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None,  # noqa: A002 (the setting's name)
         ema: Probability = 0.0,
     ) -> None:
         self.generator, self.ema, self.compile_mode = generator, ema, compile
-        self.recipe = Recipe(discriminator, loss, optimizer_g, optimizer_d, shared_fakes)
+        self.recipe = Recipe(
+            discriminator, loss, optimizer_g, optimizer_d, shared_fakes, arrival_samples=arrival_samples
+        )
         self.transform_batch: Transform = keep
         self._untrained = copy.deepcopy(generator)
 
@@ -74,6 +80,8 @@ class GAN:
         for adapt in adaptations:
             self.recipe = adapt(self.recipe)
         self.transform_batch = transform_batch
+        if self.recipe.arrival_samples:  # a column that runs have only where it is measured
+            self.metrics = (*type(self).metrics, "loss_g_arrival")
         measured = not self.recipe.loss_samples or self.recipe.loss.saturating(torch.zeros(1)) is not None
         allowed = "without feddetect where the critic gives no probability (Eq. 6): feddetect_code takes any loss"
         check(measured, "defense", allowed, type(self.recipe.loss).__name__)

@@ -82,7 +82,8 @@ class GANClient(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.generator, self.discriminator, self.loss = generator, recipe.discriminator, recipe.loss
-        self.shared_fakes, self.loss_samples = recipe.shared_fakes, recipe.loss_samples
+        self.shared_fakes = recipe.shared_fakes
+        self.loss_samples, self.arrival_samples = recipe.loss_samples, recipe.arrival_samples
         self.transform_batch, self.compiled = transform_batch, compile_mode is not None
         self.seed = seed
         self.profiler: Profiler = PassThroughProfiler()
@@ -200,6 +201,32 @@ class GANClient(LightningModule):
         if not self.loss_samples:
             return {}
         return {"loss_g_final": self.final_loss(data.labels, batch_size=batch_size, rng=rng)}
+
+    def measure_arrival(self, *, num_classes: int, batch_size: int, rng: torch.Generator) -> dict[str, float]:
+        """G's loss on what the server sent, where a defense needs it, as ``loss_g_arrival``; the networks stay.
+
+        Args:
+            num_classes: of the labels, each as often as the others.
+            batch_size: images at once, the same for all clients, as ``rng`` is: then all judge the same images.
+            rng: of latents and noises; nothing is drawn where no loss is needed.
+        """
+        if not self.arrival_samples:
+            return {}
+        return {"loss_g_arrival": self.arrival_loss(num_classes, batch_size=batch_size, rng=rng)}
+
+    @torch.no_grad()
+    def arrival_loss(self, num_classes: int, *, batch_size: int, rng: torch.Generator) -> float:
+        """G's loss (E_z[-log D(G(z|y))], say) of the networks as they are, over ``arrival_samples`` latents.
+
+        D judges whole batches by their own statistics, as in ``final_loss``; see ``measure_arrival``.
+        """
+        self.train()
+        means = []
+        with kept_buffers(self.generator, self.discriminator):
+            for _ in range(ceil(self.arrival_samples / batch_size)):
+                labels = torch.arange(batch_size, device=rng.device) % num_classes
+                means.append(self.loss.generator(self.discriminator(self._generate(labels, rng), labels)).double())
+        return float(torch.stack(means).mean())
 
     @torch.no_grad()
     def final_loss(self, labels: Tensor, *, batch_size: int, rng: torch.Generator) -> float:

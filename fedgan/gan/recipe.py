@@ -21,6 +21,8 @@ class Recipe:
         shared_fakes: G learns from the synthetic images that D has just learned from, which saves one of G's two
             forward passes in a step; otherwise from new ones, as in the paper's first code.
         loss_samples: fresh latents over which a client measures Eq. 6 after its local round; 0 for not at all.
+        arrival_samples: latents, the same for all clients, over which a client measures G's loss on the images of the
+            generator that it was sent, before its local round; 0 for not at all.
         proximal: what draws G to the one that the server sent; nothing by default.
     """
 
@@ -30,4 +32,5 @@ class Recipe:
     optimizer_d: OptimizerFactory
     shared_fakes: bool = False
     loss_samples: int = 0
+    arrival_samples: int = 0
     proximal: Proximal = field(default_factory=Proximal)

@@ -97,6 +97,15 @@ REFUSED = {
     "where the critic gives no probability (Eq. 6): feddetect_code takes any loss; got 'Wasserstein'",
     "fl.rounds=4 defense=feddetect ++defense.feddetect.warmp=1": "defense.feddetect.warmp is not an argument; it has: "
     "warmup, decay, samples, trees, random_state; did you mean warmup?",
+    "fl.rounds=4 defense=feddetect_cusum defense.feddetect_cusum.spread=0": "defense.feddetect_cusum.spread must be a "
+    "number in (0, inf) or a file of python -m fedgan.calibrate, or null; got 0",
+    "fl.rounds=4 defense=feddetect_cusum defense.feddetect_cusum.k=8": "defense.feddetect_cusum.k must be a number in "
+    "(0, 8); got 8",
+    "fl.rounds=2 defense=feddetect_cusum": "defense.feddetect_cusum.warmup must be at most 0, so that 2 rounds of "
+    "fl.rounds=2 can count; got 1",
+    "fl.rounds=4 defense=feddetect_grubbs defense.feddetect_grubbs.side=low": "defense.feddetect_grubbs.side must be "
+    "one of high, both; got 'low'",
+    "model.arrival_samples=-1": f"model.arrival_samples {WHOLE} 0; got -1",
     "attack=random_patch attack.cells=0": f"attack.cells {WHOLE} 1; got 0",
     "attack=distributed": "fl.malicious must be at least attack.parts=2 clients, or 0 for the control; got 1",
     "attack=distributed attack.parts=5": "attack.parts must be a whole number from 2 to 4; got 5",

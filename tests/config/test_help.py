@@ -17,7 +17,9 @@ from tests.helpers.runs import choices, refusal
 
 Call = Callable[..., Any]
 PRINTED = pytest.CaptureFixture[str]
-COMMANDS = {name: name for name in ("sample", "compare", "report", "evaluate", "utility")} | {"train": "config"}
+COMMANDS = {name: name for name in ("sample", "calibrate", "compare", "report", "evaluate", "utility")} | {
+    "train": "config"
+}
 
 
 def shown(call: Call, capsys: PRINTED, command: str, *typed: str) -> str:

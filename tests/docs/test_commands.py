@@ -25,8 +25,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, open_dict
 from PIL import Image
 
+from fedgan.calibrate import OWN
 from fedgan.config import training
 from fedgan.config.choices import fit_choices
+from fedgan.config.paths import collected
 from fedgan.config.refusals import CONF
 from tests.helpers.documents import PAGES, ROOT, Command, commands, generate, other_lines
 from tests.helpers.federation import TINY
@@ -45,6 +47,8 @@ STAMP = re.compile(r"outputs/train/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?")
 
 def settings_of(command: Command) -> list[str]:
     """What is typed, without flags and without the names that stand ahead of the settings."""
+    if command.module == "fedgan.calibrate":
+        return [each for each in collected(command.arguments, "train", OWN) if not each.startswith("-")]
     return [each for each in command.arguments if "=" in each and not each.startswith("-")]
 
 

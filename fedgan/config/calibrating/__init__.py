@@ -1,0 +1,1 @@
+"""``python -m fedgan.calibrate``: control runs, and the spread of their losses."""

@@ -1,0 +1,137 @@
+"""The spread of honest clients' losses, from control runs that differ in nothing but their seeds."""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from fedgan.config.resume import leaves
+from fedgan.core.checks import check
+from fedgan.defenses.calibration import Calibration, LossName, round_variance
+from fedgan.reports.run import Run
+
+# What the losses of honest clients depend on; where the data lie and what changes no training is left out.
+RECIPE = ("dataset.*", "partition.*", "fl.*", "model.*", "defense.*", "trainer.precision")
+IDLE = ("dataset.root", "dataset.file", "dataset.cache_dir", "fl.malicious", "model.arrival_samples")
+
+
+def calibrate(runs: Sequence[Run], loss: LossName, warmup: int) -> Calibration:
+    """The spread of honest clients' losses in a round, from runs that differ in nothing but their seeds.
+
+    A run's spread is the root mean square, over its rounds, of the standard deviation of the clients' log losses (of
+    the losses, if one of any run is not above 0). The calibration's is the LARGEST of them: runs of one recipe differ
+    in how far their honest clients are apart, and a detector is set for the next run, whose spread may be any of
+    these; the root mean square of all leaves half of them with too small a one.
+
+    Args:
+        runs: at least two.
+        loss: its name in clients.csv.
+        warmup: first rounds that are left out.
+
+    Raises:
+        ValueError: in one line, naming what is wrong with a run, or what differs between two.
+    """
+    for run in runs:
+        check_control(run)
+    recipes = {str(run.folder): recipe_of(run) for run in runs}
+    check_alike(recipes)
+    check_seeds(runs)
+    losses = {str(run.folder): losses_of(run, loss, warmup) for run in runs}
+    logs = all(value > 0 for rounds in losses.values() for each in rounds for value in each)
+    spreads = {name: sqrt(sum(round_variance(each, logs) for each in own) / len(own)) for name, own in losses.items()}
+    check(max(spreads.values()) > 0, "runs", "of clients whose losses differ", list(spreads))
+    return Calibration(
+        spread=max(spreads.values()),
+        rms=sqrt(sum(spread**2 for spread in spreads.values()) / len(spreads)),
+        loss=loss,
+        scale="log" if logs else "linear",
+        warmup=warmup,
+        num_clients=int(runs[0].settings["fl"]["num_clients"]),
+        seeds=[int(run.settings["seed"]) for run in runs],
+        runs=spreads,
+        settings=next(iter(recipes.values())),
+    )
+
+
+def check_control(run: Run) -> None:
+    """Refuse a run that is not finished, or that somebody attacked.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check(run.status == "finished", "runs", "finished runs", f"{run.folder}, which is {run.status}")
+    malicious = run.record.get("malicious")
+    check(
+        malicious == [],
+        "runs",
+        "runs in which nobody attacks (fl.malicious=0)",
+        f"{run.folder} with malicious clients {malicious}",
+    )
+
+
+def recipe_of(run: Run) -> dict[str, Any]:
+    """The settings that honest losses depend on, by their full names, and what was read as the data set."""
+    own = leaves(OmegaConf.create(run.settings))
+    kept = {
+        key: value
+        for key, value in own.items()
+        if any(fnmatchcase(key, pattern) for pattern in RECIPE) and key not in IDLE
+    }
+    data = run.record.get("dataset") or {}
+    images = {f"dataset.{part}.sha256": (data.get(part) or {}).get("sha256") for part in ("train", "test")}
+    return {"dataset.name": data.get("name"), **kept, **images}
+
+
+def check_alike(recipes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse runs of differing recipes.
+
+    Raises:
+        ValueError: in one line, naming the first setting that differs, and two runs.
+
+    Example:
+        >>> check_alike({"a": {"fl.rounds": 2}, "b": {"fl.rounds": 3}})
+        Traceback (most recent call last):
+        ...
+        ValueError: runs must be alike but for their seeds; got fl.rounds=2 in a and fl.rounds=3 in b
+    """
+    (first, own), *others = recipes.items()
+    for name, other in others:
+        for key in sorted(own.keys() | other.keys()):
+            mine, theirs = own.get(key), other.get(key)
+            if mine != theirs:
+                raise ValueError(
+                    f"runs must be alike but for their seeds; got {key}={mine} in {first} and {key}={theirs} in {name}"
+                )
+
+
+def check_seeds(runs: Sequence[Run]) -> None:
+    """Refuse runs of one seed: the same run twice says nothing new.
+
+    Raises:
+        ValueError: in one line.
+    """
+    seen = dict[Any, Path]()
+    for run in runs:
+        seed = run.settings.get("seed")
+        check(
+            seed not in seen, "runs", "each of a seed of its own", f"{run.folder} and {seen.get(seed)} with seed={seed}"
+        )
+        seen[seed] = run.folder
+
+
+def losses_of(run: Run, loss: str, warmup: int) -> list[list[float]]:
+    """The clients' losses in each round from the warm-up on, in which at least three took part; not the server's own.
+
+    Raises:
+        ValueError: in one line, if the run has none.
+    """
+    table = run.clients[(run.clients["round"] >= warmup) & (run.clients["client"] < run.settings["fl"]["num_clients"])]
+    there = loss in table.columns and not bool(table[loss].isna().any())
+    check(there, "loss", f"one that all runs report; {run.folder}/clients.csv lacks it", loss)
+    rounds = [own[loss].tolist() for _, own in table.groupby("round")]
+    kept = [each for each in rounds if len(each) >= 3]
+    check(bool(kept), "warmup", f"such that {run.folder} has a later round with at least 3 clients", warmup)
+    return kept
