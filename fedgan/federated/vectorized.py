@@ -49,4 +49,4 @@ class VectorizedBackend(SerialBackend):
                 on_step=lambda place: self.on_local_step(ids[place]),
             )
         each = zip(ids, metrics, strict=True)
-        return [self._sent_back(i, own | reported(reporters.get(i)), round_, attempt) for i, own in each]
+        return [self._sent_back(i, own | reported(reporters[i]), round_, attempt) for i, own in each]
