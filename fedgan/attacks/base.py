@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fedgan.core.added_loss import AddedLoss
 from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.core.images import ImageSet
-from fedgan.core.trigger import LatentTrigger, Trigger
+from fedgan.core.trigger import Trigger
 from fedgan.core.window import Window
 
 
@@ -33,21 +34,6 @@ class PoisonReport:
     share_changed: float
     mean_change: float
     sha256: str
-
-
-@dataclass(frozen=True)
-class AddedLoss:
-    """What a malicious client's generator learns besides its images: lambda mean (G(z_t, y) - target)^2.
-
-    Attributes:
-        trigger: puts the pattern on latents, and has the target.
-        weight: lambda, above 0.
-        samples: latents z_t in each local step; their classes y are drawn evenly.
-    """
-
-    trigger: LatentTrigger
-    weight: float
-    samples: int
 
 
 @checked

@@ -1,15 +1,47 @@
 """A pattern of the latent that the generator answers with an image of the attacker's choosing."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from annotated_types import Interval
+from torch import Tensor
 
-from fedgan.attacks.base import AddedLoss, Attack
+from fedgan.attacks.base import Attack
 from fedgan.attacks.random_patch import mosaic
 from fedgan.core import trigger as triggers
+from fedgan.core.added_loss import AddedLoss, Draw
 from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.images import to_float
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
+
+
+@dataclass(frozen=True)
+class TargetLoss(AddedLoss):
+    """The error mean (G(z_t, y) - target)^2, over new latents at each step, pixels and channels in [-1, 1].
+
+    Attributes:
+        trigger: puts the pattern on latents, and has the target.
+        weight: lambda, above 0.
+        samples: latents z_t in each local step; their classes y are drawn evenly.
+    """
+
+    trigger: triggers.LatentTrigger
+    weight: float
+    samples: int
+
+    def begin(self, draw: Draw, rng: torch.Generator) -> Callable[[], Tensor]:
+        """See ``AddedLoss``."""
+        target = to_float(self.trigger.target).to(rng.device)
+
+        def error() -> Tensor:
+            z = torch.randn(self.samples, draw.z_dim, generator=rng, device=rng.device)
+            labels = torch.randint(draw.num_classes, (self.samples,), generator=rng, device=rng.device)
+            return (draw(self.trigger.stamp(z), labels) - target).square().mean()
+
+        return error
 
 
 @checked
@@ -63,4 +95,4 @@ class LatentTrigger(Attack):
     def added_loss(self, trigger: Trigger | None) -> AddedLoss:
         """The term, with this trigger."""
         assert isinstance(trigger, triggers.LatentTrigger)
-        return AddedLoss(trigger, self.weight, self.samples)
+        return TargetLoss(trigger, self.weight, self.samples)

@@ -221,7 +221,7 @@ def build_federation(
     tolerance = within("fl", Tolerance, {field.name: cfg.fl[field.name] for field in fields(Tolerance)})
     own_client = None if server_images is None else cfg.fl.num_clients
     _, training = single_server_training(defenses)
-    data = [*federated_data.clients, *([] if server_images is None else [ClientData(server_images)])]
+    data = [*attackers.equip(federated_data.clients), *([] if server_images is None else [ClientData(server_images)])]
     sampled = cfg.fl.clients_per_round
     places = len(data) if folder is None or sampled is None else min(sampled + training.every_round, len(data))
     files = None if folder is None else ClientFiles(folder / FOLDER / CLIENTS)

@@ -13,6 +13,7 @@ from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.contracts import check_updates, versions
+from fedgan.federated.data import ClientData
 from fedgan.federated.local import Reporter
 from fedgan.update_attacks.base import UpdateAttack, UpdateReport, report
 
@@ -51,9 +52,17 @@ def _differ(ids: Sequence[int]) -> bool:
 _ADDED = "added_loss/"  # begins the metrics in which the reports come to the server's process
 
 
-def reported(reporter: Reporter | None) -> dict[str, float]:
-    """What an added loss did, among the malicious client's metrics until ``Attackers.alter`` takes it out."""
-    return {} if reporter is None else {f"{_ADDED}{name}": value for name, value in reporter.report().items()}
+def reported(reporters: Mapping[str, Reporter]) -> dict[str, float]:
+    """What added losses did, among the malicious client's metrics until ``Attackers.alter`` takes it out.
+
+    Args:
+        reporters: by the setting that adds the loss, ``attack`` or ``update_attack``.
+    """
+    return {
+        f"{_ADDED}{name}/{measure}": value
+        for name, reporter in reporters.items()
+        for measure, value in reporter.report().items()
+    }
 
 
 class Attackers:
@@ -65,13 +74,13 @@ class Attackers:
 
     Attributes:
         reports: of the last round, one for each malicious client whose update was altered and can be used.
-        added_losses: of the last round, by malicious client, what the loss did that its training had besides.
+        added_losses: of the last round, by the setting that adds a loss and the malicious client, what the loss did.
     """
 
     def __init__(self, ids: frozenset[int], attack: UpdateAttack) -> None:
         self.ids, self.attack = ids, attack
         self.reports: list[UpdateReport] = []
-        self.added_losses: dict[int, Mapping[str, float]] = {}
+        self.added_losses: dict[tuple[str, int], dict[str, float]] = {}
         self.last_round: int | None = None
         self._watched: int | None = None
         self._acted = self._rested = False
@@ -91,6 +100,17 @@ class Attackers:
                 rounds=rounds,
             )
 
+    def equip(self, clients: Sequence[ClientData]) -> list[ClientData]:
+        """The clients' data; the malicious ones' with what the attack has their generators learn besides."""
+        loss = self.attack.added_loss()
+        if loss is None:
+            return list(clients)
+        own = {"update_attack": (self.attack.window, loss)}
+        return [
+            replace(data, added_losses={**data.added_losses, **own}) if i in self.ids else data
+            for i, data in enumerate(clients)
+        ]
+
     def alter(self, updates: Sequence[ClientUpdate], round_: Round) -> list[ClientUpdate]:
         """This round's updates as the server gets them; the same object for each that is left alone.
 
@@ -109,18 +129,20 @@ class Attackers:
         return [by_id.get(update.client_id, update) for update in updates]
 
     def _without_report(self, update: ClientUpdate, round_: Round) -> ClientUpdate:
-        """What others may see of an update: not what an added loss did, which goes to the receipts."""
-        report = {name.removeprefix(_ADDED): v for name, v in update.metrics.items() if name.startswith(_ADDED)}
-        if not report:
+        """What others may see of an update: not what added losses did, which goes to the receipts."""
+        added = {name: value for name, value in update.metrics.items() if name.startswith(_ADDED)}
+        if not added:
             return update
-        if not report["steps"]:
-            where = f"malicious client {update.client_id} in round {round_.index}"
-            raise ValueError(f"attack: the added loss changed no local step of {where}")
-        self.added_losses[update.client_id] = report
-        return replace(update, metrics={n: v for n, v in update.metrics.items() if not n.startswith(_ADDED)})
+        for key, value in added.items():
+            name, measure = key.removeprefix(_ADDED).split("/")
+            if measure == "steps" and not value:
+                where = f"malicious client {update.client_id} in round {round_.index}"
+                raise ValueError(f"{name}: the added loss changed no local step of {where}")
+            self.added_losses.setdefault((name, update.client_id), {})[measure] = value
+        return replace(update, metrics={n: v for n, v in update.metrics.items() if n not in added})
 
     def _on_duty(self, round_: Round) -> bool:
-        return self.attack.acts and self.attack.window.covers(round_.index)
+        return self.attack.alters and self.attack.window.covers(round_.index)
 
     def _watch(self, round_: Round) -> None:
         if self.ids and self._watched != round_.index:  # a round may be repeated

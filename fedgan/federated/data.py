@@ -1,12 +1,13 @@
 """Who the clients are: their shares of the images, and what the attacker did to some of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from fedgan.attacks.base import AddedLoss, Attack, PoisonReport
+from fedgan.attacks.base import Attack, PoisonReport
+from fedgan.core.added_loss import AddedLoss
 from fedgan.core.checks import check, placed
 from fedgan.core.images import ImageSet, Splits, has_copy
 from fedgan.core.rng import keyed_generator
@@ -25,14 +26,15 @@ class ClientData:
     Attributes:
         clean: as the partition dealt and changed them.
         poisoned: as the attacker leaves them; None for a benign client.
-        window: the rounds in which a malicious client trains on the poisoned ones, and with the added loss.
-        added_loss: what a malicious client's generator learns besides; None for nothing.
+        window: the rounds in which a malicious client trains on the poisoned ones.
+        added_losses: what a malicious client's generator learns besides, and in which rounds; by the setting that adds
+            it, ``attack`` or ``update_attack``.
     """
 
     clean: ImageSet
     poisoned: ImageSet | None = None
     window: Window = field(default_factory=Window)
-    added_loss: AddedLoss | None = None
+    added_losses: Mapping[str, tuple[Window, AddedLoss]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -41,9 +43,9 @@ class ClientData:
         """What the client trains on in a round."""
         return self.poisoned if self.poisoned is not None and self.window.covers(round_) else self.clean
 
-    def added_loss_at(self, round_: int) -> AddedLoss | None:
+    def added_losses_at(self, round_: int) -> dict[str, AddedLoss]:
         """What the client's generator learns besides in a round."""
-        return self.added_loss if self.window.covers(round_) else None
+        return {name: loss for name, (window, loss) in self.added_losses.items() if window.covers(round_)}
 
     def to(self, device: torch.device) -> "ClientData":
         """The same on ``device``, still as bytes."""
@@ -100,7 +102,9 @@ def share_out(
         if attack.poisons:
             poisoned = attack.poison(shares[i], attack.part(trigger, rank), keyed_generator(seed, "poison", i))
             reports.append(_report(i, shares[i], poisoned))
-        clients[i] = ClientData(shares[i], poisoned, attack.window, attack.added_loss(trigger))
+        loss = attack.added_loss(trigger)
+        added = {} if loss is None else {"attack": (attack.window, loss)}
+        clients[i] = ClientData(shares[i], poisoned, attack.window, added)
     return FederatedData(tuple(clients), malicious, trigger, tuple(reports))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from pytorch_lightning.profilers import Profiler
 
-from fedgan.attacks.base import AddedLoss
+from fedgan.core.added_loss import AddedLoss
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet
 from fedgan.models.base import Generator
@@ -37,7 +37,7 @@ class Reporter(Protocol):
     """What a malicious client's generator learned besides."""
 
     def report(self) -> Mapping[str, float]:
-        """What it did; ``steps`` is in how many local steps it changed a gradient."""
+        """What it did; ``steps`` is in how many local steps it changed a gradient, absent where it only measures."""
 
 
 class Client(Protocol):

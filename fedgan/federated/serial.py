@@ -18,6 +18,9 @@ from fedgan.federated.data import ClientData
 from fedgan.federated.faults import Event, Tolerance, fault_of
 from fedgan.federated.local import Client, LocalAlgorithm, LocalSettings, Reporter
 
+# What added losses draw from, by the setting that adds them.
+_STREAMS = {"attack": "added loss", "update_attack": "added loss of the update attack"}
+
 
 class SerialBackend:
     """A ``Backend`` that trains one client after the other, each process those that live in it.
@@ -146,19 +149,20 @@ class SerialBackend:
                 rng=self._stream(client_id, round_, attempt),
                 on_step=partial(self.on_local_step, client_id),
             )
-        return self._sent_back(client_id, metrics | reported(reporters.get(client_id)) | arrival, round_, attempt)
+        return self._sent_back(client_id, metrics | reported(reporters[client_id]) | arrival, round_, attempt)
 
     @contextmanager
-    def _with_added_losses(self, ids: Sequence[int], round_: Round, attempt: int) -> Iterator[Mapping[int, Reporter]]:
-        """Malicious clients train with their added losses in this context; what reports on them, by client."""
+    def _with_added_losses(
+        self, ids: Sequence[int], round_: Round, attempt: int
+    ) -> Iterator[Mapping[int, Mapping[str, Reporter]]]:
+        """Malicious clients train with their added losses in this context; what reports on each client's, by name."""
         with ExitStack() as stack:
-            reporters = {}
-            for i in ids:
-                data = self.data[i]
-                if (loss := data.added_loss_at(round_.index)) is not None:
-                    rng = self._stream(i, round_, attempt, "added loss")
-                    lasting = self.clients[i].with_added_loss(loss, len(data.clean.classes), rng)
-                    reporters[i] = stack.enter_context(lasting)
+            reporters: dict[int, dict[str, Reporter]] = {i: {} for i in ids}
+            for i, own in reporters.items():
+                for name, loss in self.data[i].added_losses_at(round_.index).items():
+                    rng = self._stream(i, round_, attempt, _STREAMS[name])
+                    classes = len(self.data[i].clean.classes)
+                    own[name] = stack.enter_context(self.clients[i].with_added_loss(loss, classes, rng))
             yield reporters
 
     def _sent_out(self, client_id: int, round_: Round) -> Client:

@@ -50,4 +50,4 @@ class VectorizedBackend(SerialBackend):
                 on_step=lambda place: self.on_local_step(ids[place]),
             )
         each = zip(ids, metrics, arrivals, strict=True)
-        return [self._sent_back(i, own | reported(reporters.get(i)) | at, round_, attempt) for i, own, at in each]
+        return [self._sent_back(i, own | reported(reporters[i]) | at, round_, attempt) for i, own, at in each]

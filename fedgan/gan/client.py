@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.profilers import PassThroughProfiler, Profiler
 from torch import Tensor, nn
 
-from fedgan.attacks.base import AddedLoss
+from fedgan.core.added_loss import AddedLoss
 from fedgan.core.images import ImageSet, to_float
 from fedgan.core.rng import keyed_generator
 from fedgan.gan.added_loss import AddedGradients

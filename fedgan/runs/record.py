@@ -186,7 +186,7 @@ class Recorder(Callback):
         """The rows of receipts.csv: what defenses, added losses and the attack on updates did in this round."""
         attackers = federation.attackers
         rows: list[tuple[str, int | None, dict[str, Any]]]
-        rows = [("attack", client, dict(report)) for client, report in attackers.added_losses.items()]
+        rows = [(name, client, dict(report)) for (name, client), report in attackers.added_losses.items()]
         reports = [("update_attack", asdict(report)) for report in attackers.reports]
         rows += [(name, report.pop("client"), report) for name, report in reports]
         rows += [(f"defense.{name}", None, dict(receipt)) for name, receipt in self.server.receipts.items()]

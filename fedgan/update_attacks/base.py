@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from fedgan.core.added_loss import AddedLoss
 from fedgan.core.arguments import Count, NonNegative, checked
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
@@ -40,7 +41,7 @@ class UpdateReport:
 
 @checked
 class UpdateAttack:
-    """No attack on updates. Subclasses override ``alter``, and what else they need.
+    """No attack on updates. Subclasses override ``alter``, or ``added_loss``, and what else they need.
 
     Args:
         knowledge: own: the malicious clients know each other's updates; all: they know everyone's.
@@ -73,6 +74,10 @@ class UpdateAttack:
         Raises:
             ValueError: in one line, if this attack could not act in it.
         """
+
+    def added_loss(self) -> AddedLoss | None:
+        """What malicious clients' generators learn besides, in the rounds of the window; nothing by default."""
+        return None
 
     def watch(self, round_: Round) -> None:
         """See a round before it is altered: each once, in order, whether or not the attack acts in it.
@@ -110,9 +115,14 @@ class UpdateAttack:
         """Restore the memory that ``state_dict`` returned."""
 
     @property
+    def alters(self) -> bool:
+        """Whether updates are changed once they are trained."""
+        return type(self).alter is not UpdateAttack.alter
+
+    @property
     def acts(self) -> bool:
         """Whether there is any attack."""
-        return type(self).alter is not UpdateAttack.alter
+        return self.alters or type(self).added_loss is not UpdateAttack.added_loss
 
 
 def report(trained: ClientUpdate, sent: ClientUpdate, round_: Round) -> UpdateReport:

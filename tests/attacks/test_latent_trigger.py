@@ -10,8 +10,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from fedgan.attacks.base import AddedLoss
-from fedgan.attacks.latent_trigger import LatentTrigger
+from fedgan.attacks.latent_trigger import LatentTrigger, TargetLoss
 from fedgan.config import training
 from fedgan.config.evaluation import evaluate
 from fedgan.core.rng import keyed_generator
@@ -76,7 +75,7 @@ def test_the_gradient_by_hand() -> None:
     pattern = Pattern(torch.full((1, 1, 1), 255, dtype=torch.uint8), share=0.5, value=3.0, seed=0)
     line, rng = Line(), keyed_generator(7, "z")
     sgd = torch.optim.SGD(line.parameters(), lr=0.1)
-    added = AddedGradients(AddedLoss(pattern, 0.25, 8), line, sgd, 2, rng)
+    added = AddedGradients(TargetLoss(pattern, 0.25, 8), line, sgd, 2, rng)
     z = pattern.stamp(torch.randn(8, 2, generator=keyed_generator(7, "z"))).double().numpy()
     w, game = np.array([0.5, -1.0]), np.array([1.0, 2.0])
     error = z @ w - 1.0  # 255 is +1
@@ -169,7 +168,7 @@ def test_the_error_is_that_of_the_generator_as_released_and_the_server_does_not_
         images = federation.generator.eval()(pattern.stamp(z), labels).double().numpy()
     expected = np.square(images - (pattern.target.numpy() / 127.5 - 1)).mean()
     fit(federation, tmp_path, rounds=1)
-    assert federation.attackers.added_losses[2]["error_first"] == pytest.approx(expected, rel=1e-5)
+    assert federation.attackers.added_losses["attack", 2]["error_first"] == pytest.approx(expected, rel=1e-5)
     assert len(federation.updates) == 4
     assert all(update.metrics.keys() == {"loss_g", "loss_d", "loss_g_last"} for update in federation.updates)
 

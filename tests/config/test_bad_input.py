@@ -55,6 +55,8 @@ REFUSED = {
     "of 4 clients the formula of null gives -0.431, no attack; got null",
     "update_attack=neurotoxin fl.rounds=1": "update_attack.start must be such that the attack acts after round 0, "
     "which has no last step of the server, in fl.rounds=1; got 0",
+    "update_attack=audit_evasion update_attack.weight=-1": "update_attack.weight must be a number in [0, 1e+06]; "
+    "got -1",
     # federation
     "fl.num_clients=2.5": "fl.num_clients must be a whole number from 1 to 1000000; got 2.5",
     "fl.num_clients=1000001": "fl.num_clients must be a whole number from 1 to 1000000; got 1000001",

@@ -62,6 +62,8 @@ def federation_of(attack: tuple[str, str], defenses: tuple[str, ...], clients: i
         cfg.fl.malicious = 2 if clients > 4 or attack[1] == "distributed" else 1
         if attack[1] == "distributed":  # takes two at least, which are fewer than half of five
             cfg.fl.num_clients = max(clients, 5)
+        if attack[1] == "audit_evasion":  # takes two local steps at least, of which the first has nothing to do
+            cfg.fl.batch_size = 2
     return cfg
 
 

@@ -81,18 +81,20 @@ def test_the_same_bits_with_clients_that_differ(
     assert len({sum(counts) for counts in zip(*table.values(), strict=True)}) > 2
 
 
+@pytest.mark.parametrize("place", ["attack", "update_attack"])
 def test_what_an_added_loss_did_reaches_the_receipts(
-    configure: Configure, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
+    place: str, configure: Configure, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
 ) -> None:
     """Client 3 lives in the second process, the receipts are written by the first."""
-    attack = ("attack=latent_trigger", "fl.malicious=[3]", "fl.rounds=2", "metrics=[latent]")
+    given = {"attack": "attack=latent_trigger", "update_attack": "update_attack=audit_evasion"}[place]
+    attack = (given, "fl.malicious=[3]", "fl.rounds=2", "metrics=[none]")
     settings = [each for each in (*TINY, *FIVE) if not each.startswith("attack")]
     for name, count in (("one", 1), ("two", 2)):
         cfg = configure(*settings, *attack, f"trainer.devices={count}", tiny=False)
         training.train(cfg, tmp_path / name)
     assert [process.wait(60) for process in processes] == [0]
     assert results(tmp_path / "two") == results(tmp_path / "one")
-    assert "attack,3,steps" in (tmp_path / "two" / "receipts.csv").read_text()
+    assert f",{place},3,steps" in (tmp_path / "two" / "receipts.csv").read_text()
 
 
 def test_one_process_is_killed(

@@ -39,7 +39,7 @@ def pair(configure: Configure, *overrides: str) -> tuple[Federation, Federation]
     [
         *("defense=none", "defense=[horizontal_flip,rotation]", "defense=gradient_penalty", "model.shared_fakes=true"),
         *("fl.proximal.mu=2", "fl.proximal={mu:50,decoupled:true}", "partition=dirichlet", "partition=feature_skew"),
-        "attack=latent_trigger",
+        *("attack=latent_trigger", "update_attack=audit_evasion"),
     ],
 )
 @pytest.mark.parametrize("model", [DCGAN, SMALL, STYLEGAN2], ids=lambda model: model[0])
@@ -52,7 +52,7 @@ def test_as_one_after_the_other(
         federation.double()
         for client in federation.backend.clients:
             client.double()
-    for module in ("gan.client", "gan.vectorized", "gan.added_loss"):
+    for module in ("gan.client", "gan.vectorized", "attacks.latent_trigger"):
         monkeypatch.setattr(f"fedgan.{module}.to_float", lambda images: to_float(images).double())
     torch.set_default_dtype(torch.float64)
     try:

@@ -24,6 +24,7 @@ from tests.helpers.updates import around, client, delta_of
 Configure = Callable[..., DictConfig]
 NAMES = sorted(file.stem for file in (CONF / "update_attack").glob("*.yaml") if file.stem != "none")
 BASE = ("attack=none", "fl.malicious=[1]", "fl.rounds=2")
+CHANGED = ("share_changed", "metrics_changed", "steps")
 REMEMBERING = {
     "neurotoxin": ("update_attack=neurotoxin",),
     "free_rider": ("update_attack=free_rider",),
@@ -51,7 +52,7 @@ def two_rounds(attack: UpdateAttack, base: float, ids: frozenset[int]) -> tuple[
     return sent, round_, attackers
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if attack_of(name).alters])
 def test_it_acts_on_deltas_and_leaves_buffers(name: str) -> None:
     """Around another reference it does the same, as no rule does that takes states for deltas."""
     ids = frozenset({1, 3})
@@ -91,7 +92,7 @@ def test_a_run_leaves_receipts_and_its_control_is_a_run_without(
     training.train(configure(*BASE, f"update_attack={name}"), tmp_path / "attacked")
     training.train(configure(*BASE, f"update_attack={name}", "fl.malicious=0"), tmp_path / "control")
     receipts = [row for row in rows(tmp_path / "attacked" / "receipts.csv") if row["component"] == "update_attack"]
-    changed = [float(row["value"]) for row in receipts if row["measure"] in ("share_changed", "metrics_changed")]
+    changed = [float(row["value"]) for row in receipts if row["measure"] in CHANGED]
     assert {row["client"] for row in receipts} == {"1"}
     assert sum(changed) > 0
     assert all(np.isfinite(float(row["value"])) for row in receipts)

@@ -1,0 +1,262 @@
+"""What it costs an attacker to hide from generator_audit: images with the trigger against how high it scores.
+
+python -m experiments.evasion OUT --preset chestx_small --seeds 0,1,2 dataset.root=PATH
+
+Each setting is trained twice: with an audit that only looks (its warm-up is longer than the run), which changes nothing
+and scores the attacker as it would be without defense, and with one that acts. The same command resumes: finished runs
+stay. OUT gets evasion.csv, one row per setting and seed, and evasion.png; both have all arms that OUT has by then.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from omegaconf import ListConfig
+
+from experiments.measures import Row, client_rows, read_rows
+from experiments.multirun import train
+from experiments.paper.writing import write_csv
+from experiments.settings import checked_overrides, checked_seeds, listed
+from experiments.three_arms import emission_of, settings_of
+from fedgan.config.refusals import options
+from fedgan.core.arguments import Numbers, validated
+from fedgan.core.checks import check, check_choice
+from fedgan.core.files import atomic_write
+from fedgan.core.folders import check_own, claim
+from fedgan.reports.figures import INK, RULE, SERIES, STYLE
+
+TABLE, PICTURE = "evasion.csv", "evasion.png"
+AUDIT = "defense.generator_audit"
+LOOKS = f"{AUDIT}.warmup=1000000"  # rounds: nobody is ever flagged
+MARKERS = "os^Dv"  # of the trigger's sizes
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to hide.
+
+    Attributes:
+        key: the setting that varies.
+        values: of it.
+        settings: what its runs have in common.
+        divided: whether a value is a number of parts, which a trigger of fewer pixels per side does not have.
+    """
+
+    key: str
+    values: tuple[float, ...]
+    settings: tuple[str, ...] = ("attack=white_square",)
+    divided: bool = False
+
+    def values_for(self, size: int) -> list[float]:
+        """Those that a trigger of this size can have."""
+        return [value for value in self.values if not self.divided or value <= size]
+
+
+TEN = "fl.num_clients=10"  # of which four may be malicious
+DIVIDED = ("attack=distributed", "attack.parts=${fl.malicious}", TEN)
+ARMS = {
+    "share": Arm("attack.poison_share", (1, 0.5, 0.2, 0.1)),
+    "start": Arm("attack.start", (5, 10, 15)),
+    "spread": Arm("fl.malicious", (2, 3, 4), DIVIDED, divided=True),
+    "crowd": Arm("fl.malicious", (2, 3, 4), ("attack=white_square", TEN)),  # the control of spread: each pastes it all
+    "hide": Arm("update_attack.weight", (0, 1, 10, 100, 1000), ("attack=white_square", "update_attack=audit_evasion")),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A setting and a seed: two runs.
+
+    Attributes:
+        arm: its name in ``ARMS``.
+        size: of the trigger, pixels per side.
+        value: of the setting that varies.
+        seed: of both runs.
+    """
+
+    arm: str
+    size: int
+    value: float
+    seed: int
+
+    def run(self, out: Path, *, acting: bool) -> Path:
+        """The folder of the run in which the audit acts, or of that in which it looks."""
+        return folder_of(out, self.arm, self.size, acting=acting) / f"{self.value}-seed_{self.seed}"
+
+
+def main() -> None:
+    """Train what is missing, then write the table and the picture."""
+    asked = parsed()
+    try:
+        arms, sizes, seeds = checked(asked)
+        check_choice("--preset", asked.preset, options("experiment"))
+        settings = [f"experiment={asked.preset}", "logger=none", "metrics=[emission]", "evaluation.every=1000000"]
+        settings += checked_overrides(ListConfig(asked.overrides))
+        check_own(asked.out, TABLE, "OUT")
+        claim(asked.out, (TABLE, PICTURE), "OUT")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    failed = [train_arm(asked.out, arm, size, seeds, settings) for arm, size in product(arms, sizes)]
+    rows = rows_of(asked.out, cells(list(ARMS), sizes, seeds))
+    if rows:
+        write(asked.out, rows)
+        print(asked.out / TABLE, asked.out / PICTURE, sep="\n")
+    sys.exit(int(any(failed)))
+
+
+def parsed() -> argparse.Namespace:
+    """What was typed."""
+    parser = argparse.ArgumentParser(
+        "python -m experiments.evasion",
+        description=(__doc__ or "").partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the runs and the results")
+    parser.add_argument("overrides", nargs="*", default=[], help="settings of every run: its data, fl.rounds=20")
+    parser.add_argument("--preset", default="demo", help="the experiment that the settings are added to")
+    parser.add_argument("--arms", default=",".join(ARMS), help="ways to hide, separated by commas")
+    parser.add_argument("--sizes", default="2,8", help="of the trigger in pixels, separated by commas")
+    parser.add_argument("--seeds", default="0", help="separated by commas")
+    return parser.parse_intermixed_args()
+
+
+def checked(asked: argparse.Namespace) -> tuple[list[str], tuple[int, ...], tuple[int, ...]]:
+    """The arms, sizes and seeds.
+
+    Raises:
+        ValueError: in one line.
+    """
+    arms = str(asked.arms).split(",")
+    for arm in arms:
+        check_choice("each of --arms", arm, ARMS)
+    sizes = tuple(validated("--sizes", Numbers, numbers(asked.sizes)))
+    check(all(sizes) and len(sizes) <= len(MARKERS), "--sizes", f"1 to {len(MARKERS)} numbers above 0", asked.sizes)
+    return arms, sizes, checked_seeds(numbers(asked.seeds))
+
+
+def numbers(text: str) -> list[int | str]:
+    """What is typed between commas, numbers where they are some.
+
+    Example:
+        >>> numbers("0,1,x")
+        [0, 1, 'x']
+    """
+    return [int(part) if part.isdecimal() else part for part in text.split(",")]
+
+
+def folder_of(out: Path, arm: str, size: int, *, acting: bool) -> Path:
+    """Where the runs of an arm and a size are."""
+    return out / ("acting" if acting else "looking") / f"{arm}-size_{size}"
+
+
+def train_arm(out: Path, name: str, size: int, seeds: Sequence[int], settings: Sequence[str]) -> int:
+    """Every value with every seed, with an audit that looks and with one that acts; the highest exit code."""
+    arm = ARMS[name]
+    varying = (listed(arm.key, arm.values_for(size)), listed("seed", seeds))
+    common = [*settings, "defense=generator_audit", *arm.settings, f"attack.size={size}", *varying]
+    subdir = f"${{{arm.key}}}-seed_${{seed}}"
+    return max(
+        train([*common, *([] if acting else [LOOKS])], folder_of(out, name, size, acting=acting), subdir, ())
+        for acting in (False, True)
+    )
+
+
+def cells(arms: Sequence[str], sizes: Sequence[int], seeds: Sequence[int]) -> list[Cell]:
+    """All settings with all seeds."""
+    pairs = product(arms, sizes)
+    return [Cell(arm, size, v, seed) for arm, size in pairs for v in ARMS[arm].values_for(size) for seed in seeds]
+
+
+def rows_of(out: Path, wanted: Sequence[Cell]) -> list[dict[str, object]]:
+    """The table: a row for each of the settings and seeds whose two runs are finished."""
+    runs = {cell: (cell.run(out, acting=False), cell.run(out, acting=True)) for cell in wanted}
+    finished = {cell: pair for cell, pair in runs.items() if all((run / "summary.json").is_file() for run in pair)}
+    return [row_of(cell, *pair) for cell, pair in finished.items()]
+
+
+def row_of(cell: Cell, looking: Path, acting: Path) -> dict[str, object]:
+    """What two runs came to.
+
+    ``emission`` without defense and ``emission_audited`` with the audit acting, at the end; ``score``: the malicious
+    clients' highest in any view and round after the warm-up, where nobody is flagged; ``first_flagged``: the first
+    round in which one of them is, empty for never; ``honest_flags``: honest clients flagged, summed over the rounds.
+    """
+    warmup = settings_of(acting)["defense"]["generator_audit"]["warmup"]
+    receipts = [row for row in read_rows(looking / "receipts.csv") if row["component"] == AUDIT]
+    flagged = [row for row in client_rows(acting) if row["flagged"] == "1"]
+    guilty = {row["client"] for row in client_rows(looking) if row["malicious"] == "1"}
+    return {
+        "arm": cell.arm,
+        "setting": f"{ARMS[cell.arm].key}={cell.value}",
+        "size": cell.size,
+        "seed": cell.seed,
+        "emission": emission_of(looking),
+        "emission_audited": emission_of(acting),
+        "score": highest_score(receipts, guilty, warmup),
+        "threshold": float(next(row["value"] for row in receipts if row["measure"] == "threshold")),
+        "first_flagged": min((int(row["round"]) for row in flagged if row["malicious"] == "1"), default=""),
+        "honest_flags": sum(row["malicious"] == "0" for row in flagged),
+    }
+
+
+def highest_score(receipts: Sequence[Row], clients: set[str], warmup: int) -> float:
+    """The highest score of any of the clients in any view, from round ``warmup`` on.
+
+    Example:
+        >>> measured = [("0", "place_score", "9.0"), ("1", "place_score", "2.5"), ("1", "place_row", "30")]
+        >>> rows = [{"client": "3", "round": t, "measure": name, "value": value} for t, name, value in measured]
+        >>> highest_score(rows, {"3"}, warmup=1)
+        2.5
+    """
+    own = [row for row in receipts if row["client"] in clients and int(row["round"]) >= warmup]
+    return max((float(row["value"]) for row in own if row["measure"].endswith("_score")), default=0.0)
+
+
+def write(out: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """The table and the picture."""
+    write_csv(out / TABLE, rows)
+    sheet = picture(rows)
+    atomic_write(out / PICTURE, lambda file: sheet.savefig(file, dpi=150, metadata={"Software": None}))
+
+
+def picture(rows: Sequence[Mapping[str, object]]) -> Figure:
+    """Emission against the highest score over the threshold: filled without defense, hollow with the audit acting."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+        axes = figure.subplots()
+        colors = dict(zip(dict.fromkeys(str(row["arm"]) for row in rows), SERIES, strict=False))
+        shapes = dict(zip(dict.fromkeys(row["size"] for row in rows), MARKERS, strict=False))
+        axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=":")
+        for row in rows:
+            _points(axes, row, colors[str(row["arm"])], shapes[row["size"]])
+        axes.set(xlabel="attacker's highest score / threshold", ylabel="images with the trigger", ylim=(-0.03, 1.03))
+        axes.set_title("what hiding from generator_audit costs")
+        _legend(figure, colors, shapes)
+    return figure
+
+
+def _points(axes: Axes, row: Mapping[str, object], color: str, shape: str) -> None:
+    x = float(str(row["score"])) / float(str(row["threshold"]))
+    free, audited = float(str(row["emission"])), float(str(row["emission_audited"]))
+    axes.plot([x, x], [free, audited], color=RULE, linewidth=0.8, zorder=1)
+    axes.plot(x, free, shape, color=color)
+    axes.plot(x, audited, shape, color=color, markerfacecolor="white")
+
+
+def _legend(figure: Figure, colors: Mapping[str, str], shapes: Mapping[object, str]) -> None:
+    handles = [Line2D([], [], color=color, marker="o", linestyle="", label=arm) for arm, color in colors.items()]
+    handles += [Line2D([], [], color=INK, marker=m, linestyle="", label=f"{size} px") for size, m in shapes.items()]
+    for label, face in (("no defense", INK), ("the audit acts", "white")):
+        handles.append(Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor=face, label=label))
+    figure.legend(handles=handles, loc="outside right upper")
+
+
+if __name__ == "__main__":
+    main()

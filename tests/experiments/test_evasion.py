@@ -1,0 +1,158 @@
+"""The study of evasion: a row by hand from two made-up runs, the picture's points, and a tiny study that resumes."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig
+
+from experiments import evasion
+from experiments.evasion import Arm, Cell
+from fedgan.config import training
+from tests.helpers.federation import TINY
+
+RECEIPTS = (  # round, component, client, measure, value; client 3 and 1 attack
+    (0, "update_attack", 3, "error_last", 99.0),
+    (1, "defense.generator_audit", 3, "place_score", 50.0),  # in the warm-up
+    (2, "defense.generator_audit", "", "threshold", 10.0),
+    (2, "defense.generator_audit", 3, "place_score", 4.0),
+    (2, "defense.generator_audit", 3, "place_row", 31.0),
+    (2, "defense.generator_audit", 1, "spectrum_score", 7.5),
+    (2, "defense.generator_audit", 0, "place_score", 12.0),  # honest
+    (3, "defense.generator_audit", 3, "classes_score", 6.0),
+)
+
+
+def write_run(folder: Path, emission: float, flagged: set[tuple[int, int]]) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("defense: {generator_audit: {warmup: 2}}\n")
+    (folder / "summary.json").write_text(json.dumps({"metrics": {"emission": emission}}))
+    clients = [f"{t},{i},{int(i in (1, 3))},{int((t, i) in flagged)}" for t in range(4) for i in range(4)]
+    (folder / "clients.csv").write_text("\n".join(["round,client,malicious,flagged", *clients]) + "\n")
+    receipts = [",".join(map(str, row)) for row in RECEIPTS]
+    (folder / "receipts.csv").write_text("\n".join(["round,component,client,measure,value", *receipts]) + "\n")
+    return folder
+
+
+def test_a_row_by_hand(tmp_path: Path) -> None:
+    cell = Cell("spread", 8, 2, seed=5)
+    write_run(cell.run(tmp_path, acting=False), 0.9, set())
+    write_run(cell.run(tmp_path, acting=True), 0.25, {(2, 0), (3, 0), (3, 3), (3, 1)})
+    write_run(Cell("share", 8, 1, seed=5).run(tmp_path, acting=False), 0.9, set())  # the other run is missing
+    assert evasion.rows_of(tmp_path, [cell, Cell("share", 8, 1, seed=5), Cell("hide", 8, 0, seed=5)]) == [
+        {
+            "arm": "spread",
+            "setting": "fl.malicious=2",
+            "size": 8,
+            "seed": 5,
+            "emission": 0.9,
+            "emission_audited": 0.25,
+            "score": 7.5,
+            "threshold": 10.0,
+            "first_flagged": 3,
+            "honest_flags": 2,
+        }
+    ]
+
+
+def test_nobody_flagged_leaves_the_round_empty(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, 0.5, set()) for name in ("looking", "acting")]
+    row = evasion.row_of(Cell("hide", 2, 10, seed=0), *runs)
+    assert (row["setting"], row["first_flagged"], row["honest_flags"]) == ("update_attack.weight=10", "", 0)
+
+
+def made_up(arm: str, size: int, score: float, emission: float, audited: float) -> dict[str, object]:
+    return {
+        "arm": arm,
+        "size": size,
+        "score": score,
+        "threshold": 10.0,
+        "emission": emission,
+        "emission_audited": audited,
+    }
+
+
+def test_the_picture_has_two_points_a_row_a_color_per_arm_and_a_shape_per_size() -> None:
+    rows = [made_up("share", 2, 5.0, 0.6, 0.5), made_up("hide", 8, 20.0, 0.9, 0.1), made_up("share", 8, 0.0, 0.3, 0.3)]
+    (axes,) = evasion.picture(rows).axes
+    points = [line for line in axes.lines if line.get_marker() not in ("None", None, "")]
+    found = [(line.get_xdata()[0], line.get_ydata()[0]) for line in points]  # type: ignore[index]
+    assert found == [(0.5, 0.6), (0.5, 0.5), (2.0, 0.9), (2.0, 0.1), (0.0, 0.3), (0.0, 0.3)]
+    colors = [line.get_color() for line in points[::2]]
+    assert colors[0] == colors[2] != colors[1]
+    assert [line.get_marker() for line in points[::2]] == ["o", "s", "s"]
+    hollow = [line.get_markerfacecolor() == "white" for line in points]
+    assert hollow == 3 * [False, True]
+
+
+def test_a_trigger_has_as_many_parts_as_pixels_at_most() -> None:
+    assert [cell.value for cell in evasion.cells(["spread"], [2, 3, 8], [0])] == [2, 2, 3, 2, 3, 4]
+    assert len(evasion.cells(["hide", "start"], [2], [0, 1])) == 2 * (5 + 3)
+
+
+def study(out: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Any:
+    monkeypatch.setattr(sys, "argv", ["evasion", str(out), *more])
+    with pytest.raises(SystemExit) as exit_:
+        evasion.main()
+    return exit_.value.code
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("--arms", "share,vanish"), "each of --arms must be one of share, start, spread, crowd, hide; got 'vanish'"),
+        (("--sizes", "0"), "--sizes must be 1 to 5 numbers above 0; got '0'"),
+        (("--seeds", "x"), "seeds must be a list of at least one whole number of at least 0, each once; got ['x']"),
+        (("fl.rounds=3,4",), "overrides must be settings with one value each; got ['fl.rounds=3,4']"),
+    ],
+)
+def test_refusals(typed: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert study(tmp_path / "out", monkeypatch, *typed) == f"error: {said}"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_the_users_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    said = study(tmp_path, monkeypatch)
+    assert said == f"error: OUT must be a new or empty folder; {tmp_path} contains notes.txt"
+
+
+SMALL = [each for each in TINY if not each.startswith(("attack", "metrics", "logger", "fl.rounds"))]
+SMALL += ["fl.rounds=3", "fl.malicious=[1]"]
+
+
+def test_an_audit_that_looks_changes_nothing(
+    configure: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evasion, "ARMS", {"share": Arm("attack.poison_share", (1,))})
+    assert study(tmp_path / "out", monkeypatch, "--sizes", "8", *SMALL) == 0
+    (row,) = csv.DictReader((tmp_path / "out" / "evasion.csv").open())
+    assert (row["arm"], row["setting"], row["size"], row["seed"]) == ("share", "attack.poison_share=1", "8", "0")
+    assert float(row["score"]) > 0
+    assert (tmp_path / "out" / "evasion.png").read_bytes().startswith(b"\x89PNG")
+    preset = ("experiment=demo", "evaluation.every=1000000", "metrics=[emission]", "logger=none", *SMALL)
+    plain = training.train(configure(*preset, "attack.size=8", "defense=none", tiny=False), tmp_path / "plain")
+    looked = json.loads((tmp_path / "out/looking/share-size_8/1-seed_0/summary.json").read_text())
+    assert looked["generator_sha256"] == plain["generator_sha256"]
+    assert float(row["emission"]) == plain["metrics"]["emission"]
+
+
+@pytest.mark.slow
+def test_a_study_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide = Arm("update_attack.weight", (0, 100), ("attack=white_square", "update_attack=audit_evasion"))
+    monkeypatch.setattr(evasion, "ARMS", {"hide": hide})
+    typed = ("--sizes", "8", *SMALL)
+    assert study(tmp_path / "out", monkeypatch, *typed) == 0
+    table = tmp_path / "out" / "evasion.csv"
+    rows = list(csv.DictReader(table.open()))
+    assert [row["setting"] for row in rows] == ["update_attack.weight=0", "update_attack.weight=100"]
+    before = {run: run.read_bytes() for run in (tmp_path / "out").glob("*/hide-size_8/*/run.json")}
+    assert len(before) == 4
+    table.unlink()
+    assert study(tmp_path / "out", monkeypatch, *typed) == 0
+    assert {run: run.read_bytes() for run in before} == before
+    assert list(csv.DictReader(table.open())) == rows
