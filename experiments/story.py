@@ -1,6 +1,6 @@
 """The README's picture: real images, and what three federations paint from the same latents.
 
-python -m experiments.three_arms preset=chestx_small 'overrides=["dataset.root=PATH"]' hydra.run.dir=FOLDER
+python -m experiments.arms preset=chestx_small 'overrides=["dataset.root=PATH"]' hydra.run.dir=FOLDER
 python -m experiments.story FOLDER docs/pictures/story.png
 """
 
@@ -28,7 +28,7 @@ MARK = "#d62728"
 def main() -> None:
     """Draw it from the first seed's runs."""
     parser = argparse.ArgumentParser("python -m experiments.story", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="of a study that experiments.three_arms has left")
+    parser.add_argument("folder", type=Path, help="of a study that experiments.arms has left")
     parser.add_argument("picture", type=Path, help="the PNG to write")
     asked = parser.parse_args()
     try:

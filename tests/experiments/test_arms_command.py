@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from experiments import three_arms
+from experiments.arms import main, show
 from tests.helpers.federation import TINY
 
 
@@ -39,7 +39,7 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         "no attack": [write_run(tmp_path / f"a{i}", [], None, 0.0) for i in range(2)],
         "attack": [write_run(tmp_path / f"b{i}", [0], 0.25, 0.2 + 0.2 * i) for i in range(2)],
     }
-    three_arms.show(arms, tmp_path, "title")
+    show(arms, tmp_path, "title")
     with (tmp_path / "table.csv").open() as file:
         control, attacked = csv.DictReader(file)
     assert control["weight of the malicious client"] == "-"
@@ -49,10 +49,10 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert control["attacker's loss / others' median, rounds' 2nd half"] == "-"
     assert attacked["attacker's loss / others' median, rounds' 1st half"].startswith("1.500")
     assert attacked["attacker's loss / others' median, rounds' 2nd half"].startswith("0.500")
-    picture = np.asarray(Image.open(tmp_path / "three_arms.png"))
+    picture = np.asarray(Image.open(tmp_path / "arms.png"))
     assert picture.shape == (30 + 18, 2 * 40 + 12, 3)
     assert picture[25, 5].tolist() == [0, 0, 255], "the last round's grid is shown"
-    assert capsys.readouterr().out.strip().endswith("three_arms.png")
+    assert capsys.readouterr().out.strip().endswith("arms.png")
 
 
 def test_it_says_what_a_defense_came_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ def test_it_says_what_a_defense_came_to(tmp_path: Path, capsys: pytest.CaptureFi
         "no attack": [write_run(tmp_path / f"a{i}", [], None, 0.02 - 0.02 * i, seed=i) for i in range(2)],
         "attack + FedDetect": [write_run(tmp_path / f"b{i}", [0], 0.1, 0.06, i, detector) for i in range(2)],
     }
-    three_arms.show(arms, tmp_path, "title")
+    show(arms, tmp_path, "title")
     line = "attack + FedDetect: trigger stopped in 1 of 2 federation(s); 6% of the images carry it"
     assert line in capsys.readouterr().out.splitlines()
     with (tmp_path / "runs.csv").open() as file:
@@ -80,17 +80,17 @@ def typed(*settings: str) -> str:
     return "overrides=[" + ",".join(f'"{setting}"' for setting in settings) + "]"
 
 
-def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_runs_its_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     arguments = (typed(*SETTINGS, "fl.rounds=6"), f"hydra.run.dir={tmp_path / 'out'}")
-    call(three_arms.main, *arguments)
+    call(main, *arguments)
     said = capfd.readouterr()
     assert "nothing to do" not in said.err
     picture, report = said.out.splitlines()[-2:]
-    assert picture == str(tmp_path / "out/three_arms.png")
+    assert picture == str(tmp_path / "out/arms.png")
     assert report == str(tmp_path / "out/report.html"), "3: a finished report ends the demo"
     page = Path(report).read_text()
     assert all(f"{arm}-seed_0" in page for arm in ("vanilla", "attack", "feddetect"))
-    call(three_arms.main, *arguments)
+    call(main, *arguments)
     again = capfd.readouterr()
     assert again.err.count("nothing to do: the run has its 6 rounds") == 3, "a finished run is never repeated"
     with (tmp_path / "out/table.csv").open() as file:
@@ -124,7 +124,7 @@ def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd:
 )
 def test_what_is_refused_leaves_nothing(typed: str, said: str, call: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
-        call(three_arms.main, typed, "hydra.run.dir=deep/out")
+        call(main, typed, "hydra.run.dir=deep/out")
     assert str(stop.value).startswith(f"error: {said}")
     assert "\n" not in str(stop.value)
     assert list(tmp_path.iterdir()) == []
@@ -132,7 +132,7 @@ def test_what_is_refused_leaves_nothing(typed: str, said: str, call: Callable[..
 
 def test_refused_runs_leave_no_folder(call: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
-        call(three_arms.main, typed(*SETTINGS, "attack.size=40"), "hydra.run.dir=deep/out")
+        call(main, typed(*SETTINGS, "attack.size=40"), "hydra.run.dir=deep/out")
     assert stop.value.code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -141,7 +141,7 @@ def test_one_refused_run_leaves_the_others(call: Callable[..., Any], tmp_path: P
     """Reconstruction wants more images than there are."""
     more = (typed(*SETTINGS, "fl.rounds=1"), "arms=[reconstruction,vanilla]", "hydra.run.dir=out")
     with pytest.raises(SystemExit) as stop:
-        call(three_arms.main, *more)
+        call(main, *more)
     assert stop.value.code == 1
     assert json.loads((tmp_path / "out/vanilla-seed_0/run.json").read_text())["status"] == "finished"
     assert not (tmp_path / "out/reconstruction-seed_0").exists()
@@ -153,5 +153,5 @@ def test_a_folder_of_others_is_refused(name: str, call: Callable[..., Any], tmp_
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / name).touch()
     with pytest.raises(SystemExit, match="^error: hydra.run.dir must be a new or empty folder; got "):
-        call(three_arms.main, f"hydra.run.dir={tmp_path / 'theirs'}")
+        call(main, f"hydra.run.dir={tmp_path / 'theirs'}")
     assert [file.name for file in (tmp_path / "theirs").iterdir()] == [name]

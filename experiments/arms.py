@@ -1,6 +1,6 @@
 """The same federation with no attack, attacked, and attacked but defended by FedDetect: table, picture and report.
 
-python -m experiments.three_arms
+python -m experiments.arms
 """
 
 import csv
@@ -28,7 +28,7 @@ from fedgan.core.files import atomic_write
 from fedgan.core.folders import LEDGER, check_empty, claim, remove_empty
 from fedgan.runs.folder import record_of
 
-WRITTEN = ("table.csv", "runs.csv", "three_arms.png")
+WRITTEN = ("table.csv", "runs.csv", "arms.png")
 # A metric's name, and where it stands in summary.json.
 METRICS = {
     "weight of the malicious client": ("weight_of_malicious",),
@@ -40,7 +40,7 @@ METRICS = {
 TITLES = {"vanilla": "no attack", "attack": "attack", "feddetect": "attack + FedDetect"}
 
 
-@command("three_arms")
+@command("arms")
 def main(cfg: DictConfig) -> None:
     """Run every arm with every seed, then show the results."""
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -210,7 +210,7 @@ def picture(arms: dict[str, list[Path]], folder: Path) -> Path:
     from fedgan.scoring.grid import headed, stack
 
     grids = [headed(Image.open(sorted((runs[0] / "samples").glob("*.png"))[-1]), arm) for arm, runs in arms.items()]
-    path = folder / "three_arms.png"
+    path = folder / "arms.png"
     sheet = stack(grids, vertical=False, gap=12)
     atomic_write(path, lambda file: sheet.save(file))
     return path
