@@ -36,11 +36,18 @@ def places(found: Found) -> dict[str, float]:
     }
 
 
-def save_maps(folder: Path, defenses: Mapping[str, Defense], malicious: Collection[int]) -> None:
-    """What defenses show of this round's clients: ``defenses/<name>/<what>.png``."""
+def save_maps(folder: Path, defenses: Mapping[str, Defense], malicious: Collection[int]) -> dict[str, Path]:
+    """Draw what defenses show of this round's clients.
+
+    Returns:
+        The files, ``defenses/<name>/<what>.png``, by ``defense.<name>/<what>``.
+    """
+    files = {}
     for name, defense in defenses.items():
         for what, maps in defense.maps().items():
-            _save(draw_maps(maps, malicious), folder / MAPS / name / f"{what}.png")
+            file = files[f"defense.{name}/{what}"] = folder / MAPS / name / f"{what}.png"
+            _save(draw_maps(maps, malicious), file)
+    return files
 
 
 def save_flagged(folder: Path, name: str, client: int, found: Found, round_: int, *, malicious: bool) -> None:

@@ -66,6 +66,7 @@ class Recorder(Callback):
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
         self.rows: dict[str, list[Row]] = {}
+        self.maps: dict[str, Path] = {}  # drawn in the last round
         self.found: dict[str, dict[int, Found]] = {}  # by defense and flagged client, of the last round
         # What was spent before this process resumed the run is in timing.csv.
         self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
@@ -240,8 +241,9 @@ class Recorder(Callback):
             for client, found in clients.items():
                 guilty = client in self.data.malicious
                 save_flagged(self.folder, name, client, found, federation.round, malicious=guilty)
+        self.maps = {}
         if self.evaluator.round_evaluated == federation.round and not federation.fine_tunes:
-            save_maps(self.folder, self.server.defenses, self.data.malicious)
+            self.maps = save_maps(self.folder, self.server.defenses, self.data.malicious)
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.start
