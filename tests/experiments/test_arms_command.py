@@ -55,6 +55,20 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.strip().endswith("arms.png")
 
 
+def test_f18_the_picture_shows_flagged_clients_the_malicious_one_first(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", [3], 0.0, 0.0, defense="{generator_audit: {warmup: 0}}")
+    place = run / "defenses/generator_audit"
+    place.mkdir(parents=True)
+    for client, color in ((10, "blue"), (3, "red"), (2, "green"), (11, "blue")):
+        Image.new("RGB", (90, 20), color).save(place / f"client_{client}.png")
+    Image.new("RGB", (90, 20), "yellow").save(place / "place.png")
+    show({"attack + generator audit": [run]}, tmp_path, "title")
+    picture = np.asarray(Image.open(tmp_path / "arms.png"))
+    assert picture.shape == (18 + 30 + 3 * (12 + 18 + 20), 90, 3), "at most three"
+    found = [picture[48 + i * 50 + 12 + 18 + 10, 45].tolist() for i in range(3)]
+    assert found == [[255, 0, 0], [0, 128, 0], [0, 0, 255]]
+
+
 def test_it_says_what_a_defense_came_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Stopped: at most 0.05 above the control of the same seed, which has 0.02 and 0.00; 0.06 is and 0.06 is not."""
     detector = "{feddetect: {warmup: 0}}"
@@ -80,8 +94,8 @@ def typed(*settings: str) -> str:
     return "overrides=[" + ",".join(f'"{setting}"' for setting in settings) + "]"
 
 
-def test_it_runs_its_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = (typed(*SETTINGS, "fl.rounds=6"), f"hydra.run.dir={tmp_path / 'out'}")
+def test_it_runs_its_four_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = (typed(*SETTINGS, "fl.rounds=6"), f"hydra.run.dir={tmp_path / 'out'}", f"results={tmp_path / 'kept'}")
     call(main, *arguments)
     said = capfd.readouterr()
     assert "nothing to do" not in said.err
@@ -89,17 +103,19 @@ def test_it_runs_its_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytes
     assert picture == str(tmp_path / "out/arms.png")
     assert report == str(tmp_path / "out/report.html"), "3: a finished report ends the demo"
     page = Path(report).read_text()
-    assert all(f"{arm}-seed_0" in page for arm in ("vanilla", "attack", "feddetect"))
+    assert all(f"{arm}-seed_0" in page for arm in ("vanilla", "attack", "feddetect", "generator_audit"))
     call(main, *arguments)
     again = capfd.readouterr()
-    assert again.err.count("nothing to do: the run has its 6 rounds") == 3, "a finished run is never repeated"
+    assert again.err.count("nothing to do: the run has its 6 rounds") == 4, "a finished run is never repeated"
     with (tmp_path / "out/table.csv").open() as file:
         table = {row["arm"]: row for row in csv.DictReader(file)}
-    assert list(table) == ["no attack", "attack", "attack + FedDetect"]
+    assert list(table) == ["no attack", "attack", "attack + FedDetect", "attack + generator audit"]
+    for name in ("table.csv", "runs.csv"):
+        assert (tmp_path / "kept" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert table["no attack"]["weight of the malicious client"] == "-"
     assert float(table["attack"]["weight of the malicious client"]) == 0.25
     assert float(table["attack + FedDetect"]["effective clients"]) <= 4.0
-    for arm in ("attack", "feddetect"):
+    for arm in ("attack", "feddetect", "generator_audit"):
         summary = json.loads((tmp_path / f"out/{arm}-seed_0/summary.json").read_text())
         assert len(summary["malicious"]) == 1
     settings = OmegaConf.load(tmp_path / "out/feddetect-seed_0/config.yaml").defense
@@ -119,6 +135,7 @@ def test_it_runs_its_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytes
         ("arms=[vanilla,atack]", "each of arms must be one of attack, feddetect,"),
         ("arms=[vanilla,vanilla]", "arms must be names that differ; got ['vanilla', 'vanilla']"),
         ("arms={only: [attack]}", "arms must be a list, such as [a,b]; got {only: [attack]}"),
+        ("results='~/kept'", "results must be a folder, as an absolute or relative path (~ is not expanded); got "),
         ("preset=demoo", "preset must be one of chestx_small, demo,"),
     ],
 )
@@ -146,6 +163,15 @@ def test_one_refused_run_leaves_the_others(call: Callable[..., Any], tmp_path: P
     assert json.loads((tmp_path / "out/vanilla-seed_0/run.json").read_text())["status"] == "finished"
     assert not (tmp_path / "out/reconstruction-seed_0").exists()
     assert not (tmp_path / "out/table.csv").exists()
+
+
+def test_a_folder_of_others_takes_no_results(call: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/table.csv").write_text("mine")
+    with pytest.raises(SystemExit, match="^error: results must be a new or empty folder; theirs contains table.csv"):
+        call(main, "results=theirs", "hydra.run.dir=out")
+    assert (tmp_path / "theirs/table.csv").read_text() == "mine"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["theirs"]
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "table.csv"])
