@@ -161,3 +161,17 @@ def test_f18_flags_of_another_defense_are_not_its_own(
     assert summary["scores"]["rotation"]["flagged"] == []
     assert list(summary["scores"]) == ["rotation"]
     assert not (tmp_path / "run/defenses/rotation/client_1.png").exists()
+
+
+def test_f18_a_run_that_is_extended_leaves_the_same_pictures_and_scores(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Client 1 is flagged before the end of the short run, where alone it is evaluated, and in no later round."""
+    monkeypatch.setattr("fedgan.defenses.rotation.Rotation", lambda **_: Suspicious())
+    settings = ("defense=rotation", "evaluation.every=4", "metrics=none")
+    once = training.train(configure(*settings, "fl.rounds=4"), tmp_path / "once")
+    training.train(configure(*settings, "fl.rounds=1"), tmp_path / "twice")
+    twice = training.train(configure(*settings, "fl.rounds=4", f"resume={tmp_path / 'twice'}"), tmp_path / "twice")
+    assert twice["scores"] == once["scores"]
+    pictures = [(tmp_path / name / "defenses/rotation/client_1.png").read_bytes() for name in ("once", "twice")]
+    assert pictures[0] == pictures[1]
