@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedgan.defenses.base import Comparison
 from fedgan.scoring.grid import headed, stack
-from fedgan.scoring.maps import GAP, Place, enlarged, heat, place_of
+from fedgan.scoring.maps import GAP, SIDE, Place, enlarged, heat, place_of
 
 SMALLEST = 3  # pixels: what is cut out is three times the place, or three times this
 EXAMPLES = 2  # images of the client
@@ -19,7 +19,8 @@ def draw_comparisons(title: str, found: Mapping[str, tuple[Tensor, Comparison]])
     """A row for each map: the map and images of the client with the place framed, then the place enlarged.
 
     Of the place: the client's mean, the median of the others' means, both between the darkest and the brightest value
-    of the two, and the difference, blue where the client is darker and red where it is brighter.
+    of the two, and the difference (of the channel that differs most), blue where the client is darker and red where
+    it is brighter.
 
     Args:
         title: stands above each row, ahead of the map's name and the place.
@@ -51,16 +52,15 @@ def _row(title: str, name: str, evidence: Tensor, compared: Comparison) -> Image
     rows, columns = around(place, *evidence.shape)
     own, others = compared.own[:, rows, columns].cpu().double(), compared.others[:, rows, columns].cpu().double()
     low, high = float(torch.minimum(own, others).min()), float(torch.maximum(own, others).max())
-    apart = (own - others).mean(dim=0)
+    by_channel = own - others
+    apart = by_channel.gather(0, by_channel.abs().argmax(dim=0, keepdim=True))[0]
     largest = float(apart.abs().max())
-    tiles = [headed(_framed(heat(evidence / (evidence.max() or 1)), place), "evidence")]
+    tiles = [_tile(_framed(heat(evidence / (evidence.max() or 1)), place), "evidence")]
     for i, image in enumerate(compared.images[:EXAMPLES]):
-        tiles.append(headed(_framed(_gray(image, -1, 1), place), f"its image {i + 1}"))
-    tiles += [
-        headed(_shown(_gray(own, low, high)), "its mean"),
-        headed(_shown(_gray(others, low, high)), "others' median"),
-    ]
-    tiles.append(headed(_shown(heat(apart / (largest or 1) / 2 + 0.5, "RdBu_r")), f"difference ±{largest:.2g}"))
+        tiles.append(_tile(_framed(_gray(image, -1, 1), place), f"its image {i + 1}"))
+    tiles.append(_tile(_shown(_gray(own, low, high)), "its mean"))
+    tiles.append(_tile(_shown(_gray(others, low, high)), "others' median"))
+    tiles.append(_tile(_shown(heat(apart / (largest or 1) / 2 + 0.5, "RdBu_r")), f"difference ±{largest:.2g}"))
     where = f"rows {place.top} to {place.bottom}, columns {place.left} to {place.right}"
     return headed(stack(tiles, vertical=False, gap=GAP), f"{title}, {name}: {where}")
 
@@ -71,6 +71,12 @@ def _gray(image: Tensor, low: float, high: float) -> Tensor:
     channels = own if len(own) == 3 else own.mean(dim=0, keepdim=True).expand(3, -1, -1)
     share = ((channels - low) / ((high - low) or 1)).clamp(0, 1)
     return (share * 255).round().to(torch.uint8).permute(1, 2, 0)
+
+
+def _tile(picture: Image.Image, title: str) -> Image.Image:
+    """The picture under its title, with white at the right where it is too narrow for one."""
+    white = Image.new("RGB", (SIDE - picture.width, 1), "white") if picture.width < SIDE else None
+    return headed(stack([picture, white], vertical=False) if white else picture, title)
 
 
 def _shown(pixels: Tensor) -> Image.Image:

@@ -73,13 +73,17 @@ def test_f18_a_person_sees_the_place_in_images_and_enlarged() -> None:
 
 def test_f18_colors_stay_and_a_spectrum_has_no_images() -> None:
     own = square(3).own
-    own[1:, 12:16, 8:12] = -1.0
+    own[1, 12:16, 8:12], own[2, 12:16, 8:12] = -1.0, 0.0
     red = Comparison(own, square(3).others, own[None])
     place = evidence(slice(12, 16), slice(8, 12))
     picture = draw_comparisons("client 2", {"place": (place, red)})
-    assert tiles(picture, 2)[1][14 * SCALE, 10 * SCALE].tolist() == [255, 0, 0]
+    assert tiles(picture, 2)[1][14 * SCALE, 10 * SCALE].tolist() == [255, 0, 128]
     spectrum = Comparison(torch.rand(1, 32, 15), torch.rand(1, 32, 15), torch.zeros(0, 1, 32, 32))
+    cut = np.asarray(picture)[2 * HEADLINE :, 2 * (SCALE * 32 + GAP) :]  # one image alone
+    apart = cut[5 * 11, 2 * (12 * 11 + GAP) + 5 * 11]
+    assert max(apart) - min(apart) > 50, "a change of color that leaves the mean is a difference too"
     two = draw_comparisons("client 2", {"place": (place, red), "spectrum": (torch.rand(32, 15), spectrum)})
     assert two.height > picture.height + SIDE
     alone = draw_comparisons("client 2", {"spectrum": (torch.rand(32, 15), spectrum)})
     assert alone.height <= SIDE + HEADLINE * 2 + 32, "the longer side is enlarged"
+    assert alone.width >= 4 * SIDE, "there is room for titles"
