@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup
-	$(RUN) -m experiments.three_arms
+	$(RUN) -m experiments.arms
 
 test: setup
 	$(RUN) -m pytest -m 'not slow' -n auto --dist loadfile

@@ -20,11 +20,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from omegaconf import ListConfig
 
+from experiments.arms import emission_of, settings_of
 from experiments.measures import Row, client_rows, read_rows
 from experiments.multirun import train
 from experiments.paper.writing import write_csv
 from experiments.settings import checked_overrides, checked_seeds, listed
-from experiments.three_arms import emission_of, settings_of
 from fedgan.config.refusals import options
 from fedgan.core.arguments import Numbers, validated
 from fedgan.core.checks import check, check_choice

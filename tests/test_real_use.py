@@ -22,7 +22,7 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import round_split, three_arms
+from experiments import arms, round_split
 from fedgan import evaluate, sample, train, utility
 from fedgan.config import command, training
 from fedgan.core import files
@@ -75,7 +75,7 @@ def thesis(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("named", ["", ".", "{folder}", "../{name}", '"~/x"'])
-@pytest.mark.parametrize("main", [train.main, three_arms.main, round_split.main], ids=["train", "three_arms", "split"])
+@pytest.mark.parametrize("main", [train.main, arms.main, round_split.main], ids=["train", "arms", "split"])
 def test_f1_a_folder_of_others_is_refused_and_nothing_in_it_changes(
     main: Callable[[], Any], named: str, call: Call, thesis: Path
 ) -> None:
@@ -552,5 +552,5 @@ def test_no_metrics_are_written_as_none(call: Call, tmp_path: Path) -> None:
 
 
 def test_the_hint_for_a_list_can_be_typed(call: Call, tmp_path: Path) -> None:
-    message = refused(call, three_arms.main, "overrides=[fl.rounds=6]")
+    message = refused(call, arms.main, "overrides=[fl.rounds=6]")
     assert message.endswith(" 'overrides=[\"fl.rounds=6\"]'")

@@ -70,6 +70,17 @@ def _acting(setting: Setting) -> Setting:
     return Setting(setting.data, f"{setting.name}_{ACTING}", overrides, setting.seeds)
 
 
+def spread(data: str, clients: int, plan: Path = PLAN) -> float:
+    """Of honest clients' log losses, as it was measured on the trial's control runs of about so many clients.
+
+    Example:
+        >>> spread("chest", 4), spread("chest", 10)
+        (0.11, 0.13)
+    """
+    by_clients: dict[int, float] = yaml.safe_load(plan.read_text())["spreads"][data]
+    return by_clients[max(n for n in by_clients if n <= clients)]
+
+
 def chosen(every: Sequence[Setting], only: str | None, seeds: range | None) -> list[Setting]:
     """Those whose folder matches a pattern (fnmatch), with the seeds of a range alone; none without seeds.
 

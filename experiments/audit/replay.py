@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from experiments.audit.plan import spread
 from experiments.audit.recording import read
 from experiments.audit.scores import maps_of
 from fedgan.core.round import Round
@@ -17,6 +18,8 @@ from fedgan.defenses.audit.generator_audit import GeneratorAudit
 from fedgan.defenses.base import Defense
 from fedgan.defenses.feddetect import FedDetect
 from fedgan.defenses.feddetect_code import FedDetectCode
+from fedgan.defenses.feddetect_cusum import FedDetectCusum
+from fedgan.defenses.feddetect_grubbs import FedDetectGrubbs
 from fedgan.defenses.feddetect_mean import FedDetectMean
 from fedgan.defenses.robust.flame import Flame
 from fedgan.defenses.robust.krum import Krum
@@ -88,9 +91,16 @@ def rated(defense: Defense, rounds: Sequence[Recorded], malicious: Sequence[int]
     return verdict(flags, clients, malicious)
 
 
-def detectors(malicious: int) -> dict[str, Callable[[], Defense]]:
-    """The others, by name, set for as many malicious clients as there are, or for one."""
+def detectors(malicious: int, spread: float) -> dict[str, Callable[[], Defense]]:
+    """The others, by name, set for as many malicious clients as there are, or for one.
+
+    Args:
+        malicious: how many there are.
+        spread: of honest clients' log losses; for the CUSUM.
+    """
     return {
+        "feddetect_cusum": lambda: FedDetectCusum(spread=spread),
+        "feddetect_grubbs": lambda: FedDetectGrubbs(warmup=WARMUP),
         "feddetect": lambda: FedDetect(warmup=WARMUP),
         "feddetect_code": lambda: FedDetectCode(warmup=WARMUP),
         "feddetect_mean": lambda: FedDetectMean(warmup=WARMUP),
@@ -127,11 +137,15 @@ def _round(index: int, recorded: Recorded) -> Round:
 
 
 def replay(run: Path) -> dict[str, Verdict]:
-    """Every detector's verdict on a run with ``recording/`` in it; those that refuse so few clients are left out."""
+    """Every detector's verdict on a run (``DATA/SETTING/sN``) with ``recording/`` in it.
+
+    Those that refuse so few clients are left out.
+    """
     malicious = [int(i) for i in json.loads((run / "run.json").read_text())["malicious"]]
     rounds = read(run / "recording")
+    known = spread(run.parent.parent.name, len(_clients(rounds)))
     found = {"generator_audit": audited(rounds, malicious)}
-    for name, make in detectors(len(malicious)).items():
+    for name, make in detectors(len(malicious), known).items():
         try:
             found[name] = rated(make(), rounds, malicious)
         except ValueError:  # in one line: too few clients

@@ -39,7 +39,7 @@ from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
-from fedgan.runs.closing import closing_table, headline, one_line, pictures
+from fedgan.runs.closing import closing_table, found, headline, one_line, pictures
 from fedgan.runs.export import FILE_NAME as GENERATOR
 from fedgan.runs.export import save_generator
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder, record_of
@@ -92,7 +92,7 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         return
     print(headline(summary, record_of(folder).get("seconds") or 0.0), file=sys.stderr)
     Console(stderr=True).print(closing_table(summary))
-    print(*pictures(folder), *next_steps(folder), sep="\n", file=sys.stderr)
+    print(*found(summary, folder), *pictures(folder), *next_steps(folder), sep="\n", file=sys.stderr)
 
 
 def finished_summary(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:

@@ -63,6 +63,22 @@ class Aggregate:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What a client's generator draws and what the others' do, by which a person judges a flag.
+
+    Attributes:
+        own: the client's mean image, in [-1, 1], or what is compared in its place: float, (C, H, W).
+        others: the median of the other clients' ones, alike.
+        images: a few images that the client's generator draws, float in [-1, 1], (n, C, H, W); n is 0 where what is
+            compared has no place in an image, such as a spectrum.
+    """
+
+    own: Tensor
+    others: Tensor
+    images: Tensor
+
+
+@dataclass(frozen=True)
 class ServerTraining:
     """Training on real images of the server's own, set apart from those of all clients.
 
@@ -158,6 +174,14 @@ class Defense:
 
     def maps(self) -> Mapping[str, Mapping[int, Tensor]]:
         """What a person may look at after a round: by what it shows, a map of each client, (H, W), not negative."""
+        return {}
+
+    def comparisons(self) -> Mapping[str, Mapping[int, Comparison]]:
+        """Of each client that was flagged in the last round, what it draws next to what the others do.
+
+        By the name of a map in ``maps``, then by client; for those maps alone that speak against the client. H and W
+        are the map's: the place where the map is highest is cut out, enlarged and shown.
+        """
         return {}
 
     def state_dict(self) -> dict[str, Any]:

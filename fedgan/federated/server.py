@@ -29,8 +29,10 @@ class Server(Callback):
         decision: of the last round.
         last_of_clients: of the last round in which clients took part.
         rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate.
+        flagged: by defense, the clients that it flagged in the last round.
         receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.
-        client_receipts: by defense and client, what it found in the last round.
+        client_receipts: by defense that has any, and client, what it found in the last round: its own numbers, and
+            ``flagged`` (0 or 1).
 
     Raises:
         ValueError: in one line, if two defenses have their own aggregate.
@@ -48,6 +50,7 @@ class Server(Callback):
         self.rounds_acted = {
             name: 0 for name, each in self.defenses.items() if any(overrides(each, hook) for hook in HOOKS)
         }
+        self.flagged: dict[str, frozenset[int]] = {}
         self.receipts: dict[str, dict[str, float]] = {}
         self.client_receipts: dict[str, dict[int, dict[str, float]]] = {}
 
@@ -63,7 +66,7 @@ class Server(Callback):
         if pl_module.fine_tunes:  # alone: nobody to weigh
             own = {update.client_id: 1.0 for update in updates}
             self.decision, self.receipts = Decision(own, frozenset(), dict.fromkeys(own, 0)), {}
-            self.client_receipts = {}
+            self.client_receipts, self.flagged = {}, {}
             pl_module.replace(updates[0].state)
             return
         with torch.no_grad():
@@ -118,6 +121,7 @@ class Server(Callback):
             check_weights(f"defense.{name}: reweight", decision.weights, clients)
             acted[name] |= bool(decision.flagged) or any(decision.weights[i] != weights[i] for i in counts)
             weights, flagged = decision.weights, flagged | decision.flagged
+            self.flagged[name] = decision.flagged
             counts = {i: count + decision.flag_counts.get(i, 0) for i, count in counts.items()}
         return Decision(weights, flagged, counts)
 
@@ -149,7 +153,10 @@ class Server(Callback):
             self.rounds_acted[name] += acted[name]
             self.receipts[name] = {"acted": float(acted[name]), **self.defenses[name].receipt()}
             single = self.defenses[name].client_receipts()
-            self.client_receipts[name] = {client: dict(measures) for client, measures in single.items()}
+            self.client_receipts[name] = {
+                client: {**measures, "flagged": float(client in self.flagged[name])}
+                for client, measures in single.items()
+            }
 
     def state_dict(self) -> dict[str, Any]:
         """The memory of every defense, and the last decision about clients."""

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fedgan.core.words import counted
-from fedgan.reports import arms, detail, figures, pictures
+from fedgan.reports import arms, client_scores, detail, figures, pictures
 from fedgan.reports.blocks import Block, Card, Chart, Fold, Galleries, Gallery, Note, Picture, Section, Table, flat
 from fedgan.reports.glossary import leading
 from fedgan.reports.run import Run
@@ -178,6 +178,9 @@ def _detection(name: str, run: Run) -> list[Block]:
     if detail.flags(run):
         caption = f"{name}: share of malicious (true) and of honest clients (false) that were flagged."
         found.append(Chart(f"rates_{name}", caption, figures.detection_rates(run)))
+    for defense in client_scores.scoring(run):
+        caption = f"{name}: {defense}'s score of every client; it flags above the threshold (dotted), flags as crosses."
+        found.append(Chart(f"scores_{defense}_{name}", caption, client_scores.chart(run, defense)))
     if (acted := detail.acted(run)) is not None:
         found.append(acted)
     if detail.has(run, "receipts"):

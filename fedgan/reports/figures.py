@@ -60,7 +60,8 @@ STYLE: Any = {  # matplotlib's own type of it lists every key
 }
 
 
-def _sheet(columns: int, rows: int = 1, *, height: float = 2.5) -> tuple[Figure, list[Axes]]:
+def sheet(columns: int, rows: int = 1, *, height: float = 2.5) -> tuple[Figure, list[Axes]]:
+    """A figure and its panels, row by row; ``height`` is a row's, in inches."""
     figure = Figure(figsize=(3.5 * columns + 0.3, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.flat)
@@ -74,16 +75,23 @@ def client_lines(run: Run) -> Figure:
     with matplotlib.rc_context(STYLE):
         names = [*losses(run), *(["weight"] if run.clients["weight"].notna().any() else [])]
         columns = min(3, len(names))
-        figure, axes = _sheet(columns, -(-len(names) // columns))
+        figure, axes = sheet(columns, -(-len(names) // columns))
         for each in axes[len(names) :]:
             each.set_visible(False)
         for each, name in zip(axes, names, strict=False):
-            _lines(each, run.clients, name)
-        axes[0].legend(*_who(run.clients), loc="best")
+            lines(each, run.clients, name)
+        axes[0].legend(*who(run.clients), loc="best")
     return figure
 
 
-def _lines(axes: Axes, table: pd.DataFrame, name: str) -> None:
+def lines(axes: Axes, table: pd.DataFrame, name: str) -> None:
+    """A column over the rounds, one line per client; malicious clients dashed in color, flags as crosses.
+
+    Args:
+        axes: the panel.
+        table: one row per client and round: ``round``, ``client``, ``malicious``, ``flagged`` and
+        name: the column.
+    """
     wide = table.pivot(index="round", columns="client", values=name)
     guilty = set(table.loc[table["malicious"] == 1, "client"])
     honest = [client for client in wide.columns if client not in guilty]
@@ -103,7 +111,7 @@ def _lines(axes: Axes, table: pd.DataFrame, name: str) -> None:
     _of_rounds(axes, name)
 
 
-def _who(table: pd.DataFrame) -> tuple[list[Any], list[str]]:
+def who(table: pd.DataFrame) -> tuple[list[Any], list[str]]:
     """The legend: only for what there is."""
     from matplotlib.lines import Line2D
 
@@ -139,7 +147,7 @@ def _titled(axes: Axes, name: str) -> None:
 def detection_rates(run: Run) -> Figure:
     """True and false positive rates of the flags over the rounds."""
     with matplotlib.rc_context(STYLE):
-        figure, (axes,) = _sheet(1)
+        figure, (axes,) = sheet(1)
         table = run.rounds
         dots = _dots(len(table))
         axes.plot(table["round"], table["true_positive_rate"], color=SERIES[1], label="true positive rate", **dots)
@@ -190,7 +198,7 @@ def over_rounds(runs: Mapping[str, Run], arms: Mapping[str, str], names: Sequenc
         names: of the columns; where a run has none of it there is no line.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _sheet(min(3, len(names)), -(-len(names) // 3))
+        figure, axes = sheet(min(3, len(names)), -(-len(names) // 3))
         for each in axes[len(names) :]:
             each.set_visible(False)
         looks = styles(arms.values())
@@ -235,7 +243,7 @@ def against(table: pd.DataFrame, key: str, lines: Sequence[str], metrics: Sequen
         metrics: columns, one panel each.
     """
     with matplotlib.rc_context(STYLE):
-        figure, axes = _sheet(min(3, len(metrics)), -(-len(metrics) // 3))
+        figure, axes = sheet(min(3, len(metrics)), -(-len(metrics) // 3))
         for each in axes[len(metrics) :]:
             each.set_visible(False)
         own = table[table[key].notna()].copy()

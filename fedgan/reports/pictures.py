@@ -16,7 +16,7 @@ from fedgan.reports.blocks import Block, Frame, Gallery, Note, Picture, Table
 from fedgan.reports.run import Run
 from fedgan.reports.words import why_not
 from fedgan.runs.allowlist import build_trusted
-from fedgan.runs.folder import MAPS
+from fedgan.runs.folder import FLAGGED, MAPS
 from fedgan.runs.load import open_run
 from fedgan.scoring.grid import draw_grid, places
 
@@ -184,11 +184,16 @@ def left_by_defenses(run: Run, title: str) -> list[Block]:
     places_ = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
     blocks: list[Block] = []
     for place in places_ if not folder.is_symlink() else ():
-        found = [] if place.is_symlink() else sorted(each for each in place.iterdir() if _is_ours(each))
+        found = [] if place.is_symlink() else sorted(filter(_is_ours, place.iterdir()), key=_order)
         blocks += [_shown(file, f"{title}: {place.name}, {file.name}") for file in found[:MOST_FILES]]
         if len(found) > MOST_FILES:
             blocks.append(Note(f"{place.name} has {len(found) - MOST_FILES} further files in {place}."))
     return blocks
+
+
+def _order(file: Path) -> tuple[bool, int, str]:
+    """What shows all clients ahead of the pictures of single ones, which may be many; these by id."""
+    return file.name.startswith(FLAGGED), len(file.name) * file.name.startswith(FLAGGED), file.name
 
 
 def _is_ours(file: Path) -> bool:

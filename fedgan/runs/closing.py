@@ -10,6 +10,9 @@ from rich.table import Table
 
 from fedgan.core.words import counted
 from fedgan.metrics.base import is_whole
+from fedgan.runs.folder import MAPS, flagged_picture
+
+MOST_FOUND = 8  # lines about flagged clients
 
 
 class Reading(NamedTuple):
@@ -68,6 +71,37 @@ def pictures(folder: Path) -> list[str]:
     """Where a run's newest sample grid is; nothing where there is none."""
     grids = sorted(folder.glob("samples/round_*.png"))
     return [f"pictures: {grids[-1]}"] if grids else []
+
+
+def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
+    """A line for each client that a defense with scores has flagged, or one that it has flagged nobody."""
+    lines = []
+    for name, own in summary.get("scores", {}).items():  # runs of older versions have none
+        guilty, flagged = set(summary["malicious"]), own["flagged"]
+        lines += [f"{name}: {_flagged(each, each['client'] in guilty)}{_shown(folder, name, each)}" for each in flagged]
+        if not flagged:
+            highest, limit = own["highest"], "" if own["threshold"] is None else f" of {own['threshold']:.1f}"
+            where = f"client {highest['client']}, {highest['view']}, round {highest['round']}"
+            lines.append(f"{name}: nobody flagged; highest score {highest['score']:.1f}{limit} ({where})")
+    more = len(lines) - MOST_FOUND
+    return lines if more <= 0 else [*lines[:MOST_FOUND], f"and {more} more (summary.json, scores)"]
+
+
+def _flagged(each: Mapping[str, Any], malicious: bool) -> str:
+    first, last, rounds = each["first"], each["last"], each["rounds"]
+    span = f"rounds {first} to {last}" if last > first else f"round {first}"
+    when = span if rounds == last - first + 1 else f"{rounds} of {span}"
+    text = f"flagged client {each['client']}{' (malicious)' if malicious else ''} in {when} by {each['view']}"
+    if each["place"] is None:
+        return text
+    top, bottom, left, right = each["place"]
+    return f"{text}, rows {top} to {bottom}, columns {left} to {right}"
+
+
+def _shown(folder: Path, name: str, each: Mapping[str, Any]) -> str:
+    """Where the client's picture is, or else the map."""
+    pictures_ = (flagged_picture(folder, name, each["client"]), folder / MAPS / name / f"{each['view']}.png")
+    return next((f": {file}" for file in pictures_ if file.is_file()), "")
 
 
 def _of_server(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

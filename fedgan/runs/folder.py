@@ -11,7 +11,8 @@ from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.provenance import versions
 
 TABLES = ("rounds.csv", "clients.csv", "events.csv", "timing.csv", "receipts.csv")
-MAPS = "defenses"  # what defenses show: <folder>/defenses/<name>/<what>.png
+MAPS = "defenses"  # what defenses show: <folder>/defenses/<name>/<what>.png, and of flagged clients
+FLAGGED = "client_"  # <folder>/defenses/<name>/client_<id>.png
 # What a run writes, by folder; nothing else in it is ever removed.
 _WRITTEN = {
     ".": ("summary.json", "generator.safetensors", *TABLES),
@@ -62,6 +63,16 @@ def open_folder(folder: Path) -> None:
             for file in folder.glob(f"{part}/{pattern}"):
                 file.unlink()
     clear_leftovers(folder)
+
+
+def flagged_picture(folder: Path, defense: str, client: int) -> Path:
+    """Where the picture of a client is that a defense, by name, has flagged, if it shows any.
+
+    Example:
+        >>> flagged_picture(Path("run"), "generator_audit", 2).as_posix()
+        'run/defenses/generator_audit/client_2.png'
+    """
+    return folder / MAPS / defense / f"{FLAGGED}{client}.png"
 
 
 def clear_leftovers(folder: Path) -> None:

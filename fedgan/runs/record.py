@@ -16,10 +16,10 @@ from fedgan.federated.data import FederatedData
 from fedgan.federated.faults import NO_VARIETY, Event
 from fedgan.federated.federation import Federation
 from fedgan.federated.server import Server
-from fedgan.runs.folder import MAPS
+from fedgan.runs.findings import Found, found_by, places, save_flagged, save_maps
 from fedgan.runs.provenance import device_name, git_state, peak_memory, versions
+from fedgan.runs.scores import scores_of
 from fedgan.scoring.callback import Evaluator
-from fedgan.scoring.maps import draw_maps
 
 DECISION_COLUMNS = ("effective_clients", "true_positive_rate", "false_positive_rate")
 CLIENT_COLUMNS = ("flagged", "flag_count", "weight", "poisoned_images", "num_examples")
@@ -66,6 +66,8 @@ class Recorder(Callback):
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
         self.rows: dict[str, list[Row]] = {}
+        self.maps: dict[str, Path] = {}  # drawn in the last round
+        self.found: dict[str, dict[int, Found]] = {}  # by defense and flagged client, of the last round
         # What was spent before this process resumed the run is in timing.csv.
         self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
 
@@ -97,6 +99,7 @@ class Recorder(Callback):
             return
         self.recorded = pl_module.round
         with pl_module.profiler.profile("record"):
+            self.found = {name: found_by(self.server.defenses[name], who) for name, who in self.server.flagged.items()}
             self.rows = {
                 "rounds.csv": [self.round_row(pl_module)],
                 "clients.csv": self.client_rows(pl_module),
@@ -106,8 +109,7 @@ class Recorder(Callback):
             }
             for name, rows in self.rows.items():
                 self._append(name, rows)
-            if self.evaluator.round_evaluated == pl_module.round and not pl_module.fine_tunes:
-                self._draw_maps()
+            self._show(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before Lightning takes the module off its device."""
@@ -191,7 +193,7 @@ class Recorder(Callback):
         rows += [(name, report.pop("client"), report) for name, report in reports]
         rows += [(f"defense.{name}", None, dict(receipt)) for name, receipt in self.server.receipts.items()]
         rows += [
-            (f"defense.{name}", client, measures)
+            (f"defense.{name}", client, measures | places(self.found[name].get(client, {})))
             for name, clients in self.server.client_receipts.items()
             for client, measures in clients.items()
         ]
@@ -218,6 +220,7 @@ class Recorder(Callback):
             "flag_counts": {str(i): count for i, count in decision.flag_counts.items()},
             "effective_clients": decision.effective_clients,
             "rounds_acted": self.server.rounds_acted,
+            "scores": scores_of(self.folder / "receipts.csv"),
             **facts,
         }
         write_json(self.folder / "summary.json", summary)
@@ -229,14 +232,18 @@ class Recorder(Callback):
         self._write_run()
         return summary
 
-    def _draw_maps(self) -> None:
-        """What defenses show of this round: ``defenses/<name>/<what>.png``."""
-        for name, defense in self.server.defenses.items():
-            for what, maps in defense.maps().items():
-                file = self.folder / MAPS / name / f"{what}.png"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                picture = draw_maps(maps, self.data.malicious)
-                atomic_write(file, lambda path, picture=picture: picture.save(path))  # type: ignore[misc]
+    def _show(self, federation: Federation) -> None:
+        """Pictures of whom defenses have flagged in this round; their maps of all clients with each evaluation.
+
+        In every round, so that a client that is not flagged later on has its picture too.
+        """
+        for name, clients in self.found.items():
+            for client, found in clients.items():
+                guilty = client in self.data.malicious
+                save_flagged(self.folder, name, client, found, federation.round, malicious=guilty)
+        self.maps = {}
+        if self.evaluator.round_evaluated == federation.round and not federation.fine_tunes:
+            self.maps = save_maps(self.folder, self.server.defenses, self.data.malicious)
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.start

@@ -1,17 +1,55 @@
-"""Maps of what a defense has found, one for each client, in one picture."""
+"""Maps of what a defense has found, one for each client, in one picture; and the place that a map speaks of."""
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import matplotlib
+import numpy as np
 import torch
 from PIL import Image
+from scipy.ndimage import find_objects, label
 from torch import Tensor
 
 from fedgan.scoring.grid import headed, stack
 
-SIDE = 128  # pixels, of the shorter side: smaller maps are enlarged, pixel by pixel
+SIDE = 128  # pixels: what is smaller is enlarged, pixel by pixel
 ACROSS = 8  # clients in a row
 GAP = 6  # pixels
+
+
+class Place(NamedTuple):
+    """A rectangle of pixels; all four belong to it.
+
+    Attributes:
+        top: its first row.
+        bottom: its last row.
+        left: its first column.
+        right: its last column.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+def place_of(evidence: Tensor) -> Place:
+    """Where a map is high: the rectangle around what is connected to its highest value and at least half of it.
+
+    Args:
+        evidence: (H, W), not negative.
+
+    Example:
+        >>> evidence = torch.zeros(8, 8)
+        >>> evidence[2:4, 5:8] = torch.tensor([[6.0, 9.0, 5.0], [5.0, 4.0, 3.0]])
+        >>> evidence[7, 0] = 8.0  # high too, but elsewhere
+        >>> place_of(evidence)
+        Place(top=2, bottom=3, left=5, right=7)
+    """
+    values = evidence.cpu().double().numpy()
+    regions, _ = label(values >= values.max() / 2, structure=np.ones((3, 3)))
+    rows, columns = find_objects(regions)[regions.flat[values.argmax()] - 1]
+    return Place(rows.start, rows.stop - 1, columns.start, columns.stop - 1)
 
 
 def draw_maps(maps: Mapping[int, Tensor], malicious: Collection[int] = ()) -> Image.Image:
@@ -23,16 +61,24 @@ def draw_maps(maps: Mapping[int, Tensor], malicious: Collection[int] = ()) -> Im
     """
     highest = max(float(each.max()) for each in maps.values()) or 1.0
     tiles = [
-        headed(_heat(each / highest), f"client {client}{', malicious' if client in malicious else ''}")
+        headed(
+            enlarged(heat(each / highest), min(each.shape)),
+            f"client {client}{', malicious' if client in malicious else ''}",
+        )
         for client, each in sorted(maps.items())
     ]
     rows = [stack(tiles[i : i + ACROSS], vertical=False, gap=GAP) for i in range(0, len(tiles), ACROSS)]
     return stack(rows, vertical=True, gap=GAP)
 
 
-def _heat(share: Tensor) -> Image.Image:
-    """A map of values in [0, 1] in colors."""
-    colors = matplotlib.colormaps["magma"](share.cpu().double().numpy(), bytes=True)[..., :3]
-    scale = max(1, -(-SIDE // min(share.shape)))
-    enlarged = torch.from_numpy(colors).repeat_interleave(scale, dim=0).repeat_interleave(scale, dim=1)
-    return Image.fromarray(enlarged.contiguous().numpy())
+def heat(share: Tensor, colors: str = "magma") -> Tensor:
+    """A map of values in [0, 1], (H, W), in colors of matplotlib's: uint8, (H, W, 3)."""
+    painted = matplotlib.colormaps[colors](share.cpu().double().numpy(), bytes=True)
+    return torch.from_numpy(painted[..., :3])
+
+
+def enlarged(pixels: Tensor, length: int) -> Image.Image:
+    """Pixels, uint8, (H, W, 3), each repeated so often that ``length`` of them take at least ``SIDE``."""
+    scale = max(1, -(-SIDE // length))
+    repeated = pixels.repeat_interleave(scale, dim=0).repeat_interleave(scale, dim=1)
+    return Image.fromarray(repeated.contiguous().numpy())

@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger
 from fedgan import train
 from fedgan.config import training
 from fedgan.config.command import Interrupted
-from fedgan.config.logging import loggers
+from fedgan.config.logging import curves, loggers
 from fedgan.config.logging.curves import DETECTION_COLUMNS, send_image
 from fedgan.config.logging.loggers import Labels, labels_of
 from fedgan.config.resume import recorded_settings
@@ -236,6 +236,49 @@ def test_a3_the_error_of_a_run_that_fails_is_the_last_word(tmp_path: Path) -> No
     (file,) = tmp_path.glob("one/wandb/offline-run-*/*.wandb")
     (end,) = of_kind(records(file), "exit")
     assert end["exit_code"] == 1
+
+
+# What defenses find of single clients
+
+
+def receipt(client: int | None, measure: str, value: float, component: str = "defense.audit") -> dict[str, Any]:
+    return {"round": 3, "component": component, "client": client, "measure": measure, "value": value}
+
+
+def test_f18_scores_of_few_clients_are_curves_of_their_own() -> None:
+    rows_ = [receipt(i, f"{view}_score", i + view_ / 10) for i in range(16) for view_, view in enumerate(("a", "b"))]
+    other = [receipt(None, "threshold", 9.5), receipt(2, "a_row", 7.0), receipt(2, "flagged", 1.0)]
+    attack = receipt(2, "relative_norm", 3.0, "update_attack")
+    found = curves.scalars({"round": 3}, {"round": 3}, [], [*rows_, *other, attack], ())
+    scores = {f"client_{i}/defense.audit.{view}_score": i + j / 10 for i in range(16) for j, view in enumerate("ab")}
+    rest = {"defense.audit/threshold": 9.5, "client_2/update_attack.relative_norm": 3.0}
+    assert found == scores | rest, "and neither rows of pixels nor what clients.csv says already"
+
+
+def test_f18_of_many_clients_the_highest_score_is_a_curve() -> None:
+    rows_ = [receipt(i, "a_score", abs(i - 8.5)) for i in range(17)]
+    found = curves.scalars({"round": 3}, {"round": 3}, [], rows_, ())
+    assert found == {"defense.audit/highest_a_score": 8.5}
+
+
+def test_f18_loggers_get_the_maps_that_a_defense_shows(configure: Configure, tmp_path: Path) -> None:
+    audited = ("defense=generator_audit", "defense.generator_audit.images_per_class=4", "evaluation.every=2")
+    several = ("logger=[wandb,tensorboard]", "fl.rounds=3", "metrics=none")
+    training.train(configure(*audited, *several), tmp_path / "run")
+    files = [file.name for file in tmp_path.glob("run/wandb/offline-run-*/files/media/images/defense.*/place_*.png")]
+    assert sorted(name.split("_")[1] for name in files) == ["1", "2"], "where the generator was evaluated"
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    found = reader.EventAccumulator(str(tmp_path / "run/tensorboard"), size_guidance={"images": 0})
+    found.Reload()
+    last = found.Images("defense.generator_audit/place")[-1]
+    with Image.open(tmp_path / "run/defenses/generator_audit/place.png") as drawn:
+        assert (last.step, last.width, last.height) == (2, *drawn.size)
+    scores = {row["client"]: float(row["value"]) for row in rows(tmp_path / "run/receipts.csv")
+              if (row["round"], row["measure"]) == ("2", "place_score")}  # fmt: skip
+    assert len(scores) == 4
+    for client, score in scores.items():
+        (*_, event) = found.Scalars(f"client_{client}/defense.generator_audit.place_score")
+        assert event.value == pytest.approx(score, rel=1e-5, abs=1e-30)
 
 
 # What runs are filed under

@@ -20,9 +20,9 @@ from fedgan.attacks.white_square import WhiteSquare
 from fedgan.config.paths import as_setting, quoted
 from fedgan.config.refusals import CONF
 from fedgan.core.images import ImageSet
-from fedgan.reports import arms, detail, figures, pictures
-from fedgan.reports.assemble import curves, sections
-from fedgan.reports.blocks import Chart, Galleries, Table, flat
+from fedgan.reports import arms, client_scores, detail, figures, pictures
+from fedgan.reports.assemble import curves, detections, sections
+from fedgan.reports.blocks import Chart, Galleries, Picture, Table, flat
 from fedgan.reports.export import markdown
 from fedgan.reports.glossary import companions, entries, entry
 from fedgan.reports.latex import latex
@@ -327,3 +327,67 @@ def test_folders_come_before_settings(tmp_path: Path, monkeypatch: pytest.Monkey
     assert as_setting(["lr=1", "other", "out=x", "late"]) == ['paths=["lr=1","other"]', "out=x", "late"]
     assert as_setting(["out=x"]) == ["out=x"]
     assert as_setting(["--cfg", "job"]) == ["--cfg", "job"]
+
+
+def scored_run(folder: Path, attacker: float, clients: int = 4) -> Run:
+    """Client 1 is malicious and flagged in round 2; two views, a threshold that changes."""
+    run = run_of(folder, {})
+    rows: list[tuple[object, ...]] = []
+    for t in range(3):
+        rows += [(t, "defense.audit", None, "threshold", 4.0 + t), (t, "defense.median", None, "acted", 1.0)]
+        for i in range(clients):
+            rows += [(t, "defense.audit", i, "place_score", t + (attacker if i == 1 else i / 10))]
+            rows += [(t, "defense.audit", i, "classes_score", 0.5), (t, "defense.audit", i, "place_row", 9.0)]
+            rows += [(t, "defense.audit", i, "flagged", float((t, i) == (2, 1)))]
+    columns = ["round", "component", "client", "measure", "value"]
+    pd.DataFrame(rows, columns=columns).to_csv(run.folder / "receipts.csv", index=False)
+    return run
+
+
+def test_f18_scores_over_the_rounds_with_their_threshold(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run", attacker=6.0)
+    assert client_scores.scoring(run) == ["audit"]
+    figure = client_scores.chart(run, "audit")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["classes", "place"]
+    panel = figure.axes[1]
+    found = [(line.get_color(), line.get_linestyle(), line.get_ydata().tolist()) for line in panel.lines]
+    assert (figures.MALICIOUS, "--", [6.0, 7.0, 8.0]) in found
+    assert (figures.INK, ":", [4.0, 5.0, 6.0]) in found
+    assert [ys for color, style, ys in found if (color, style) == (figures.HONEST, "-")] == [
+        [0.0, 1.0, 2.0],
+        [0.2, 1.2, 2.2],
+        [0.3, 1.3, 2.3],
+    ]
+    crosses = [line for line in panel.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in crosses] == [([2], [8.0])]
+    labels = {text.get_text() for text in figure.axes[0].get_legend().texts}
+    assert labels == {"honest", "malicious", "flagged", "threshold"}
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear"]
+    (chart,) = [block for block in detections({"run": run}) if isinstance(block, Chart)]
+    assert (chart.name, chart.figure.axes[1].get_title(loc="left")) == ("scores_audit_run", "place")
+
+
+def test_a_score_far_above_the_threshold_leaves_it_visible(tmp_path: Path) -> None:
+    figure = client_scores.chart(scored_run(tmp_path / "run", attacker=400.0), "audit")
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "symlog"]
+
+
+def test_scores_without_a_threshold_or_a_flag_are_no_chart(tmp_path: Path) -> None:
+    run = scored_run(tmp_path / "run", attacker=6.0)
+    table = pd.read_csv(run.folder / "receipts.csv")
+    table[table["measure"] != "threshold"].to_csv(run.folder / "receipts.csv", index=False)
+    assert client_scores.scoring(Run(run.folder)) == []
+    table[table["measure"] != "flagged"].to_csv(run.folder / "receipts.csv", index=False)
+    assert len(client_scores.chart(Run(run.folder), "audit").axes) == 2, "of an older version: no crosses"
+
+
+def test_maps_come_ahead_of_pictures_of_single_clients(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {})
+    place = run.folder / "defenses/audit"
+    place.mkdir(parents=True)
+    for name in ("spectrum", "place", *(f"client_{i}" for i in (2, 10, 1))):
+        Image.new("RGB", (4, 4)).save(place / f"{name}.png")
+    shown = [block.title for block in pictures.left_by_defenses(run, "run") if isinstance(block, Picture)]
+    assert [title.split(", ")[1] for title in shown] == [
+        f"{name}.png" for name in ("place", "spectrum", "client_1", "client_2", "client_10")
+    ]

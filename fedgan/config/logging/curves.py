@@ -1,9 +1,9 @@
-"""What loggers get of a round: its curves, its sample grid and, at the end, who was flagged; all at one step."""
+"""What loggers get of a round: its curves, its pictures and, at the end, who was flagged; all at one step."""
 
 import csv
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from pytorch_lightning.loggers import MLFlowLogger, TensorBoardLogger
 
 from fedgan.federated.federation import Federation
 from fedgan.runs.record import Recorder, Row
+from fedgan.runs.scores import COMPONENT, SCORE
 
 SAMPLES, DETECTION = "samples", "detection"
 DETECTION_COLUMNS = ["round", "client", "malicious", "flagged", "weight"]
+MOST_CLIENTS = 16  # whose scores are curves of their own; of more, the highest score is one curve
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,14 @@ class Entry:
     Attributes:
         round: t, the step of all of it.
         scalars: by the name of their curve.
-        grid: the file of the round's sample grid; None in a round without evaluation.
+        images: files of pictures by key: the round's sample grid and the maps of its defenses; none in a round without
+            evaluation.
         detection: one row (``DETECTION_COLUMNS``) per client and round so far; None before the last round.
     """
 
     round: int
     scalars: Mapping[str, float]
-    grid: Path | None = None
+    images: Mapping[str, Path] = field(default_factory=dict)
     detection: Sequence[Sequence[Any]] | None = None
 
 
@@ -69,8 +72,11 @@ class RoundLogger(Callback):
             rows["receipts.csv"],
             (*recorder.losses, "weight", "flagged"),
         )
-        grid = recorder.evaluator.grid_of(round_) if recorder.evaluator.round_evaluated == round_ else None
-        return Entry(round_, curves, grid, detection_rows(recorder.folder / "clients.csv") if last else None)
+        evaluator = recorder.evaluator
+        grid = {SAMPLES: evaluator.grid_of(round_)} if evaluator.round_evaluated == round_ else {}
+        return Entry(
+            round_, curves, grid | recorder.maps, detection_rows(recorder.folder / "clients.csv") if last else None
+        )
 
 
 def scalars(
@@ -83,7 +89,9 @@ def scalars(
         timing_row: of timing.csv: ``timing/*``.
         client_rows: of clients.csv: ``client_<id>/*``, of these
         names: columns.
-        receipt_rows: of receipts.csv: ``defense.<name>/*``, and ``client_<id>/update_attack.*``.
+        receipt_rows: of receipts.csv: ``defense.<name>/*``, ``client_<id>/update_attack.*`` and defenses' scores of
+            clients (``*_score``), ``client_<id>/defense.<name>.*``; of more than ``MOST_CLIENTS`` clients the highest
+            one, ``defense.<name>/highest_*``. What else defenses say of clients is no curve.
 
     Example:
         >>> receipts = [{"round": 0, "component": "defense.median", "client": None, "measure": "acted", "value": 1.0}]
@@ -96,10 +104,29 @@ def scalars(
         found |= {f"client_{row['client']}/{name}": row[name] for name in names}
     for row in receipt_rows:
         component, client, measure = row["component"], row["client"], row["measure"]
-        name = f"{component}/{measure}" if client is None else f"client_{client}/{component}.{measure}"
-        found[name] = row["value"]
+        if client is None:
+            found[f"{component}/{measure}"] = row["value"]
+        elif not component.startswith(COMPONENT):
+            found[f"client_{client}/{component}.{measure}"] = row["value"]
+    found |= _scores([row for row in receipt_rows if _is_score(row)])
     left_out = ("round", "timing/round")  # the step
     return {name: float(value) for name, value in found.items() if value is not None and name not in left_out}
+
+
+def _is_score(row: Row) -> bool:
+    scored = row["component"].startswith(COMPONENT) and row["measure"].endswith(SCORE)
+    return scored and row["client"] is not None
+
+
+def _scores(rows: Sequence[Row]) -> dict[str, float]:
+    """The curves of defenses' scores of clients."""
+    if len({row["client"] for row in rows}) <= MOST_CLIENTS:
+        return {f"client_{row['client']}/{row['component']}.{row['measure']}": row["value"] for row in rows}
+    highest: dict[str, float] = {}
+    for row in rows:
+        name = f"{row['component']}/highest_{row['measure']}"
+        highest[name] = max(row["value"], highest.get(name, row["value"]))
+    return highest
 
 
 def detection_rows(clients: Path) -> list[list[Any]]:
@@ -138,8 +165,8 @@ def close(logger: Any, *, exit_code: int) -> None:
 
 def send(logger: Any, entry: Entry) -> None:
     """All of a round, at one step."""
-    if entry.grid is not None:
-        send_image(logger, SAMPLES, entry.grid, entry.round)
+    for key, file in entry.images.items():
+        send_image(logger, key, file, entry.round)
     if entry.detection is not None and hasattr(logger, "log_table"):
         rows = [list(row) for row in entry.detection]
         logger.log_table(DETECTION, columns=DETECTION_COLUMNS, data=rows, step=entry.round)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import log
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from annotated_types import Interval, MinLen, Predicate
 from torch import Tensor
@@ -14,11 +15,12 @@ from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses.audit.evidence import Evidence, Finding, Plane
 from fedgan.defenses.audit.views import VIEWS, Map, reduced
-from fedgan.defenses.base import Decision
+from fedgan.defenses.base import Comparison, Decision
 from fedgan.defenses.robust.rule import Condition, RobustRule
 
 Name = Literal["place", "classes", "spectrum"]
 _USUAL = 0.05  # the share of rounds in which one honest client or another looks as unusual as one that is let go
+_EXAMPLES = 2  # images of each client that are shown if it is flagged
 _LATENTS = 20_000  # the seed of the latents: others than those of evaluations
 
 
@@ -78,6 +80,8 @@ class GeneratorAudit(RobustRule):
         self.counts: dict[int, int] = {}
         self.planes: dict[str, dict[int, Plane]] = {}
         self.found: dict[str, dict[int, Finding]] = {}
+        self.seen: Mapping[int, Mapping[str, Map]] = {}  # each client's maps of the last round
+        self.examples: dict[int, Tensor] = {}  # of the last round: the first image of some classes, (n, C, H, W)
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Set the threshold for so many rounds; refuse fewer than four clients."""
@@ -101,7 +105,7 @@ class GeneratorAudit(RobustRule):
 
     def decide(self, maps: Mapping[int, Mapping[str, Map]], weights: Mapping[int, float], index: int) -> Decision:
         """What ``reweight`` says to each client's maps, by view, in the round ``index``: each once, in order."""
-        ids = list(maps)
+        ids, self.seen = list(maps), maps
         for view in self.views:
             self.planes[view] = self.evidence[view].add({i: maps[i][view] for i in ids})
             self.found[view] = self.evidence[view].judge(self.planes[view])
@@ -115,13 +119,14 @@ class GeneratorAudit(RobustRule):
     def look(self, updates: Sequence[ClientUpdate], round_: Round) -> list[dict[str, Map]]:
         """Each client's maps, by view, of what its generator draws from the same latents as all others'."""
         assert round_.renderer is not None, "a federation brings its renderer"
-        draw = round_.renderer
+        draw, self.examples = round_.renderer, {}
         request = balanced_latents(draw.num_classes, self.images_per_class, _LATENTS)
         z = request.latents(draw.z_dim)
 
         def seen(update: ClientUpdate) -> dict[str, Map]:
             images = reduced(draw(update.state, z, request.labels))
             by_class = images.reshape(draw.num_classes, self.images_per_class, *images.shape[1:])
+            self.examples[update.client_id] = by_class[:_EXAMPLES, 0].cpu()
             return {view: VIEWS[view].map_of(by_class) for view in self.views}
 
         return [seen(update) for update in updates]
@@ -158,6 +163,25 @@ class GeneratorAudit(RobustRule):
             view: {client: torch.from_numpy(plane) for client, plane in planes.items()}
             for view, planes in self.planes.items()
         }
+
+    def comparisons(self) -> Mapping[str, Mapping[int, Comparison]]:
+        """Each flagged client's map and the median of the others', in the views that keep it flagged."""
+        flagged = sorted(self.flagged & self.examples.keys())
+        return {
+            view: {i: self._compared(view, i) for i in flagged if self.found[view][i].score > self.release}
+            for view in self.views
+        }
+
+    def _compared(self, view: str, client: int) -> Comparison:
+        """Of several classes the one that differs most where the evidence is highest."""
+        own, images, place = self.seen[client][view], self.examples[client], self.found[view][client]
+        others = np.median([maps[view] for i, maps in self.seen.items() if i != client], axis=0)
+        channels = images.shape[1]
+        apart = np.abs(own - others)[:, place.row, place.column].reshape(-1, channels).sum(axis=1)
+        start = channels * int(apart.argmax())
+        in_images = own.shape[1:] == images.shape[2:]  # not so in a spectrum
+        one, rest = (torch.from_numpy(maps[start : start + channels]) for maps in (own, others))
+        return Comparison(one, rest, images if in_images else images[:0])
 
     def state_dict(self) -> dict[str, Any]:
         """The evidence, and who was flagged how often."""

@@ -172,3 +172,39 @@ def test_some_clients_per_round(configure: Configure, tmp_path: Path) -> None:
     training.train(configure(*SMALL, *sampled), tmp_path / "run")
     scored = [row for row in rows(tmp_path / "run/receipts.csv") if row["measure"] == "place_score"]
     assert [sum(row["round"] == str(t) for row in scored) for t in range(4)] == [4] * 4
+
+
+def test_f18_a_flagged_client_is_compared_with_the_others_where_it_differs() -> None:
+    audit = ready()
+    (*_, decision) = play(audit, [1.0] * 8)
+    assert decision.flagged == {2}
+    shown = audit.comparisons()
+    assert list(shown) == list(audit.views)
+    compared = shown["place"][2]
+    assert compared.own.shape == compared.others.shape == (1, 32, 32)
+    apart = (compared.own - compared.others)[0, 28:30, 28:30]
+    assert apart.mean().item() == pytest.approx(1.0, abs=0.4), "the trigger; noise of 0.1"
+    assert compared.images.shape == (2, 1, 32, 32)
+    assert all(2 not in shown[view] for view in audit.views if audit.found[view][2].score <= audit.release)
+    assert not any(clients.keys() - {2} for clients in shown.values())
+    assert not any(ready().comparisons().values()), "nobody yet"
+
+
+def test_f18_of_flipped_labels_a_class_is_shown_and_of_a_spectrum_no_image() -> None:
+    audit = ready()
+    means = torch.zeros(2, 1, 32, 32)
+    means[0, 0, 10:14, 10:14], means[1, 0, 18:22, 18:22] = 0.5, 0.5
+    for t in range(8):
+        sent = [
+            ClientUpdate(i, 8, {"image": means.flip(0) if i == 1 else means, "seed": torch.tensor(100 * t + i)}, {})
+            for i in range(4)
+        ]
+        audit.reweight(
+            sent, dict.fromkeys(range(4), 0.25), Round(t, {}, frozenset(), num_clients=4, renderer=Painter())
+        )
+    compared = audit.comparisons()["classes"][1]
+    difference = (compared.own - compared.others)[0]
+    assert difference[10:14, 10:14].mean().item() == pytest.approx(-0.5, abs=0.1)
+    assert difference[18:22, 18:22].mean().item() == pytest.approx(0.5, abs=0.1)
+    spectrum = audit._compared("spectrum", 1)
+    assert (spectrum.own.shape, len(spectrum.images)) == ((1, 32, 15), 0)

@@ -1,13 +1,15 @@
-"""The same federation with no attack, attacked, and attacked but defended by FedDetect: table, picture and report.
+"""The same federation with no attack, attacked, and attacked with two defenses: table, picture and report.
 
-python -m experiments.three_arms
+python -m experiments.arms
 """
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -25,10 +27,11 @@ from fedgan.config.command import MADE, command
 from fedgan.config.refusals import CONF, options
 from fedgan.core.checks import check, check_choice
 from fedgan.core.files import atomic_write
-from fedgan.core.folders import LEDGER, check_empty, claim, remove_empty
-from fedgan.runs.folder import record_of
+from fedgan.core.folders import LEDGER, check_empty, check_own, claim, named_folder, remove_empty
+from fedgan.runs.folder import FLAGGED, MAPS, record_of
 
-WRITTEN = ("table.csv", "runs.csv", "three_arms.png")
+TABLES = ("table.csv", "runs.csv")
+WRITTEN = (*TABLES, "arms.png")
 # A metric's name, and where it stands in summary.json.
 METRICS = {
     "weight of the malicious client": ("weight_of_malicious",),
@@ -37,10 +40,16 @@ METRICS = {
     "Frechet distance (lower is better)": ("metrics", "frechet_classifier"),
     "effective clients": ("effective_clients",),
 }
-TITLES = {"vanilla": "no attack", "attack": "attack", "feddetect": "attack + FedDetect"}
+TITLES = {
+    "vanilla": "no attack",
+    "attack": "attack",
+    "feddetect": "attack + FedDetect",
+    "generator_audit": "attack + generator audit",
+}
+MOST_FLAGGED = 3  # clients of a run whose pictures are shown
 
 
-@command("three_arms")
+@command("arms")
 def main(cfg: DictConfig) -> None:
     """Run every arm with every seed, then show the results."""
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -51,6 +60,9 @@ def main(cfg: DictConfig) -> None:
     own = folder.is_dir() and (folder / LEDGER).is_file()
     if not own:
         check_empty("hydra.run.dir", folder)
+    results = None if cfg.results is None else named_folder("results", cfg.results)
+    if results is not None:
+        check_own(results, TABLES[0], "results")
     claim(folder, WRITTEN, "hydra.run.dir")
     varying = (listed("seed", seeds), listed("arm", arms))
     subdir = "${hydra.runtime.choices.arm}-seed_${seed}"
@@ -61,7 +73,16 @@ def main(cfg: DictConfig) -> None:
         sys.exit(code)
     runs = {TITLES.get(arm, f"attack + {arm}"): [folder / f"{arm}-seed_{seed}" for seed in seeds] for arm in arms}
     show(runs, folder, f"{cfg.preset}, {len(seeds)} seed(s): mean ± standard deviation")
+    if results is not None:
+        keep(folder, results)
     print(report_on(folder))
+
+
+def keep(folder: Path, results: Path) -> None:
+    """Copy the tables of a study to a folder of results."""
+    claim(results, TABLES, "results")
+    for name in TABLES:
+        atomic_write(results / name, partial(shutil.copyfile, folder / name))
 
 
 def report_on(folder: Path) -> Path:
@@ -204,16 +225,25 @@ def halves(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 
 def picture(arms: dict[str, list[Path]], folder: Path) -> Path:
-    """The last sample grid of each arm's first run, side by side."""
+    """The last sample grid of each arm's first run, side by side; below them what defenses show of flagged clients."""
     from PIL import Image
 
     from fedgan.scoring.grid import headed, stack
 
     grids = [headed(Image.open(sorted((runs[0] / "samples").glob("*.png"))[-1]), arm) for arm, runs in arms.items()]
-    path = folder / "three_arms.png"
-    sheet = stack(grids, vertical=False, gap=12)
+    found = [headed(Image.open(file), arm) for arm, runs in arms.items() for file in flagged_in(runs[0])]
+    path = folder / "arms.png"
+    sheet = stack([stack(grids, vertical=False, gap=12), *found], vertical=True, gap=12)
     atomic_write(path, lambda file: sheet.save(file))
     return path
+
+
+def flagged_in(run: Path) -> list[Path]:
+    """The pictures of clients that a run's defenses have flagged, malicious ones first."""
+    guilty = set(summary_of(run)["malicious"])
+    files = run.glob(f"{MAPS}/*/{FLAGGED}*.png")
+    clients = {file: int(file.stem.removeprefix(FLAGGED)) for file in files}
+    return sorted(clients, key=lambda file: (clients[file] not in guilty, clients[file], file))[:MOST_FLAGGED]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from experiments import three_arms
+from experiments.arms import main, show
 from tests.helpers.federation import TINY
 
 
@@ -39,7 +39,7 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         "no attack": [write_run(tmp_path / f"a{i}", [], None, 0.0) for i in range(2)],
         "attack": [write_run(tmp_path / f"b{i}", [0], 0.25, 0.2 + 0.2 * i) for i in range(2)],
     }
-    three_arms.show(arms, tmp_path, "title")
+    show(arms, tmp_path, "title")
     with (tmp_path / "table.csv").open() as file:
         control, attacked = csv.DictReader(file)
     assert control["weight of the malicious client"] == "-"
@@ -49,10 +49,24 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert control["attacker's loss / others' median, rounds' 2nd half"] == "-"
     assert attacked["attacker's loss / others' median, rounds' 1st half"].startswith("1.500")
     assert attacked["attacker's loss / others' median, rounds' 2nd half"].startswith("0.500")
-    picture = np.asarray(Image.open(tmp_path / "three_arms.png"))
+    picture = np.asarray(Image.open(tmp_path / "arms.png"))
     assert picture.shape == (30 + 18, 2 * 40 + 12, 3)
     assert picture[25, 5].tolist() == [0, 0, 255], "the last round's grid is shown"
-    assert capsys.readouterr().out.strip().endswith("three_arms.png")
+    assert capsys.readouterr().out.strip().endswith("arms.png")
+
+
+def test_f18_the_picture_shows_flagged_clients_the_malicious_one_first(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", [3], 0.0, 0.0, defense="{generator_audit: {warmup: 0}}")
+    place = run / "defenses/generator_audit"
+    place.mkdir(parents=True)
+    for client, color in ((10, "blue"), (3, "red"), (2, "green"), (11, "blue")):
+        Image.new("RGB", (90, 20), color).save(place / f"client_{client}.png")
+    Image.new("RGB", (90, 20), "yellow").save(place / "place.png")
+    show({"attack + generator audit": [run]}, tmp_path, "title")
+    picture = np.asarray(Image.open(tmp_path / "arms.png"))
+    assert picture.shape == (18 + 30 + 3 * (12 + 18 + 20), 90, 3), "at most three"
+    found = [picture[48 + i * 50 + 12 + 18 + 10, 45].tolist() for i in range(3)]
+    assert found == [[255, 0, 0], [0, 128, 0], [0, 0, 255]]
 
 
 def test_it_says_what_a_defense_came_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +76,7 @@ def test_it_says_what_a_defense_came_to(tmp_path: Path, capsys: pytest.CaptureFi
         "no attack": [write_run(tmp_path / f"a{i}", [], None, 0.02 - 0.02 * i, seed=i) for i in range(2)],
         "attack + FedDetect": [write_run(tmp_path / f"b{i}", [0], 0.1, 0.06, i, detector) for i in range(2)],
     }
-    three_arms.show(arms, tmp_path, "title")
+    show(arms, tmp_path, "title")
     line = "attack + FedDetect: trigger stopped in 1 of 2 federation(s); 6% of the images carry it"
     assert line in capsys.readouterr().out.splitlines()
     with (tmp_path / "runs.csv").open() as file:
@@ -80,26 +94,28 @@ def typed(*settings: str) -> str:
     return "overrides=[" + ",".join(f'"{setting}"' for setting in settings) + "]"
 
 
-def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    arguments = (typed(*SETTINGS, "fl.rounds=6"), f"hydra.run.dir={tmp_path / 'out'}")
-    call(three_arms.main, *arguments)
+def test_it_runs_its_four_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = (typed(*SETTINGS, "fl.rounds=6"), f"hydra.run.dir={tmp_path / 'out'}", f"results={tmp_path / 'kept'}")
+    call(main, *arguments)
     said = capfd.readouterr()
     assert "nothing to do" not in said.err
     picture, report = said.out.splitlines()[-2:]
-    assert picture == str(tmp_path / "out/three_arms.png")
+    assert picture == str(tmp_path / "out/arms.png")
     assert report == str(tmp_path / "out/report.html"), "3: a finished report ends the demo"
     page = Path(report).read_text()
-    assert all(f"{arm}-seed_0" in page for arm in ("vanilla", "attack", "feddetect"))
-    call(three_arms.main, *arguments)
+    assert all(f"{arm}-seed_0" in page for arm in ("vanilla", "attack", "feddetect", "generator_audit"))
+    call(main, *arguments)
     again = capfd.readouterr()
-    assert again.err.count("nothing to do: the run has its 6 rounds") == 3, "a finished run is never repeated"
+    assert again.err.count("nothing to do: the run has its 6 rounds") == 4, "a finished run is never repeated"
     with (tmp_path / "out/table.csv").open() as file:
         table = {row["arm"]: row for row in csv.DictReader(file)}
-    assert list(table) == ["no attack", "attack", "attack + FedDetect"]
+    assert list(table) == ["no attack", "attack", "attack + FedDetect", "attack + generator audit"]
+    for name in ("table.csv", "runs.csv"):
+        assert (tmp_path / "kept" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert table["no attack"]["weight of the malicious client"] == "-"
     assert float(table["attack"]["weight of the malicious client"]) == 0.25
     assert float(table["attack + FedDetect"]["effective clients"]) <= 4.0
-    for arm in ("attack", "feddetect"):
+    for arm in ("attack", "feddetect", "generator_audit"):
         summary = json.loads((tmp_path / f"out/{arm}-seed_0/summary.json").read_text())
         assert len(summary["malicious"]) == 1
     settings = OmegaConf.load(tmp_path / "out/feddetect-seed_0/config.yaml").defense
@@ -119,12 +135,13 @@ def test_it_runs_its_three_arms(call: Callable[..., Any], tmp_path: Path, capfd:
         ("arms=[vanilla,atack]", "each of arms must be one of attack, feddetect,"),
         ("arms=[vanilla,vanilla]", "arms must be names that differ; got ['vanilla', 'vanilla']"),
         ("arms={only: [attack]}", "arms must be a list, such as [a,b]; got {only: [attack]}"),
+        ("results='~/kept'", "results must be a folder, as an absolute or relative path (~ is not expanded); got "),
         ("preset=demoo", "preset must be one of chestx_small, demo,"),
     ],
 )
 def test_what_is_refused_leaves_nothing(typed: str, said: str, call: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
-        call(three_arms.main, typed, "hydra.run.dir=deep/out")
+        call(main, typed, "hydra.run.dir=deep/out")
     assert str(stop.value).startswith(f"error: {said}")
     assert "\n" not in str(stop.value)
     assert list(tmp_path.iterdir()) == []
@@ -132,7 +149,7 @@ def test_what_is_refused_leaves_nothing(typed: str, said: str, call: Callable[..
 
 def test_refused_runs_leave_no_folder(call: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
-        call(three_arms.main, typed(*SETTINGS, "attack.size=40"), "hydra.run.dir=deep/out")
+        call(main, typed(*SETTINGS, "attack.size=40"), "hydra.run.dir=deep/out")
     assert stop.value.code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -141,11 +158,20 @@ def test_one_refused_run_leaves_the_others(call: Callable[..., Any], tmp_path: P
     """Reconstruction wants more images than there are."""
     more = (typed(*SETTINGS, "fl.rounds=1"), "arms=[reconstruction,vanilla]", "hydra.run.dir=out")
     with pytest.raises(SystemExit) as stop:
-        call(three_arms.main, *more)
+        call(main, *more)
     assert stop.value.code == 1
     assert json.loads((tmp_path / "out/vanilla-seed_0/run.json").read_text())["status"] == "finished"
     assert not (tmp_path / "out/reconstruction-seed_0").exists()
     assert not (tmp_path / "out/table.csv").exists()
+
+
+def test_a_folder_of_others_takes_no_results(call: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/table.csv").write_text("mine")
+    with pytest.raises(SystemExit, match="^error: results must be a new or empty folder; theirs contains table.csv"):
+        call(main, "results=theirs", "hydra.run.dir=out")
+    assert (tmp_path / "theirs/table.csv").read_text() == "mine"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["theirs"]
 
 
 @pytest.mark.parametrize("name", ["thesis.tex", "table.csv"])
@@ -153,5 +179,5 @@ def test_a_folder_of_others_is_refused(name: str, call: Callable[..., Any], tmp_
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / name).touch()
     with pytest.raises(SystemExit, match="^error: hydra.run.dir must be a new or empty folder; got "):
-        call(three_arms.main, f"hydra.run.dir={tmp_path / 'theirs'}")
+        call(main, f"hydra.run.dir={tmp_path / 'theirs'}")
     assert [file.name for file in (tmp_path / "theirs").iterdir()] == [name]

@@ -1,0 +1,61 @@
+"""What defenses leave to be looked at in a run's folder: maps of all clients, and a picture of each flagged one."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from fedgan.core.files import atomic_write
+from fedgan.defenses.base import Comparison, Defense
+from fedgan.runs.folder import MAPS, flagged_picture
+from fedgan.scoring.comparison import draw_comparisons
+from fedgan.scoring.maps import draw_maps, place_of
+
+Found = dict[str, tuple[Tensor, Comparison]]  # by the map's name: the map, and what is compared
+
+
+def found_by(defense: Defense, flagged: Collection[int]) -> dict[int, Found]:
+    """What speaks against each of the flagged clients; clients of whom the defense shows nothing are left out."""
+    maps, found = defense.maps(), dict[int, Found]()
+    for what, compared in defense.comparisons().items():
+        for client in sorted(compared.keys() & set(flagged)):
+            found.setdefault(client, {})[what] = (maps[what][client], compared[client])
+    return found
+
+
+def places(found: Found) -> dict[str, float]:
+    """The place of each map, as measures of receipts.csv: ``<what>_top``, ``_bottom``, ``_left``, ``_right``.
+
+    The rows and columns of the rectangle of ``place_of``; all four belong to it.
+    """
+    return {
+        f"{what}_{edge}": float(value)
+        for what, (evidence, _) in found.items()
+        for edge, value in place_of(evidence)._asdict().items()
+    }
+
+
+def save_maps(folder: Path, defenses: Mapping[str, Defense], malicious: Collection[int]) -> dict[str, Path]:
+    """Draw what defenses show of this round's clients.
+
+    Returns:
+        The files, ``defenses/<name>/<what>.png``, by ``defense.<name>/<what>``.
+    """
+    files = {}
+    for name, defense in defenses.items():
+        for what, maps in defense.maps().items():
+            file = files[f"defense.{name}/{what}"] = folder / MAPS / name / f"{what}.png"
+            _save(draw_maps(maps, malicious), file)
+    return files
+
+
+def save_flagged(folder: Path, name: str, client: int, found: Found, round_: int, *, malicious: bool) -> None:
+    """What a defense, by name, has found of a client; it replaces the picture of an earlier round."""
+    title = f"client {client}{' (malicious)' if malicious else ''}, round {round_}"
+    _save(draw_comparisons(title, found), flagged_picture(folder, name, client))
+
+
+def _save(picture: Image.Image, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, lambda path: picture.save(path))

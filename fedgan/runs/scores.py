@@ -1,0 +1,105 @@
+"""Whom defenses that score clients have flagged in a whole run, and by what: from receipts.csv."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+COMPONENT, SCORE = "defense.", "_score"
+
+
+@dataclass
+class Flagged:
+    """A client that was flagged.
+
+    Attributes:
+        client: its id.
+        first: the first round in which it was flagged.
+        last: the last one.
+        rounds: in how many it was.
+        view: the score that was highest in the last of them: its measure without ``_score``.
+        score: that score.
+        place: the first and last row and the first and last column that it speaks of; None where there is none.
+    """
+
+    client: int
+    first: int
+    last: int
+    rounds: int
+    view: str
+    score: float
+    place: list[int] | None
+
+
+@dataclass
+class Scores:
+    """What a defense has found in a run.
+
+    Attributes:
+        threshold: above which a client is flagged, of the last round; None where the defense reports none.
+        highest: the highest score of all clients and rounds: ``client``, ``round``, ``view``, ``score``.
+        flagged: by client.
+    """
+
+    threshold: float | None = None
+    highest: dict[str, Any] = field(default_factory=dict)
+    flagged: dict[int, Flagged] = field(default_factory=dict)
+
+    def take(self, round_: int, client: int, measures: Mapping[str, float]) -> None:
+        """Add what was found of a client in a round; nothing where it has no score."""
+        scores = {name.removesuffix(SCORE): value for name, value in measures.items() if name.endswith(SCORE)}
+        if not scores:
+            return
+        view = max(scores, key=scores.__getitem__)
+        if not self.highest or scores[view] > self.highest["score"]:
+            self.highest = {"client": client, "round": round_, "view": view, "score": scores[view]}
+        if measures.get("flagged"):
+            before = self.flagged.get(client)
+            first, rounds = (before.first, before.rounds) if before else (round_, 0)
+            place = place_in(view, measures)
+            self.flagged[client] = Flagged(client, first, round_, rounds + 1, view, scores[view], place)
+
+    def plain(self) -> dict[str, Any]:
+        """As plain values; ``flagged`` is a list, by client."""
+        return {**asdict(self), "flagged": [asdict(self.flagged[client]) for client in sorted(self.flagged)]}
+
+
+def scores_of(receipts: Path) -> dict[str, dict[str, Any]]:
+    """By defense that scores clients, its ``Scores`` as plain values.
+
+    Args:
+        receipts: receipts.csv, with the rounds of a run in their order.
+    """
+    found: dict[str, Scores] = {}
+    for (round_, component, client), measures in _groups(receipts):
+        own = found.setdefault(component.removeprefix(COMPONENT), Scores())
+        if client == "":
+            own.threshold = measures.get("threshold")
+        else:
+            own.take(int(round_), int(client), measures)
+    return {name: own.plain() for name, own in found.items() if own.highest}
+
+
+def place_in(view: str, measures: Mapping[str, float]) -> list[int] | None:
+    """The rectangle that a view's measures name; of a view that names a point alone, the point.
+
+    Example:
+        >>> place_in("place", {"place_score": 9.5, "place_row": 28.0, "place_column": 30.0}), place_in("loss", {})
+        ([28, 28, 30, 30], None)
+    """
+    row, column = measures.get(f"{view}_row"), measures.get(f"{view}_column")
+    point = {"top": row, "bottom": row, "left": column, "right": column}
+    edges = [measures.get(f"{view}_{edge}", value) for edge, value in point.items()]
+    known = [int(edge) for edge in edges if edge is not None]
+    return known if len(known) == len(edges) else None
+
+
+def _groups(receipts: Path) -> Iterator[tuple[tuple[str, str, str], dict[str, float]]]:
+    """The measures of each round, defense and client (empty for the defense as a whole)."""
+    with receipts.open(newline="") as stream:
+        rows = (row for row in csv.DictReader(stream) if row["component"].startswith(COMPONENT))
+        for key, own in groupby(rows, key=itemgetter("round", "component", "client")):
+            yield key, {row["measure"]: float(row["value"]) for row in own if row["value"]}
