@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from experiments.audit.plan import spread
 from experiments.audit.recording import read
-from experiments.audit.scores import maps_of
+from experiments.audit.scores import by_client
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
         rounds: honest clients' flags, over all rounds.
         found: the first round, counted from 0, in which all malicious clients are flagged; None if there is none.
         weight: the share of the honest clients' flags among their presences, in [0, 1].
-        highest: the highest score of an honest client after the warm-up; None for detectors without a score.
+        highest: the highest score of an honest client; None for detectors without a score.
         attacker: the highest score that all malicious clients reach together; None likewise.
     """
 
@@ -70,11 +70,9 @@ def audited(rounds: Sequence[Recorded], malicious: Sequence[int]) -> Verdict:
     audit.setup(num_clients=len(clients), clients_per_round=len(clients), rounds=len(rounds))
     flags, scores = [], []
     for t, recorded in enumerate(rounds):
-        by_view = maps_of(recorded)
-        maps = {i: {view: by_view[view][i] for view in by_view} for i in clients}
-        flags.append(audit.decide(maps, dict.fromkeys(clients, 1 / len(clients)), t).flagged)
+        flags.append(audit.decide(by_client(recorded), dict.fromkeys(clients, 1 / len(clients)), t).flagged)
         scores.append([audit.score_of(i) for i in clients])
-    late = np.array(scores)[audit.warmup :]
+    late = np.array(scores)
     honest = [i for i in range(len(clients)) if i not in malicious]
     attacker = float(late[:, malicious].min(axis=1).max()) if malicious else None
     return verdict(flags, clients, malicious)._replace(highest=float(late[:, honest].max()), attacker=attacker)

@@ -37,25 +37,26 @@ class Row(NamedTuple):
     attacker: tuple[float, ...]
 
 
-def maps_of(recorded: Mapping[str, NDArray[np.float32]]) -> dict[str, dict[int, Map]]:
-    """Each view's maps by client, from one round of a recording."""
+def by_client(recorded: Mapping[str, NDArray[np.float32]]) -> dict[int, dict[str, Map]]:
+    """Each client's maps, by view, from one round of a recording."""
     means, spectra = torch.from_numpy(recorded["mean"]), torch.from_numpy(recorded["spectrum"])
-    clients = [int(client) for client in recorded["clients"]]
     return {
-        "place": {client: place(own[:, None]) for client, own in zip(clients, means, strict=True)},
-        "classes": {client: classes(own[:, None]) for client, own in zip(clients, means, strict=True)},
-        "spectrum": {client: arranged(own.mean(dim=0)) for client, own in zip(clients, spectra, strict=True)},
+        int(client): {
+            "place": place(mean[:, None]),
+            "classes": classes(mean[:, None]),
+            "spectrum": arranged(amplitudes.mean(dim=0)),
+        }
+        for client, mean, amplitudes in zip(recorded["clients"], means, spectra, strict=True)
     }
 
 
 def scores_of(folder: Path) -> dict[str, Scores]:
     """Every client's score in each view and round of a recording in which all clients take part."""
-    evidence = GeneratorAudit().evidence
-    scores = defaultdict[str, list[list[float]]](list)
-    for recorded in read(folder):
-        for view, maps in maps_of(recorded).items():
-            found = evidence[view].judge(evidence[view].add(maps))
-            scores[view].append([found[client].score for client in sorted(found)])
+    audit, scores = GeneratorAudit(), defaultdict[str, list[list[float]]](list)
+    for t, recorded in enumerate(read(folder)):
+        audit.decide(by_client(recorded), dict.fromkeys(map(int, recorded["clients"]), 1.0), t)
+        for view in audit.views:
+            scores[view].append([audit.score(view, client) for client in sorted(audit.found[view])])
     return {view: np.array(each) for view, each in scores.items()}
 
 
@@ -64,7 +65,7 @@ def rows_of(run: Path) -> dict[str, Row]:
     malicious = json.loads((run / "run.json").read_text())["malicious"]
     rows = {}
     for view, scores in scores_of(run / "recording").items():
-        honest = np.delete(scores, malicious, axis=1)[GeneratorAudit().warmup :].max()
+        honest = np.delete(scores, malicious, axis=1).max()
         shown = [t for t in SHOWN if t < len(scores)] if malicious else []
         rows[view] = Row(float(honest), tuple(float(scores[t, malicious].min()) for t in shown))
     return rows

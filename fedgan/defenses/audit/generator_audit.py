@@ -43,11 +43,12 @@ class GeneratorAudit(RobustRule):
     In each round the server draws images with every client's generator, from latents that never change, and compares
     maps of them (``views``): no image of anybody is needed, and no number that a client reports is trusted. Evidence
     is gathered over the rounds, and how rare a client's is, is judged by the other clients' (``Evidence``). A client is
-    flagged when its score in any view is above ln(views * rounds / false_alarms), each round and view having its share
-    of the false alarms, until nothing about it is unusual: until all its scores are below ln(views / 0.05), which
-    honest clients exceed in one round of 20. A trigger fades from the evidence while its client is left out, since the
-    others' generator no longer carries it. At most fewer than half of those present are flagged, those with the highest
-    scores. With ``memory`` below 1 a client that stops is forgiven.
+    flagged when its score in a view has been above ln(views * rounds / false_alarms) for ``consecutive`` rounds, each
+    round and view having its share of the false alarms: an honest client is odd for a round or two now and then, a
+    trigger stays. It is flagged until nothing about it has been unusual for as long: until its scores are below
+    ln(views / 0.05), which honest clients exceed in one round of 20. A trigger fades from the evidence while its client
+    is left out, since the others' generator no longer carries it. At most fewer than half of those present are flagged,
+    those with the highest scores. With ``memory`` below 1 a client that stops is forgiven.
 
     To the audit a hospital's own mark, such as a ruler or a letter at one place, is a trigger: the maps in
     ``defenses/`` show a person where it is. It is blind to triggers at random places.
@@ -58,6 +59,7 @@ class GeneratorAudit(RobustRule):
         views: what is compared.
         images_per_class: images of each class that are drawn with every client's generator.
         memory: the share of the evidence that is kept from round to round, in (0, 1].
+        consecutive: rounds, of those in which a client takes part, for which its score must be above the threshold.
         warmup: the first rounds, in which nobody is flagged.
     """
 
@@ -66,14 +68,16 @@ class GeneratorAudit(RobustRule):
     def __init__(
         self,
         *,
-        false_alarms: Fraction = 0.001,
+        false_alarms: Fraction = 0.02,
         views: Views = ("place", "classes", "spectrum"),
         images_per_class: Annotated[int, Interval(ge=2, le=10_000)] = 64,
         memory: Share = 0.95,
-        warmup: NonNegative = 2,
+        consecutive: Annotated[int, Interval(ge=1, le=100)] = 3,
+        warmup: NonNegative = 0,
     ) -> None:
         self.false_alarms, self.views, self.warmup = false_alarms, tuple(views), warmup
-        self.images_per_class, self.memory = images_per_class, memory
+        self.images_per_class, self.memory, self.consecutive = images_per_class, memory, consecutive
+        self.recent: dict[str, dict[int, list[float]]] = {view: {} for view in self.views}  # scores, the last ones
         self.evidence: dict[str, Evidence] = {view: Evidence(memory, VIEWS[view].background) for view in self.views}
         self.threshold = self.threshold_for(rounds=1)
         self.flagged: set[int] = set()
@@ -109,6 +113,8 @@ class GeneratorAudit(RobustRule):
         for view in self.views:
             self.planes[view] = self.evidence[view].add({i: maps[i][view] for i in ids})
             self.found[view] = self.evidence[view].judge(self.planes[view])
+            for client, found in self.found[view].items():
+                self.recent[view][client] = [*self.recent[view].get(client, []), found.score][-self.consecutive :]
         flagged = self._flag(ids) if index >= self.warmup else frozenset[int]()
         for i in flagged:
             self.counts[i] = self.counts.get(i, 0) + 1
@@ -131,13 +137,22 @@ class GeneratorAudit(RobustRule):
 
         return [seen(update) for update in updates]
 
+    def score(self, view: str, client: int) -> float:
+        """What a client's score has been at least for ``consecutive`` rounds; 0 until there are so many."""
+        recent = self.recent[view][client]
+        return min(recent) if len(recent) == self.consecutive else 0.0
+
     def score_of(self, client: int) -> float:
-        """A client's highest score in the last round."""
-        return max(self.found[view][client].score for view in self.views)
+        """A client's highest score in any view."""
+        return max(self.score(view, client) for view in self.views)
+
+    def unusual(self, view: str, client: int) -> bool:
+        """Whether a score of the last ``consecutive`` rounds was above ``release``."""
+        return max(self.recent[view][client]) > self.release
 
     def _flag(self, ids: Sequence[int]) -> frozenset[int]:
         scores = {i: self.score_of(i) for i in ids}
-        known = {i for i in self.flagged & set(ids) if scores[i] > self.release}
+        known = {i for i in self.flagged & set(ids) if any(self.unusual(view, i) for view in self.views)}
         stand_out = known | {i for i in ids if scores[i] > self.threshold}
         ordered = sorted(stand_out, key=lambda i: (-scores[i], i))[: (len(ids) - 1) // 2]
         self.flagged = self.flagged - set(ids) | set(ordered)
@@ -148,14 +163,14 @@ class GeneratorAudit(RobustRule):
         return {"threshold": self.threshold}
 
     def client_receipts(self) -> Mapping[int, Mapping[str, float]]:
-        """Each client's score in each view, and the row and column of the place with the most evidence."""
+        """Each client's score in each view (``score``), and the row and column of the place with the most evidence."""
         return {
             client: {f"{view}_{name}": float(value) for view in self.views for name, value in self._of(view, client)}
             for client in self.found[self.views[0]]
         }
 
     def _of(self, view: str, client: int) -> list[tuple[str, float]]:
-        return list(self.found[view][client]._asdict().items())
+        return list((self.found[view][client]._asdict() | {"score": self.score(view, client)}).items())
 
     def maps(self) -> Mapping[str, Mapping[int, Tensor]]:
         """Each client's evidence by place, by view."""
@@ -167,10 +182,7 @@ class GeneratorAudit(RobustRule):
     def comparisons(self) -> Mapping[str, Mapping[int, Comparison]]:
         """Each flagged client's map and the median of the others', in the views that keep it flagged."""
         flagged = sorted(self.flagged & self.examples.keys())
-        return {
-            view: {i: self._compared(view, i) for i in flagged if self.found[view][i].score > self.release}
-            for view in self.views
-        }
+        return {view: {i: self._compared(view, i) for i in flagged if self.unusual(view, i)} for view in self.views}
 
     def _compared(self, view: str, client: int) -> Comparison:
         """Of several classes the one that differs most where the evidence is highest."""
@@ -189,6 +201,7 @@ class GeneratorAudit(RobustRule):
             "evidence": {view: each.state_dict() for view, each in self.evidence.items()},
             "flagged": sorted(self.flagged),
             "counts": dict(self.counts),
+            "recent": {view: {i: list(scores) for i, scores in each.items()} for view, each in self.recent.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -196,3 +209,4 @@ class GeneratorAudit(RobustRule):
         for view, each in self.evidence.items():
             each.load_state_dict(state["evidence"][view])
         self.flagged, self.counts = set(state["flagged"]), dict(state["counts"])
+        self.recent = {view: {i: list(scores) for i, scores in state["recent"][view].items()} for view in self.views}

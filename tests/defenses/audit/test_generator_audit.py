@@ -1,7 +1,7 @@
 """The audit in rounds by hand, and in a federation."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +62,9 @@ def ready(rounds: int = 20, **settings: object) -> GeneratorAudit:
 def test_the_attacker_loses_its_weight_and_nobody_else_does() -> None:
     audit = ready()
     decisions = play(audit, [1.0] * 8)
-    assert [sorted(each.flagged) for each in decisions] == [[], [], *[[2]] * 6]
+    assert [sorted(each.flagged) for each in decisions] == [[], [], [], *[[2]] * 5]
     assert dict(decisions[-1].weights) == pytest.approx({0: 1 / 3, 1: 1 / 3, 2: 0, 3: 1 / 3})
-    assert decisions[-1].flag_counts == {0: 0, 1: 0, 2: 6, 3: 0}
+    assert decisions[-1].flag_counts == {0: 0, 1: 0, 2: 5, 3: 0}
     shown = audit.client_receipts()
     assert (shown[2]["place_row"], shown[2]["place_column"]) in {(r, c) for r in (28, 29) for c in (28, 29)}
     assert shown[2]["place_score"] > audit.receipt()["threshold"] > max(shown[i]["place_score"] for i in (0, 1, 3))
@@ -89,16 +89,38 @@ def test_the_threshold_shares_the_false_alarms_out() -> None:
     assert ready(rounds=20, false_alarms=0.01, views=["place"]).threshold == pytest.approx(math.log(20 / 0.01))
 
 
+def stubbed(audit: GeneratorAudit, scores: Mapping[int, float]) -> frozenset[int]:
+    """Who is flagged after ``consecutive`` rounds in which clients have these scores."""
+    audit.recent = {view: {i: [score] * audit.consecutive for i, score in scores.items()} for view in audit.views}
+    return audit._flag(list(scores))
+
+
 def test_a_flag_stays_until_nothing_is_unusual() -> None:
     audit = ready()
-    scores = {0: 0.0, 1: 0.0, 2: audit.threshold + 1, 3: 0.0}
-    audit.score_of = scores.__getitem__  # type: ignore[method-assign]
     usual = math.log(3 / 0.05)
     for score, expected in ((audit.threshold + 1, {2}), (usual + 0.1, {2}), (usual - 0.1, set())):
-        scores[2] = score
-        assert audit._flag([0, 1, 2, 3]) == expected
-    scores[2] = audit.threshold * 0.9
-    assert audit._flag([0, 1, 2, 3]) == set(), "from below it takes the whole"
+        assert stubbed(audit, {0: 0.0, 1: 0.0, 2: score, 3: 0.0}) == expected
+    assert stubbed(audit, {0: 0.0, 1: 0.0, 2: audit.threshold * 0.9, 3: 0.0}) == set(), "from below it takes the whole"
+
+
+def test_three_rounds_in_a_row_are_needed_in_one_view_and_three_usual_ones_to_be_let_go() -> None:
+    audit = ready(consecutive=3)
+    high, low = audit.threshold + 1, audit.release - 1
+
+    def after(place: list[float], classes: list[float]) -> set[int]:
+        quiet = {i: [0.0] * 3 for i in (0, 1, 3)}
+        audit.recent = {
+            "place": quiet | {2: place},
+            "classes": quiet | {2: classes},
+            "spectrum": quiet | {2: [0.0] * 3},
+        }
+        return set(audit._flag([0, 1, 2, 3]))
+
+    assert after([high, high], [0.0, 0.0]) == set(), "two rounds are too few"
+    assert after([high, low, high], [low, high, low]) == set(), "not one view three times"
+    assert after([high, high, high], [0.0, 0.0, 0.0]) == {2}
+    assert after([high, low, low], [low, low, low]) == {2}, "one of the last three was unusual"
+    assert after([low, low, low], [low, low, low]) == set()
 
 
 def test_the_release_is_never_above_the_threshold() -> None:
@@ -107,11 +129,8 @@ def test_the_release_is_never_above_the_threshold() -> None:
 
 
 def test_fewer_than_half_are_flagged_those_with_the_highest_scores() -> None:
-    audit = ready()
-    scores = {0: 90.0, 1: 80.0, 2: 70.0, 3: 0.0, 4: 100.0}
-    audit.score_of = scores.__getitem__  # type: ignore[method-assign]
-    assert audit._flag([0, 1, 2, 3, 4]) == {0, 4}
-    assert audit._flag([0, 1, 2, 3]) == {0}
+    assert stubbed(ready(), {0: 90.0, 1: 80.0, 2: 70.0, 3: 0.0, 4: 100.0}) == {0, 4}
+    assert stubbed(ready(), {0: 90.0, 1: 80.0, 2: 70.0, 3: 0.0}) == {0}
 
 
 def test_flipped_labels_are_seen_in_the_classes_alone() -> None:
