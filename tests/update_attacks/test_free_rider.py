@@ -62,9 +62,7 @@ def test_the_losses_of_two_free_riders_stay_within_the_honest_range() -> None:
     own = [OWN, client(4, [1.0, 2.0], NOW, {"loss_g": -50.0})]
     attack = FreeRider(form="unchanged")
     losses = [
-        sent.metrics["loss_g"]
-        for t in range(100)
-        for sent in attack.alter(own, [*own, *HONEST], replace(NOW, index=t))
+        sent.metrics["loss_g"] for t in range(100) for sent in attack.alter(own, [*own, *HONEST], replace(NOW, index=t))
     ]
     assert 1.9 <= min(losses) < 1.92
     assert 2.4 < max(losses) <= 2.5
