@@ -7,9 +7,14 @@ import pytest
 import torch
 from hydra.utils import get_object
 from omegaconf import OmegaConf
+from torch import Tensor
 
 from fedgan.attacks.base import Attack
+from fedgan.attacks.frequency import Frequency
+from fedgan.attacks.trigger_attack import TriggerAttack
 from fedgan.config.refusals import CONF
+from fedgan.core.images import ImageSet
+from fedgan.core.trigger import Patch, Trigger
 from tests.helpers.images import random_images
 
 NAMES = sorted(file.stem for file in (CONF / "attack").glob("*.yaml") if file.stem != "none")
@@ -30,9 +35,8 @@ REQUIRED = {  # what the classes leave to whoever makes one
 
 def attack_of(name: str, **settings: Any) -> Attack:
     """From Python: its settings are the class's own where none is given."""
-    attack: Attack = get_object(OmegaConf.load(CONF / "attack" / f"{name}.yaml")["_target_"])(
-        **REQUIRED.get(name, {}), **settings
-    )
+    kind = get_object(OmegaConf.load(CONF / "attack" / f"{name}.yaml")["_target_"])
+    attack: Attack = kind(**(REQUIRED.get(name, {}) | settings))
     return attack
 
 
@@ -57,6 +61,25 @@ def test_the_share_of_images_is_the_one_that_was_set_and_by_default_all(name: st
     candidates = 12 if name == "class_trigger" else 24  # images of one of the two classes
     assert changed(attack_of(name, poison_share=0.25)) == candidates // 4
     assert changed(attack_of(name)) == candidates
+
+
+def test_a_trigger_attack_that_leaves_the_settings_to_the_base_class_marks_all_images_in_all_rounds() -> None:
+    class NoSettings(TriggerAttack):
+        def trigger(self, channels: int, image_size: int, seed: int) -> Trigger:
+            return Patch(torch.full((channels, 2, 2), 255, dtype=torch.uint8), top=0, left=0)
+
+    assert [t for t in range(5) if NoSettings().window.covers(t)] == [0, 1, 2, 3, 4]
+    assert changed(NoSettings()) == 24
+
+
+def test_where_no_image_is_a_candidate_all_stay() -> None:
+    """Some triggers cannot be put on no image: a Fourier transform of nothing fails."""
+
+    class OfNoClass(Frequency):
+        def candidates(self, images: ImageSet) -> Tensor:
+            return torch.arange(0)
+
+    assert changed(OfNoClass(alpha=0.15)) == 0
 
 
 @pytest.mark.parametrize("name", ["class_trigger", "distributed", "noise_patch", "random_patch", "white_square"])
