@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fedgan.attacks.base import Attack
 from fedgan.attacks.frequency import Frequency
+from fedgan.attacks.patch_attack import PatchAttack
 from fedgan.attacks.trigger_attack import TriggerAttack
 from fedgan.config.refusals import CONF
 from fedgan.core.images import ImageSet
@@ -80,6 +81,18 @@ def test_where_no_image_is_a_candidate_all_stay() -> None:
             return torch.arange(0)
 
     assert changed(OfNoClass(alpha=0.15)) == 0
+
+
+@pytest.mark.parametrize("pattern", [torch.ones(1, 4, 4), torch.ones(1, 4, 3, dtype=torch.uint8)])
+def test_a_pattern_that_is_no_square_of_bytes_is_refused(pattern: Tensor) -> None:
+    class Odd(PatchAttack):
+        def pattern(self, channels: int, rng: torch.Generator) -> Tensor:
+            return pattern
+
+    with pytest.raises(
+        ValueError, match=r"^pattern must be uint8 of shape \(1, 4, 4\); got torch\.\w+ of \(1, 4, \d\)$"
+    ):
+        Odd(size=4).trigger(1, 32, 0)
 
 
 @pytest.mark.parametrize("name", ["class_trigger", "distributed", "noise_patch", "random_patch", "white_square"])
