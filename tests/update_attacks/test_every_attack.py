@@ -72,6 +72,15 @@ def test_it_acts_in_the_rounds_that_were_set_and_by_default_in_all(name: str) ->
     assert [t for t in range(5) if plain.window.covers(t)] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    "name", ["free_rider", "inner_product", "little_is_enough", "loss_hiding", "min_max", "min_sum", "norm_bounded"]
+)
+def test_what_it_knows_is_what_was_set_and_by_default_all(name: str) -> None:
+    assert attack_of(name).knowledge == type(attack_of(name))().knowledge == "all"
+    if name != "loss_hiding":  # which refuses to know its own alone
+        assert attack_of(name, knowledge="own").knowledge == "own"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_malicious_in_this_round(name: str) -> None:
     attackers = Attackers(frozenset({9}), attack_of(name))
