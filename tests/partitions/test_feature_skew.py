@@ -76,6 +76,15 @@ def test_what_is_brighter_than_white_is_white_and_darker_than_black_black() -> N
     assert rescanned(pixels, 1.0, 2.0, 0.0, rng)[0].flatten().tolist() == [0, 255]
 
 
+def test_without_noise_nothing_is_drawn() -> None:
+    rng = torch.Generator().manual_seed(4)
+    before = rng.get_state()
+    rescanned(random_images(2).images, 1.1, 1.0, 0.0, rng)
+    assert torch.equal(rng.get_state(), before)
+    rescanned(random_images(2).images, 1.1, 1.0, 5.0, rng)
+    assert not torch.equal(rng.get_state(), before)
+
+
 def test_the_attack_comes_after_the_change() -> None:
     """The trigger is as white as it was made; what is around it is as the client's scanner shows it."""
     images = ImageSet(torch.full((8, 1, 32, 32), 100, dtype=torch.uint8), torch.arange(8) % 2, ("a", "b"))
