@@ -67,6 +67,12 @@ def test_a_trigger_that_leaves_amplitudes_alone_and_a_single_image_to_learn_from
         AmplitudeRate().learn(square(4), white.images)
     with pytest.raises(Unavailable, match=said):
         AmplitudeRate().learn(square(4), smooth_images(1).images)
+    two = AmplitudeRate()
+    two.learn(square(4), smooth_images(2).images)
+    clean, poisoned = (
+        two.scores(images) for images in (smooth_images(2).images, square(4).apply(smooth_images(2).images))
+    )
+    assert clean.max() < 0 < poisoned.min(), "two are enough to fit"
 
 
 def test_too_few_images() -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Patch, Trigger
 from fedgan.metrics.base import Reference, Unavailable, score_classes
-from fedgan.metrics.triggers.emission import EmissionRate, ring_mask, smoothed, trigger_scores
+from fedgan.metrics.triggers.emission import EmissionRate, matched_filter, ring_mask, smoothed, trigger_scores
 from tests.helpers.images import XRAY_CLASSES, blurred, real_images, smooth_images, with_images
 from tests.helpers.metrics import mosaic, reference, square
 
@@ -143,6 +143,12 @@ def test_missing_class_is_named() -> None:
     images = smooth_images(10)
     with pytest.raises(ValueError, match="got none of PNEUMONIA"):
         score_classes("emission", images.subset(torch.tensor([0, 2])), lambda label, x: 0.0)
+
+
+def test_a_trigger_almost_like_what_is_there_is_divided_by_one_gray_level_squared() -> None:
+    """Half a gray level from the background, in one pixel: 0.5 * 0.5 / max(0.25, 1)."""
+    background, trigger = np.full((1, 1, 1), 7.0), np.full((1, 1, 1), 7.5)
+    assert matched_filter(trigger[None], trigger, background).tolist() == [0.25]
 
 
 def test_a_ring_of_the_triggers_own_color_does_not_make_noise_a_trigger() -> None:
