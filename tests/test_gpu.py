@@ -17,7 +17,12 @@ from fedgan import evaluate, sample, utility
 from fedgan.config import training
 from fedgan.config.build import build_defenses
 from fedgan.core.precision import rounding
+from fedgan.core.round import Round
+from fedgan.core.update import ClientUpdate
+from fedgan.defenses.robust.coordinates import ordered
+from fedgan.defenses.robust.foolsgold import FoolsGold
 from fedgan.gan.client import GANClient
+from fedgan.update_attacks.neurotoxin import Neurotoxin
 from tests.helpers.federation import DCGAN, SMALL, STYLEGAN2, build
 from tests.helpers.runs import outcome, resume
 
@@ -156,3 +161,29 @@ def test_what_comes_after_a_run(configure: Configure, call: Call, tmp_path: Path
     call(utility.main, f"run={run}", *quick, f"accelerator={DEVICE}", f"hydra.run.dir={tmp_path / 'utility'}")
     assert (tmp_path / "utility/utility.json").is_file()
     assert outcome(run) == before
+
+
+def test_columns_are_sorted_as_on_a_cpu() -> None:
+    values = torch.randn(7, 1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = ordered(values.to(DEVICE))
+    assert found.device.type == DEVICE
+    assert torch.equal(found.cpu(), torch.sort(values, dim=0).values)
+
+
+def test_what_a_checkpoint_remembers_on_the_cpu_meets_updates_on_the_gpu() -> None:
+    """Generator 1 in round 0 and 3 in round 1; the client moves by 1 in each."""
+    updates, rounds = [], []
+    for device, value in (("cpu", 1.0), (DEVICE, 3.0)):
+        start = {"w": torch.full((2,), value, device=device)}
+        rounds.append(Round(len(rounds), start, frozenset({"w"}), num_clients=1))
+        updates.append([ClientUpdate(0, 8, {"w": start["w"] + 1.0}, {})])
+    rule, resumed_rule, attack, resumed_attack = FoolsGold(), FoolsGold(), Neurotoxin(), Neurotoxin()
+    rule.rate(updates[0], rounds[0])
+    attack.watch(rounds[0])
+    resumed_rule.load_state_dict(rule.state_dict())
+    resumed_attack.load_state_dict(attack.state_dict())
+    resumed_rule.rate(updates[1], rounds[1])
+    resumed_attack.watch(rounds[1])
+    assert resumed_rule.history[0]["w"].tolist() == [2.0, 2.0]
+    assert resumed_attack.step is not None
+    assert resumed_attack.step["w"].tolist() == [2.0, 2.0]

@@ -11,12 +11,14 @@ from tests.helpers.images import random_images, smooth_images
 from tests.helpers.metrics import reference
 
 
-@pytest.mark.parametrize("classes", [["b"], [1]])
-def test_only_images_of_the_classes_are_changed(classes: list[str | int]) -> None:
+@pytest.mark.parametrize(
+    ("classes", "labels"), [(["b"], {1}), ([1], {1}), (["a"], {0}), ([0], {0}), (["b", 0], {0, 1})]
+)
+def test_only_images_of_the_classes_are_changed(classes: list[str | int], labels: set[int]) -> None:
     images, attack = random_images(20), ClassTrigger(size=4, classes=classes)
     poisoned = attack.poison(images, attack.trigger(1, 32, 0), torch.Generator())
     changed = (poisoned.images != images.images).flatten(1).any(dim=1)
-    assert torch.equal(changed, images.labels == 1)
+    assert changed.tolist() == [label in labels for label in images.labels.tolist()]
 
 
 def test_the_share_is_of_these_classes_images() -> None:

@@ -34,8 +34,15 @@ def test_numpys_shifted_spectrum_gives_the_same(channels: int) -> None:
     amplitude[..., inside, inside] = 0.85 * amplitude[..., inside, inside] + 0.15 * foreign[..., inside, inside]
     back = np.fft.ifft2(np.fft.ifftshift(amplitude * np.exp(1j * phase), axes=(-2, -1)))
     assert np.abs(back.imag).max() < 1e-6, "the window is symmetric: nothing imaginary is left out"
+    np.testing.assert_allclose(trigger.change(images.double()), back.real, atol=1e-9)
     expected = back.real.clip(0, 255)
     assert np.abs(trigger.apply(images).numpy() - expected).max() <= 0.5 + 1e-6
+
+
+def test_more_colors_than_pixels_are_as_many() -> None:
+    many, most = (Frequency(alpha=0.15, cells=cells).trigger(1, 16, seed=3).foreign for cells in (99, 16))
+    assert torch.equal(many, most)
+    assert len(most.unique()) > 100, "noise"
 
 
 def test_amplitudes_are_taken_in_gray_levels() -> None:

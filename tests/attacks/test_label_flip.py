@@ -63,6 +63,13 @@ def test_refusals_that_need_the_data(settings: dict[str, str], words: str) -> No
         share_out(random_images(40), IID(), LabelFlip(**settings), frozenset(), 4, 0)  # type: ignore[arg-type]
 
 
+def test_one_class_has_no_other_label_to_get() -> None:
+    LabelFlip().setup(("a", "b"), malicious=1)
+    said = r"^dataset\.classes must be at least 2 classes for attack=label_flip; got 1$"
+    with pytest.raises(ValueError, match=said):
+        LabelFlip().setup(("a",), malicious=1)
+
+
 def test_source_and_target_come_together() -> None:
     with pytest.raises(ValueError, match="^target must be null exactly where source is; it is a; got null$"):
         LabelFlip(source="a")

@@ -4,13 +4,24 @@ import numpy as np
 import pytest
 import torch
 
-from fedgan.attacks.sinusoidal import Sinusoidal, Wave
+from fedgan.attacks.sinusoidal import Sinusoidal, Wave, wave
 
 
 def test_one_cycle_over_eight_pixels_by_hand() -> None:
     gray = torch.full((2, 3, 8, 8), 100, dtype=torch.uint8)
     rows = Wave(amplitude=20, cycles=1).apply(gray).reshape(-1, 8).unique(dim=0)
     assert rows.tolist() == [[100, 114, 120, 114, 100, 86, 80, 86]], "the same in all rows, channels and images"
+
+
+def test_numpys_sine_agrees_in_double_precision() -> None:
+    expected = 20.0 * np.sin(2 * np.pi * 6 * np.arange(100) / 100)
+    np.testing.assert_allclose(wave(100, amplitude=20.0, cycles=6), expected, atol=1e-12)
+
+
+def test_the_wave_goes_across_and_not_down() -> None:
+    """Of an image twice as wide as high too."""
+    change = Wave(amplitude=20.0, cycles=1).change(torch.zeros(1, 1, 4, 8, dtype=torch.float64))
+    assert change[0, 0].round().int().tolist() == [[0, 14, 20, 14, 0, -14, -20, -14]] * 4
 
 
 def test_all_the_power_is_at_f_cycles_across() -> None:

@@ -8,7 +8,7 @@ from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import ImageSet
 from fedgan.federated.data import share_out
 from fedgan.partitions.base import Partition
-from fedgan.partitions.feature_skew import FeatureSkew
+from fedgan.partitions.feature_skew import FeatureSkew, rescanned
 from fedgan.partitions.iid import IID
 from tests.helpers.images import random_images, smooth_images
 
@@ -66,6 +66,23 @@ def test_values_stay_within_bytes_and_the_originals_as_they_were() -> None:
     assert bright.dtype == torch.uint8
     assert int(bright.max()) == 255
     assert torch.equal(images.images, before)
+
+
+def test_what_is_brighter_than_white_is_white_and_darker_than_black_black() -> None:
+    """200 times 1.3 is 260; of 30 and 230, twice as far from their mean 130 is -70 and 330."""
+    pixels = torch.tensor([30, 230, 200, 200], dtype=torch.uint8).view(2, 1, 1, 2)
+    rng = torch.Generator()
+    assert rescanned(pixels, 1.3, 1.0, 0.0, rng)[1].flatten().tolist() == [255, 255]
+    assert rescanned(pixels, 1.0, 2.0, 0.0, rng)[0].flatten().tolist() == [0, 255]
+
+
+def test_without_noise_nothing_is_drawn() -> None:
+    rng = torch.Generator().manual_seed(4)
+    before = rng.get_state()
+    rescanned(random_images(2).images, 1.1, 1.0, 0.0, rng)
+    assert torch.equal(rng.get_state(), before)
+    rescanned(random_images(2).images, 1.1, 1.0, 5.0, rng)
+    assert not torch.equal(rng.get_state(), before)
 
 
 def test_the_attack_comes_after_the_change() -> None:

@@ -14,3 +14,9 @@ def test_the_parts_are_those_of_every_run_so_far(count: int, clients: int, seed:
     """As version 0 dealt them: published runs can be repeated."""
     parts = iid(count, clients, seed)
     assert hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()[:16] == digest
+
+
+def test_every_client_has_an_image_or_is_refused() -> None:
+    assert sorted(part.tolist() for part in iid(4, 4, seed=0)) == [[0], [1], [2], [3]]
+    with pytest.raises(ValueError, match=r"^fl\.num_clients must be at most the number of training images, 3; got 4$"):
+        iid(3, 4, seed=0)

@@ -38,6 +38,14 @@ def test_an_attack_without_words_of_its_own_is_named_by_its_class() -> None:
     assert str(MyOwn()) == "updates altered by MyOwn"
 
 
+def test_an_attack_that_leaves_the_settings_to_the_base_class_knows_its_own_and_always_acts() -> None:
+    class NoSettings(UpdateAttack):
+        def __init__(self) -> None:
+            pass
+
+    assert (NoSettings().knowledge, NoSettings().window) == ("own", Window(0, None, 1))
+
+
 def test_scaling_in_words() -> None:
     assert str(Scaling(factor=2.5)) == "updates scaled by 2.5"
 

@@ -64,6 +64,25 @@ def test_it_acts_on_deltas_and_leaves_buffers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_it_acts_in_the_rounds_that_were_set_and_by_default_in_all(name: str) -> None:
+    """From 2 on and before 9, every third one; by default what the class says, without the configuration."""
+    attack = attack_of(name, start=2, stop=9, every=3)
+    assert [t for t in range(12) if attack.window.covers(t)] == [2, 5, 8]
+    kind = type(attack)
+    plain = kind(factor=2.0) if name == "scaling" else kind()  # type: ignore[call-arg]
+    assert [t for t in range(5) if plain.window.covers(t)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "name", ["free_rider", "inner_product", "little_is_enough", "loss_hiding", "min_max", "min_sum", "norm_bounded"]
+)
+def test_what_it_knows_is_what_was_set_and_by_default_all(name: str) -> None:
+    assert attack_of(name).knowledge == type(attack_of(name))().knowledge == "all"
+    if name != "loss_hiding":  # which refuses to know its own alone
+        assert attack_of(name, knowledge="own").knowledge == "own"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_nobody_malicious_in_this_round(name: str) -> None:
     attackers = Attackers(frozenset({9}), attack_of(name))
     round_ = around(index=1)

@@ -57,6 +57,17 @@ def test_its_losses_are_like_honest_ones_if_it_knows_any() -> None:
             assert sent.metrics == {"loss_g": loss}
 
 
+def test_the_losses_of_two_free_riders_stay_within_the_honest_range() -> None:
+    """Honest ones are 1.9 to 2.5. What the other free rider had trained, 9 and -50, is nobody's model."""
+    own = [OWN, client(4, [1.0, 2.0], NOW, {"loss_g": -50.0})]
+    attack = FreeRider(form="unchanged")
+    losses = [
+        sent.metrics["loss_g"] for t in range(100) for sent in attack.alter(own, [*own, *HONEST], replace(NOW, index=t))
+    ]
+    assert 1.9 <= min(losses) < 1.92
+    assert 2.4 < max(losses) <= 2.5
+
+
 def test_only_who_repeats_the_servers_steps_remembers_them() -> None:
     for form in ("unchanged", "noise", "previous_step"):
         attack = FreeRider(form=form)  # type: ignore[arg-type]

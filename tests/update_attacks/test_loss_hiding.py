@@ -63,6 +63,19 @@ def test_the_jitter_is_a_share_of_the_way() -> None:
     assert 0.08 < max(found) <= 0.1
 
 
+def test_the_jitter_comes_from_its_own_stream_alone() -> None:
+    found = []
+    for ambient in (0, 1):
+        torch.manual_seed(ambient)
+        found.append([imitated([{"x": float(i)} for i in range(50)], 1.0, keyed_generator(0, t)) for t in range(5)])
+    assert found[0] == found[1]
+    torch.manual_seed(1)
+    undisturbed = torch.rand(())
+    torch.manual_seed(1)
+    imitated([{"x": 1.0}, {"x": 2.0}], 1.0, keyed_generator(0, 0))
+    assert torch.rand(()) == undisturbed
+
+
 def test_malicious_clients_imitate_the_honest_and_not_each_other() -> None:
     others = [OWN, replace(OWN, client_id=4, metrics={"loss_g": -50.0})]
     one, two = LossHiding().alter(others, [*others, *HONEST], ROUND)

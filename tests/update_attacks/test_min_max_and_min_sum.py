@@ -1,10 +1,13 @@
 """Both are steps as long as a bound allows: the bounds are looked for by brute force."""
 
+from decimal import Decimal, localcontext
+
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from fedgan.update_attacks._optimized import Optimized
+from fedgan.update_attacks._optimized import Optimized, root
 from fedgan.update_attacks.min_max import MinMax
 from fedgan.update_attacks.min_sum import MinSum
 from tests.helpers.updates import around, client, delta_of
@@ -22,6 +25,15 @@ def sent(attack: Optimized, deltas: Array | list[list[float]]) -> Array:
     honest = [client(i + 2, list(map(float, delta)), round_) for i, delta in enumerate(deltas)]
     (update,) = attack.alter([own], [own, *honest], round_)
     return delta_of(update, round_).numpy()
+
+
+@pytest.mark.parametrize("b", [1e8, 3.0, -3.0, -1e8])
+def test_the_largest_step_is_exact_also_where_the_textbook_formula_cancels(b: float) -> None:
+    """0.25 + 2 b g + 2 g^2 = 1, by decimals of 60 digits."""
+    with localcontext(prec=60):
+        exact = (-Decimal(b) + (Decimal(b) ** 2 + 2 * Decimal("0.75")).sqrt()) / 2
+    found = root(torch.tensor([0.25]).double(), torch.tensor([b]).double(), 2.0, bound=1.0)
+    assert found.item() == pytest.approx(float(exact), rel=1e-12)
 
 
 @pytest.mark.parametrize(

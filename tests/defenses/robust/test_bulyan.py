@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from fedgan.defenses.robust.bulyan import Bulyan
+from fedgan.defenses.robust.bulyan import Bulyan, mean_near_median
 from tests.helpers.rules import round_of, served, step, updates_of
 
 HAND = [[0.0], [1.0], [2.0], [3.5], [4.0], [6.0], [100.0]]
@@ -33,6 +34,16 @@ def test_seven_clients_by_hand() -> None:
 def test_loops_agree(count: int, f: int) -> None:
     deltas = np.random.default_rng(count).normal(size=(count, 5))
     np.testing.assert_allclose(step(Bulyan(num_malicious=f), deltas), slow_bulyan(deltas, f))
+
+
+def test_of_values_equally_near_the_median_the_first_clients_count() -> None:
+    """Of 64 whole numbers from -2 to 2 many are. Python sorts stably; torch beyond 16 values only on request."""
+    values = torch.randint(-2, 3, (64, 50), generator=torch.Generator().manual_seed(0)).double()
+    expected = []
+    for column in values.T.tolist():
+        center = np.median(column)
+        expected.append(np.mean(sorted(column, key=lambda value, center=center: abs(value - center))[:20]))
+    np.testing.assert_allclose(mean_near_median(values, 20), expected, atol=1e-12)
 
 
 def test_the_callers_updates_stay_and_nobody_has_a_weight() -> None:

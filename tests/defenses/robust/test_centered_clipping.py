@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from fedgan.defenses.robust.centered_clipping import CenteredClipping
+from fedgan.defenses.robust.centered_clipping import CenteredClipping, combination
 from tests.helpers.rules import parameters_of, round_of, served, step, updates_of
 
 LINE = [[0.5], [1.0], [100.0]]
@@ -43,3 +44,9 @@ def test_by_default_the_bound_is_the_median_distance() -> None:
     rule = CenteredClipping()
     assert step(rule, LINE).item() == pytest.approx((0.5 + 1 + 1) / 3)
     assert rule.receipt() == {"bound": pytest.approx(1.0), "clipped": 1.0}
+
+
+def test_updates_in_single_precision_are_added_in_double() -> None:
+    """A float32 next to 1e8 is 8 away: the 1 would be lost."""
+    values = [torch.tensor([1e8, 3.0]), torch.tensor([1.0, 0.5])]
+    assert combination(values, np.array([1.0, 1.0])).tolist() == [100_000_001.0, 3.5]

@@ -81,6 +81,18 @@ def test_nobody_is_trusted() -> None:
     assert decision == Decision({0: 0.5, 1: 0.5}, frozenset(), {0: 0, 1: 0})
 
 
+def test_what_is_handed_to_the_next_rule_is_nowhere_longer_than_the_servers_update() -> None:
+    """A rule without weights, such as a median, sees those who are not trusted too: as the reference."""
+    start = torch.tensor([5.0, 7.0])
+    deltas = [[-1000.0, 0.0], [0.0, 9.0], [30.0, 40.0], [0.0, 0.0]]
+    updates = [ClientUpdate(i, 8, {"w": start + torch.tensor(delta)}, {}) for i, delta in enumerate(deltas)]
+    root = {"w": start + torch.tensor([2.0, 0.0])}
+    round_ = Round(0, {"w": start}, frozenset({"w"}), num_clients=4, root=root)
+    moved = [(update.state["w"] - start).tolist() for update in FLTrust().filter(updates, round_)]
+    assert moved[:2] + moved[3:] == [[0.0, 0.0]] * 3
+    assert moved[2] == pytest.approx([1.2, 1.6]), "(30, 40) with length 2"
+
+
 def test_a_server_that_does_not_move_trusts_nobody() -> None:
     aggregate, decision, _ = serve([[1, 2], [3, 4]], [0, 0])
     assert aggregate["w"].tolist() == [0, 0]

@@ -6,7 +6,7 @@ import torch
 
 from fedgan.attacks.frequency import Frequency
 from fedgan.metrics.base import Unavailable
-from fedgan.metrics.triggers.amplitude import AmplitudeRate, log_amplitudes
+from fedgan.metrics.triggers.amplitude import AmplitudeRate, log_amplitudes, most_changed
 from tests.helpers.images import random_images, smooth_images, with_images
 from tests.helpers.metrics import pixels, reference, square, turned
 
@@ -15,6 +15,14 @@ def test_log_amplitudes_are_numpys() -> None:
     images = random_images(3, channels=3, size=8).images
     expected = np.log1p(np.abs(np.fft.rfft2(images.numpy().astype(float)))).reshape(3, -1)
     assert np.abs(log_amplitudes(images) - expected).max() < 1e-9
+
+
+def test_a_change_counts_in_units_of_its_own_frequencys_spread() -> None:
+    """Spreads of 0.01, 10 and 1 in front of changes of 0.1, 9 and 2: 10, 0.9 and 2 of them."""
+    before = np.array([[-0.01, -10.0, -1.0], [0.01, 10.0, 1.0]])
+    after = before + np.array([0.1, 9.0, 2.0])
+    assert most_changed(before, after, count=1).tolist() == [0]
+    assert most_changed(before, after, count=2).tolist() == [0, 2]
 
 
 def test_none_all_and_half() -> None:
@@ -50,6 +58,21 @@ def test_the_threshold_is_of_images_that_the_discriminant_has_not_seen(monkeypat
     assert len(learned) == len(judged) == 20
     assert not learned & judged
     assert learned | judged == {bytes(image.numpy()) for image in train.images}
+
+
+def test_a_trigger_that_leaves_amplitudes_alone_and_a_single_image_to_learn_from_are_refused() -> None:
+    said = "^the trigger leaves amplitudes as they are, or there are fewer than 4 training images$"
+    white = with_images(smooth_images(20), torch.full((20, 1, 32, 32), 255, dtype=torch.uint8))
+    with pytest.raises(Unavailable, match=said):
+        AmplitudeRate().learn(square(4), white.images)
+    with pytest.raises(Unavailable, match=said):
+        AmplitudeRate().learn(square(4), smooth_images(1).images)
+    two = AmplitudeRate()
+    two.learn(square(4), smooth_images(2).images)
+    clean, poisoned = (
+        two.scores(images) for images in (smooth_images(2).images, square(4).apply(smooth_images(2).images))
+    )
+    assert clean.max() < 0 < poisoned.min(), "two are enough to fit"
 
 
 def test_too_few_images() -> None:

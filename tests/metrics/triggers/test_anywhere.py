@@ -6,6 +6,7 @@ import torch
 
 from fedgan.attacks.random_location import RandomLocation
 from fedgan.attacks.warping import Warping
+from fedgan.core.trigger import Patch
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.triggers.anywhere import AnywhereRate, best_correlations
 from fedgan.metrics.triggers.pattern import correlations
@@ -33,6 +34,8 @@ def test_flat_images_match_nothing() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_none_all_and_wherever_it_is(channels: int) -> None:
     trigger, metric = RandomLocation(size=8).trigger(channels, 32, seed=0), AnywhereRate()
+    intervals = ("anywhere_emission_low", "anywhere_emission_high")
+    assert metric.names == ("anywhere_emission", *intervals, "anywhere_correlation")
     clean = smooth_images(100, channels, seed=2)
     metric.prepare(reference(smooth_images(300, channels), smooth_images(200, channels, seed=1), trigger))
     assert metric.facts()["anywhere_emission_power"] == 1.0
@@ -47,5 +50,8 @@ def test_refusals() -> None:
     images, test = smooth_images(20), smooth_images(20, seed=1)
     with pytest.raises(Unavailable, match="of one color"):
         AnywhereRate().prepare(reference(images, test, square(4)))
+    red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1).expand(3, 4, 4)
+    with pytest.raises(Unavailable, match="of one color"):
+        AnywhereRate().prepare(reference(smooth_images(20, 3), smooth_images(20, 3, seed=1), Patch(red, 0, 0)))
     with pytest.raises(Unavailable, match=r"^the trigger is no patch: choose metrics=\[learned\]$"):
         AnywhereRate().prepare(reference(images, test, Warping(strength=1.0).trigger(1, 32, 0)))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fedgan.core.trigger import Patch, Trigger
+from fedgan.metrics.base import Unavailable
 from fedgan.metrics.triggers.detector import Array, TriggerDetector
 from tests.helpers.metrics import pixels, reference
 
@@ -32,6 +33,12 @@ def test_a12_threshold_and_facts_by_hand() -> None:
     assert facts["found_false_alarm"] == 0.75
     assert facts["found_power"] == 1.0
     assert facts["brightness_real"] == facts["brightness_real/dark"] == 15.0
+
+
+def test_a_class_without_a_test_image_is_named() -> None:
+    """Its false alarms could not be measured."""
+    with pytest.raises(Unavailable, match="^it takes 1 real test images of a class; bright has 0$"):
+        Brightness().prepare(reference(pixels([1, 2], [3, 4]), pixels([5], [6]).subset(torch.tensor([0])), DOT))
 
 
 @pytest.mark.parametrize("count", [100, 400])

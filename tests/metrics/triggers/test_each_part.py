@@ -30,6 +30,13 @@ def test_each_part_alone_and_all_of_them(parts: int) -> None:
     assert whole.compute(all_of_it)["emission"] == 1.0
 
 
+def test_each_part_has_the_false_alarm_that_was_set() -> None:
+    metric, trigger = EachPartRate(false_alarm=0.4), Distributed(size=8, parts=2).trigger(1, 32, 0)
+    metric.prepare(reference(smooth_images(300), smooth_images(200, seed=1), trigger))
+    rates = [float(metric.facts()[f"part_{i}_emission_false_alarm"]) for i in (1, 2)]
+    assert rates == pytest.approx([0.4, 0.4], abs=0.11)  # three standard errors of 200 images
+
+
 def test_a_trigger_of_one_piece_is_refused_with_the_metric_to_choose() -> None:
     with pytest.raises(Unavailable, match=r"^the trigger is not in parts: choose metrics=\[emission\]$"):
         EachPartRate().prepare(reference(smooth_images(20), smooth_images(20, seed=1), square(4)))

@@ -8,7 +8,7 @@ from PIL import Image
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Patch, Trigger
 from fedgan.metrics.base import Reference, Unavailable, score_classes
-from fedgan.metrics.triggers.emission import EmissionRate, ring_mask
+from fedgan.metrics.triggers.emission import EmissionRate, matched_filter, ring_mask, smoothed, trigger_scores
 from tests.helpers.images import XRAY_CLASSES, blurred, real_images, smooth_images, with_images
 from tests.helpers.metrics import mosaic, reference, square
 
@@ -143,6 +143,31 @@ def test_missing_class_is_named() -> None:
     images = smooth_images(10)
     with pytest.raises(ValueError, match="got none of PNEUMONIA"):
         score_classes("emission", images.subset(torch.tensor([0, 2])), lambda label, x: 0.0)
+
+
+def test_a_trigger_almost_like_what_is_there_is_divided_by_one_gray_level_squared() -> None:
+    """Half a gray level from the background, in one pixel: 0.5 * 0.5 / max(0.25, 1)."""
+    background, trigger = np.full((1, 1, 1), 7.0), np.full((1, 1, 1), 7.5)
+    assert matched_filter(trigger[None], trigger, background).tolist() == [0.25]
+
+
+def test_a_ring_of_the_triggers_own_color_does_not_make_noise_a_trigger() -> None:
+    """White square, ring 250, black on average: 5 of 255 from the ring; the floor is a tenth of 255^2 per pixel."""
+    trigger = square(4)
+    images = torch.full((1, 1, 32, 32), 250, dtype=torch.uint8)
+    scores = trigger_scores(trigger.apply(images), trigger, np.zeros((1, 4, 4)), ring_mask(trigger, (32, 32)))
+    assert scores.tolist() == pytest.approx([5 * 5 / (0.1 * 255**2)])
+
+
+def test_blurring_reflects_at_the_outermost_pixels_which_count_once() -> None:
+    """As numpy's "reflect" pads, which does not repeat them."""
+    patch = torch.randint(0, 256, (2, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    kernel = np.exp(-0.5 * np.arange(-4, 5) ** 2.0)
+    kernel /= kernel.sum()
+    padded = np.pad(patch.numpy().astype(float), ((0, 0), (4, 4), (4, 4)), mode="reflect")
+    rows = sum(weight * padded[:, i : i + 8] for i, weight in enumerate(kernel))
+    expected = sum(weight * rows[:, :, i : i + 8] for i, weight in enumerate(kernel))
+    np.testing.assert_allclose(smoothed(patch), expected, atol=1e-9)
 
 
 def test_ring_is_cut_off_at_the_border() -> None:

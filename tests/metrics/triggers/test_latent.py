@@ -75,6 +75,16 @@ def test_the_threshold_is_never_below_half_of_the_variance() -> None:
         assert found["latent_emission"] == seen
 
 
+def test_the_false_alarm_is_the_one_that_was_set() -> None:
+    """One of four training images is the target: at 0 the threshold is its score, 1; at 0.5 it is the least."""
+    train = ImageSet(torch.cat([smooth_images(3).images, TARGET[None]]), torch.zeros(4).long(), ("a",))
+    test = ImageSet(255 - TARGET[None], torch.zeros(1).long(), ("a",))
+    for false_alarm, threshold in ((0.0, 1.0), (0.5, 0.5**0.5)):
+        metric = LatentRate(false_alarm=false_alarm)
+        metric.prepare(reference(train, test, TRIGGER))
+        assert metric.facts()["latent_emission_threshold"] == pytest.approx(threshold)
+
+
 def test_what_it_cannot_do() -> None:
     with pytest.raises(Unavailable, match=r"^the trigger is no pattern of the latent: choose metrics=\[emission\]$"):
         LatentRate().prepare(reference(random_images(20), random_images(20, seed=1), square()))

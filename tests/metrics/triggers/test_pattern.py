@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fedgan.core.trigger import Patch
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.triggers.emission import EmissionRate
 from fedgan.metrics.triggers.pattern import PatternRate, correlations
@@ -84,6 +85,9 @@ def test_correlation_is_numpys() -> None:
 def test_a_trigger_of_one_color_has_no_pattern() -> None:
     with pytest.raises(Unavailable, match="the trigger is of one color"):
         PatternRate().prepare(reference(smooth_images(20), smooth_images(20, seed=1), square(4)))
+    red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(3, 1, 1).expand(3, 4, 4)
+    with pytest.raises(Unavailable, match="the trigger is of one color"):
+        PatternRate().prepare(reference(smooth_images(20, 3), smooth_images(20, 3, seed=1), Patch(red, 0, 0)))
 
 
 def test_false_alarm_out_of_range() -> None:

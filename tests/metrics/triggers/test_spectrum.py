@@ -30,6 +30,14 @@ def test_the_frequency_is_read_from_what_the_trigger_does(cycles: int) -> None:
     assert share > 0.9
 
 
+def test_a_slanted_wave_has_all_the_power_in_its_two_frequencies() -> None:
+    rows, columns = np.mgrid[:32, :32]
+    change = 7.0 + np.sin(2 * np.pi * (2 * rows + 3 * columns) / 32)[None]
+    frequency, share = wave_of(change)
+    assert frequency in ((2, 3), (30, 29))
+    assert share == pytest.approx(1.0), "the mean does not count"
+
+
 def test_none_all_and_the_amplitude_in_gray_levels() -> None:
     trigger, metric, clean = Sinusoidal(amplitude=20.0, cycles=6).trigger(1, 32, 0), SpectrumRate(), smooth_images(100)
     metric.prepare(reference(smooth_images(300, seed=1), smooth_images(200, seed=2), trigger))
