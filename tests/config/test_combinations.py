@@ -33,6 +33,7 @@ STACKS = (
     ("norm_clipping", "krum", "gradient_penalty"),
     ("bucketing", "geometric_median"),
     ("feddetect", "rotation", "reconstruction"),
+    ("generator_audit", "feddetect_cusum"),
 )
 
 
