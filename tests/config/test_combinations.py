@@ -132,4 +132,8 @@ def test_stacks_run_and_resume_to_the_bit(
     assert again["generator_sha256"] == once["generator_sha256"]
     assert set(once["rounds_acted"]) <= set(stack)
     folder = tmp_path / ("again" if summary is None else "twice")
-    assert rows(folder / "receipts.csv") == rows(tmp_path / "once" / "receipts.csv")
+    # A threshold that shares false alarms out over fl.rounds is another one in the rounds before the extension.
+    resumed, straight = (rows(each / "receipts.csv") for each in (folder, tmp_path / "once"))
+    assert [row for row in resumed if row["measure"] != "threshold"] == [
+        row for row in straight if row["measure"] != "threshold"
+    ]
