@@ -16,7 +16,7 @@ from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
 from fedgan.runs.allowlist import Packages, is_trusted
 from fedgan.runs.checkpoint import latest_checkpoint
-from fedgan.runs.folder import record_of
+from fedgan.runs.folder import is_finished
 
 WHERE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
 # Settings of earlier versions; a run that has one cannot be resumed by this version.
@@ -46,8 +46,8 @@ FILES = ("root", *PLACES, "dataset.cache_dir", "metrics.*.weights", "metrics.*.c
 
 def is_begun(folder: Path) -> bool:
     """Whether ``folder`` contains a run: finished, or at least a round of it. What is left of less is no run."""
-    finished = record_of(folder).get("status") == "finished"
-    return (folder / "config.yaml").is_file() and (finished or latest_checkpoint(folder) is not None)
+    some = is_finished(folder) or latest_checkpoint(folder) is not None
+    return (folder / "config.yaml").is_file() and some
 
 
 def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 
 def check(ok: bool, setting: str, allowed: str, got: object) -> None:
@@ -22,13 +23,13 @@ def check(ok: bool, setting: str, allowed: str, got: object) -> None:
 
 
 def as_typed(value: object) -> str:
-    """A value in an error; nothing is null, as users type it.
+    """A value in an error; nothing is null, as users type it, and a path its text.
 
     Example:
-        >>> as_typed(None), as_typed("a")
-        ('null', "'a'")
+        >>> as_typed(None), as_typed("a"), as_typed(Path("a"))
+        ('null', "'a'", "'a'")
     """
-    return "null" if value is None else repr(value)
+    return "null" if value is None else repr(str(value) if isinstance(value, Path) else value)
 
 
 def unknown(name: str, known: Sequence[str]) -> str:

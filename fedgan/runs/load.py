@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from fedgan.attacks.base import Attack
+from fedgan.core.arguments import validated
 from fedgan.core.checks import check
 from fedgan.core.images import Splits
 from fedgan.core.trigger import Trigger
@@ -17,6 +18,7 @@ from fedgan.core.words import reason_of
 from fedgan.federated.data import trigger_of
 from fedgan.runs.allowlist import build_trusted
 from fedgan.runs.export import Release, load_generator
+from fedgan.runs.folder import Finished
 
 # What a damaged, foreign or older folder leads to.
 UNUSABLE = (LookupError, TypeError, AttributeError, ImportError)
@@ -57,7 +59,7 @@ def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), s
     """
     release = load_generator(folder, trust, setting)
     record, settings = _read(folder, setting)
-    check(record.get("status") == "finished", setting, "the folder of a finished run", str(folder))
+    validated(setting, Finished, folder)
     try:
         splits = _load_data(settings["dataset"], root, trust, setting)
         attack = _build("attack", settings["attack"], trust, setting)
