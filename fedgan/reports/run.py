@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 from annotated_types import Predicate
 
-from fedgan.core.arguments import Allowed, validated
+from fedgan.core.arguments import Allowed, also, validated
 from fedgan.core.images import ImageSet
 from fedgan.core.words import reason_of
 from fedgan.models.base import Generator
@@ -39,9 +39,11 @@ def _has_runs(folder: Path) -> bool:
 
 
 RunFolder = Annotated[Path, Predicate(_has_record), Allowed(f"a run's folder, with {RECORD} in it")]
-# Each of the paths that are looked through for runs.
-Existing = Annotated[Path, Predicate(Path.is_dir), Allowed("folders of runs or sweeps that exist")]
-WithRuns = Annotated[Path, Predicate(_has_runs), Allowed(f"folders with a run in them (with {RECORD})")]
+_WithRuns = Annotated[Path, Predicate(_has_runs), Allowed(f"folders with a run in them (with {RECORD})")]
+# Each of several paths.
+SearchedFolder = Annotated[
+    Path, Predicate(Path.is_dir), Allowed("folders of runs or sweeps that exist"), also(_WithRuns)
+]
 
 
 class Run:
@@ -157,7 +159,6 @@ def find_runs(folders: Iterable[Path], trust: Sequence[str] = ()) -> list[Run]:
     """
     found: dict[Path, Run] = {}
     for folder in folders:
-        for allowed in (Existing, WithRuns):
-            validated("paths", allowed, folder)
+        validated("paths", SearchedFolder, folder)
         found |= {path.resolve(): Run(path, trust) for path in run_folders(folder)}
     return list(found.values())

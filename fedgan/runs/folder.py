@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from annotated_types import Predicate
 
-from fedgan.core.arguments import Allowed, validated
+from fedgan.core.arguments import Allowed, also, validated
 from fedgan.core.files import write_json
 from fedgan.core.folders import Folder, is_leftover
 from fedgan.runs.checkpoint import latest_checkpoint
@@ -48,8 +48,9 @@ def _has_no_checkpoint(folder: Path) -> bool:
 
 
 Finished = Annotated[Path, Predicate(is_finished), Allowed("the folder of a finished run")]
-Unfinished = Annotated[Path, Predicate(_is_unfinished), Allowed("a folder without a finished run")]
-Unbegun = Annotated[Path, Predicate(_has_no_checkpoint), Allowed("a folder without a run (resume=auto resumes it)")]
+_Unfinished = Annotated[Path, Predicate(_is_unfinished), Allowed("a folder without a finished run")]
+_Unbegun = Annotated[Path, Predicate(_has_no_checkpoint), Allowed("a folder without a run (resume=auto resumes it)")]
+WithoutRun = Annotated[Folder, also(_Unfinished), also(_Unbegun)]
 
 
 def check_new(folder: Path) -> None:
@@ -60,8 +61,7 @@ def check_new(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    for allowed in (Folder, Unfinished, Unbegun):
-        validated("hydra.run.dir", allowed, folder)
+    validated("hydra.run.dir", WithoutRun, folder)
     others = [] if "fedgan" in (record_of(folder).get("versions") or ()) else foreign(folder)
     more = " and more" if len(others) > 3 else ""
     if others:
