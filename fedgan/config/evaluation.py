@@ -30,7 +30,7 @@ from fedgan.core.files import temporary_for, write_json
 from fedgan.core.precision import Device, repeatable
 from fedgan.metrics.base import Metric, Reference
 from fedgan.runs.allowlist import Packages
-from fedgan.runs.load import FinishedRun, open_run
+from fedgan.runs.load import FinishedRun, check_same_data, open_run
 from fedgan.runs.provenance import git_state, peak_memory, versions
 from fedgan.scoring.sampling import draw_images, draw_set
 from fedgan.scoring.scorer import Scorer
@@ -131,9 +131,8 @@ def open_runs(settings: Settings) -> tuple[FinishedRun, FinishedRun | None]:
     if settings.control is None:
         return run, None
     control = open_run(Path(settings.control).expanduser(), settings.root, settings.trust, "control")
-    same = control.splits.test.fingerprint == run.splits.test.fingerprint
     check(not control.attacked, "control", "a run in which nobody attacks (fl.malicious=0)", settings.control)
-    check(same, "control", f"a run on the same data set as {settings.run} (the same test images)", settings.control)
+    check_same_data("control", control, run, ["test"])
     return run, control
 
 

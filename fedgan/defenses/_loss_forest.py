@@ -10,7 +10,7 @@ from annotated_types import Interval
 
 from fedgan.core.arguments import Fraction, NonNegative, checked
 from fedgan.core.checks import check
-from fedgan.core.round import Round
+from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses.base import Decision, Defense
 
@@ -56,9 +56,13 @@ class LossForest(Defense, ABC):
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Line 1 of Algorithm 1; one outlier must be fewer than half, and a round must follow the warm-up."""
-        check(num_clients >= 3, "fl.num_clients", f"at least 3 for defense={self.name}", num_clients)
-        allowed = f"at least 3 for defense={self.name}, which acts on fewer than half of those present"
-        check(clients_per_round >= 3, "fl.clients_per_round", allowed, clients_per_round)
+        check_clients(
+            3,
+            f" for defense={self.name}",
+            num_clients=num_clients,
+            clients_per_round=clients_per_round,
+            of_round=", which acts on fewer than half of those present",
+        )
         check(rounds >= 2, "fl.rounds", f"at least 2 for defense={self.name}", rounds)
         allowed = f"at most {rounds - 2} so that a round t > warmup comes in fl.rounds={rounds}"
         check(self.warmup <= rounds - 2, "warmup", allowed, self.warmup)

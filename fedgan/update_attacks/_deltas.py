@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedgan.core.checks import check
-from fedgan.core.round import Round
+from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks.base import Knowledge
 
@@ -85,7 +85,7 @@ def honest(own: Sequence[ClientUpdate], known: Sequence[ClientUpdate]) -> list[C
     return [update for update in known if update.client_id not in ids] or list(own)
 
 
-def check_spread(knowledge: Knowledge, *, num_malicious: int, clients_per_round: int) -> None:
+def check_spread(knowledge: Knowledge, *, num_clients: int, num_malicious: int, clients_per_round: int) -> None:
     """Refuse a federation in which no round has two updates to take a spread from.
 
     Raises:
@@ -94,5 +94,5 @@ def check_spread(knowledge: Knowledge, *, num_malicious: int, clients_per_round:
     allowed = "all with fewer than 2 malicious clients: the spread of one update is 0"
     check(knowledge == "all" or num_malicious >= 2, "knowledge", allowed, knowledge)
     least = 3 if knowledge == "all" else 2
-    allowed = f"at least {least}, so that the attack has two updates to take a spread from"
-    check(clients_per_round >= least, "fl.clients_per_round", allowed, clients_per_round)
+    why = ", so that the attack has two updates to take a spread from"
+    check_clients(least, why, num_clients=num_clients, clients_per_round=clients_per_round)
