@@ -1,5 +1,6 @@
 """Wrong labels on unchanged images (Biggio et al. 2012; in federated learning Tolpegin et al. 2020)."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -13,7 +14,7 @@ from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
 
-SeveralClasses = Annotated[tuple[str, ...], MinLen(2), Allowed("at least 2 classes for attack=label_flip")]
+SeveralClasses = Annotated[Sequence[str], MinLen(2), Allowed("at least 2 classes for attack=label_flip")]
 
 
 def flipped(labels: Tensor, num_classes: int) -> Tensor:

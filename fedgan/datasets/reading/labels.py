@@ -35,7 +35,7 @@ def list_labels(root: Path, labels: Path, columns: Mapping[str, object], wanted:
     Args:
         root: resolved.
         labels: the CSV file.
-        columns: as ``check_columns`` returns it.
+        columns: as ``columns_by_role`` returns it.
         wanted: ``dataset.classes``; None: all that there are, sorted by name.
 
     Raises:
