@@ -28,6 +28,7 @@ GONE = {
     "attack.malicious": "fl.malicious is what it is called now",
     "defense.feddetect.statistic": "that run's feddetect is now feddetect_mean or feddetect_code",
 }
+SINCE = ("fl.weighting", "partition", "model._target_")  # which every run of this version has
 # What may be typed next to resume=.
 OWN = (
     "resume",
@@ -114,12 +115,22 @@ def recorded_settings(folder: Path) -> DictConfig:
     recorded = OmegaConf.load(validated("resume", RunFolder, folder) / "config.yaml")
     check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(folder))
     assert isinstance(recorded, DictConfig)
-    for key, why in GONE.items():
-        found = OmegaConf.select(recorded, key)
-        check(found is None, "resume", "a run of this version of fedgan", f"{folder} with {key}={found} ({why})")
-    whole = all(OmegaConf.select(recorded, key) is not None for key in ("fl.weighting", "partition", "model._target_"))
-    check(whole, "resume", "a run of this version of fedgan (with fl.weighting and partition)", str(folder))
+    others = differences(recorded)
+    allowed = "a run of this version of fedgan (with fl.weighting and partition)"
+    check(not others, "resume", allowed, f"{folder} {others[0]}" if others else None)
     return recorded
+
+
+def differences(recorded: DictConfig) -> list[str]:
+    """What makes settings those of an earlier version: each one that is gone since, and each that is missing.
+
+    Example:
+        >>> differences(OmegaConf.create({"fl": {"weighting": {}}, "partition": {}, "logger": {"_target_": "X"}}))
+        ['with logger._target_=X (each logger has a name now: logger.wandb)', 'without model._target_']
+    """
+    found = {key: OmegaConf.select(recorded, key) for key in (*GONE, *SINCE)}
+    gone = [f"with {key}={found[key]} ({why})" for key, why in GONE.items() if found[key] is not None]
+    return gone + [f"without {key}" for key in SINCE if found[key] is None]
 
 
 def is_repeated(text: str, recorded: DictConfig) -> bool:

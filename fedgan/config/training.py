@@ -45,6 +45,8 @@ from fedgan.runs.folder import check_new, clear_leftovers, is_finished, open_fol
 from fedgan.runs.lock import FolderLock, exclusive
 from fedgan.runs.signals import Interruption, interruptible
 
+WithoutResume = Annotated[None, Allowed("null without resume=: type dataset.root=PATH")]
+
 
 def main(cfg: DictConfig) -> float | None:
     """Train in Hydra's output folder; hand a sweeper the metric that ``objective`` names."""
@@ -263,7 +265,8 @@ def check_settings(cfg: DictConfig) -> None:
     validated("fl.clients_per_round", Annotated[int, Interval(ge=1, le=clients)] | None, cfg.fl.clients_per_round)
     validated("evaluation.every", Count, cfg.evaluation.every)
     validated("evaluation.latent_seed", Seed, cfg.evaluation.latent_seed)
-    check(cfg.root is None or cfg.resume is not None, "root", "null without resume=: type dataset.root=PATH", cfg.root)
+    if cfg.resume is None:
+        validated("root", WithoutResume, cfg.root)
     check_trainer(plain["trainer"], cfg.fl.rounds)
     for name in ("weighting", "backend"):
         typed = cfg.fl[name] if isinstance(cfg.fl[name], str) else None

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import torch
 from annotated_types import MinLen, Predicate
 
-from fedgan.core.arguments import Allowed, Count, NonNegative, PathText, also, checked
+from fedgan.core.arguments import Allowed, Count, NonNegative, PathText, also, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.precision import is_here
 
@@ -29,6 +29,7 @@ Devices = Annotated[
     Count | Annotated[Sequence[NonNegative], MinLen(1)],
     Allowed("a number of at least 1, or a list of devices' numbers"),
 ]
+Processes = Annotated[Count, Allowed("a number of processes on the CPU")]
 Deterministic = Annotated[bool | Literal["warn"], Allowed("true, false or warn")]
 Nothing = Annotated[Literal[0], Allowed("0: nothing is evaluated before the first round")]
 FileName = Annotated[
@@ -93,8 +94,8 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
         raise ValueError(f"trainer.{name} is not a setting of a federation; trainer has: {', '.join(known)}")
     trainer = within("trainer", TrainerSettings, settings)
     on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not torch.cuda.is_available())
-    listed = not isinstance(trainer.devices, int)
-    check(not (on_cpu and listed), "trainer.devices", "a number of processes on the CPU", trainer.devices)
+    if on_cpu:
+        validated("trainer.devices", Processes, trainer.devices)
     epochs = settings.get("max_epochs", rounds)
     check(epochs == rounds, "trainer.max_epochs", f"fl.rounds={rounds}, which is what sets it", epochs)
 
