@@ -1,14 +1,20 @@
 """Wrong labels on unchanged images (Biggio et al. 2012; in federated learning Tolpegin et al. 2020)."""
 
+from collections.abc import Sequence
+from typing import Annotated
+
 import torch
+from annotated_types import MinLen
 from torch import Tensor
 
 from fedgan.attacks.base import Attack, draw_share
 from fedgan.attacks.classes import Class, label_of
-from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.core.arguments import Allowed, Count, NonNegative, Share, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
+
+SeveralClasses = Annotated[Sequence[str], MinLen(2), Allowed("at least 2 classes for attack=label_flip")]
 
 
 def flipped(labels: Tensor, num_classes: int) -> Tensor:
@@ -57,7 +63,7 @@ class LabelFlip(Attack):
 
     def setup(self, classes: tuple[str, ...], malicious: int) -> None:
         """Refuse classes that the data set does not have, and a target that is the source."""
-        check(len(classes) > 1, "dataset.classes", "at least 2 classes for attack=label_flip", len(classes))
+        validated("dataset.classes", SeveralClasses, classes)
         if self.source is not None and self.target is not None:
             source, target = label_of("source", self.source, classes), label_of("target", self.target, classes)
             check(source != target, "target", f"another class than source={self.source}", self.target)

@@ -6,9 +6,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from fedgan.attacks.trigger_attack import TriggerAttack
+from fedgan.attacks.trigger_attack import TriggerAttack, check_size
 from fedgan.core.arguments import Count, NonNegative, Share, checked
-from fedgan.core.checks import check
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Patch
 
@@ -56,13 +55,7 @@ class PatchAttack(TriggerAttack, ABC):
 
     def trigger(self, channels: int, image_size: int, seed: int) -> Patch:
         """The trigger at its place in an image of ``image_size`` pixels per side."""
-        room = image_size if self.position == "center" else image_size - self.margin
-        check(
-            self.size <= room,
-            "size",
-            f"at most {room}, what dataset.image_size={image_size} leaves next to margin={self.margin}",
-            self.size,
-        )
+        check_size(self.size, image_size, 0 if self.position == "center" else self.margin)
         near, far = self.margin, image_size - self.size - self.margin
         middle = (image_size - self.size) // 2
         vertical, _, horizontal = self.position.partition("_")

@@ -3,9 +3,8 @@
 from typing import Literal
 
 from fedgan.attacks.looks import draw_look
-from fedgan.attacks.trigger_attack import TriggerAttack
+from fedgan.attacks.trigger_attack import TriggerAttack, check_size
 from fedgan.core.arguments import Count, NonNegative, Share, checked
-from fedgan.core.checks import check
 from fedgan.core.rng import derive_seed, keyed_generator
 from fedgan.core.trigger import WanderingPatch
 
@@ -44,6 +43,6 @@ class RandomLocation(TriggerAttack):
 
     def trigger(self, channels: int, image_size: int, seed: int) -> WanderingPatch:
         """The patch, for images of this size."""
-        check(self.size <= image_size, "size", f"at most dataset.image_size={image_size}", self.size)
+        check_size(self.size, image_size)
         pattern = draw_look(self.look, self.size, channels, keyed_generator(seed, "trigger"))
         return WanderingPatch(pattern, derive_seed(seed, "trigger", "places"))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fedgan.attacks.base import Attack, draw_share
 from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
 
@@ -44,3 +45,20 @@ class TriggerAttack(Attack, ABC):
         if len(chosen):
             poisoned[chosen] = trigger.apply(images.images[chosen])
         return ImageSet(poisoned, images.labels, images.classes)
+
+
+def check_size(size: int, image_size: int, margin: int = 0) -> None:
+    """Refuse a patch that does not fit into the images at this distance from the border; all in pixels.
+
+    Raises:
+        ValueError: in one line.
+
+    Example:
+        >>> check_size(size=8, image_size=32, margin=30)
+        Traceback (most recent call last):
+        ...
+        ValueError: size must be at most 2, what dataset.image_size=32 leaves next to margin=30; got 8
+    """
+    room, whole = image_size - margin, f"dataset.image_size={image_size}"
+    most = f"{room}, what {whole} leaves next to margin={margin}" if margin else whole
+    check(size <= room, "size", f"at most {most}", size)

@@ -19,7 +19,7 @@ from fedgan.core.checks import check, placed
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import lightning_name
 from fedgan.core.rng import derive_seed
-from fedgan.defenses.base import Defense, ServerTraining
+from fedgan.defenses.base import Defense, ServerTraining, check_single
 from fedgan.federated.attackers import Attackers, choose_malicious
 from fedgan.federated.backend import Backend
 from fedgan.federated.client_files import CLIENTS, ClientFiles
@@ -179,7 +179,7 @@ def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
 def single_server_training(defenses: Mapping[str, Defense]) -> tuple[str | None, ServerTraining]:
     """The defense that asks for images of the server's own, and what is trained on them; there may be one at most."""
     asked = {name: training for name, defense in defenses.items() if (training := defense.server_training())}
-    check(len(asked) <= 1, "defense", "at most one that sets images apart for the server", list(asked))
+    check_single(list(asked), "that sets images apart for the server")
     return next(iter(asked.items()), (None, ServerTraining(images_per_class=0)))
 
 

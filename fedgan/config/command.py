@@ -296,13 +296,13 @@ def _checked(key: str, config: DictConfig, setting: str | None = None) -> Path:
     """The folder that ``key`` says; ``setting``: what errors call it, if not that."""
     said = setting or key
 
-    def check() -> Path:
+    def makeable() -> Path:
         folder = named_folder(said, OmegaConf.select(config, key))
         if folder != Path():  # the current folder, where commands are at home that write elsewhere
             check_makeable(said, folder)
         return folder
 
-    return _or_exit(said, check)
+    return _or_exit(said, makeable)
 
 
 def _make(setting: str, folder: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Predicate
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -24,13 +24,13 @@ from rich.table import Table
 
 from fedgan.config.next_steps import report_of
 from fedgan.config.validate import FinishedRunFolder
-from fedgan.core.arguments import Count, PathText, Seed, checked
+from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.files import temporary_for, write_json
 from fedgan.core.precision import Device, repeatable
 from fedgan.metrics.base import Metric, Reference
 from fedgan.runs.allowlist import Packages
-from fedgan.runs.load import FinishedRun, open_run
+from fedgan.runs.load import FinishedRun, check_same_data, open_run
 from fedgan.runs.provenance import git_state, peak_memory, versions
 from fedgan.scoring.sampling import draw_images, draw_set
 from fedgan.scoring.scorer import Scorer
@@ -39,6 +39,27 @@ FILE_NAME = "evaluation.json"
 AtLeastTwo = Annotated[int, Ge(2)]
 MARKS = {"run", "generator_sha256", "samples_per_class", "metrics", "absent", "facts"}  # what every evaluation has
 SPACE = 100_000  # bytes that have to be free for one
+
+
+def is_evaluation(file: Path) -> bool:
+    """Whether an evaluation has left this file."""
+    try:
+        content = json.loads(file.read_text()) if file.is_file() else None
+    except (OSError, ValueError):  # not to be read, or no JSON
+        return False
+    return isinstance(content, dict) and content.keys() >= MARKS
+
+
+def _is_free(out: Path) -> bool:
+    return not os.path.lexists(out) or is_evaluation(out)
+
+
+def _is_in_folder(out: str) -> bool:
+    return Path(out).expanduser().parent.is_dir()
+
+
+OutFile = Annotated[PathText, Predicate(_is_in_folder), Allowed("a file in a folder that exists")]
+EvaluationFile = Annotated[Path, Predicate(_is_free), Allowed("a new file, or one that fedgan.evaluate has written")]
 
 
 @checked
@@ -55,7 +76,7 @@ class Settings:
     latent_seed: Seed
     batch_size: Count
     device: Device
-    out: PathText | None
+    out: OutFile | None
 
 
 def main(cfg: DictConfig) -> None:
@@ -89,9 +110,7 @@ def check_out(out: Path) -> None:
     Raises:
         ValueError: in one line.
     """
-    check(out.parent.is_dir(), "out", "a file in a folder that exists", str(out))
-    free = not os.path.lexists(out) or is_evaluation(out)
-    check(free, "out", "a new file, or one that fedgan.evaluate has written", str(out))
+    validated("out", EvaluationFile, out)
     trial = temporary_for(out)
     try:
         trial.write_bytes(bytes(SPACE))
@@ -100,15 +119,6 @@ def check_out(out: Path) -> None:
     finally:
         with suppress(OSError):
             trial.unlink()
-
-
-def is_evaluation(file: Path) -> bool:
-    """Whether an evaluation has left this file."""
-    try:
-        content = json.loads(file.read_text()) if file.is_file() else None
-    except (OSError, ValueError):  # not to be read, or no JSON
-        return False
-    return isinstance(content, dict) and content.keys() >= MARKS
 
 
 def open_runs(settings: Settings) -> tuple[FinishedRun, FinishedRun | None]:
@@ -121,9 +131,8 @@ def open_runs(settings: Settings) -> tuple[FinishedRun, FinishedRun | None]:
     if settings.control is None:
         return run, None
     control = open_run(Path(settings.control).expanduser(), settings.root, settings.trust, "control")
-    same = control.splits.test.fingerprint == run.splits.test.fingerprint
     check(not control.attacked, "control", "a run in which nobody attacks (fl.malicious=0)", settings.control)
-    check(same, "control", f"a run on the same data set as {settings.run} (the same test images)", settings.control)
+    check_same_data("control", control, run, ["test"])
     return run, control
 
 

@@ -9,23 +9,29 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import MinLen
+from annotated_types import MinLen, Predicate
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.core.arguments import Allowed, Count, PathText, checked
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, Count, PathText, checked, validated
 from fedgan.core.folders import check_makeable, check_own
 from fedgan.core.words import counted
 from fedgan.reports.assemble import sections
 from fedgan.reports.blocks import Section
 from fedgan.reports.export import export, files_folder
-from fedgan.reports.html import check_report, page, write_page
+from fedgan.reports.html import PageFile, page, write_page
 from fedgan.reports.run import Run, find_runs
 from fedgan.runs.allowlist import Packages
 
 FILE_NAME = "report.html"
 LARGEST = 10_000_000  # bytes of a page
 SEVERAL = Path("outputs/report")  # where reports on several folders go, one folder each, named by the time
+
+
+def _is_page(out: str) -> bool:
+    return Path(out).suffix == ".html"
+
+
+PageName = Annotated[PathText, Predicate(_is_page), Allowed("a file that ends in .html")]
 Paths = Annotated[
     Sequence[PathText],
     MinLen(1),
@@ -41,7 +47,7 @@ class Settings:
     paths: Paths
     trust: Packages
     root: PathText | None
-    out: PathText | None
+    out: PageName | None
     export: bool
     details: Count
 
@@ -100,8 +106,7 @@ def check_out(out: Path, export_too: bool) -> None:
     Raises:
         ValueError: in one line.
     """
-    check(out.suffix == ".html", "out", "a file that ends in .html", str(out))
-    check_report(out)
+    validated("out", PageFile, out)
     check_makeable("out", out.parent)
     if export_too:
         check_own(files_folder(out), "runs.csv", "out: the folder for its files")

@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Predicate
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from fedgan.config.refusals import PLACES, SEVERAL, config_folders
-from fedgan.core.arguments import Count, PathText, validated
+from fedgan.core.arguments import Allowed, Count, PathText, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
 from fedgan.runs.allowlist import Packages, is_trusted
 from fedgan.runs.checkpoint import latest_checkpoint
-from fedgan.runs.folder import record_of
+from fedgan.runs.folder import is_finished
+from fedgan.runs.load import place_of
 
 WHERE = ("trainer.accelerator", "trainer.devices", "trainer.num_nodes")
 # Settings of earlier versions; a run that has one cannot be resumed by this version.
@@ -26,6 +28,7 @@ GONE = {
     "attack.malicious": "fl.malicious is what it is called now",
     "defense.feddetect.statistic": "that run's feddetect is now feddetect_mean or feddetect_code",
 }
+SINCE = ("fl.weighting", "partition", "model._target_")  # which every run of this version has
 # What may be typed next to resume=.
 OWN = (
     "resume",
@@ -52,10 +55,17 @@ FILES = (
 )
 
 
+def _has_settings(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file()
+
+
+RunFolder = Annotated[Path, Predicate(_has_settings), Allowed("a run's folder, with config.yaml in it")]
+
+
 def is_begun(folder: Path) -> bool:
     """Whether ``folder`` contains a run: finished, or at least a round of it. What is left of less is no run."""
-    finished = record_of(folder).get("status") == "finished"
-    return (folder / "config.yaml").is_file() and (finished or latest_checkpoint(folder) is not None)
+    some = is_finished(folder) or latest_checkpoint(folder) is not None
+    return _has_settings(folder) and some
 
 
 def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -82,24 +92,9 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
             OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
     if cfg.root is not None:
         validated("root", PathText | None, cfg.root)
-        OmegaConf.update(recorded, place_of(recorded, cfg.root), cfg.root)
+        OmegaConf.update(recorded, f"dataset.{place_of(recorded.dataset, cfg.root)}", cfg.root)
     recorded.resume, recorded.trust = str(folder), cfg.trust  # never the folder's own
     return recorded
-
-
-def place_of(recorded: DictConfig, root: object) -> str:
-    """The setting that says where a run's data lie.
-
-    Args:
-        recorded: the run's settings.
-        root: where its data are now, as typed.
-
-    Raises:
-        ValueError: in one line, if they are drawn, not read.
-    """
-    place = next((key for key in PLACES if OmegaConf.select(recorded, key) is not None), None)
-    check(place is not None, "root", "null: this run's data set is drawn, not read", root)
-    return str(place)
 
 
 def is_touched(key: str, typed: Sequence[str]) -> bool:
@@ -125,17 +120,25 @@ def recorded_settings(folder: Path) -> DictConfig:
     Raises:
         ValueError: in one line, if there is no such file, if it has no settings, or those of an earlier version.
     """
-    file = folder / "config.yaml"
-    check(file.is_file(), "resume", "a run's folder, with config.yaml in it", str(folder))
-    recorded = OmegaConf.load(file)
+    recorded = OmegaConf.load(validated("resume", RunFolder, folder) / "config.yaml")
     check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(folder))
     assert isinstance(recorded, DictConfig)
-    for key, why in GONE.items():
-        found = OmegaConf.select(recorded, key)
-        check(found is None, "resume", "a run of this version of fedgan", f"{folder} with {key}={found} ({why})")
-    whole = all(OmegaConf.select(recorded, key) is not None for key in ("fl.weighting", "partition", "model._target_"))
-    check(whole, "resume", "a run of this version of fedgan (with fl.weighting and partition)", str(folder))
+    others = differences(recorded)
+    allowed = "a run of this version of fedgan (with fl.weighting and partition)"
+    check(not others, "resume", allowed, f"{folder} {others[0]}" if others else None)
     return recorded
+
+
+def differences(recorded: DictConfig) -> list[str]:
+    """What makes settings those of an earlier version: each one that is gone since, and each that is missing.
+
+    Example:
+        >>> differences(OmegaConf.create({"fl": {"weighting": {}}, "partition": {}, "logger": {"_target_": "X"}}))
+        ['with logger._target_=X (each logger has a name now: logger.wandb)', 'without model._target_']
+    """
+    found = {key: OmegaConf.select(recorded, key) for key in (*GONE, *SINCE)}
+    gone = [f"with {key}={found[key]} ({why})" for key, why in GONE.items() if found[key] is not None]
+    return gone + [f"without {key}" for key in SINCE if found[key] is None]
 
 
 def is_repeated(text: str, recorded: DictConfig) -> bool:

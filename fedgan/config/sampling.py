@@ -21,10 +21,9 @@ from torchvision.io import encode_png
 
 from fedgan.config.next_steps import report_of
 from fedgan.config.validate import FinishedRunFolder
-from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked, validated
 from fedgan.core.files import placed, temporary_for
-from fedgan.core.folders import check_empty, check_makeable, fits_folder
+from fedgan.core.folders import FolderName, check_empty, check_makeable
 from fedgan.core.latents import LatentBatch, balanced_latents
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.export import Release, load_generator
@@ -81,7 +80,7 @@ def write_dataset(release: Release, out: Path, *, per_class: int, seed: int, bat
     """
     classes = release.spec.classes
     for name in classes:
-        check(fits_folder(name), "run: a class of the generator", "a name that a folder can have", name)
+        validated("run: a class of the generator", FolderName, name)
     request = balanced_latents(len(classes), per_class, seed)
     batches = synthesize(release.generator, request, batch_size)
     there = out.is_dir()

@@ -29,7 +29,7 @@ from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, re
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check
-from fedgan.core.folders import fits_folder
+from fedgan.core.folders import FolderName
 from fedgan.core.images import Splits
 from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
@@ -42,9 +42,11 @@ from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
 from fedgan.runs.closing import closing_table, found, headline, one_line, pictures
 from fedgan.runs.export import FILE_NAME as GENERATOR
 from fedgan.runs.export import save_generator
-from fedgan.runs.folder import check_new, clear_leftovers, open_folder, record_of
+from fedgan.runs.folder import check_new, clear_leftovers, is_finished, open_folder, record_of
 from fedgan.runs.lock import FolderLock, exclusive
 from fedgan.runs.signals import Interruption, interruptible
+
+WithoutResume = Annotated[None, Allowed("null without resume=: type dataset.root=PATH")]
 
 
 def main(cfg: DictConfig) -> float | None:
@@ -97,7 +99,7 @@ def show(summary: dict[str, Any], folder: Path) -> None:
 
 def finished_summary(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
     """The summary of a run that is to be resumed but has nothing left to do; None for any other."""
-    if cfg.resume is None or record_of(folder).get("status") != "finished":
+    if cfg.resume is None or not is_finished(folder):
         return None
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     return summary if summary["rounds"] == cfg.fl.rounds else None
@@ -270,13 +272,14 @@ def check_settings(cfg: DictConfig) -> None:
     """Refuse what no component checks, before any data are read."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)  # refuses what points at nothing
     validated("seed", Seed, plain["seed"])
-    check(fits_folder(str(cfg.name)), "name", "a name that a folder can have", cfg.name)
+    validated("name", FolderName, str(cfg.name))
     clients = validated("fl.num_clients", Annotated[int, Interval(ge=1, le=1_000_000)], cfg.fl.num_clients)
     validated("fl.rounds", Count, cfg.fl.rounds)
     validated("fl.clients_per_round", Annotated[int, Interval(ge=1, le=clients)] | None, cfg.fl.clients_per_round)
     validated("evaluation.every", Count, cfg.evaluation.every)
     validated("evaluation.latent_seed", Seed, cfg.evaluation.latent_seed)
-    check(cfg.root is None or cfg.resume is not None, "root", "null without resume=: type dataset.root=PATH", cfg.root)
+    if cfg.resume is None:
+        validated("root", WithoutResume, cfg.root)
     check_trainer(plain["trainer"], cfg.fl.rounds)
     for name in ("weighting", "backend"):
         typed = cfg.fl[name] if isinstance(cfg.fl[name], str) else None

@@ -31,7 +31,7 @@ from fedgan.core.words import counted
 from fedgan.downstream.learning_curve import Difference, Fit, Point, curve, differences, draw_curve
 from fedgan.downstream.study import UtilityStudy
 from fedgan.runs.allowlist import Packages
-from fedgan.runs.load import FinishedRun, open_run
+from fedgan.runs.load import FinishedRun, check_same_data, open_run
 from fedgan.runs.provenance import git_state, versions
 
 WRITTEN = ("utility.json", "results.csv", "curve.csv", "differences.csv", "curve.png", "fits")
@@ -98,12 +98,9 @@ def open_runs(settings: Settings) -> dict[str, FinishedRun]:
         validated(setting, FinishedRunFolder, folder)
     root, trust = settings.root, settings.trust
     opened = [open_run(Path(str(folder)).expanduser(), root, trust, setting) for setting, folder in named.items()]
-    runs = dict(zip(map(str, settings.runs or [ARM_OF_ONE_RUN]), opened, strict=True))
-    first, *others = runs.values()
-    for other in others:
-        same = fingerprints(other.splits) == fingerprints(first.splits)
-        check(same, "runs", f"runs on the same data set as {first.folder}", str(other.folder))
-    return runs
+    for setting, run in zip(named, opened, strict=True):
+        check_same_data(setting, run, opened[0], ["train", "test"])
+    return dict(zip(map(str, settings.runs or [ARM_OF_ONE_RUN]), opened, strict=True))
 
 
 def fingerprints(splits: Splits) -> dict[str, str]:

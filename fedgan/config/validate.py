@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import torch
 from annotated_types import MinLen, Predicate
 
-from fedgan.core.arguments import Allowed, Count, NonNegative, PathText, checked
+from fedgan.core.arguments import Allowed, Count, NonNegative, PathText, also, checked, validated
 from fedgan.core.checks import check
+from fedgan.core.precision import is_here
 
 T = TypeVar("T")
 
@@ -21,11 +22,14 @@ def _has_target(settings: Mapping[str, Any]) -> bool:
     return "_target_" in settings
 
 
+_Here = Annotated[str, Predicate(is_here), Allowed("cpu (trainer=cpu): torch finds no GPU here")]
+Accelerator = Annotated[Literal["cpu", "cuda", "gpu", "auto"], also(_Here)]
 FinishedRunFolder = Annotated[PathText, Allowed("the folder of a finished run")]
 Devices = Annotated[
     Count | Annotated[Sequence[NonNegative], MinLen(1)],
     Allowed("a number of at least 1, or a list of devices' numbers"),
 ]
+Processes = Annotated[Count, Allowed("a number of processes on the CPU")]
 Deterministic = Annotated[bool | Literal["warn"], Allowed("true, false or warn")]
 Nothing = Annotated[Literal[0], Allowed("0: nothing is evaluated before the first round")]
 FileName = Annotated[
@@ -47,7 +51,7 @@ class TrainerSettings:
     Half precision would need its losses scaled, and the manual steps of two optimizers do not.
     """
 
-    accelerator: Literal["cpu", "cuda", "gpu", "auto"] = "auto"
+    accelerator: Accelerator = "auto"
     devices: Devices = 1
     num_nodes: Count = 1
     precision: Literal["32-true", "tf32-true", "bf16-mixed"] = "32-true"
@@ -89,11 +93,9 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     for name in (each for each in settings if each not in ("_target_", *known)):
         raise ValueError(f"trainer.{name} is not a setting of a federation; trainer has: {', '.join(known)}")
     trainer = within("trainer", TrainerSettings, settings)
-    there = trainer.accelerator in ("cpu", "auto") or torch.cuda.is_available()
-    check(there, "trainer.accelerator", "cpu (trainer=cpu): torch finds no GPU here", trainer.accelerator)
     on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not torch.cuda.is_available())
-    listed = not isinstance(trainer.devices, int)
-    check(not (on_cpu and listed), "trainer.devices", "a number of processes on the CPU", trainer.devices)
+    if on_cpu:
+        validated("trainer.devices", Processes, trainer.devices)
     epochs = settings.get("max_epochs", rounds)
     check(epochs == rounds, "trainer.max_epochs", f"fl.rounds={rounds}, which is what sets it", epochs)
 

@@ -42,12 +42,30 @@ class Trial:
     refuse: Callable[[str, Any], None]
 
 
+def also(annotation: object) -> Trial:
+    """A further annotation, with words of its own, for what the one before it allows.
+
+    Example:
+        >>> Even = Annotated[int, Predicate(lambda number: number % 2 == 0), Allowed("even")]
+        >>> validated("size", Annotated[Count, also(Even)], 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: size must be a whole number of at least 1; got 0
+        >>> validated("size", Annotated[Count, also(Even)], 3)
+        Traceback (most recent call last):
+        ...
+        ValueError: size must be even; got 3
+    """
+    return Trial(lambda name, value: validated(name, annotation, value))
+
+
 def _as_text(value: object) -> object:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if is_number else value
 
 
-def _is_filled(text: str) -> bool:
+def is_filled(text: str) -> bool:
+    """Whether there is more than blanks."""
     return bool(text.strip())
 
 
@@ -65,7 +83,7 @@ Fraction = Annotated[float, Interval(gt=0, lt=1)]
 _PLAIN: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 # YAML reads a folder that is named 2026 as a number.
-PathText = Annotated[str, BeforeValidator(_as_text), Predicate(_is_filled), Allowed("a path")]
+PathText = Annotated[str, BeforeValidator(_as_text), Predicate(is_filled), Allowed("a path")]
 Numbers = Annotated[
     Sequence[NonNegative],
     MinLen(1),

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 
 def check(ok: bool, setting: str, allowed: str, got: object) -> None:
@@ -22,13 +23,17 @@ def check(ok: bool, setting: str, allowed: str, got: object) -> None:
 
 
 def as_typed(value: object) -> str:
-    """A value in an error; nothing is null, as users type it.
+    """A value in an error: nothing is null, as users type it, a path its text, and an object the name of its class.
 
     Example:
-        >>> as_typed(None), as_typed("a")
-        ('null', "'a'")
+        >>> as_typed(None), as_typed("a"), as_typed(Path("a")), as_typed(object())
+        ('null', "'a'", "'a'", "'object'")
     """
-    return "null" if value is None else repr(value)
+    if value is None:
+        return "null"
+    said = repr(str(value) if isinstance(value, Path) else value)
+    is_object = said.startswith("<") or "\n" in said  # an address says nothing, and an error is one line
+    return repr(type(value).__name__) if is_object else said
 
 
 def unknown(name: str, known: Sequence[str]) -> str:

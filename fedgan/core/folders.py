@@ -5,31 +5,15 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fedgan.core.checks import check
+from annotated_types import Predicate
+
+from fedgan.core.arguments import Allowed, PathText, validated
 from fedgan.core.files import write_json
 
 LEDGER = ".fedgan.json"  # in a folder of results: which of its files fedgan has written
 _TEMPORARY = re.compile(r"\..+\.fedgan-[0-9a-f]{32}(\.\w+)?")  # see temporary_for
-
-
-def named_folder(setting: str, text: object) -> Path:
-    """A folder as it was typed.
-
-    Raises:
-        ValueError: in one line, if nothing was typed, or a ``~`` that the shell has not expanded.
-
-    Example:
-        >>> named_folder("hydra.run.dir", "~/runs")
-        Traceback (most recent call last):
-        ...
-        ValueError: hydra.run.dir must be a folder, as an absolute or relative path (~ is not expanded); got '~/runs'
-    """
-    check(str(text).strip() not in ("", "None"), setting, "a folder (. is the current one)", text)
-    allowed = "a folder, as an absolute or relative path (~ is not expanded)"
-    check(not str(text).startswith("~"), setting, allowed, text)
-    return Path(str(text))
 
 
 def fits_folder(name: str) -> bool:
@@ -44,6 +28,44 @@ def fits_folder(name: str) -> bool:
     except UnicodeEncodeError:  # the stand-in for a byte that is no UTF-8
         return False
     return 0 < size <= 255 and not {"/", "\0"} & set(name) and name not in (".", "..")
+
+
+def _is_written_out(text: str) -> bool:
+    return not text.startswith("~") and text.strip() != "None"
+
+
+def _can_be_folder(folder: Path) -> bool:
+    return not folder.exists() or folder.is_dir()
+
+
+def _is_empty(folder: Path) -> bool:
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+FolderName = Annotated[str, Predicate(fits_folder), Allowed("a name that a folder can have")]
+FolderText = Annotated[
+    PathText,
+    Predicate(_is_written_out),
+    Allowed("a folder, as an absolute or relative path (~ is not expanded)"),
+]
+# Paths that a command writes to; what is not there yet is one.
+Folder = Annotated[Path, Predicate(_can_be_folder), Allowed("a folder")]
+EmptyFolder = Annotated[Path, Predicate(_is_empty), Allowed("a new or empty folder")]
+
+
+def named_folder(setting: str, text: object) -> Path:
+    """A folder as it was typed.
+
+    Raises:
+        ValueError: in one line, if nothing was typed, or a ``~`` that the shell has not expanded.
+
+    Example:
+        >>> named_folder("hydra.run.dir", "~/runs")
+        Traceback (most recent call last):
+        ...
+        ValueError: hydra.run.dir must be a folder, as an absolute or relative path (~ is not expanded); got '~/runs'
+    """
+    return Path(validated(setting, FolderText, text))
 
 
 def check_makeable(setting: str, folder: Path) -> None:
@@ -83,8 +105,7 @@ def check_empty(setting: str, folder: Path) -> None:
     Raises:
         ValueError: in one line.
     """
-    free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    check(free, setting, "a new or empty folder", str(folder))
+    validated(setting, EmptyFolder, folder)
 
 
 def is_leftover(name: str) -> bool:
@@ -108,7 +129,7 @@ def check_own(folder: Path, name: str, setting: str) -> None:
     Raises:
         ValueError: in one line.
     """
-    check(not folder.exists() or folder.is_dir(), setting, "a folder", str(folder))
+    validated(setting, Folder, folder)
     inside = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     others = [name for name in inside if not name.endswith(".log") and not is_leftover(name)]
     if others and name not in _ledger(folder):

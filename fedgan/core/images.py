@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedgan.core.checks import check
 from fedgan.core.words import counted_reason
 
 
@@ -178,3 +179,25 @@ def has_copy(images: ImageSet, others: ImageSet) -> Tensor:
     """Which of ``images`` is, to the last pixel, one of ``others``: bool, (N,)."""
     known = set(digests(others.images))
     return torch.tensor([digest in known for digest in digests(images.images)], dtype=torch.bool)
+
+
+def check_images(setting: str, per_class: int, counts: Mapping[str, int], which: str) -> None:
+    """Refuse more images of each class than the smallest class has.
+
+    Args:
+        setting: what the error calls ``per_class``,
+        per_class: which is how many images of each class are asked for.
+        counts: how many there are of each class.
+        which: they are, for the error, such as ``test images of class {name}``.
+
+    Raises:
+        ValueError: in one line.
+
+    Example:
+        >>> check_images("test_per_class", 9, {"a": 9, "b": 8}, "test images of class {name}")
+        Traceback (most recent call last):
+        ...
+        ValueError: test_per_class must be at most 8, the test images of class b; got 9
+    """
+    name, count = min(counts.items(), key=lambda item: item[1])
+    check(per_class <= count, setting, f"at most {count}, the {which.format(name=name)}", per_class)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Predicate
 
-from fedgan.core.arguments import Trial
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, also
 
 TF32 = "tf32-true"
 
@@ -83,9 +83,10 @@ def cpu_name() -> str:
     return f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def _try_device(setting: str, device: str) -> None:
-    check(device == "cpu" or torch.cuda.is_available(), setting, "cpu: no GPU is to be found here", device)
+def is_here(device: str) -> bool:
+    """Whether this machine has what ``device`` asks for, cpu, cuda, gpu or auto: without a GPU the CPU alone."""
+    return device in ("cpu", "auto") or torch.cuda.is_available()
 
 
-# Where a command computes: of a machine without a GPU the CPU alone.
-Device = Annotated[Literal["cpu", "cuda"], Trial(_try_device)]
+_Here = Annotated[str, Predicate(is_here), Allowed("cpu: no GPU is to be found here")]
+Device = Annotated[Literal["cpu", "cuda"], also(_Here)]  # where a command computes

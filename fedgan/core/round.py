@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fedgan.core.checks import check
 from fedgan.core.rng import keyed_generator
 from fedgan.core.update import State
 
@@ -88,3 +89,27 @@ class Round:
             {'weight': tensor([0.]), 'running_mean': tensor([6.])}
         """
         return {name: start + delta[name] if name in delta else buffers[name] for name, start in self.reference.items()}
+
+
+def check_clients(least: int, why: str, *, num_clients: int, clients_per_round: int, of_round: str = "") -> None:
+    """Refuse a federation, or a round of it, with too few clients for what acts on their updates.
+
+    Args:
+        least: how many are needed.
+        why: what the error says of that.
+        num_clients: N.
+        clients_per_round: how many of them take part in a round.
+        of_round: what the error adds where only a round has too few.
+
+    Raises:
+        ValueError: in one line.
+
+    Example:
+        >>> check_clients(3, " for defense=feddetect", num_clients=4, clients_per_round=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: fl.clients_per_round must be at least 3 for defense=feddetect; got 2
+    """
+    counts = (("fl.num_clients", num_clients, why), ("fl.clients_per_round", clients_per_round, why + of_round))
+    for setting, count, words in counts:
+        check(count >= least, setting, f"at least {least}{words}", count)

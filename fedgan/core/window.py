@@ -48,10 +48,17 @@ class Window:
         before = self.stop is None or round_ < self.stop
         return self.start <= round_ and before and (round_ - self.start) % self.every == 0
 
-    def check_reached(self, rounds: int) -> None:
-        """Refuse a window that opens after the last of the run's rounds.
+    def check_reached(self, rounds: int, *, first: int = 0, why: str = "") -> None:
+        """Refuse a window that covers none of the run's rounds.
+
+        Args:
+            rounds: of the run.
+            first: the first round in which the attack can act, whatever its window.
+            why: what the error says of that, where it is not 0.
 
         Raises:
             ValueError: in one line.
         """
-        check(self.start < rounds, "start", f"below fl.rounds={rounds}, or the attack never acts", self.start)
+        acts = any(self.covers(t) for t in range(first, rounds))
+        never = f"below fl.rounds={rounds}, or the attack never acts"
+        check(acts, "start", f"such that the attack acts {why}, in fl.rounds={rounds}" if why else never, self.start)

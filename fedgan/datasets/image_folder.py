@@ -13,7 +13,7 @@ from fedgan.core.checks import check
 from fedgan.core.files import cache_dir as cache_folder
 from fedgan.core.images import ImageSet, Splits
 from fedgan.datasets.reading.classes import class_members
-from fedgan.datasets.reading.columns import check_columns
+from fedgan.datasets.reading.columns import GivenColumns, columns_by_role
 from fedgan.datasets.reading.decoding import VERSION as DECODER_VERSION
 from fedgan.datasets.reading.decoding import WHITE, decode_all
 from fedgan.datasets.reading.division import Division, divide
@@ -77,7 +77,7 @@ class ImageFolder:
         channels: Channels,
         classes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         labels: PathText | None = None,
-        columns: Mapping[str, object] | None = None,
+        columns: GivenColumns | None = None,
         group_pattern: PatternText | None = None,
         hospital_pattern: PatternText | None = None,
         pool_splits: bool = False,
@@ -88,7 +88,7 @@ class ImageFolder:
         cache_dir: PathText | None,
     ) -> None:
         self.white = WHITE if white is None else white
-        self.columns = check_columns(columns)
+        self.columns = columns_by_role(columns)
         named = {role: column for role, column in self.columns.items() if column is not None}
         check(labels is not None or not named, "columns", "null without labels", named)
         given: dict[Role, str | None] = {"group": group_pattern, "hospital": hospital_pattern}

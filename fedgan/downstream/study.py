@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Count, checked
-from fedgan.core.checks import check
-from fedgan.core.images import ImageSet, has_copy
+from fedgan.core.arguments import Allowed, Count, checked, validated
+from fedgan.core.images import ImageSet, check_images, has_copy
 from fedgan.core.rng import derive_seed, keyed_generator
 from fedgan.core.trigger import Trigger
 from fedgan.downstream.classifier import ClassifierRecipe, ImageClassifier
 from fedgan.downstream.learning_curve import Fit
 from fedgan.runs.load import FinishedRun
 from fedgan.scoring.sampling import draw_set
+
+SomeOfEach = Annotated[Mapping[str, Count], Allowed("some of every class")]
 
 
 @checked
@@ -46,15 +48,14 @@ class UtilityStudy:
         test_per_class: Count | None = None,
     ) -> None:
         splits = next(iter(runs.values())).splits
-        most = min(splits.test.counts.values())
-        check(most > 0, "the data set's test images", "some of every class", splits.test.counts)
-        fits = test_per_class is None or test_per_class <= most
-        check(fits, "test_per_class", f"at most {most}, the test images of the smallest class", test_per_class)
+        counts = validated("the data set's test images", SomeOfEach, splits.test.counts)
+        asked = min(counts.values()) if test_per_class is None else test_per_class
+        check_images("test_per_class", asked, counts, "test images of the smallest class")
         self.runs, self.recipe, self.synthetic_per_class = runs, recipe, synthetic_per_class
         free = ~has_copy(splits.train, splits.test)
         self.train, self.test = splits.train.subset(free.nonzero()[:, 0]), splits.test
         self.left_out = not bool(free.all())
-        self.asked = first_of_each(self.test, test_per_class or most, keyed_seed=0, purpose="test")
+        self.asked = first_of_each(self.test, asked, keyed_seed=0, purpose="test")
         self._drawn: tuple[tuple[str, int], ImageSet] | None = None
 
     def check_real(self, real_per_class: Sequence[int]) -> None:
@@ -63,10 +64,8 @@ class UtilityStudy:
         Raises:
             ValueError: in one line.
         """
-        name, count = min(self.train.counts.items(), key=lambda item: item[1])
-        most, which = max(real_per_class), " that are not also test images" if self.left_out else ""
-        allowed = f"at most {count}, the real training images of class {name}{which}"
-        check(most <= count, "real_per_class", allowed, most)
+        which = "real training images of class {name}" + (" that are not also test images" if self.left_out else "")
+        check_images("real_per_class", max(real_per_class), self.train.counts, which)
 
     def fit(self, arm: str, real_per_class: int, seed: int) -> Fit:
         """Train one classifier and classify the test images; an arm that has no run is real images alone."""

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from fedgan.attacks.base import Attack, PoisonReport
 from fedgan.core.added_loss import AddedLoss
-from fedgan.core.checks import check, placed
-from fedgan.core.images import ImageSet, Splits, has_copy
+from fedgan.core.checks import placed
+from fedgan.core.images import ImageSet, Splits, check_images, has_copy
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
 from fedgan.core.window import Window
@@ -171,11 +171,11 @@ def set_apart(
     if not per_class:
         return splits.train.subset(torch.empty(0, dtype=torch.int64)), splits.train
     free = ~has_copy(splits.train, splits.test)
+    counts = {name: int((free & (splits.train.labels == i)).sum()) for i, name in enumerate(splits.classes)}
+    check_images(setting, per_class, counts, "training images of class {name} that are not also test images")
     taken: list[Tensor] = []
-    for label, name in enumerate(splits.classes):
+    for label in range(len(splits.classes)):
         candidates = (free & (splits.train.labels == label)).nonzero().flatten()
-        allowed = f"at most {len(candidates)}, the training images of class {name} that are not also test images"
-        check(per_class <= len(candidates), setting, allowed, per_class)
         order = torch.randperm(len(candidates), generator=keyed_generator(seed, "server images", label))
         taken.append(candidates[order[:per_class]].sort().values)
     own = splits.train.subset(torch.cat(taken))

@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State, weighted_mean
-from fedgan.defenses.base import Aggregate, Decision, Defense, overrides
+from fedgan.defenses.base import Aggregate, Decision, Defense, check_single, overrides
 from fedgan.federated.contracts import check_kind, check_state, check_updates, check_weights, versions
 from fedgan.federated.federation import Federation
 from fedgan.federated.weighting import Weighting
@@ -40,7 +40,7 @@ class Server(Callback):
 
     def __init__(self, defenses: Mapping[str, Defense], weighting: Weighting) -> None:
         aggregating = [name for name, defense in defenses.items() if overrides(defense, "aggregate")]
-        check(len(aggregating) <= 1, "defense", "at most one with its own aggregate", aggregating)
+        check_single(aggregating, "with its own aggregate")
         self.defenses, self.weighting = dict(defenses), weighting
         self.aggregating = aggregating[0] if aggregating else None
         self.aggregator = None if self.aggregating is None else self.defenses[self.aggregating]

@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, validated
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.attackers import reported
 from fedgan.federated.serial import SerialBackend
+
+NoTimeout = Annotated[None, Allowed("null with fl/backend=vectorized, where no client has its own time")]
 
 
 class VectorizedBackend(SerialBackend):
@@ -22,9 +24,7 @@ class VectorizedBackend(SerialBackend):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        timeout = self.tolerance.straggler_timeout
-        allowed = "null with fl/backend=vectorized, where no client has its own time"
-        check(timeout is None, "fl.straggler_timeout", allowed, timeout)
+        validated("fl.straggler_timeout", NoTimeout, self.tolerance.straggler_timeout)
         self.algorithm.check_together()
 
     def groups(self, ids: Sequence[int]) -> list[list[int]]:

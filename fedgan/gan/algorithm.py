@@ -3,12 +3,12 @@
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
 
-from fedgan.core.arguments import NonNegative, Probability, checked
+from fedgan.core.arguments import Allowed, NonNegative, Probability, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.optimizers import OptimizerFactory
 from fedgan.gan.client import GANClient, Transform, keep
@@ -16,6 +16,8 @@ from fedgan.gan.losses import Objective
 from fedgan.gan.recipe import Recipe
 from fedgan.gan.vectorized import train_together
 from fedgan.models.base import Generator
+
+NotCompiled = Annotated[None, Allowed("null with fl/backend=vectorized: torch.func maps what is not compiled")]
 
 
 @checked
@@ -92,8 +94,7 @@ class GAN:
         Raises:
             ValueError: in one line.
         """
-        allowed = "null with fl/backend=vectorized: torch.func maps what is not compiled"
-        check(self.compile_mode is None, "model.compile", allowed, self.compile_mode)
+        validated("model.compile", NotCompiled, self.compile_mode)
 
     def client(self) -> GANClient:
         """A client as it is before its first round; all are equal."""

@@ -96,15 +96,29 @@ def drawn_until(
     raise ValueError(f"{name} must be {needed}, at best {most}; got {value:g}")
 
 
-def check_enough(count: int, num_clients: int, min_images: int) -> None:
-    """Refuse more clients than the images can give ``min_images`` each.
+def check_enough(setting: str, each: int, count: int, num_clients: int) -> None:
+    """Refuse more for each client than ``count`` images over ``num_clients`` clients give.
+
+    Args:
+        setting: what the error calls ``each``,
+        each: which is how many of them a client shall have.
+        count: of the training images.
+        num_clients: how many clients.
 
     Raises:
         ValueError: in one line.
     """
     most = count // num_clients
-    allowed = f"at most {most}, the {count} training images over {num_clients} clients"
-    check(min_images <= most, "min_images", allowed, min_images)
+    check(each <= most, setting, f"at most {most}, the {count} training images over {num_clients} clients", each)
+
+
+def check_clients(num_clients: int, count: int) -> None:
+    """Refuse more clients than images.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check(count >= num_clients, "fl.num_clients", f"at most the number of training images, {count}", num_clients)
 
 
 def even_sizes(count: int, num_clients: int) -> list[int]:

@@ -44,7 +44,7 @@ class Dirichlet(Partition):
 
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""
-        check_enough(len(images), num_clients, self.min_images)
+        check_enough("min_images", self.min_images, len(images), num_clients)
         members = shuffled_classes(images.labels, seed)
         counts = [len(own) for own in members]
         if self.alpha is None:

@@ -6,10 +6,17 @@ import torch
 from torch import Tensor
 
 from fedgan.core.arguments import checked
-from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import derive_seed, keyed_generator
-from fedgan.partitions._rules import Concentration, Sizes, cut, even_sizes, largest_remainder, shuffled_classes
+from fedgan.partitions._rules import (
+    Concentration,
+    Sizes,
+    check_clients,
+    cut,
+    even_sizes,
+    largest_remainder,
+    shuffled_classes,
+)
 from fedgan.partitions.base import Partition
 
 Mixes = npt.NDArray[np.float64]
@@ -36,7 +43,7 @@ class DirichletEqual(Partition):
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""
         count = len(images)
-        check(count >= num_clients, "fl.num_clients", f"at most the number of training images, {count}", num_clients)
+        check_clients(num_clients, count)
         members = shuffled_classes(images.labels, seed)
         counts = np.array([len(own) for own in members])
         rng = np.random.default_rng(derive_seed(seed, "partition", "mixes"))

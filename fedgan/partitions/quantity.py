@@ -31,7 +31,7 @@ class Quantity(Partition):
 
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""
-        check_enough(len(images), num_clients, self.min_images)
+        check_enough("min_images", self.min_images, len(images), num_clients)
 
         def draw(rng: np.random.Generator) -> Sizes:
             return largest_remainder(rng.dirichlet([self.beta] * num_clients), len(images))

@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 
 from fedgan.core.arguments import Count, checked
-from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
-from fedgan.partitions._rules import shuffled_classes
+from fedgan.partitions._rules import check_enough, shuffled_classes
 from fedgan.partitions.base import Partition
 
 
@@ -29,9 +28,7 @@ class Shards(Partition):
 
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""
-        most = len(images) // num_clients
-        allowed = f"at most {most}, the {len(images)} training images over {num_clients} clients"
-        check(self.per_client <= most, "per_client", allowed, self.per_client)
+        check_enough("per_client", self.per_client, len(images), num_clients)
         shards = torch.cat(shuffled_classes(images.labels, seed)).tensor_split(num_clients * self.per_client)
         order = torch.randperm(len(shards), generator=keyed_generator(seed, "partition", "shards"))
         return [torch.cat([shards[i] for i in own]).sort().values for own in order.view(num_clients, -1).tolist()]

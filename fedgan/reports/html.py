@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Predicate
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, validated
 from fedgan.core.files import atomic_write
 from fedgan.reports.blocks import Section
 from fedgan.reports.figures import svg
@@ -19,6 +21,22 @@ from fedgan.reports.figures import svg
 MARK = '<meta name="generator" content="fedgan.report">'  # by which a report is known as one
 SHORT_CELL, LONG_CELL = 16, 28  # characters
 LONGEST_HEAD = 2000  # bytes within which a report has its mark
+
+
+def is_report(file: Path) -> bool:
+    """Whether fedgan.report has written this file."""
+    try:
+        with file.open("rb") as stream:
+            return MARK.encode() in stream.read(LONGEST_HEAD)
+    except OSError:  # a folder, or not to be read
+        return False
+
+
+def _is_free(out: Path) -> bool:
+    return not out.is_symlink() and (not out.exists() or is_report(out))
+
+
+PageFile = Annotated[Path, Predicate(_is_free), Allowed("a new file, or one that fedgan.report has written")]
 
 
 def page(parts: Sequence[Section], *, title: str, about: str) -> str:
@@ -53,31 +71,12 @@ def write_page(text: str, out: Path) -> None:
     Raises:
         ValueError: in one line, if something else than a report is there.
     """
-    check_report(out)
+    validated("out", PageFile, out)
     atomic_write(out, lambda file: _fill(file, text))
 
 
 def _fill(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
-
-
-def check_report(out: Path) -> None:
-    """Refuse a file that cannot be written, or that no report is.
-
-    Raises:
-        ValueError: in one line.
-    """
-    free = not out.is_symlink() and (not out.exists() or is_report(out))
-    check(free, "out", "a new file, or one that fedgan.report has written", str(out))
-
-
-def is_report(file: Path) -> bool:
-    """Whether fedgan.report has written this file."""
-    try:
-        with file.open("rb") as stream:
-            return MARK.encode() in stream.read(LONGEST_HEAD)
-    except OSError:  # a folder, or not to be read
-        return False
 
 
 def breakable(text: str) -> Markup:

@@ -3,13 +3,16 @@
 import base64
 from collections.abc import Iterator, Sequence
 from io import BytesIO
+from math import prod
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+from annotated_types import Predicate
 from PIL import Image, UnidentifiedImageError
 
 from fedgan.attacks.base import Attack
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, validated
 from fedgan.core.trigger import Patch, Trigger
 from fedgan.federated.data import trigger_of
 from fedgan.reports.blocks import Block, Frame, Gallery, Note, Picture, Table
@@ -23,6 +26,13 @@ from fedgan.scoring.grid import draw_grid, places
 WIDEST = 1100  # pixels: wider pictures are made smaller
 MOST_PIXELS = 40_000_000  # larger files are no pictures of ours
 MOST_FILES, MOST_ROWS = 12, 20
+
+
+def _is_small(size: tuple[int, int]) -> bool:
+    return prod(size) <= MOST_PIXELS
+
+
+PictureSize = Annotated[tuple[int, int], Predicate(_is_small), Allowed(f"at most {MOST_PIXELS} pixels")]
 DAMAGED = (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError)
 
 
@@ -47,7 +57,7 @@ def opened(file: Path) -> Image.Image:
         OSError: if it is none.
     """
     with Image.open(file) as picture:
-        check(picture.width * picture.height <= MOST_PIXELS, file.name, f"at most {MOST_PIXELS} pixels", picture.size)
+        validated(file.name, PictureSize, picture.size)
         return picture.convert("RGB")
 
 

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import yaml
+from annotated_types import Predicate
 
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, also, validated
 from fedgan.core.images import ImageSet
 from fedgan.core.words import reason_of
 from fedgan.models.base import Generator
@@ -17,6 +18,32 @@ from fedgan.runs.export import Release, load_generator
 from fedgan.scoring.sampling import draw_set
 
 RECORD = "run.json"
+
+
+def run_folders(folder: Path) -> Iterator[Path]:
+    """The folders of runs in a folder, sorted: itself, or those below. None is in another; links are not followed."""
+    if _has_record(folder):
+        yield folder
+        return
+    for inner in sorted(folder.iterdir()):
+        if inner.is_dir() and not inner.is_symlink() and inner.name[0] != ".":
+            yield from run_folders(inner)
+
+
+def _has_record(folder: Path) -> bool:
+    return (folder / RECORD).is_file()
+
+
+def _has_runs(folder: Path) -> bool:
+    return any(True for _ in run_folders(folder))
+
+
+RunFolder = Annotated[Path, Predicate(_has_record), Allowed(f"a run's folder, with {RECORD} in it")]
+_WithRuns = Annotated[Path, Predicate(_has_runs), Allowed(f"folders with a run in them (with {RECORD})")]
+# Each of several paths.
+SearchedFolder = Annotated[
+    Path, Predicate(Path.is_dir), Allowed("folders of runs or sweeps that exist"), also(_WithRuns)
+]
 
 
 class Run:
@@ -34,8 +61,7 @@ class Run:
     """
 
     def __init__(self, folder: Path, trust: Sequence[str] = ()) -> None:
-        check((folder / RECORD).is_file(), "run", f"a run's folder, with {RECORD} in it", str(folder))
-        self.folder, self.trust = folder, tuple(trust)
+        self.folder, self.trust = validated("run", RunFolder, folder), tuple(trust)
 
     def __repr__(self) -> str:
         """Such as ``<Run outputs/train/2026-01-31_12-00-00: finished>``."""
@@ -133,18 +159,6 @@ def find_runs(folders: Iterable[Path], trust: Sequence[str] = ()) -> list[Run]:
     """
     found: dict[Path, Run] = {}
     for folder in folders:
-        check(folder.is_dir(), "paths", "folders of runs or sweeps that exist", str(folder))
-        here = {path.resolve(): Run(path, trust) for path in run_folders(folder)}
-        check(bool(here), "paths", f"folders with a run in them (with {RECORD})", str(folder))
-        found |= here
+        validated("paths", SearchedFolder, folder)
+        found |= {path.resolve(): Run(path, trust) for path in run_folders(folder)}
     return list(found.values())
-
-
-def run_folders(folder: Path) -> Iterator[Path]:
-    """The folders of runs in a folder, sorted: itself, or those below. None is in another; links are not followed."""
-    if (folder / RECORD).is_file():
-        yield folder
-        return
-    for inner in sorted(folder.iterdir()):
-        if inner.is_dir() and not inner.is_symlink() and inner.name[0] != ".":
-            yield from run_folders(inner)

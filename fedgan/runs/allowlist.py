@@ -67,9 +67,10 @@ def build_trusted(
     """
     module_name, _, class_name = target.rpartition(".")
     allowed = f"a class of {' or '.join((package, *trust))}{'' if trust else ' (trust=[PACKAGE] adds your own)'}"
-    check(any(is_within(module_name, each) for each in (package, *trust)), setting, allowed, target)
-    cls = getattr(importlib.import_module(module_name), class_name)
+    known = any(is_within(module_name, each) for each in (package, *trust))
+    cls = getattr(importlib.import_module(module_name), class_name) if known else None
     check(is_own(cls, module_name), setting, allowed, target)
+    assert isinstance(cls, type)
     return cls(**arguments)
 
 

@@ -5,11 +5,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Predicate
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from fedgan.core.arguments import Allowed, also, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
 from fedgan.core.update import state_hash
@@ -22,6 +24,21 @@ MODELS = "fedgan.models"
 KEY = "fedgan"  # of the file's metadata
 # What a damaged, foreign or older file leads to.
 UNUSABLE = (SafetensorError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, json.JSONDecodeError)
+
+
+def _hides_nothing(folder: Path) -> bool:
+    return not (folder / FILE_NAME).exists() or os.access(folder / FILE_NAME, os.R_OK)
+
+
+def _has_generator(folder: Path) -> bool:
+    return (folder / FILE_NAME).is_file()
+
+
+Model = Annotated[Generator, Allowed("a fedgan.models.base.Generator")]
+_Released = Annotated[Path, Predicate(_has_generator), Allowed(f"the folder of a finished run, with {FILE_NAME} in it")]
+ReleaseFolder = Annotated[
+    Path, Predicate(_hides_nothing), Allowed(f"a folder whose {FILE_NAME} you may read"), also(_Released)
+]
 
 
 @dataclass(frozen=True)
@@ -95,10 +112,7 @@ def load_generator(folder: Path, trust: Sequence[str] = (), setting: str = "run"
     Raises:
         ValueError: in one line, if there is no generator, or none that can be trusted.
     """
-    path = folder / FILE_NAME
-    readable = not path.exists() or os.access(path, os.R_OK)
-    check(readable, setting, f"a folder whose {FILE_NAME} you may read", str(folder))
-    check(path.is_file(), setting, f"the folder of a finished run, with {FILE_NAME} in it", str(folder))
+    path = validated(setting, ReleaseFolder, folder) / FILE_NAME
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {})[KEY])
@@ -120,8 +134,6 @@ def _read_spec(fields: Mapping[str, Any]) -> GeneratorSpec:
 
 
 def _build(spec: GeneratorSpec, trust: Sequence[str], setting: str) -> Generator:
-    model = build_trusted(f"{setting}: the generator's class", spec.target, spec.arguments, MODELS, trust)
-    is_model = isinstance(model, Generator)
-    check(is_model, f"{setting}: the generator's class", "a fedgan.models.base.Generator", spec.target)
-    assert isinstance(model, Generator)
+    own = f"{setting}: the generator's class"
+    model: Generator = validated(own, Model, build_trusted(own, spec.target, spec.arguments, MODELS, trust))
     return model

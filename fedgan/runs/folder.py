@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fedgan.core.checks import check
+from annotated_types import Predicate
+
+from fedgan.core.arguments import Allowed, also, validated
 from fedgan.core.files import write_json
-from fedgan.core.folders import is_leftover
+from fedgan.core.folders import Folder, is_leftover
 from fedgan.runs.checkpoint import latest_checkpoint
 from fedgan.runs.provenance import versions
 
@@ -24,6 +26,34 @@ _WRITTEN = {
 _HARMLESS = (".lock", ".hydra")  # may be there before a run begins, and stay
 
 
+def record_of(folder: Path) -> dict[str, Any]:
+    """What run.json says; empty where it is missing or not whole."""
+    try:
+        record = json.loads((folder / "run.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether ``folder`` contains a run that has all its rounds, as run.json says."""
+    return record_of(folder).get("status") == "finished"
+
+
+def _is_unfinished(folder: Path) -> bool:
+    return not is_finished(folder)
+
+
+def _has_no_checkpoint(folder: Path) -> bool:
+    return latest_checkpoint(folder) is None
+
+
+Finished = Annotated[Path, Predicate(is_finished), Allowed("the folder of a finished run")]
+_Unfinished = Annotated[Path, Predicate(_is_unfinished), Allowed("a folder without a finished run")]
+_Unbegun = Annotated[Path, Predicate(_has_no_checkpoint), Allowed("a folder without a run (resume=auto resumes it)")]
+WithoutRun = Annotated[Folder, also(_Unfinished), also(_Unbegun)]
+
+
 def check_new(folder: Path) -> None:
     """Refuse a folder that a run cannot begin in, and touch nothing in it.
 
@@ -32,12 +62,8 @@ def check_new(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    check(folder.is_dir(), "hydra.run.dir", "a folder", str(folder))
-    record = record_of(folder)
-    check(record.get("status") != "finished", "hydra.run.dir", "a folder without a finished run", str(folder))
-    begun = latest_checkpoint(folder) is not None
-    check(not begun, "hydra.run.dir", "a folder without a run (resume=auto resumes it)", str(folder))
-    others = [] if "fedgan" in (record.get("versions") or ()) else foreign(folder)
+    validated("hydra.run.dir", WithoutRun, folder)
+    others = [] if "fedgan" in (record_of(folder).get("versions") or ()) else foreign(folder)
     more = " and more" if len(others) > 3 else ""
     if others:
         raise ValueError(
@@ -81,12 +107,3 @@ def clear_leftovers(folder: Path) -> None:
         for file in folder.glob(f"{part}/*"):
             if file.is_file() and (is_leftover(file.name) or file.match("hpc_ckpt_*.ckpt")):
                 file.unlink()
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    """What run.json says; empty where it is missing or not whole."""
-    try:
-        record = json.loads((folder / "run.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from fedgan.attacks.base import Attack
+from fedgan.core.arguments import validated
 from fedgan.core.checks import check
 from fedgan.core.images import Splits
 from fedgan.core.trigger import Trigger
@@ -17,6 +18,7 @@ from fedgan.core.words import reason_of
 from fedgan.federated.data import trigger_of
 from fedgan.runs.allowlist import build_trusted
 from fedgan.runs.export import Release, load_generator
+from fedgan.runs.folder import Finished
 
 # What a damaged, foreign or older folder leads to.
 UNUSABLE = (LookupError, TypeError, AttributeError, ImportError)
@@ -57,7 +59,7 @@ def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), s
     """
     release = load_generator(folder, trust, setting)
     record, settings = _read(folder, setting)
-    check(record.get("status") == "finished", setting, "the folder of a finished run", str(folder))
+    validated(setting, Finished, folder)
     try:
         splits = _load_data(settings["dataset"], root, trust, setting)
         attack = _build("attack", settings["attack"], trust, setting)
@@ -84,20 +86,51 @@ def _read(folder: Path, setting: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _load_data(settings: Mapping[str, Any], root: str | None, trust: Sequence[str], setting: str) -> Splits:
-    place = next((name for name in ("root", "file") if name in settings), None)
-    check(root is None or place is not None, "root", "null: this run's data set is drawn, not read", root)
-    moved = {} if root is None else {str(place): root}
+    place = None if root is None else place_of(settings, root)
+    moved = {} if place is None else {place: root}
     # Where to keep decoded pixels is this machine's affair.
     own_cache = {"cache_dir": None} if "cache_dir" in settings else {}
     try:
         splits = _build("dataset", {**settings, **moved, **own_cache}, trust, setting).load()
     except ValueError as error:
-        if root is None:
+        if place is None:
             raise
         own = f"({re.escape(setting)}: its dataset: |dataset[.]){place}"  # under the name that it was typed by
         raise ValueError(re.sub(rf"\b{own}\b", "root", str(error))) from error
     assert isinstance(splits, Splits)
     return splits
+
+
+def place_of(settings: Mapping[str, Any], root: object) -> str:
+    """The setting of a run's data set that says where its files are.
+
+    Args:
+        settings: the data set's.
+        root: where they are now, as typed.
+
+    Raises:
+        ValueError: in one line, if it is drawn, not read.
+    """
+    place = next((name for name in ("root", "file") if settings.get(name) is not None), None)
+    check(place is not None, "root", "null: this run's data set is drawn, not read", root)
+    return str(place)
+
+
+def check_same_data(setting: str, run: FinishedRun, other: FinishedRun, parts: Sequence[str]) -> None:
+    """Refuse two runs whose data sets differ.
+
+    Args:
+        setting: what the error calls the run.
+        run: the one to be refused.
+        other: what it is compared with.
+        parts: of the data set that must be the same: train, test.
+
+    Raises:
+        ValueError: in one line.
+    """
+    same = all(getattr(run.splits, each).fingerprint == getattr(other.splits, each).fingerprint for each in parts)
+    images = " and ".join({"train": "training", "test": "test"}[each] for each in parts)
+    check(same, setting, f"a run on the same data set as {other.folder} (the same {images} images)", str(run.folder))
 
 
 def _build(group: str, settings: Mapping[str, Any], trust: Sequence[str], setting: str) -> Any:

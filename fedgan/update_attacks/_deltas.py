@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check
-from fedgan.core.round import Round
+from fedgan.core.arguments import Allowed, validated
+from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks.base import Knowledge
 
 Delta = Mapping[str, Tensor]
+AllOfFew = Annotated[Literal["all"], Allowed("all with fewer than 2 malicious clients: the spread of one update is 0")]
 
 
 def scaled(delta: Delta, factor: float) -> dict[str, Tensor]:
@@ -85,14 +87,14 @@ def honest(own: Sequence[ClientUpdate], known: Sequence[ClientUpdate]) -> list[C
     return [update for update in known if update.client_id not in ids] or list(own)
 
 
-def check_spread(knowledge: Knowledge, *, num_malicious: int, clients_per_round: int) -> None:
+def check_spread(knowledge: Knowledge, *, num_clients: int, num_malicious: int, clients_per_round: int) -> None:
     """Refuse a federation in which no round has two updates to take a spread from.
 
     Raises:
         ValueError: in one line.
     """
-    allowed = "all with fewer than 2 malicious clients: the spread of one update is 0"
-    check(knowledge == "all" or num_malicious >= 2, "knowledge", allowed, knowledge)
+    if num_malicious < 2:
+        validated("knowledge", AllOfFew, knowledge)
     least = 3 if knowledge == "all" else 2
-    allowed = f"at least {least}, so that the attack has two updates to take a spread from"
-    check(clients_per_round >= least, "fl.clients_per_round", allowed, clients_per_round)
+    why = ", so that the attack has two updates to take a spread from"
+    check_clients(least, why, num_clients=num_clients, clients_per_round=clients_per_round)

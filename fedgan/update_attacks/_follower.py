@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import Tensor
 
-from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.update_attacks.base import UpdateAttack
 
@@ -33,11 +32,7 @@ class Follower(UpdateAttack):
         Raises:
             ValueError: in one line.
         """
-        some = any(self.window.covers(t) for t in range(1, rounds))
-        allowed = (
-            f"such that the attack acts after round 0, which has no last step of the server, in fl.rounds={rounds}"
-        )
-        check(some, "start", allowed, self.window.start)
+        self.window.check_reached(rounds, first=1, why="after round 0, which has no last step of the server")
 
     def state_dict(self) -> dict[str, Any]:
         """The state that was sent out in the last round."""

@@ -114,7 +114,12 @@ class Optimized(UpdateAttack, ABC):
 
     def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
         """Distances need two updates."""
-        check_spread(self.knowledge, num_malicious=num_malicious, clients_per_round=clients_per_round)
+        check_spread(
+            self.knowledge,
+            num_clients=num_clients,
+            num_malicious=num_malicious,
+            clients_per_round=clients_per_round,
+        )
 
     def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
         """Without two updates to take distances from."""

@@ -59,7 +59,12 @@ class LittleIsEnough(UpdateAttack):
 
     def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
         """A deviation needs two updates, and the formula many clients."""
-        check_spread(self.knowledge, num_malicious=num_malicious, clients_per_round=clients_per_round)
+        check_spread(
+            self.knowledge,
+            num_clients=num_clients,
+            num_malicious=num_malicious,
+            clients_per_round=clients_per_round,
+        )
         if self.z is None:
             z = critical_z(num_clients, num_malicious)
             few = f"{num_malicious} malicious of {num_clients} clients"

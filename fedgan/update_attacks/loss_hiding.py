@@ -1,18 +1,18 @@
 """Losses that look like an honest client's: an adaptive attack on detectors that read scalars (ours)."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from fedgan.core.arguments import Count, NonNegative, checked
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, Count, NonNegative, checked
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._hiding import hidden
-from fedgan.update_attacks.base import Knowledge, UpdateAttack
+from fedgan.update_attacks.base import UpdateAttack
 
 Jitter = Annotated[float, Interval(ge=0, le=1)]
+AllKnown = Annotated[Literal["all"], Allowed("all: no client sees what others report")]
 
 
 @checked
@@ -36,12 +36,11 @@ class LossHiding(UpdateAttack):
         self,
         *,
         jitter: Jitter = 1.0,
-        knowledge: Knowledge = "all",
+        knowledge: AllKnown = "all",
         start: NonNegative = 0,
         stop: Count | None = None,
         every: Count = 1,
     ) -> None:
-        check(knowledge == "all", "knowledge", "all: no client sees what others report", knowledge)
         super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
         self.jitter = jitter
 

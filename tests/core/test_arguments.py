@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from fedgan.core.arguments import (
+    Allowed,
     Channels,
     Count,
     Fraction,
@@ -25,6 +26,7 @@ from fedgan.core.arguments import (
     Share,
     Trial,
     allowed,
+    also,
     checked,
     validated,
 )
@@ -281,6 +283,30 @@ def test_a_trial_refuses_in_its_own_words() -> None:
         assert str(error.value) == message
     with pytest.raises(ValueError, match="^one is odd$"):
         validated("one", Annotated[int, Trial(even)], 1)
+
+
+Even = Annotated[int, Predicate(lambda number: number % 2 == 0), Allowed("even")]
+Small = Annotated[int, Lt(10), Allowed("below ten")]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, None),
+        (4, None),
+        (0, "a whole number of at least 1, or null; got 0"),
+        (13, "even; got 13"),
+        (12, "below ten; got 12"),
+    ],
+)
+def test_further_annotations_refuse_in_turn_each_in_its_own_words(value: int | None, words: str | None) -> None:
+    call = taking(Annotated[Count, also(Even), also(Small)] | None)
+    if words is None:
+        assert call(x=value) == value
+        return
+    with pytest.raises(ValueError) as error:
+        call(x=value)
+    assert str(error.value) == f"x must be {words}"
 
 
 @pytest.mark.parametrize("annotation", [Tensor, Loads, Callable[[], int], Tensor | None, list[Tensor], object])

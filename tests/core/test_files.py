@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+from fedgan.core.arguments import validated
 from fedgan.core.checks import as_typed
 from fedgan.core.files import atomic_write, cache_dir, keep
-from fedgan.core.folders import LEDGER, check_empty, claim, named_folder, remove_empty
+from fedgan.core.folders import LEDGER, Folder, FolderName, check_empty, claim, named_folder, remove_empty
 from fedgan.runs.folder import check_new, clear_leftovers, open_folder
 
 LEFT = "fedgan-" + "0123456789abcdef" * 2  # in the name of a file that atomic_write did not finish
@@ -84,6 +86,24 @@ def test_only_empty_folders_are_removed(tmp_path: Path) -> None:
     remove_empty(tmp_path / name for name in names)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "full", "link", "target"]
     assert inside(tmp_path) == {"full/file", "file"}
+
+
+def test_paths_are_refused_as_they_are_read_and_objects_by_their_class(tmp_path: Path) -> None:
+    touch(tmp_path, "file")
+    assert validated("here", Folder, tmp_path) == tmp_path
+    assert validated("here", Folder, tmp_path / "absent") == tmp_path / "absent"
+    with pytest.raises(ValueError, match=f"^here must be a folder; got '{tmp_path}/file'$"):
+        validated("here", Folder, tmp_path / "file")
+    assert as_typed(torch.nn.Sequential(torch.nn.Identity())) == "'Sequential'", "its own words are several lines"
+    assert as_typed([1, None]) == "[1, None]"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b", "é" * 128, "\udcff"])
+def test_names_that_no_folder_can_have(name: str) -> None:
+    with pytest.raises(ValueError) as error:
+        validated("name", FolderName, name)
+    assert str(error.value) == f"name must be a name that a folder can have; got {name!r}"
+    assert validated("name", FolderName, "é" * 127) == "é" * 127
 
 
 def test_a_folder_with_a_file_is_not_empty(tmp_path: Path) -> None:

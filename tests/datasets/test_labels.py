@@ -382,6 +382,8 @@ def test_a_file_beyond_all_measure_is_not_read(tmp_path: Path) -> None:
         ({"file": False}, "columns.file must be a column, or null; got False"),
         ({"class": []}, "columns.class must be a column, a list of columns, or null; got []"),
         ({"split": True}, "columns.split must be a column, false (none), or null; got True"),
+        ({"split": 0}, "columns.split must be a column, false (none), or null; got 0"),
+        ({"class": " "}, "columns.class must be a column, a list of columns, or null; got ' '"),
         ({"group": 7}, "columns.group must be a column, false (none), or null; got 7"),
         ({"typo": "file"}, "columns must be a mapping of file, class, split, group, hospital to columns"),
         ("file", "columns must be a mapping"),

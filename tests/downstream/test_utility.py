@@ -424,7 +424,7 @@ def test_without_a_trigger_the_transfer_rate_is_empty(call: Call, run_of: Callab
         (("runs={real only: RUN}",), ("runs must be", "other than 'real only'", "got {'real only': ")),
         (("runs={a/b: RUN}",), ("runs must be", "a folder can have", "got {'a/b': ")),
         (("run=nowhere",), ("run", "finished run", "nowhere")),
-        (("runs={a: RUN, b: OTHER}",), ("runs", "same data set", "OTHER")),
+        (("runs={a: RUN, b: OTHER}",), ("runs.b must be a run on the same data set", "training and test", "OTHER")),
         (("run=RUN", "root=elsewhere"), ("root", "drawn, not read", "elsewhere")),
         (("run=RUN", "real_per_class=[]"), ("real_per_class", "at least one")),
         (("run=RUN", "real_per_class=3"), ("real_per_class", "a list", "3")),

@@ -215,6 +215,15 @@ def test_a_window_that_opens_too_late_is_named_by_its_start() -> None:
         Window(start=5).check_reached(5)
 
 
+def test_a_window_with_the_rounds_alone_in_which_nothing_can_be_done_is_refused() -> None:
+    Window(stop=2).check_reached(5, first=1, why="after round 0")
+    Window(start=4).check_reached(5, first=1, why="after round 0")
+    for window, rounds in ((Window(stop=1), 5), (Window(), 1), (Window(every=5), 5)):
+        said = f"^start must be such that the attack acts after round 0, in fl.rounds={rounds}; got 0$"
+        with pytest.raises(ValueError, match=said):
+            window.check_reached(rounds, first=1, why="after round 0")
+
+
 def test_who_is_malicious() -> None:
     assert choose_malicious([3, 1], num_clients=5, seed=0) == {1, 3}
     assert choose_malicious([], num_clients=4, seed=0) == frozenset()

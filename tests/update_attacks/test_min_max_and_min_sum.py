@@ -126,6 +126,8 @@ def test_it_rests_where_one_update_has_no_distances_and_refuses_where_all_rounds
         kind(knowledge="own").setup(num_clients=4, num_malicious=1, clients_per_round=4, rounds=2)
     with pytest.raises(ValueError, match="^fl.clients_per_round must be at least 3"):
         kind().setup(num_clients=4, num_malicious=1, clients_per_round=2, rounds=2)
+    with pytest.raises(ValueError, match="^fl.num_clients must be at least 3, so that the attack has two updates"):
+        kind().setup(num_clients=2, num_malicious=1, clients_per_round=2, rounds=2)
 
 
 def test_in_words() -> None:

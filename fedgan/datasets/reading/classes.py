@@ -1,23 +1,48 @@
 """Names of classes: as a user may give them, and what folders or rows make a class."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any
 from unicodedata import normalize
 
-from fedgan.core.checks import check
-from fedgan.core.folders import fits_folder
+from annotated_types import Predicate
+
+from fedgan.core.arguments import Allowed, validated
+from fedgan.core.folders import FolderName
 
 # Each class, in the order of the labels, and the folders (or the values in a labels file) that make it.
 Members = Mapping[str, tuple[str, ...]]
 
 _NAMES = "a list of different names, or null"
 _MEMBERS = "a list of different names, a mapping of each class to such a list, or null"
-_QUOTED = 'names in quotes, such as ["0", "1"] or ["no", "yes"]'  # YAML reads 0 and no as a number and false
 _MOST_LISTED = 20
 
 
 def same_name(name: str) -> str:
     """The one spelling (NFC) of names that look alike: zip files from macOS spell é as e and an accent (NFD)."""
     return normalize("NFC", name)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+
+
+def _are_lists(classes: Mapping[object, object]) -> bool:
+    return bool(classes) and all(isinstance(part, str) or _is_list(part) for part in classes.values())
+
+
+def _are_texts(items: Sequence[object]) -> bool:
+    return all(isinstance(item, str) for item in items)
+
+
+def _differ(names: Sequence[str]) -> bool:
+    return len({same_name(name) for name in names}) == len(names)
+
+
+Items = Annotated[Any, Predicate(_is_list)]  # at least one, in any kind of list, OmegaConf's too
+Lists = Annotated[Any, Predicate(_are_lists), Allowed(_MEMBERS)]
+ClassName = Annotated[FolderName, Allowed("names that a folder can have")]
+# YAML reads 0 and no as a number and false.
+Quoted = Annotated[Any, Predicate(_are_texts), Allowed('names in quotes, such as ["0", "1"] or ["no", "yes"]')]
 
 
 def class_names(classes: object, allowed: str = _NAMES) -> tuple[str, ...]:
@@ -36,11 +61,9 @@ def class_names(classes: object, allowed: str = _NAMES) -> tuple[str, ...]:
         ...
         ValueError: classes must be names that a folder can have; got 'bacterial/viral'
     """
-    names = _strings(classes, allowed, classes)
-    check(len(set(names)) == len(names), "classes", allowed, classes)
-    for name in names:
-        check(fits_folder(name), "classes", "names that a folder can have", name)
-    return names
+    names = _quoted(validated("classes", Annotated[Items, Allowed(allowed)], classes))
+    validated("classes", Annotated[Any, Predicate(_differ), Allowed(allowed)], classes)
+    return tuple(validated("classes", ClassName, name) for name in names)
 
 
 def class_members(classes: object) -> Members:
@@ -55,8 +78,8 @@ def class_members(classes: object) -> Members:
     """
     if not isinstance(classes, Mapping):
         return {name: (name,) for name in class_names(classes, _MEMBERS)}
-    parts = [[part] if isinstance(part, str) else part for part in classes.values()]
-    members = [_strings(part, _MEMBERS, classes) for part in parts]
+    parts = validated("classes", Lists, classes).values()
+    members = [_quoted([part] if isinstance(part, str) else part) for part in parts]
     _refuse_repeated([(name, str(own)) for own, names in zip(classes, members, strict=True) for name in names])
     return dict(zip(class_names(list(classes), _MEMBERS), members, strict=True))
 
@@ -101,9 +124,6 @@ def _refuse_repeated(named: Sequence[tuple[str, str]]) -> None:
         owner[name] = own
 
 
-def _strings(value: object, allowed: str, given: object) -> tuple[str, ...]:
-    """A list's strings, in the one spelling; there must be some."""
-    items = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    check(bool(items), "classes", allowed, given)
-    check(all(isinstance(item, str) for item in items), "classes", _QUOTED, given)
-    return tuple(same_name(item) for item in items)
+def _quoted(items: Sequence[object]) -> tuple[str, ...]:
+    """A list's strings, in the one spelling; it must have no others."""
+    return tuple(same_name(item) for item in validated("classes", Quoted, items))

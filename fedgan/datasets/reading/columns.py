@@ -2,9 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import not_
+from typing import Annotated, Any
 
+from annotated_types import Predicate
+
+from fedgan.core.arguments import Allowed, Trial, is_filled, validated
 from fedgan.core.checks import check
-from fedgan.datasets.reading.classes import listed
+from fedgan.datasets.reading.classes import Items, listed
 
 # By role the columns that play it; several only where a class is given by a 1 in one of them.
 Columns = Mapping[str, tuple[str, ...]]
@@ -28,24 +33,34 @@ _USUAL = {
     "hospital": ("hospital", "hospitalid", "institution", "institutionid", "center", "centerid", "centre", "centreid"),
 }
 
-_OPTIONAL = ("split", "group", "hospital")
-_INSTEAD = {"class": " a list of columns,"} | dict.fromkeys(_OPTIONAL, " false (none),")
+Column = Annotated[str, Predicate(is_filled)]
+_OnlyOne = Annotated[Column | None, Allowed("a column, or null")]
+_Several = Annotated[Column | Items | None, Allowed("a column, a list of columns, or null")]
+_Optional = Annotated[Column | Annotated[bool, Predicate(not_)] | None, Allowed("a column, false (none), or null")]
+_BY_ROLE = {"file": _OnlyOne, "class": _Several, "split": _Optional, "group": _Optional, "hospital": _Optional}
 
 
-def check_columns(columns: Mapping[str, object] | None) -> Mapping[str, object]:
-    """What ``columns`` says by role: a column's name, several names, False or None.
+def _are_roles(columns: Mapping[str, object]) -> bool:
+    return set(columns) <= set(_USUAL)
 
-    Raises:
-        ValueError: in one line, for anything else.
-    """
-    allowed = f"a mapping of {', '.join(_USUAL)} to columns, or null"
+
+def _try_each(setting: str, columns: Mapping[str, object]) -> None:
+    for role, value in columns.items():
+        validated(f"{setting}.{role}", _BY_ROLE[role], value)
+
+
+# As a user may give them.
+GivenColumns = Annotated[
+    Mapping[str, Any],
+    Predicate(_are_roles),
+    Allowed(f"a mapping of {', '.join(_USUAL)} to columns"),
+    Trial(_try_each),
+]
+
+
+def columns_by_role(columns: GivenColumns | None) -> Mapping[str, object]:
+    """What ``columns`` says by role: a column's name, several names, False or None."""
     given = {} if columns is None else columns
-    check(isinstance(given, Mapping) and set(given) <= set(_USUAL), "columns", allowed, columns)
-    for role, value in given.items():
-        fine = value is None or (isinstance(value, str) and bool(value.strip()))
-        several = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
-        fine = fine or (several if role == "class" else role in _OPTIONAL and value is False)
-        check(fine, f"columns.{role}", f"a column,{_INSTEAD.get(role, '')} or null", value)
     return {role: given.get(role) for role in _USUAL}
 
 
@@ -54,14 +69,14 @@ def find_columns(present: Sequence[str], wanted: Mapping[str, object], name: str
 
     Args:
         present: the file's columns.
-        wanted: as ``check_columns`` returns it.
+        wanted: as ``columns_by_role`` returns it.
         name: the file's name, for errors.
 
     Raises:
         ValueError: if one that is wanted is not there, or none has a usual name for the file or the class.
 
     Example:
-        >>> find_columns(["lesion_id", "image_id", "dx"], check_columns({"group": False}), "a.csv")
+        >>> find_columns(["lesion_id", "image_id", "dx"], columns_by_role({"group": False}), "a.csv")
         {'file': ('image_id',), 'class': ('dx',), 'split': (), 'group': (), 'hospital': ()}
     """
     found = {role: _columns(role, present, wanted[role], name) for role in _USUAL}

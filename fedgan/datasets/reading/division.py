@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedgan.core.checks import check
+from fedgan.core.images import check_images
 from fedgan.datasets.reading.classes import listed
 from fedgan.datasets.reading.listing import DRAWN, Listing
 from fedgan.datasets.reading.splitting import Mask, Numbers, draw, first_with_same, parted, units
@@ -118,9 +119,8 @@ def copies_note(copies: Numbers, train: Numbers, test: Numbers) -> list[str]:
 
 def _balanced(labels: Numbers, classes: Sequence[str], per_class: int, seed: int) -> Numbers:
     """Places of as many random test images of each class."""
-    for label, name in enumerate(classes):
-        count = int((labels == label).sum())
-        check(per_class <= count, "dataset.test_per_class", f"at most {count}, the test images of {name!r}", per_class)
+    counts = {name: int((labels == label).sum()) for label, name in enumerate(classes)}
+    check_images("dataset.test_per_class", per_class, counts, "test images of {name!r}")
     chosen: Numbers = draw(labels, classes, np.arange(len(labels)), [per_class] * len(classes), seed).nonzero()[0]
     return chosen
 

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from fedgan.core.checks import check
-from fedgan.core.folders import fits_folder
+from fedgan.core.arguments import Allowed, validated
+from fedgan.core.folders import FolderName
 from fedgan.core.words import counted
 from fedgan.datasets.reading.classes import Members, choose, listed, same_name
 from fedgan.datasets.reading.columns import Columns, describe_columns, find_columns
@@ -14,6 +14,10 @@ from fedgan.datasets.reading.finder import Finder
 from fedgan.datasets.reading.listing import DRAWN, Entry, Listing, in_order, split_named
 from fedgan.datasets.reading.table import Table, read_table
 from fedgan.datasets.reading.walk import Walk
+
+ClassOfRows = Annotated[
+    FolderName, Allowed("a name that a folder can have (a mapping in dataset.classes gives it one)")
+]
 
 
 class Row(NamedTuple):
@@ -31,7 +35,7 @@ def list_labels(root: Path, labels: Path, columns: Mapping[str, object], wanted:
     Args:
         root: resolved.
         labels: the CSV file.
-        columns: as ``check_columns`` returns it.
+        columns: as ``columns_by_role`` returns it.
         wanted: ``dataset.classes``; None: all that there are, sorted by name.
 
     Raises:
@@ -44,8 +48,7 @@ def list_labels(root: Path, labels: Path, columns: Mapping[str, object], wanted:
     rows, unused = match(table, found, Finder(files, root))
     classes = choose({row.name for row in rows.values() if row.name}, wanted, f"the classes in {labels.name}")
     for name in classes:
-        allowed = "a name that a folder can have (a mapping in dataset.classes gives it one)"
-        check(fits_folder(name), f"dataset.labels: a class in {labels.name}", allowed, name)
+        validated(f"dataset.labels: a class in {labels.name}", ClassOfRows, name)
     label_of = {name: label for label, names in enumerate(classes.values()) for name in names}
     entries = in_order(Entry(file, label_of[row.name], *row[1:]) for file, row in rows.items() if row.name in label_of)
     _check_splits(entries, tuple(classes), labels.name)

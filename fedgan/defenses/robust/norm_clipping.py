@@ -8,8 +8,7 @@ import torch
 from annotated_types import Ge
 
 from fedgan.core.arguments import Positive, checked
-from fedgan.core.checks import check
-from fedgan.core.round import Round
+from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate, State
 from fedgan.defenses.base import Defense
 from fedgan.defenses.robust.coordinates import middle
@@ -39,8 +38,7 @@ class NormClipping(Defense):
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """The median of one length clips nobody."""
         if self.bound is None:
-            check(num_clients >= 2, "fl.num_clients", "at least 2, or bound a number", num_clients)
-            check(clients_per_round >= 2, "fl.clients_per_round", "at least 2, or bound a number", clients_per_round)
+            check_clients(2, ", or bound a number", num_clients=num_clients, clients_per_round=clients_per_round)
 
     def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
         """See ``Defense``."""

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fedgan.core.arguments import Allowed, PathText
-from fedgan.core.checks import check
 from fedgan.core.update import State
 from fedgan.metrics.base import Unavailable
 
@@ -45,7 +44,7 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
     Args:
         build: makes the network.
         setting: what the error calls ``weights``.
-        weights: a .pth or .safetensors file; None for the download, kept where torch.hub keeps its own.
+        weights: a ``WeightsFile``, .pth or .safetensors; None for the download, kept where torch.hub keeps its own.
         url: of the download.
 
     Raises:
@@ -59,10 +58,8 @@ def pretrained(build: Callable[[State], T], *, setting: str, weights: str | None
             reason = " ".join(str(error).split())[:200]
             remedy = f"download it elsewhere and give {setting}=FILE"
             raise Unavailable(f"{setting} is null and {url} is out of reach ({reason}): {remedy}") from error
-    file = Path(weights).expanduser()
-    check(file.is_file(), setting, "a file", weights)
     try:
-        return build(read_weights(file))
+        return build(read_weights(Path(weights).expanduser()))
     except _UNUSABLE as error:
         raise ValueError(f"{setting} must contain a state dict like {url}; got {weights!r}") from error
 

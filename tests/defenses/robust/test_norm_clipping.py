@@ -55,6 +55,8 @@ def test_noise_is_relative_to_the_parameters_that_were_sent_out() -> None:
 def test_one_clients_median_clips_nobody() -> None:
     with pytest.raises(ValueError, match="^fl.clients_per_round must be at least 2, or bound a number; got 1$"):
         NormClipping().setup(num_clients=4, clients_per_round=1, rounds=2)
+    with pytest.raises(ValueError, match="^fl.num_clients must be at least 2, or bound a number; got 1$"):
+        NormClipping().setup(num_clients=1, clients_per_round=1, rounds=2)
     NormClipping(bound=1.0).setup(num_clients=1, clients_per_round=1, rounds=2)
 
 
