@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import MaxLen
 from hydra.utils import get_class
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 
 from fedgan.attacks.base import Attack
 from fedgan.config.validate import check_objective, within
+from fedgan.core.arguments import Allowed, validated
 from fedgan.core.checks import check, placed
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import lightning_name
 from fedgan.core.rng import derive_seed
-from fedgan.defenses.base import Defense, ServerTraining, check_single
+from fedgan.defenses.base import Defense, ServerTraining
 from fedgan.federated.attackers import Attackers, choose_malicious
 from fedgan.federated.backend import Backend
 from fedgan.federated.client_files import CLIENTS, ClientFiles
@@ -42,6 +44,7 @@ from fedgan.scoring.callback import Evaluator
 from fedgan.update_attacks.base import UpdateAttack
 
 instantiate = partial(hydra_instantiate, _convert_="all")  # lists and mappings arrive as Python's own
+_ServerTrained = Annotated[Sequence[str], MaxLen(1), Allowed("at most one that sets images apart for the server")]
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
 def single_server_training(defenses: Mapping[str, Defense]) -> tuple[str | None, ServerTraining]:
     """The defense that asks for images of the server's own, and what is trained on them; there may be one at most."""
     asked = {name: training for name, defense in defenses.items() if (training := defense.server_training())}
-    check_single(list(asked), "that sets images apart for the server")
+    validated("defense", _ServerTrained, list(asked))
     return next(iter(asked.items()), (None, ServerTraining(images_per_class=0)))
 
 

@@ -53,6 +53,30 @@ def check_choice(setting: str, value: object, choices: Collection[str]) -> None:
     check(value in tuple(choices), setting, "one of " + ", ".join(choices), value)
 
 
+def check_at_least(setting: str, value: int, least: int, why: str) -> None:
+    """Refuse a number below a bound that is known only when the program runs; the error says ``why`` after the bound.
+
+    Example:
+        >>> check_at_least("fl.num_clients", 2, 3, " for defense=feddetect")
+        Traceback (most recent call last):
+        ...
+        ValueError: fl.num_clients must be at least 3 for defense=feddetect; got 2
+    """
+    check(value >= least, setting, f"at least {least}{why}", value)
+
+
+def check_at_most(setting: str, value: int, most: int, why: str) -> None:
+    """Refuse a number above a bound that is known only when the program runs; the error says ``why`` after the bound.
+
+    Example:
+        >>> check_at_most("fl.num_clients", 4, 3, ", the number of hospitals")
+        Traceback (most recent call last):
+        ...
+        ValueError: fl.num_clients must be at most 3, the number of hospitals; got 4
+    """
+    check(value <= most, setting, f"at most {most}{why}", value)
+
+
 @contextmanager
 def placed(place: str) -> Iterator[None]:
     """Put a component's place in front of an error that begins with an argument of its own, not with another setting.

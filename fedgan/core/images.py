@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check
+from fedgan.core.checks import check_at_most
 from fedgan.core.words import counted_reason
 
 
@@ -200,4 +200,4 @@ def check_images(setting: str, per_class: int, counts: Mapping[str, int], which:
         ValueError: test_per_class must be at most 8, the test images of class b; got 9
     """
     name, count = min(counts.items(), key=lambda item: item[1])
-    check(per_class <= count, setting, f"at most {count}, the {which.format(name=name)}", per_class)
+    check_at_most(setting, per_class, count, f", the {which.format(name=name)}")

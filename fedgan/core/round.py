@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check
+from fedgan.core.checks import check_at_least
 from fedgan.core.rng import keyed_generator
 from fedgan.core.update import State
 
@@ -112,4 +112,4 @@ def check_clients(least: int, why: str, *, num_clients: int, clients_per_round: 
     """
     counts = (("fl.num_clients", num_clients, why), ("fl.clients_per_round", clients_per_round, why + of_round))
     for setting, count, words in counts:
-        check(count >= least, setting, f"at least {least}{words}", count)
+        check_at_least(setting, count, least, words)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from fedgan.core.checks import check
+from fedgan.core.checks import check_at_least, check_at_most
+from fedgan.core.round import check_clients
 from fedgan.gan.recipe import Recipe
 
 Samples = Annotated[int, Interval(ge=1, le=1_000_000)]
@@ -17,9 +18,13 @@ def check_can_act(name: str, *, num_clients: int, clients_per_round: int) -> Non
     Raises:
         ValueError: in one line.
     """
-    check(num_clients >= 3, "fl.num_clients", f"at least 3 for defense={name}", num_clients)
-    allowed = f"at least 3 for defense={name}, which acts on fewer than half of those present"
-    check(clients_per_round >= 3, "fl.clients_per_round", allowed, clients_per_round)
+    check_clients(
+        3,
+        f" for defense={name}",
+        num_clients=num_clients,
+        clients_per_round=clients_per_round,
+        of_round=", which acts on fewer than half of those present",
+    )
 
 
 def check_warmup(name: str, warmup: int, rounds: int) -> None:
@@ -28,9 +33,25 @@ def check_warmup(name: str, warmup: int, rounds: int) -> None:
     Raises:
         ValueError: in one line.
     """
-    check(rounds >= 2, "fl.rounds", f"at least 2 for defense={name}", rounds)
-    allowed = f"at most {rounds - 2} so that a round t > warmup comes in fl.rounds={rounds}"
-    check(warmup <= rounds - 2, "warmup", allowed, warmup)
+    why = f" so that a round t > warmup comes in fl.rounds={rounds}"
+    check_rounds(2, name, warmup=warmup, rounds=rounds, why=why)
+
+
+def check_rounds(needed: int, name: str, *, warmup: int, rounds: int, why: str) -> None:
+    """Refuse a federation, or a warm-up, that leaves fewer rounds than a detector needs before it can flag anybody.
+
+    Args:
+        needed: how many rounds must follow the first ``warmup``.
+        name: of the defense, with the settings that ``needed`` depends on.
+        warmup: first rounds, which are left out.
+        rounds: of the run.
+        why: what the error says of the longest warm-up.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check_at_least("fl.rounds", rounds, needed, f" for defense={name}")
+    check_at_most("warmup", warmup, rounds - needed, why)
 
 
 def with_loss(recipe: Recipe, loss: str, samples: int) -> Recipe:

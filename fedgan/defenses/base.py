@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State, effective_clients
 from fedgan.gan.recipe import Recipe
@@ -205,16 +204,3 @@ def overrides(defense: Defense, hook: str) -> bool:
 
 def _share(part: frozenset[int], whole: frozenset[int]) -> float | None:
     return len(part) / len(whole) if whole else None
-
-
-def check_single(names: Sequence[str], what: str) -> None:
-    """Refuse several defenses of which a federation takes one.
-
-    Args:
-        names: of the defenses of this kind.
-        what: the error says of them.
-
-    Raises:
-        ValueError: in one line.
-    """
-    check(len(names) <= 1, "defense", f"at most one {what}", names)

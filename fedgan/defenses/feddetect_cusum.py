@@ -13,7 +13,7 @@ from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses import _cusum
-from fedgan.defenses._detector import Samples, check_can_act, with_loss
+from fedgan.defenses._detector import Samples, check_can_act, check_rounds, with_loss
 from fedgan.defenses.base import Decision, Defense
 from fedgan.defenses.calibration import LossName, read_calibration
 from fedgan.gan.recipe import Recipe
@@ -86,11 +86,8 @@ class FedDetectCusum(Defense):
         """Refuse a federation in which nobody could ever be flagged."""
         check_can_act(NAME, num_clients=num_clients, clients_per_round=clients_per_round)
         needed = floor(self.h / (_cusum.CLIP - self.k)) + 1  # a round adds 8 - k at most
-        check(
-            rounds >= needed, "fl.rounds", f"at least {needed} for defense={NAME} with k={self.k}, h={self.h}", rounds
-        )
-        allowed = f"at most {rounds - needed}, so that {needed} rounds of fl.rounds={rounds} can count"
-        check(self.warmup <= rounds - needed, "warmup", allowed, self.warmup)
+        why = f", so that {needed} rounds of fl.rounds={rounds} can count"
+        check_rounds(needed, f"{NAME} with k={self.k}, h={self.h}", warmup=self.warmup, rounds=rounds, why=why)
         self.num_clients = num_clients
 
     def adapt(self, recipe: Recipe) -> Recipe:

@@ -1,20 +1,23 @@
 """The server: updates -> filtered -> weighed -> aggregate -> finished -> new global generator (Procedure B)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import MaxLen
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from fedgan.core.arguments import Allowed, validated
 from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State, weighted_mean
-from fedgan.defenses.base import Aggregate, Decision, Defense, check_single, overrides
+from fedgan.defenses.base import Aggregate, Decision, Defense, overrides
 from fedgan.federated.contracts import check_kind, check_state, check_updates, check_weights, versions
 from fedgan.federated.federation import Federation
 from fedgan.federated.weighting import Weighting
 
 HOOKS = ("filter", "reweight", "aggregate", "finish")
+_Aggregating = Annotated[Sequence[str], MaxLen(1), Allowed("at most one with its own aggregate")]
 
 
 class Server(Callback):
@@ -40,7 +43,7 @@ class Server(Callback):
 
     def __init__(self, defenses: Mapping[str, Defense], weighting: Weighting) -> None:
         aggregating = [name for name, defense in defenses.items() if overrides(defense, "aggregate")]
-        check_single(aggregating, "with its own aggregate")
+        validated("defense", _Aggregating, aggregating)
         self.defenses, self.weighting = dict(defenses), weighting
         self.aggregating = aggregating[0] if aggregating else None
         self.aggregator = None if self.aggregating is None else self.defenses[self.aggregating]

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from fedgan.core.checks import check
+from fedgan.core.checks import check, check_at_most
 from fedgan.core.rng import derive_seed, keyed_generator
 
 # numpy's gamma variates leave their range beyond; so large, all clients' shares are equal to four digits.
@@ -109,7 +109,7 @@ def check_enough(setting: str, each: int, count: int, num_clients: int) -> None:
         ValueError: in one line.
     """
     most = count // num_clients
-    check(each <= most, setting, f"at most {most}, the {count} training images over {num_clients} clients", each)
+    check_at_most(setting, each, most, f", the {count} training images over {num_clients} clients")
 
 
 def check_clients(num_clients: int, count: int) -> None:

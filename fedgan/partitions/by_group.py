@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedgan.core.arguments import checked
-from fedgan.core.checks import check
+from fedgan.core.checks import check, check_at_most
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.partitions.base import Partition
@@ -40,7 +40,7 @@ class ByGroup(Partition):
         assert groups is not None
         _, group_of, sizes = groups.unique(return_inverse=True, return_counts=True)  # type: ignore[no-untyped-call]
         count = len(sizes)
-        check(num_clients <= count, "fl.num_clients", f"at most {count}, the number of {self.by}s", num_clients)
+        check_at_most("fl.num_clients", num_clients, count, f", the number of {self.by}s")
         order = torch.randperm(count, generator=keyed_generator(seed, "partition", "groups")).tolist()
         client_of = torch.tensor(dealt(sizes.tolist(), num_clients, order))[group_of]
         return [(client_of == client).nonzero().flatten() for client in range(num_clients)]

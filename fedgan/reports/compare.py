@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from annotated_types import Predicate
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fedgan.core.arguments import Allowed, validated
 from fedgan.core.checks import check
 from fedgan.metrics.base import is_whole
 from fedgan.reports.run import Run
@@ -17,6 +19,13 @@ from fedgan.reports.writing import mean_and_spread
 
 ABOUT = ("run", "status", "seconds", "seed")
 MARKERS = "osD^vP*X"
+
+
+def _has_finished(statuses: Sequence[str]) -> bool:
+    return "finished" in statuses
+
+
+_Statuses = Annotated[Sequence[str], Predicate(_has_finished), Allowed("runs of which at least one is finished")]
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ def compare(
     keys = ([] if x is None else [x]) + list(own)
     everything = runs_table(runs, keys)
     finished = everything[everything["status"] == "finished"]
-    check(len(finished) > 0, "paths", "runs of which at least one is finished", sorted(set(everything["status"])))
+    validated("paths", _Statuses, sorted(set(everything["status"])))
     known = [name for name in everything.columns if name not in (*ABOUT, *keys)]
     usual = [name for name in known if is_whole(name)]
     chosen = usual if metrics is None else list(metrics)

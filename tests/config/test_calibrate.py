@@ -151,12 +151,20 @@ def test_runs_that_are_no_control_or_differ_are_refused(what: str, call: Call, c
     assert not (tmp_path / "outputs").exists(), "nothing is left behind"
 
 
+def test_runs_in_which_all_losses_are_alike_are_refused(call: Call, capsys: PRINTED, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        run(tmp_path / name, seed, [WILD, (0.5, 0.5, 0.5)])
+    said = refusal(call, capsys, calibrate.main, "runs=[a,b]", "least=2")
+    assert said == "error: runs must be of clients whose losses differ; got {'a': 0.0, 'b': 0.0}"
+
+
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
         (["runs=[a,b]"], "runs must be at least least=10 runs; got 2"),
         (["runs=[a,b]", "least=1"], "least must be a whole number of at least 2; got 1"),
         (["runs=[a,c]"], "runs must be folders of runs or sweeps that exist; got 'c'"),
+        (["runs=[a,empty]"], "runs must be folders with a run in them (with run.json); got 'empty'"),
         (["runs=[]"], "runs must be a list of folders of finished runs, or null; got []"),
         (["runs=[a,b]", "warmp=2"], "runs must be typed without settings of fedgan.train (warmp=2); got ['a', 'b']"),
         (
@@ -173,6 +181,7 @@ def test_runs_that_are_no_control_or_differ_are_refused(what: str, call: Call, c
             "out must be a new file, or one that fedgan.calibrate has written;",
         ),
         (["seeds=3", "dataset=chestx"], "seeds must be at least least=10 of them; got 3"),
+        (["seeds=[1,2]", "least=3"], "seeds must be at least least=3 of them; got 2"),
         (["seeds=[1,1]"], "seeds must be a number of at least 1, or a list of different seeds; got [1, 1]"),
         (["seed=3"], "seed must be left away: control runs have seeds=, and nobody attacks them; got 'seed=3'"),
         (["fl.malicious=1", "fl.rounds=3"], "fl.malicious must be left away"),
@@ -185,6 +194,7 @@ def test_what_cannot_work_is_refused_in_one_line(
 ) -> None:
     for name, seed in (("a", 1), ("b", 2)):
         run(tmp_path / name, seed, NARROW)
+    (tmp_path / "empty").mkdir()
     (tmp_path / "mine.json").write_text('{"spread": 1}')
     assert refusal(call, capsys, calibrate.main, *typed).startswith(f"error: {words}")
     assert (tmp_path / "mine.json").read_text() == '{"spread": 1}'

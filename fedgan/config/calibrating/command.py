@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, MinLen, Predicate
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -17,18 +17,25 @@ from fedgan.config.calibrating.measuring import calibrate
 from fedgan.config.next_steps import setting
 from fedgan.config.paths import quoted
 from fedgan.config.sweeps.subcommand import call
-from fedgan.core.arguments import Allowed, Count, NonNegative, Numbers, PathText, checked
+from fedgan.core.arguments import Allowed, Count, NonNegative, Numbers, PathText, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.folders import check_makeable
 from fedgan.core.words import counted
 from fedgan.defenses.calibration import Calibration, LossName, is_calibration
-from fedgan.reports.run import Run, run_folders
+from fedgan.reports.run import Run, SearchedFolder, run_folders
 
 FILE_NAME = "calibration.json"
 RUNS = "runs"  # in the command's folder
 FIRST_SEED = 1000
 FEW = 10  # runs, of which fewer say little about the largest
 THEIRS = ("seed", "fl.malicious", "resume")  # settings of the control runs that this command sets
+
+
+def _is_free(out: Path) -> bool:
+    return not os.path.lexists(out) or is_calibration(out)
+
+
+CalibrationFile = Annotated[Path, Predicate(_is_free), Allowed("a new file, or one that fedgan.calibrate has written")]
 
 
 @checked
@@ -54,7 +61,7 @@ def main(cfg: DictConfig) -> None:
     check_out(out)
     folders = train(settings, folder) if settings.runs is None else given(settings)
     runs = [Run(path) for place in folders for path in run_folders(place)]
-    check(len(runs) >= settings.least, "runs", f"at least least={settings.least} runs", len(runs))
+    check_enough("runs", len(runs), settings.least, "runs")
     calibration = calibrate(runs, settings.loss, settings.warmup)
     out.parent.mkdir(parents=True, exist_ok=True)
     calibration.write(out)
@@ -69,15 +76,23 @@ def check_out(out: Path) -> None:
         ValueError: in one line.
     """
     check_makeable("out", out.parent)
-    free = not os.path.lexists(out) or is_calibration(out)
-    check(free, "out", "a new file, or one that fedgan.calibrate has written", str(out))
+    validated("out", CalibrationFile, out)
+
+
+def check_enough(setting: str, count: int, least: int, what: str) -> None:
+    """Refuse fewer control runs than ``least``; the error calls them ``what``.
+
+    Raises:
+        ValueError: in one line.
+    """
+    check(count >= least, setting, f"at least least={least} {what}", count)
 
 
 def given(settings: Settings) -> list[Path]:
     """The folders that were typed.
 
     Raises:
-        ValueError: in one line, if one is none, or settings of fedgan.train were typed next to them.
+        ValueError: in one line, if one has no run in it, or settings of fedgan.train were typed next to them.
     """
     assert settings.runs is not None
     check(
@@ -88,7 +103,7 @@ def given(settings: Settings) -> list[Path]:
     )
     folders = [Path(path).expanduser() for path in settings.runs]
     for folder in folders:
-        check(folder.is_dir(), "runs", "folders of runs or sweeps that exist", str(folder))
+        validated("runs", SearchedFolder, folder)
     return folders
 
 
@@ -103,7 +118,7 @@ def train(settings: Settings, folder: Path) -> list[Path]:
         Interrupted: if a signal stopped them.
     """
     seeds = seeds_of(settings.seeds)
-    check(len(seeds) >= settings.least, "seeds", f"at least least={settings.least} of them", settings.seeds)
+    check_enough("seeds", len(seeds), settings.least, "of them")
     own = control_settings(settings.train, settings.loss)
     resumes = f"{setting('hydra.run.dir', str(folder))} next to the same settings resumes"
     where = (f"hydra.sweep.dir={quoted(str(folder / RUNS))}", "hydra.sweep.subdir='seed_${seed}'")

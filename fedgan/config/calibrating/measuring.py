@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Predicate
 from omegaconf import OmegaConf
 
 from fedgan.config.resume import leaves
+from fedgan.core.arguments import Allowed, validated
 from fedgan.core.checks import check
 from fedgan.defenses.calibration import Calibration, LossName, round_variance
 from fedgan.reports.run import Run
@@ -16,6 +18,13 @@ from fedgan.reports.run import Run
 # What the losses of honest clients depend on; where the data lie and what changes no training is left out.
 RECIPE = ("dataset.*", "partition.*", "fl.*", "model.*", "defense.*", "trainer.precision")
 IDLE = ("dataset.root", "dataset.file", "dataset.cache_dir", "fl.malicious", "model.arrival_samples")
+
+
+def _some_differ(spreads: Mapping[str, float]) -> bool:
+    return max(spreads.values()) > 0
+
+
+_Spreads = Annotated[Mapping[str, float], Predicate(_some_differ), Allowed("of clients whose losses differ")]
 
 
 def calibrate(runs: Sequence[Run], loss: LossName, warmup: int) -> Calibration:
@@ -42,7 +51,7 @@ def calibrate(runs: Sequence[Run], loss: LossName, warmup: int) -> Calibration:
     losses = {str(run.folder): losses_of(run, loss, warmup) for run in runs}
     logs = all(value > 0 for rounds in losses.values() for each in rounds for value in each)
     spreads = {name: sqrt(sum(round_variance(each, logs) for each in own) / len(own)) for name, own in losses.items()}
-    check(max(spreads.values()) > 0, "runs", "of clients whose losses differ", list(spreads))
+    validated("runs", _Spreads, spreads)
     return Calibration(
         spread=max(spreads.values()),
         rms=sqrt(sum(spread**2 for spread in spreads.values()) / len(spreads)),

@@ -1,11 +1,12 @@
 """Krum and Multi-Krum (Blanchard et al. 2017): the clients whose updates have the nearest neighbors."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Le
 
-from fedgan.core.arguments import Count, checked
-from fedgan.core.checks import check
+from fedgan.core.arguments import Allowed, Count, checked, validated
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.robust.gram import Matrix, alike, gram_matrix, lowest, squared_distances
@@ -36,8 +37,8 @@ class Krum(WeightRule):
         """Refuse too few clients, and more selected than are honest."""
         super().setup(num_clients=num_clients, clients_per_round=clients_per_round, rounds=rounds)
         most = clients_per_round - self.num_malicious
-        allowed = f"at most {most}, the round's clients less num_malicious={self.num_malicious}, or null"
-        check(self.selected is None or self.selected <= most, "selected", allowed, self.selected)
+        words = Allowed(f"at most {most}, the round's clients less num_malicious={self.num_malicious}")
+        validated("selected", Annotated[int, Le(most), words] | None, self.selected)
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:
         """1 for the selected, 0 for the others."""

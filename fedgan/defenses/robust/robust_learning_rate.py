@@ -1,12 +1,13 @@
 """The robust learning rate (Ozdayi, Kantarcioglu, Gel 2021): where clients disagree on a sign, the step is turned."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
-from fedgan.core.arguments import Count, checked
+from fedgan.core.arguments import Allowed, Count, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
@@ -39,8 +40,8 @@ class RobustLearningRate(RobustRule):
         """Refuse too few clients, and a threshold that honest clients cannot reach or malicious ones can."""
         super().setup(num_clients=num_clients, clients_per_round=clients_per_round, rounds=rounds)
         low, high = self.num_malicious + 1, clients_per_round - self.num_malicious
-        ok = self.threshold is None or low <= self.threshold <= high
-        check(ok, "threshold", f"from f + 1 = {low} to N - f = {high}, or null", self.threshold)
+        words = Allowed(f"from f + 1 = {low} to N - f = {high}")
+        validated("threshold", Annotated[int, Interval(ge=low, le=high), words] | None, self.threshold)
 
     def check_present(self, updates: Sequence[ClientUpdate]) -> None:
         """Refuse a round whose honest clients cannot reach the threshold."""

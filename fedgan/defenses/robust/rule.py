@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedgan.core.checks import check
+from fedgan.core.checks import check_at_least
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses.base import Decision, Defense
@@ -65,7 +65,7 @@ class RobustRule(Defense):
     def _check_enough(self, setting: str, count: int) -> None:
         f, least = self.num_malicious, self.condition.least(self.num_malicious)
         stands = f"{self.condition}; {count} stand {self.condition.stands(count)}"
-        check(count >= least, setting, f"at least {least} for {type(self).__name__} to stand {f} ({stands})", count)
+        check_at_least(setting, count, least, f" for {type(self).__name__} to stand {f} ({stands})")
 
 
 class WeightRule(RobustRule, ABC):
