@@ -5,8 +5,8 @@
     python -m experiments.audit tables
 
 IMAGES has chest_xray/ and skin_lesions/; RUNS is where the federations go: 860 of them, a minute or two of one core
-and 5 MB each. ``train`` resumes where it was stopped; OVERRIDE is for all of them (``hydra/launcher=joblib``).
-``score`` needs what is recorded alone; ``tables`` needs what ``score`` left in results/audit/.
+and 5 MB each. train resumes where it was stopped; OVERRIDE is for all of them (hydra/launcher=joblib).
+score needs what is recorded alone; tables needs what score left in results/audit/.
 """
 
 import argparse
@@ -17,6 +17,11 @@ from pathlib import Path
 from experiments.audit import counting, tables
 from experiments.audit.plan import Setting, chosen, settings
 from experiments.multirun import train
+from fedgan.config.command import Interrupted
+from fedgan.core.checks import check
+
+FOLDERS = ("chest_xray", "skin_lesions")
+_TRAIN = "%(prog)s RUNS --root IMAGES [--only PATTERN] [--seeds FIRST-LAST] [OVERRIDE ...]"
 
 
 def train_all(runs: Path, every: Sequence[Setting], overrides: Sequence[str]) -> int:
@@ -25,28 +30,60 @@ def train_all(runs: Path, every: Sequence[Setting], overrides: Sequence[str]) ->
     return max(codes, default=0)
 
 
-def main() -> int:
+def main() -> None:
     """What is typed; see the module."""
-    parser = argparse.ArgumentParser("experiments.audit", description=__doc__, allow_abbrev=False)
+    typed, overrides = parsed()
+    try:
+        code = carried_out(typed, overrides)
+    except (ValueError, Interrupted) as error:
+        sys.exit(f"error: {error}" if isinstance(error, ValueError) else str(error))
+    sys.exit(code)
+
+
+def parsed() -> tuple[argparse.Namespace, list[str]]:
+    """What was typed, and the overrides of train."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("experiments.audit", description=__doc__, formatter_class=form)
     commands = parser.add_subparsers(dest="command", required=True)
-    training = commands.add_parser("train", help="train and record federations")
-    training.add_argument("runs", type=Path, metavar="RUNS")
-    training.add_argument("--root", required=True, metavar="IMAGES")
+    training = commands.add_parser("train", help="train and record federations", usage=_TRAIN)
+    training.add_argument("runs", type=Path, metavar="RUNS", help="where the federations go")
+    training.add_argument(
+        "--root", type=Path, required=True, metavar="IMAGES", help="with chest_xray/ and skin_lesions/"
+    )
     training.add_argument("--only", metavar="PATTERN", help="settings: 'chest/*', '*/control*'")
-    training.add_argument("--seeds", type=seed_range, metavar="FIRST-LAST")
+    training.add_argument("--seeds", metavar="FIRST-LAST", help="of the settings' seeds these alone")
     scoring = commands.add_parser("score", help="say what each detector makes of what was recorded")
-    scoring.add_argument("runs", type=Path, metavar="RUNS")
+    scoring.add_argument("runs", type=Path, metavar="RUNS", help="where the federations are")
     commands.add_parser("tables", help="write the tables and the picture")
     typed, overrides = parser.parse_known_args()
-    if overrides and typed.command != "train":
-        parser.error(f"overrides are for train alone; got {overrides}")
+    if overrides and (typed.command != "train" or any("=" not in text for text in overrides)):
+        parser.error(f"overrides (key=value) are for train alone; got {' '.join(overrides)}")
+    return typed, overrides
+
+
+def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Do it; the exit code.
+
+    Raises:
+        ValueError: in one line, if there is nothing to train, to score or to put into tables.
+    """
     match typed.command:
         case "train":
-            return train_all(typed.runs, chosen(settings(typed.root), typed.only, typed.seeds), overrides)
+            missing = [name for name in FOLDERS if not (typed.root / name).is_dir()]
+            check(not missing, "--root", f"a folder with {' and '.join(FOLDERS)} in it", str(typed.root))
+            every = chosen(settings(str(typed.root)), typed.only, typed.seeds and seed_range(typed.seeds))
+            check(bool(every), "--only and --seeds", "of the plan's settings and seeds", (typed.only, typed.seeds))
+            return train_all(typed.runs, every, overrides)
         case "score":
+            recorded = bool(counting.finished(typed.runs))
+            check(recorded, "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
             print(f"{counting.count(typed.runs)} federations in {counting.FEDERATIONS}")
         case "tables":
-            print(*tables.write(counting.kept(), counting.RESULTS), sep="\n")
+            rows = counting.kept()
+            check(
+                bool(rows), str(counting.FEDERATIONS), "there: python -m experiments.audit score RUNS", "no such file"
+            )
+            print(*tables.write(rows, counting.RESULTS), sep="\n")
     return 0
 
 
@@ -54,15 +91,17 @@ def seed_range(text: str) -> range:
     """The seeds from first to last.
 
     Raises:
-        ValueError: where the text is no such range.
+        ValueError: in one line, where the text is no such range.
 
     Example:
         >>> seed_range("100-102")
         range(100, 103)
     """
-    first, last = map(int, text.split("-"))
-    return range(first, last + 1)
+    first, _, last = text.partition("-")
+    numbers = first.isdecimal() and last.isdecimal() and int(first) <= int(last)
+    check(numbers, "--seeds", "FIRST-LAST, such as 100-119", text)
+    return range(int(first), int(last) + 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -19,9 +19,9 @@ Row = dict[str, Any]
 
 
 def finished(runs: Path) -> list[Path]:
-    """The finished runs, by name."""
+    """The runs that are finished and were recorded, by name."""
     states = {path.parent: json.loads(path.read_text())["status"] for path in sorted(runs.glob("*/*/s*/run.json"))}
-    return [run for run, status in states.items() if status == "finished"]
+    return [run for run, status in states.items() if status == "finished" and (run / "recording").is_dir()]
 
 
 def rows_of(run: Path) -> Iterator[Row]:

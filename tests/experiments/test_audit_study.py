@@ -192,9 +192,37 @@ def test_every_claim_covers_settings_of_the_plan() -> None:
         assert (claim.at_most is None) != (claim.at_least is None)
 
 
-def test_overrides_are_for_training_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sys.argv", ["audit", "score", str(tmp_path), "fl.rounds=2"])
-    with pytest.raises(SystemExit):
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("score {tmp}", "error: RUNS must be a folder with finished federations, DATA/SETTING/sN, in it; got "),
+        ("tables", "must be there: python -m experiments.audit score RUNS; got 'no such file'"),
+        (
+            "train {tmp}/r --root {tmp}/nope",
+            "error: --root must be a folder with chest_xray and skin_lesions in it; got",
+        ),
+        ("train {tmp}/r --root {tmp} --only nothing/*", "error: --only and --seeds must be of the plan's settings and"),
+        ("train {tmp}/r --root {tmp} --seeds 119-100", "error: --seeds must be FIRST-LAST, such as 100-119; got"),
+    ],
+)
+def test_what_is_nothing_to_do_is_refused_in_one_line(
+    typed: str, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in command.FOLDERS:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("sys.argv", ["audit", *typed.format(tmp=tmp_path).split()])
+    monkeypatch.setattr(counting, "FEDERATIONS", tmp_path / "none.csv")
+    monkeypatch.setattr(counting.kept, "__defaults__", (tmp_path / "none.csv",))
+    with pytest.raises(SystemExit) as stopped:
+        command.main()
+    assert says in str(stopped.value)
+    assert "\n" not in str(stopped.value)
+
+
+@pytest.mark.parametrize("typed", ["score {tmp} fl.rounds=2", "train {tmp} --root {tmp} --sweep"])
+def test_overrides_are_for_training_alone(typed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.argv", ["audit", *typed.format(tmp=tmp_path).split()])
+    with pytest.raises(SystemExit, match="2"):
         command.main()
 
 
