@@ -34,7 +34,7 @@ from fedgan.reports.figures import INK, RULE, SERIES, STYLE
 
 TABLE, PICTURE = "evasion.csv", "evasion.png"
 AUDIT = "defense.generator_audit"
-LOOKS = f"{AUDIT}.warmup=1000000"  # rounds: nobody is ever flagged
+LOOKS = f"{AUDIT}.acts=false"
 MARKERS = "os^Dv"  # of the trigger's sizes
 
 

@@ -20,6 +20,7 @@ SMALLER = {
     "defense.reconstruction.images_per_class": "4",
     "defense.fltrust.images_per_class": "4",
     "defense.generator_audit.images_per_class": "4",
+    "defense.generator_audit.consecutive": "1",
     "defense.reconstruction.epochs": "1",
     "fl.num_clients": "4",
     "fl.clients_per_round": "3",

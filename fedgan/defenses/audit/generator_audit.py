@@ -10,6 +10,7 @@ from annotated_types import Interval, MinLen, Predicate
 from torch import Tensor
 
 from fedgan.core.arguments import Allowed, Count, Fraction, NonNegative, Share, checked
+from fedgan.core.checks import check
 from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
@@ -61,6 +62,7 @@ class GeneratorAudit(RobustRule):
         memory: the share of the evidence that is kept from round to round, in (0, 1].
         consecutive: rounds, of those in which a client takes part, for which its score must be above the threshold.
         warmup: the first rounds, in which nobody is flagged.
+        acts: False: it looks, and flags nobody.
     """
 
     condition = Condition(2, 1, at_least=4)
@@ -74,8 +76,10 @@ class GeneratorAudit(RobustRule):
         memory: Share = 0.95,
         consecutive: Annotated[int, Interval(ge=1, le=100)] = 3,
         warmup: NonNegative = 0,
+        acts: bool = True,
     ) -> None:
         self.false_alarms, self.views, self.warmup = false_alarms, tuple(views), warmup
+        self.acts = acts
         self.images_per_class, self.memory, self.consecutive = images_per_class, memory, consecutive
         self.recent: dict[str, dict[int, list[float]]] = {view: {} for view in self.views}  # scores, the last ones
         self.evidence: dict[str, Evidence] = {view: Evidence(memory, VIEWS[view].background) for view in self.views}
@@ -88,8 +92,11 @@ class GeneratorAudit(RobustRule):
         self.examples: dict[int, Tensor] = {}  # of the last round: the first image of some classes, (n, C, H, W)
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
-        """Set the threshold for so many rounds; refuse fewer than four clients."""
+        """Set the threshold for so many rounds; refuse fewer than four clients, and too few rounds to flag anybody."""
         super().setup(num_clients=num_clients, clients_per_round=clients_per_round, rounds=rounds)
+        least = max(self.warmup + 1, self.consecutive)
+        why = f"so that somebody can be flagged (warmup={self.warmup}, consecutive={self.consecutive}), or acts=false"
+        check(rounds >= least or not self.acts, "fl.rounds", f"at least {least} {why}", rounds)
         self.threshold = self.threshold_for(rounds)
 
     @property
@@ -115,7 +122,7 @@ class GeneratorAudit(RobustRule):
             self.found[view] = self.evidence[view].judge(self.planes[view])
             for client, found in self.found[view].items():
                 self.recent[view][client] = [*self.recent[view].get(client, []), found.score][-self.consecutive :]
-        flagged = self._flag(ids) if index >= self.warmup else frozenset[int]()
+        flagged = self._flag(ids) if self.acts and index >= self.warmup else frozenset[int]()
         for i in flagged:
             self.counts[i] = self.counts.get(i, 0) + 1
         shares = [0.0 if i in flagged else weights[i] for i in ids]

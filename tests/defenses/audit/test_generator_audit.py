@@ -123,9 +123,26 @@ def test_three_rounds_in_a_row_are_needed_in_one_view_and_three_usual_ones_to_be
     assert after([low, low, low], [low, low, low]) == set()
 
 
+@pytest.mark.parametrize(("rounds", "settings"), [(2, {}), (3, {"warmup": 3}), (4, {"consecutive": 5})])
+def test_an_audit_that_could_never_flag_is_refused(rounds: int, settings: dict[str, int]) -> None:
+    with pytest.raises(
+        ValueError, match=r"fl\.rounds must be at least [345] so that somebody can be flagged \(warmup="
+    ):
+        ready(rounds=rounds, **settings)
+    ready(rounds=rounds, acts=False, **settings)
+
+
+def test_an_audit_that_does_not_act_scores_and_flags_nobody() -> None:
+    looks, acts = ready(acts=False), ready()
+    decisions = play(looks, [1.0] * 8)
+    play(acts, [1.0] * 8)
+    assert not any(each.flagged for each in decisions)
+    assert looks.client_receipts() == acts.client_receipts()
+
+
 def test_the_release_is_never_above_the_threshold() -> None:
-    strict = ready(rounds=2, false_alarms=0.9, views=["place"])
-    assert strict.release == strict.threshold == pytest.approx(math.log(2 / 0.9))
+    strict = ready(rounds=3, false_alarms=0.9, views=["place"])
+    assert strict.release == strict.threshold == pytest.approx(math.log(3 / 0.9))
 
 
 def test_fewer_than_half_are_flagged_those_with_the_highest_scores() -> None:
@@ -172,13 +189,13 @@ def test_views_are_named(views: object) -> None:
 
 
 def test_a_run_leaves_maps_and_scores_and_resumes_to_the_bit(configure: Configure, tmp_path: Path) -> None:
-    once = training.train(configure(*SMALL, "fl.rounds=4"), tmp_path / "once")
-    training.train(configure(*SMALL, "fl.rounds=2"), tmp_path / "twice")
-    again = training.train(configure(*SMALL, "fl.rounds=4", f"resume={tmp_path / 'twice'}"), tmp_path / "twice")
+    once = training.train(configure(*SMALL, "fl.rounds=5"), tmp_path / "once")
+    training.train(configure(*SMALL, "fl.rounds=3"), tmp_path / "twice")
+    again = training.train(configure(*SMALL, "fl.rounds=5", f"resume={tmp_path / 'twice'}"), tmp_path / "twice")
     assert again["generator_sha256"] == once["generator_sha256"]
     shown = rows(tmp_path / "once" / "receipts.csv")
     scores = [row for row in shown if row["measure"] == "place_score"]
-    assert [(row["round"], row["client"]) for row in scores] == [(str(t), str(i)) for t in range(4) for i in range(4)]
+    assert [(row["round"], row["client"]) for row in scores] == [(str(t), str(i)) for t in range(5) for i in range(4)]
     folder = tmp_path / "once/defenses/generator_audit"
     assert sorted(file.name for file in folder.iterdir()) == ["classes.png", "place.png", "spectrum.png"]
     for file in folder.iterdir():
