@@ -165,13 +165,13 @@ class FedDetectCusum(Defense):
         return []
 
     def receipt(self) -> Mapping[str, float]:
-        """The spread of the round."""
+        """The threshold h, and the spread of the round."""
         spread = self.spread_now()
-        return {} if spread is None else {"spread": spread}
+        return {"threshold": self.h} | ({} if spread is None else {"spread": spread})
 
     def client_receipts(self) -> Mapping[int, Mapping[str, float]]:
         """Each client's C."""
-        return {i: {"cusum": self.evidence_of(i)} for i in self.present}
+        return {i: {"losses_score": self.evidence_of(i)} for i in self.present}
 
     def state_dict(self) -> dict[str, Any]:
         """Both sums of each client, the scale of each round, flags, and what losses are compared with."""

@@ -19,6 +19,9 @@ from fedgan.defenses import _cusum
 from fedgan.defenses.base import Decision
 from fedgan.defenses.calibration import Calibration, is_calibration, read_calibration
 from fedgan.defenses.feddetect_cusum import FedDetectCusum
+from fedgan.defenses.replay import replay
+from fedgan.runs.closing import found
+from fedgan.runs.scores import scores_of
 from tests.helpers.runs import outcome, rows
 
 Configure = Callable[..., DictConfig]
@@ -257,7 +260,7 @@ def test_the_warm_up_is_left_out() -> None:
     defense = detector(warmup=2)
     for t in range(2):
         play(defense, logs(0, 0, 0, 9), t)
-        assert (defense.evidence_of(3), dict(defense.receipt())) == (0, {})
+        assert (defense.evidence_of(3), dict(defense.receipt())) == (0, {"threshold": 5.0})
     play(defense, logs(0, 0.1, 0, 9), 2)
     assert defense.evidence_of(3) == 4.5  # 8 - 3.5
     assert defense.receipt()["spread"] == pytest.approx(_cusum.consistency(4) * 0.05)  # |r| = .05, .05, .05, 8.95
@@ -443,7 +446,7 @@ def test_what_is_used_is_on_the_screen_and_in_the_record(
     assert (facts["spread"], facts["loss"], facts["seeds"], facts["k"]) == (0.06, "loss_g", [7, 8], 3.5)
     found = rows(tmp_path / "run/receipts.csv")
     assert [row["value"] for row in found if row["measure"] == "spread"] == ["0.06", "0.06"]
-    clients = [(row["round"], row["client"]) for row in found if row["measure"] == "cusum"]
+    clients = [(row["round"], row["client"]) for row in found if row["measure"] == "losses_score"]
     assert clients == [(str(t), str(i)) for t in range(2) for i in range(4)]
 
 
@@ -488,5 +491,24 @@ def test_next_to_a_critic_whose_losses_may_be_negative(configure: Configure, tmp
     for t, of_round in enumerate(losses):
         play(defense, dict(enumerate(of_round)), t)
     assert defense.logs is False
-    shown = {row["client"]: row["value"] for row in rows(tmp_path / "run/receipts.csv") if row["measure"] == "cusum"}
+    shown = {
+        row["client"]: row["value"] for row in rows(tmp_path / "run/receipts.csv") if row["measure"] == "losses_score"
+    }
     assert shown == {str(i): str(defense.evidence_of(i)) for i in range(4)}
+
+
+def test_the_terminal_says_whom_it_has_flagged_since_when(tmp_path: Path) -> None:
+    """As for any defense with a threshold and scores; one of losses has no place."""
+    cusum = FedDetectCusum(spread=0.1)
+    rounds = [[2.0, 2.1, 1.9, 2.0 + 0.5 * t] for t in range(8)]
+    lines = ["round,component,client,measure,value"]
+    for t, decision in enumerate(replay(cusum, {"loss_g": rounds})):
+        lines.append(f"{t},defense.feddetect_cusum,,threshold,{cusum.receipt()['threshold']}")
+        for client, measures in cusum.client_receipts().items():
+            lines += [f"{t},defense.feddetect_cusum,{client},{name},{value}" for name, value in measures.items()]
+            lines.append(f"{t},defense.feddetect_cusum,{client},flagged,{int(client in decision.flagged)}")
+    (tmp_path / "receipts.csv").write_text("\n".join(lines) + "\n")
+    own = scores_of(tmp_path / "receipts.csv")
+    summary = {"scores": own, "malicious": [3]}
+    assert own["feddetect_cusum"]["threshold"] == 5.0
+    assert found(summary, tmp_path) == ["feddetect_cusum: flagged client 3 (malicious) in rounds 4 to 7 by losses"]
