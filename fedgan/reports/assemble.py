@@ -179,7 +179,8 @@ def _detection(name: str, run: Run) -> list[Block]:
         caption = f"{name}: share of malicious (true) and of honest clients (false) that were flagged."
         found.append(Chart(f"rates_{name}", caption, figures.detection_rates(run)))
     for defense in client_scores.scoring(run):
-        caption = f"{name}: {defense}'s score of every client; it flags above the threshold (dotted), flags as crosses."
+        marks = "threshold dotted; a cross: flagged in that round, by whichever score"
+        caption = f"{name}: {defense}'s scores of every client; {marks}."
         found.append(Chart(f"scores_{defense}_{name}", caption, client_scores.chart(run, defense)))
     if (acted := detail.acted(run)) is not None:
         found.append(acted)

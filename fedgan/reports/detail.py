@@ -15,6 +15,8 @@ FIXED = {"round", "client", "malicious", "flagged", "flag_count", "weight", "poi
 MOST_CLIENTS = 40  # rows of a table of clients
 MOST_EVENTS = 60
 
+_PLACES = "_(?:row|column|top|bottom|left|right)$"  # how measures end that say where in a map
+
 
 def has(run: Run, name: str) -> bool:
     """Whether the run has such a table, with a row in it."""
@@ -80,8 +82,12 @@ def _rates(name: str, run: Run) -> dict[str, Any]:
 
 
 def receipts(run: Run, name: str) -> Table:
-    """What each defense and attack on updates did, by measure, over the rounds."""
+    """What each defense and attack on updates did, by measure, over the rounds and, where it is so, over clients.
+
+    Of several clients in a round there is no last value; and places in images have no mean, so they are left out.
+    """
     table = run.receipts.assign(value=pd.to_numeric(run.receipts["value"], errors="coerce"))
+    table = table[~table["measure"].str.contains(_PLACES)]
     groups = table.groupby(["component", "measure"], sort=False)
     spread = pd.DataFrame(
         {
@@ -89,10 +95,10 @@ def receipts(run: Run, name: str) -> Table:
             "mean": groups["value"].mean(),
             "least": groups["value"].min(),
             "most": groups["value"].max(),
-            "last": groups["value"].last(),
+            "last": groups["value"].last().where(groups["client"].nunique() < 2),
         }
     ).reset_index()
-    caption = "What defenses and attacks on updates did, over the rounds (receipts.csv)."
+    caption = "What defenses and attacks on updates did, over the rounds and their clients (receipts.csv)."
     return Table(f"receipts_{name}", caption, spread)
 
 

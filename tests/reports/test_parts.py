@@ -3,7 +3,8 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -391,3 +392,20 @@ def test_maps_come_ahead_of_pictures_of_single_clients(tmp_path: Path) -> None:
     assert [title.split(", ")[1] for title in shown] == [
         f"{name}.png" for name in ("place", "spectrum", "client_1", "client_2", "client_10")
     ]
+
+
+def test_receipts_of_several_clients_have_no_last_one_and_places_no_mean(tmp_path: Path) -> None:
+    lines = ["round,component,client,measure,value"]
+    for t in range(2):
+        lines.append(f"{t},defense.audit,,threshold,8.0")
+        for client in range(3):
+            lines += [
+                f"{t},defense.audit,{client},place_{what},{value}" for what, value in (("score", client), ("row", 30))
+            ]
+    (tmp_path / "receipts.csv").write_text("\n".join(lines) + "\n")
+    run = SimpleNamespace(receipts=pd.read_csv(tmp_path / "receipts.csv"))
+    rows = detail.receipts(cast(Run, run), "run").frame.set_index("measure")
+    assert list(rows.index) == ["threshold", "place_score"]
+    assert rows.loc["threshold", "last"] == 8.0
+    assert pd.isna(rows.loc["place_score", "last"])
+    assert rows.loc["place_score", ["mean", "least", "most"]].tolist() == [1.0, 0.0, 2.0]
