@@ -30,6 +30,10 @@ class GeneratorRenderer:
     def __call__(self, state: State, z: Tensor, labels: Tensor) -> Tensor:
         """See ``Renderer``; drawn on the generator's device."""
         device = next(self.generator.parameters()).device
+        # In memory as the generator's own are: kernels round otherwise for another layout, and a state that another
+        # process has sent has lost the one that it had.
+        layouts = self.generator.state_dict()
+        own = {name: torch.empty_like(layouts[name]).copy_(tensor) for name, tensor in state.items()}
         with evaluating(self.generator):
-            images: Tensor = functional_call(self.generator, dict(state), (z.to(device), labels.to(device)))
+            images: Tensor = functional_call(self.generator, own, (z.to(device), labels.to(device)))
         return images

@@ -14,6 +14,7 @@ from fedgan.defenses.base import Defense
 from fedgan.federated.rendering import GeneratorRenderer
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
+from fedgan.models.dcgan import DCGANGenerator
 from tests.helpers.federation import DCGAN, SMALL, STYLEGAN2, build, fit
 
 Configure = Callable[..., DictConfig]
@@ -68,3 +69,14 @@ def test_a_defense_may_look_and_the_federation_stays_as_it_was(configure: Config
     assert [sorted(seen) for seen in looks.seen] == [[0, 1, 2, 3]] * 2
     hashes = {state_hash(images) for seen in looks.seen for images in seen.values()}
     assert len(hashes) == 8, "every client's own, and another in each round"
+
+
+def test_how_a_state_lies_in_memory_changes_no_bit() -> None:
+    """What another process sends has lost the layout that it had, and kernels round otherwise for another one."""
+    generator = DCGANGenerator(num_classes=2, channels=1, image_size=32, base_channels=16)
+    draw = GeneratorRenderer(generator.to(memory_format=torch.channels_last), num_classes=2)  # type: ignore[call-overload]
+    state = {name: tensor.clone() for name, tensor in draw.generator.state_dict().items()}
+    sent = {name: tensor.contiguous() for name, tensor in state.items()}
+    assert any(tensor.stride() != sent[name].stride() for name, tensor in state.items())
+    z, labels = torch.randn(16, draw.z_dim, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 2
+    assert torch.equal(draw(sent, z, labels), draw(state, z, labels))
