@@ -22,7 +22,7 @@ from fedgan.core.arguments import Count, validated
 from fedgan.core.checks import check
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.lpips import build_lpips
-from fedgan.metrics.pretrained.weights import pretrained
+from fedgan.metrics.pretrained.weights import WeightsFile, pretrained
 
 KEPT = Path(__file__).parents[1] / "results"
 SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
@@ -141,7 +141,7 @@ class Plan:
         self.runs, self.results = (Path(str(folder)).expanduser() for folder in (cfg.runs, cfg.results))
         scale = cfg.scale
         self.scale, self.overrides = str(scale.name), [*scale.settings, *self.changes]
-        self.alexnet = None if cfg.alexnet is None else str(cfg.alexnet)
+        self.alexnet = None if cfg.alexnet is None else validated("alexnet", WeightsFile, str(cfg.alexnet))
         self.sizes = pixels_of(list(scale.sizes), int(scale.image_size))
         self.smallest = pixels_of(SIZES[:1], int(scale.image_size))[SIZES[0]]
         self.control_settings, self.instead_of = tuple(scale.control), dict(scale.instead_of)

@@ -65,7 +65,7 @@ def test_refusals_that_need_the_data(settings: dict[str, str], words: str) -> No
 
 def test_one_class_has_no_other_label_to_get() -> None:
     LabelFlip().setup(("a", "b"), malicious=1)
-    said = r"^dataset\.classes must be at least 2 classes for attack=label_flip; got 1$"
+    said = r"^dataset\.classes must be at least 2 classes for attack=label_flip; got \('a',\)$"
     with pytest.raises(ValueError, match=said):
         LabelFlip().setup(("a",), malicious=1)
 
