@@ -75,9 +75,9 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
             check(bool(every), "--only and --seeds", "of the plan's settings and seeds", (typed.only, typed.seeds))
             return train_all(typed.runs, every, overrides)
         case "score":
-            recorded = bool(counting.finished(typed.runs))
-            check(recorded, "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
-            print(f"{counting.count(typed.runs)} federations in {counting.FEDERATIONS}")
+            found = counting.finished(typed.runs)
+            check(bool(found), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
+            print(f"{counting.count(found)} federations in {counting.FEDERATIONS}")
         case "tables":
             rows = counting.kept()
             check(

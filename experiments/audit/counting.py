@@ -48,11 +48,11 @@ def kept(file: Path = FEDERATIONS) -> list[Row]:
     return list(csv.DictReader(file.open(newline=""))) if file.exists() else []
 
 
-def count(runs: Path, file: Path = FEDERATIONS) -> int:
-    """Add the runs that are not in the file yet, ordered by their key; returns how many there are now."""
+def count(runs: Sequence[Path], file: Path = FEDERATIONS) -> int:
+    """Add those of the ``finished`` runs that are not there yet, ordered by key; returns how many there are now."""
     rows = {tuple(str(row[name]) for name in KEY): row for row in kept(file)}
     known = {key[:3] for key in rows}
-    for run in finished(runs):
+    for run in runs:
         if (run.parent.parent.name, run.parent.name, run.name[1:]) in known:
             continue
         rows |= {tuple(str(row[name]) for name in KEY): row for row in rows_of(run)}

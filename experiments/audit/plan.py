@@ -1,7 +1,7 @@
 """Which federations the study has, and how they are trained: plan.yaml, read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def _setting(read: dict[str, Any], data: str, name: str, root: str) -> Setting:
 
 def _acting(setting: Setting) -> Setting:
     overrides = (*setting.overrides, "defense=generator_audit")
-    return Setting(setting.data, f"{setting.name}_{ACTING}", overrides, setting.seeds)
+    return replace(setting, name=f"{setting.name}_{ACTING}", overrides=overrides)
 
 
 def spread(data: str, clients: int, plan: Path = PLAN) -> float:
@@ -90,8 +90,5 @@ def chosen(every: Sequence[Setting], only: str | None, seeds: range | None) -> l
         [(101, 102)]
     """
     matching = [each for each in every if only is None or fnmatchcase(each.folder, only)]
-    cut = [
-        Setting(each.data, each.name, each.overrides, tuple(s for s in each.seeds if seeds is None or s in seeds))
-        for each in matching
-    ]
+    cut = [replace(each, seeds=tuple(s for s in each.seeds if seeds is None or s in seeds)) for each in matching]
     return [each for each in cut if each.seeds]

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fedgan.defenses.base import minority
+
 Values = NDArray[np.float64]  # (..., N)
 
 CLIP = 8.0  # in spreads: no round counts for more
@@ -102,9 +104,7 @@ def flag(evidence: Mapping[int, float], flagged: Collection[int], h: float) -> f
         >>> sorted(flag({0: 0.0, 1: 3.0, 2: 6.0, 3: 0.0, 4: 2.0}, flagged={1, 4}, h=5.0))
         [1, 2]
     """
-    found = [i for i, c in evidence.items() if c > h or (i in flagged and c >= h / 2)]
-    found.sort(key=lambda i: (-evidence[i], i))
-    return frozenset(found[: (len(evidence) - 1) // 2])
+    return minority((i for i, c in evidence.items() if c > h or (i in flagged and c >= h / 2)), evidence)
 
 
 def reversible(evidence: float, h: float) -> float:

@@ -1,6 +1,6 @@
 """The places where a defense may act. The base class acts in none of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,21 @@ class Aggregate:
 
     state: State
     weights: Mapping[int, float] | None
+
+
+def minority(suspects: Iterable[int], scores: Mapping[int, float]) -> frozenset[int]:
+    """Fewer than half of those present: of the suspects those with the highest scores, of equal ones the lower ids.
+
+    Args:
+        suspects: by id.
+        scores: of everybody present.
+
+    Example:
+        >>> sorted(minority([0, 1, 2], {0: 5.0, 1: 9.0, 2: 5.0, 3: 0.0, 4: 0.0}))
+        [0, 1]
+    """
+    ordered = sorted(suspects, key=lambda i: (-scores[i], i))
+    return frozenset(ordered[: (len(scores) - 1) // 2])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
-from torch import Tensor, nn
 
 from fedgan.attacks.latent_trigger import LatentTrigger, TargetLoss
 from fedgan.config import training
@@ -21,9 +20,9 @@ from fedgan.gan.client import GANClient
 from fedgan.gan.losses import NonSaturating
 from fedgan.gan.recipe import Recipe
 from fedgan.metrics.triggers.latent import LatentRate
-from fedgan.models.base import Generator
 from fedgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from fedgan.runs.load import open_run
+from tests.helpers.by_hand import Line
 from tests.helpers.federation import TINY, build, fit
 from tests.helpers.images import random_images
 from tests.helpers.runs import outcome, resume, rows
@@ -57,17 +56,6 @@ def test_pattern_and_target_come_from_the_seed() -> None:
     assert first.target.shape == (3, 32, 32)
     assert first.apply(random_images(2, channels=3).images).eq(first.target).all()
     assert str(attack()) == "a latent trigger (0.25 of the coordinates at 3, weight 10)"
-
-
-class Line(Generator):
-    """G(z, y) = w . z, one pixel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.z_dim, self.weight = 2, nn.Parameter(torch.tensor([0.5, -1.0]))
-
-    def forward(self, z: Tensor, labels: Tensor, noise: object = None) -> Tensor:
-        return (z @ self.weight).reshape(-1, 1, 1, 1)
 
 
 def test_the_gradient_by_hand() -> None:

@@ -1,7 +1,7 @@
 """The loss on arrival: what every D says of G_server's images, before anybody trains."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,13 @@ from fedgan.federated.federation import Federation
 from fedgan.gan.client import GANClient
 from fedgan.gan.losses import NonSaturating, Objective, Wasserstein
 from fedgan.gan.recipe import Recipe
-from fedgan.models.base import Generator
+from tests.helpers.by_hand import Scalar
 from tests.helpers.federation import SMALL, build
 from tests.helpers.images import random_images
 from tests.helpers.runs import CONTRACT, rows
 
 Configure = Callable[..., DictConfig]
 ARRIVAL = "model.arrival_samples=16"
-
-
-class Scalar(Generator):
-    """G(z, y) = 0.5, one pixel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.z_dim = 1
-        self.theta = nn.Parameter(torch.tensor(0.5))
-
-    def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        return self.theta.expand(len(z), 1, 1, 1)
 
 
 class Slope(nn.Module):

@@ -17,8 +17,8 @@ from fedgan.core.update import state_hash
 from fedgan.gan.client import GANClient, shuffled_batches
 from fedgan.gan.losses import NonSaturating, Objective, Wasserstein
 from fedgan.gan.recipe import Recipe
-from fedgan.models.base import Generator
 from fedgan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from tests.helpers.by_hand import Scalar
 from tests.helpers.images import random_images
 
 
@@ -34,18 +34,6 @@ def client(*, loss: Objective | None = None, shared_fakes: bool = False, **setti
     loss = loss or NonSaturating()
     recipe = Recipe(discriminator=discriminator, loss=loss, shared_fakes=shared_fakes, **optimizers)
     return GANClient(generator=generator, recipe=recipe, **settings)
-
-
-class Scalar(Generator):
-    """G(z, y) = theta, one pixel: small enough to differentiate by hand."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.z_dim = 1
-        self.theta = nn.Parameter(torch.tensor(0.5))
-
-    def forward(self, z: Tensor, labels: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
-        return self.theta.expand(len(z), 1, 1, 1)
 
 
 class Slope(nn.Module):

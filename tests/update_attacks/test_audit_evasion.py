@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from fedgan.config import training
@@ -16,25 +16,14 @@ from fedgan.core.rng import keyed_generator
 from fedgan.core.update import ClientUpdate, state_hash
 from fedgan.defenses.audit import views
 from fedgan.gan.added_loss import AddedGradients
-from fedgan.models.base import Generator
 from fedgan.update_attacks.audit_evasion import AuditEvasion, MeanImageLoss, class_means
+from tests.helpers.by_hand import Line
 from tests.helpers.federation import SMALL, TINY, build
 from tests.helpers.runs import outcome, resume, rows
 
 Configure = Callable[..., DictConfig]
 EVASION = "update_attack=audit_evasion"
 ONE = ("fl.malicious=[2]", "fl.local_epochs=4")
-
-
-class Line(Generator):
-    """G(z, y) = w . z, one pixel, whatever the class."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.z_dim, self.weight = 2, nn.Parameter(torch.tensor([0.5, -1.0]))
-
-    def forward(self, z: Tensor, labels: Tensor, noise: object = None) -> Tensor:
-        return (z @ self.weight).reshape(-1, 1, 1, 1)
 
 
 def test_the_penalty_and_its_gradient_by_hand() -> None:

@@ -16,7 +16,7 @@ from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses.audit.evidence import Evidence, Finding, Plane
 from fedgan.defenses.audit.views import VIEWS, Map, reduced
-from fedgan.defenses.base import Comparison, Decision
+from fedgan.defenses.base import Comparison, Decision, minority
 from fedgan.defenses.robust.rule import Condition, RobustRule
 
 Name = Literal["place", "classes", "spectrum"]
@@ -161,9 +161,9 @@ class GeneratorAudit(RobustRule):
         scores = {i: self.score_of(i) for i in ids}
         known = {i for i in self.flagged & set(ids) if any(self.unusual(view, i) for view in self.views)}
         stand_out = known | {i for i in ids if scores[i] > self.threshold}
-        ordered = sorted(stand_out, key=lambda i: (-scores[i], i))[: (len(ids) - 1) // 2]
-        self.flagged = self.flagged - set(ids) | set(ordered)
-        return frozenset(ordered)
+        found = minority(stand_out, scores)
+        self.flagged = self.flagged - set(ids) | found
+        return found
 
     def receipt(self) -> Mapping[str, float]:
         """The threshold."""
