@@ -22,6 +22,7 @@ from fedgan.core.update import ClientUpdate
 from fedgan.defenses.robust.coordinates import ordered
 from fedgan.defenses.robust.foolsgold import FoolsGold
 from fedgan.gan.client import GANClient
+from fedgan.models.stylegan2 import low_pass
 from fedgan.update_attacks.neurotoxin import Neurotoxin
 from tests.helpers.federation import DCGAN, SMALL, STYLEGAN2, build
 from tests.helpers.runs import outcome, resume
@@ -35,6 +36,7 @@ DATA = (
     "dataset.image_size=32",
     "dataset.train_per_class=32",
     "dataset.test_per_class=16",
+    "attack=white_square",
     "attack.size=8",
     "fl.batch_size=8",
     "evaluation.samples_per_class=8",
@@ -121,11 +123,15 @@ def drawn_on_the_cpu(draw: Callable[..., Tensor], rng: torch.Generator) -> Calla
 
 
 @pytest.mark.parametrize("shared_fakes", ["false", "true"])
-@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
-def test_compiled_networks_take_the_same_step(mode: str, shared_fakes: str, configure: Configure) -> None:
+@pytest.mark.parametrize(
+    ("model", "mode"), [(SMALL, "default"), (SMALL, "reduce-overhead"), (STYLEGAN2, "default")], ids=str
+)
+def test_compiled_networks_take_the_same_step(
+    model: tuple[str, ...], mode: str, shared_fakes: str, configure: Configure
+) -> None:
     cfg = configure(
         *DATA,
-        *SMALL,
+        *model,
         f"model.shared_fakes={shared_fakes}",
         "model.optimizer_g.lr=0",
         "model.optimizer_d.lr=0",
@@ -161,6 +167,21 @@ def test_what_comes_after_a_run(configure: Configure, call: Call, tmp_path: Path
     call(utility.main, f"run={run}", *quick, f"accelerator={DEVICE}", f"hydra.run.dir={tmp_path / 'utility'}")
     assert (tmp_path / "utility/utility.json").is_file()
     assert outcome(run) == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_low_pass_filter_and_its_gradient_are_those_of_a_cpu(dtype: torch.dtype) -> None:
+    x = torch.randn(2, 5, 17, 9, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    found = []
+    for device in ("cpu", DEVICE):
+        images = x.double() if device == "cpu" else x.to(device)
+        images.requires_grad_()
+        filtered = low_pass(images)
+        gradient = torch.autograd.grad(filtered.square().sum(), images)[0]
+        found.append((filtered.detach().cpu().double(), gradient.cpu().double()))
+    for mine, theirs in zip(*found, strict=True):
+        scale = float(mine.abs().max())
+        assert float((mine - theirs).abs().max()) <= scale * (1e-12 if dtype is torch.float64 else 0.02)
 
 
 def test_columns_are_sorted_as_on_a_cpu() -> None:

@@ -113,7 +113,11 @@ class GPU(Benchmark):
         """One row per variant; one that fails says why."""
         if self.left_out:
             print(f"no GPU, so left out: {'; '.join(self.left_out)}", file=sys.stderr)
-        return [self._row(variant) for variant in self.variants]
+        rows = []
+        for variant in self.variants:  # minutes each where a compiler is at work: each is shown as it comes
+            rows.append(self._row(variant))
+            print(*(f"{column} {value}" for column, value in rows[-1].items()), sep="  ", file=sys.stderr)
+        return rows
 
     def _flops_per_image(self, variant: Variant) -> float:
         """Of one local step, D's and G's, by torch's counter, which sees neither compiled nor mapped code."""

@@ -183,7 +183,7 @@ class Plan:
             ValueError: in one line.
         """
         here = not any("submitit" in override for override in self.launcher)  # or on a cluster's nodes
-        wanted = here and "trainer=gpu" in self.overrides
+        wanted = here and any(override.startswith("trainer=gpu") for override in self.overrides)
         check(not wanted or torch.cuda.is_available(), "scale", "small: no GPU is to be found here", self.scale)
 
     def check_data(self, data: str) -> None:

@@ -107,7 +107,13 @@ class DCGANGenerator(Generator):
         ``noise`` is for generators that have noise inputs; this one has none.
         """
         code = torch.cat([z, self.label(labels)], dim=1)  # (B, 2 z_dim)
-        images: Tensor = self.layers(code[:, :, None, None])
+        if torch.compiler.is_compiling():
+            # The first layer as a product: of images of one pixel the compiler expects another memory format of the
+            # gradient than cuDNN gives.
+            first: Tensor = self.layers[0].get_parameter("weight")
+            images: Tensor = self.layers[1:]((code @ first.flatten(1)).view(-1, *first.shape[1:]))
+        else:
+            images = self.layers(code[:, :, None, None])
         return images
 
 

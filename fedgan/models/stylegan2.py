@@ -15,6 +15,7 @@ from math import sqrt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from fedgan.core.arguments import Channels, Count, checked
 from fedgan.core.checks import check
@@ -53,6 +54,50 @@ def upsample(x: Tensor) -> Tensor:
     return F.conv_transpose2d(x, fir_kernel(x), stride=2, padding=1, groups=x.shape[1])
 
 
+class LowPass(torch.autograd.Function):
+    """The low-pass filter of `fir_kernel` on x (B, C, H, W), zeros outside the image, to (B, C, H - 1, W - 1).
+
+    As sums of neighbors, which a compiler merges with what comes before and after. Its own gradient, the same
+    filter, because that of the sums would be written to memory slice by slice.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return neighbors(F.pad(x, (1, 1, 1, 1)))
+
+    @staticmethod
+    def setup_context(ctx: FunctionCtx, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Nothing of `x` is needed for the gradient."""
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        return neighbors(F.pad(gradient, (2, 2, 2, 2)))
+
+
+def neighbors(x: Tensor) -> Tensor:
+    """Sums of 4 x 4 pixels weighted by [1, 3, 3, 1] / 4 in both directions: (B, C, H, W) to (B, C, H - 3, W - 3)."""
+    height, width = x.shape[2] - 3, x.shape[3] - 3
+    above, below, outer = x[:, :, 1 : height + 1], x[:, :, 2 : height + 2], x[:, :, :height] + x[:, :, 3:]
+    x = (outer + 3 * (above + below)) / 4
+    left, right, outer = x[..., 1 : width + 1], x[..., 2 : width + 2], x[..., :width] + x[..., 3:]
+    return (outer + 3 * (left + right)) / 4
+
+
+def low_pass(x: Tensor) -> Tensor:
+    """Filter `x` (B, C, H, W) by `fir_kernel`, zeros outside the image: (B, C, H - 1, W - 1).
+
+    Example:
+        >>> low_pass(torch.ones(1, 1, 4, 5))[0, 0, 1]
+        tensor([3.5000, 4.0000, 4.0000, 3.5000])
+    """
+    if x.device.type == "cuda":  # cuDNN's filter of single maps took half of a whole training step there
+        filtered: Tensor = LowPass.apply(x)
+        return filtered
+    return F.conv2d(x, fir_kernel(x), padding=1, groups=x.shape[1])
+
+
 def demodulation(weight: Tensor, style: Tensor) -> Tensor:
     """Factors (B, O) that bring each output map back to unit variance for unit-variance input ([A], Eq. 3).
 
@@ -71,8 +116,7 @@ def modulated_conv(x: Tensor, weight: Tensor, style: Tensor, *, up: bool) -> Ten
     x = x * style[:, :, None, None]
     if not up:
         return F.conv2d(x, weight, padding=1)
-    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return F.conv2d(x, fir_kernel(x), padding=1, groups=x.shape[1])
+    return low_pass(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2))
 
 
 class EqualizedLinear(nn.Module):
@@ -140,9 +184,11 @@ class StyledConv(nn.Module):
         style = self.affine(w)
         x = modulated_conv(x, self.weight, style, up=self.up)
         # A leaky ReLU commutes with a positive factor: its gain is applied to small tensors, not on the maps.
-        gain = demodulation(self.weight, style) * LRELU_GAIN
-        x = torch.addcmul((self.bias * LRELU_GAIN)[:, None, None], x, gain[:, :, None, None])
-        x = x.add_(noise * (self.noise_strength * LRELU_GAIN))
+        # In the maps' own type: under autocast one float32 factor would make float32 of all that follows.
+        gain = (demodulation(self.weight, style) * LRELU_GAIN).to(x.dtype)
+        bias = (self.bias * LRELU_GAIN).to(x.dtype)
+        x = torch.addcmul(bias[:, None, None], x, gain[:, :, None, None])
+        x = x.add_((noise * (self.noise_strength * LRELU_GAIN)).to(x.dtype))
         return F.leaky_relu(x, LRELU_SLOPE, inplace=True)
 
 

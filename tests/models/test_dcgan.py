@@ -112,3 +112,16 @@ def test_pixel_norm_generator_draws_each_image_by_itself() -> None:
 def test_weights_follow_the_seed() -> None:
     first, second = small_generator().state_dict(), small_generator().state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_compiled_the_generator_draws_the_same() -> None:
+    generator = DCGANGenerator(num_classes=2, channels=1, image_size=32, z_dim=8, base_channels=4)
+    z, labels = torch.randn(5, 8), torch.tensor([0, 1, 0, 1, 1])
+    expected = generator(z, labels)
+    expected.sum().backward()
+    gradients = [parameter.grad for parameter in generator.parameters()]
+    generator.zero_grad()
+    images = torch.compile(generator, backend="aot_eager")(z, labels)
+    torch.testing.assert_close(images, expected)
+    images.sum().backward()
+    torch.testing.assert_close([parameter.grad for parameter in generator.parameters()], gradients)
