@@ -45,12 +45,15 @@ class Case:
         sizes: numbers of clients; a defense that takes more is measured with the fewest that it takes.
         images_per_client: training images of a client, whatever their number.
         timed_images: how many of them a client's round is timed on; the time is scaled to all. None for all.
+        distinct: clients whose states are in memory, each of which stands for several; defenses are then measured
+            one by one, so that what each keeps of its clients can go. None: all clients, all defenses in turn.
     """
 
     overrides: Sequence[str]
     sizes: Sequence[int]
     images_per_client: int
     timed_images: int | None = None
+    distinct: int | None = None
 
     @cached_property
     def cfg(self) -> DictConfig:
@@ -116,7 +119,7 @@ class Defenses(Benchmark):
         added = {each: local_seconds(case, defense, own, self.repeats) for each, defense in defenses.items()}
         rows = []
         for count, names in by_clients(defenses, case.sizes).items():
-            served = serve_seconds(case, {each: built(each) for each in names}, count, self.repeats)
+            served = serve_seconds(case, names, count, self.repeats)
             for each, seconds in served.items():
                 per_client, once = added[each]
                 local = per_client * count + once
@@ -173,13 +176,21 @@ def takes(defense: Defense, num_clients: int) -> bool:
     return True
 
 
-def serve_seconds(case: Case, defenses: Mapping[str, Defense], count: int, repeats: int) -> dict[str, float]:
+def serve_seconds(case: Case, names: Sequence[str], count: int, repeats: int) -> dict[str, float]:
     """The server's part of a round with each defense: medians, by name."""
     updates, round_ = drawn(case, count)
-    for defense in defenses.values():
-        assert takes(defense, count)
-    sides = {name: partial(serve, Server({name: each}, Uniform()), updates, round_) for name, each in defenses.items()}
-    return {name: median(seconds) for name, seconds in in_turn(sides, repeats).items()}
+    found: dict[str, float] = {}
+    for group in [names] if case.distinct is None else [[name] for name in names]:
+        sides = {name: partial(serve, server_with(name, count), updates, round_) for name in group}
+        found |= {name: median(seconds) for name, seconds in in_turn(sides, repeats).items()}
+    return found
+
+
+def server_with(name: str, count: int) -> Server:
+    """A server with this defense, set up for so many clients."""
+    defense = built(name)
+    assert takes(defense, count)
+    return Server({name: defense}, Uniform())
 
 
 @torch.no_grad()
@@ -204,7 +215,8 @@ def drawn(case: Case, count: int) -> tuple[list[ClientUpdate], Round]:
 
     losses = torch.randn(count, generator=rng).tolist()
     scalars = [dict.fromkeys(("loss_g", "loss_d", "loss_g_last", "loss_g_final"), loss) for loss in losses]
-    updates = [ClientUpdate(i, case.images_per_client, moved(), scalars[i]) for i in range(count)]
+    states = [moved() for _ in range(min(count, case.distinct or count))]
+    updates = [ClientUpdate(i, case.images_per_client, states[i % len(states)], scalars[i]) for i in range(count)]
     renderer = GeneratorRenderer(generator, len(splits.classes))
     return updates, Round(LATE, reference, names, count, root=moved(), renderer=renderer)
 

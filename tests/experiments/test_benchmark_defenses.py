@@ -1,5 +1,6 @@
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,23 @@ def test_the_updates_have_the_generators_shapes_and_differ_in_parameters_alone(t
         moved = {name for name, tensor in update.state.items() if not torch.equal(tensor, round_.reference[name])}
         assert moved == round_.parameters
     assert len({float(next(iter(update.state.values())).sum()) for update in updates}) == 3
+
+
+def test_few_states_may_stand_for_many_clients(tiny: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five clients with two states; defenses are then measured one by one."""
+    few, turns = replace(tiny, distinct=2), list[list[str]]()
+    few.__dict__["cfg"] = tiny.cfg
+    updates, _ = drawn(few, 5)
+    assert [update.client_id for update in updates] == [0, 1, 2, 3, 4]
+    assert len({id(update.state) for update in updates}) == 2
+    assert updates[0].state is updates[2].state
+    assert len({update.metrics["loss_g"] for update in updates}) == 5
+
+    def second_each(sides: dict[str, object], repeats: int) -> dict[str, list[float]]:
+        turns.append([*sides])
+        return {name: [1.0] for name in sides}
+
+    monkeypatch.setattr(study, "in_turn", second_each)
+    for case in (few, tiny):
+        assert study.serve_seconds(case, ["none", "median"], 5, repeats=1) == {"none": 1.0, "median": 1.0}
+    assert turns == [["none"], ["median"], ["none", "median"]]
