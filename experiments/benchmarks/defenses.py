@@ -217,7 +217,7 @@ def drawn(case: Case, count: int) -> tuple[list[ClientUpdate], Round]:
     scalars = [dict.fromkeys(("loss_g", "loss_d", "loss_g_last", "loss_g_final"), loss) for loss in losses]
     states = [moved() for _ in range(min(count, case.distinct or count))]
     updates = [ClientUpdate(i, case.images_per_client, states[i % len(states)], scalars[i]) for i in range(count)]
-    renderer = GeneratorRenderer(generator, len(splits.classes))
+    renderer = GeneratorRenderer(generator, len(splits.classes), splits.image_size)
     return updates, Round(LATE, reference, names, count, root=moved(), renderer=renderer)
 
 

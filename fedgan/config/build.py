@@ -249,6 +249,7 @@ def build_federation(
         tolerance=tolerance,
         num_clients=cfg.fl.num_clients,
         num_classes=len(splits.classes),
+        image_size=splits.image_size,
         clients_per_round=cfg.fl.clients_per_round,
         fine_tuning_start=cfg.fl.rounds if server_images is not None and training.rounds_after else None,
         server_trains=training.every_round,

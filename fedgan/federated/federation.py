@@ -61,6 +61,7 @@ class Federation(LightningModule):
             SGD with learning rate 1 is FedAvg (Reddi et al. 2021).
         num_clients: N, without the server's own.
         num_classes: of the images.
+        image_size: of the images in px; None where nobody knows it.
         clients_per_round: how many take part in a round; None for all.
         tolerance: how many clients a round may lose.
         fine_tuning_start: the first of the rounds, after the federation's, in which the server trains the released
@@ -81,6 +82,7 @@ class Federation(LightningModule):
         tolerance: Tolerance,
         num_clients: int,
         num_classes: int,
+        image_size: int | None = None,
         clients_per_round: int | None = None,
         fine_tuning_start: int | None = None,
         server_trains: bool = False,
@@ -94,7 +96,7 @@ class Federation(LightningModule):
         self.server_optimizer, self.fine_tuning_start = server_optimizer, fine_tuning_start
         self.server_trains = server_trains
         self.attackers, self.tolerance, self.num_clients = attackers, tolerance, num_clients
-        self.renderer = GeneratorRenderer(generator, num_classes)
+        self.renderer = GeneratorRenderer(generator, num_classes, image_size)
         self.clients_per_round = self.num_clients if clients_per_round is None else clients_per_round
         self.ema, self.seed = ema, seed
         validated("fl.server_optimizer", OptimizerFactory, server_optimizer)

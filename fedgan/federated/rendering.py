@@ -1,11 +1,15 @@
 """Images of clients' generators, drawn at the server."""
 
+import sys
+
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
 from fedgan.core.update import State
 from fedgan.models.base import Generator, evaluating
+
+PIXELS_AT_ONCE = 2**21  # 32 images of 256 x 256: the paper's generator takes 4 GB for them
 
 
 class GeneratorRenderer:
@@ -14,6 +18,7 @@ class GeneratorRenderer:
     Args:
         generator: whose network draws.
         num_classes: how many classes there are.
+        image_size: of the images in px, by which it is decided how many are drawn at once; None for all.
 
     Example:
         >>> from fedgan.models.dcgan import DCGANGenerator
@@ -23,8 +28,9 @@ class GeneratorRenderer:
         torch.Size([3, 1, 32, 32])
     """
 
-    def __init__(self, generator: Generator, num_classes: int) -> None:
+    def __init__(self, generator: Generator, num_classes: int, image_size: int | None = None) -> None:
         self.generator, self.z_dim, self.num_classes = generator, generator.z_dim, num_classes
+        self.at_once = max(1, PIXELS_AT_ONCE // image_size**2) if image_size else sys.maxsize
 
     @torch.no_grad()
     def __call__(self, state: State, z: Tensor, labels: Tensor) -> Tensor:
@@ -35,5 +41,8 @@ class GeneratorRenderer:
         layouts = self.generator.state_dict()
         own = {name: torch.empty_like(layouts[name]).copy_(tensor) for name, tensor in state.items()}
         with evaluating(self.generator):
-            images: Tensor = functional_call(self.generator, own, (z.to(device), labels.to(device)))
-        return images
+            parts = [
+                functional_call(self.generator, own, (some.to(device), asked.to(device)))
+                for some, asked in zip(torch.split(z, self.at_once), torch.split(labels, self.at_once), strict=True)
+            ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

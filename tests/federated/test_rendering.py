@@ -11,6 +11,7 @@ from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State, state_hash
 from fedgan.defenses.base import Defense
+from fedgan.federated import rendering
 from fedgan.federated.rendering import GeneratorRenderer
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
@@ -80,3 +81,21 @@ def test_how_a_state_lies_in_memory_changes_no_bit() -> None:
     assert any(tensor.stride() != sent[name].stride() for name, tensor in state.items())
     z, labels = torch.randn(16, draw.z_dim, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 2
     assert torch.equal(draw(sent, z, labels), draw(state, z, labels))
+
+
+def test_large_images_are_drawn_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two images of 32 x 32 at once: five take three calls, and are the same."""
+    torch.manual_seed(0)
+    generator = DCGANGenerator(num_classes=2, channels=1, image_size=32, z_dim=8, base_channels=4, norm="pixel")
+    z, labels = torch.randn(5, 8), torch.tensor([0, 1, 0, 1, 1])
+    whole, calls = GeneratorRenderer(generator, 2)(generator.state_dict(), z, labels), list[int]()
+    monkeypatch.setattr(rendering, "PIXELS_AT_ONCE", 2 * 32 * 32)
+    generator.register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
+    torch.testing.assert_close(GeneratorRenderer(generator, 2, image_size=32)(generator.state_dict(), z, labels), whole)
+    assert calls == [2, 2, 1]
+    assert GeneratorRenderer(generator, 2, image_size=256).at_once == 1  # at least
+
+
+def test_a_federation_draws_by_the_size_of_its_images(configure: Configure) -> None:
+    federation = build(configure(*SMALL, "dataset.image_size=32"))
+    assert federation.renderer.at_once == rendering.PIXELS_AT_ONCE // 32**2
