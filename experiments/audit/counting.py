@@ -15,6 +15,7 @@ from experiments.paper.writing import write_csv
 RESULTS = Path(__file__).parent.parent / "results/audit"
 FEDERATIONS = RESULTS / "federations.csv"
 KEY = ("data", "setting", "seed", "detector")
+SHARES = ("emission", "template_emission", "spectrum_emission")  # of the images that bear the trigger, by its kind
 Row = dict[str, Any]
 
 
@@ -29,7 +30,7 @@ def rows_of(run: Path) -> Iterator[Row]:
     acted = run.parent.name.endswith(ACTING)
     found = {"generator_audit": as_acted(run)} if acted else replay(run)
     rounds = pd.read_csv(run / "rounds.csv")
-    emission = rounds["emission"].dropna() if "emission" in rounds else pd.Series(dtype=float)
+    emission = next((rounds[name].dropna() for name in SHARES if name in rounds), pd.Series(dtype=float))
     start = {"data": run.parent.parent.name, "setting": run.parent.name, "seed": int(run.name[1:])}
     for name, each in found.items():
         yield {**start, "detector": name, **each._asdict(), "emission": emission.iloc[-1] if len(emission) else None}

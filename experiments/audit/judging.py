@@ -59,7 +59,7 @@ class Claim:
             case "found":
                 return row["found"] not in ("", None) and int(float(row["found"])) <= self.by
             case "clean":
-                return float(row["emission"]) <= CLEAN
+                return row["emission"] not in ("", None) and float(row["emission"]) <= CLEAN
             case "weight":
                 return float(row["weight"]) <= LOST
 

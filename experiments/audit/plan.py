@@ -53,7 +53,7 @@ def settings(root: str, plan: Path = PLAN) -> list[Setting]:
     """
     read = yaml.safe_load(plan.read_text())
     watching = [_setting(read, data, name, root) for name in read["settings"] for data in read["data"]]
-    acting = [_acting(each) for each in watching if each.name in read["acting"]]
+    acting = [_acting(each, read["acting"][each.name]) for each in watching if each.name in read["acting"]]
     return watching + acting
 
 
@@ -65,8 +65,8 @@ def _setting(read: dict[str, Any], data: str, name: str, root: str) -> Setting:
     return Setting(data, name, (*common, *typed, *read["shared"]), tuple(range(first, last + 1)))
 
 
-def _acting(setting: Setting) -> Setting:
-    overrides = (*setting.overrides, "defense=generator_audit")
+def _acting(setting: Setting, own: Sequence[str]) -> Setting:
+    overrides = (*setting.overrides, *own, "defense=generator_audit")
     return replace(setting, name=f"{setting.name}_{ACTING}", overrides=overrides)
 
 

@@ -34,7 +34,9 @@ def test_controls_have_nobody_malicious_and_acting_ones_the_audit() -> None:
         assert not any("{" in text and "_target_" not in text for text in each.overrides)
 
 
-@pytest.mark.parametrize("name", ["size2", "control_n16", "control_dirichlet", "sinusoidal", "two_of_ten_acting"])
+@pytest.mark.parametrize(
+    "name", ["size2", "control_n16", "control_dirichlet", "sinusoidal", "two_of_ten_acting", "blended_acting"]
+)
 def test_settings_are_configurations(name: str, configure: Callable[..., DictConfig]) -> None:
     for each in plan.settings(IMAGES):
         if each.name == name:
@@ -111,6 +113,21 @@ def run_folder(folder: Path, seed: int, malicious: list[int], emission: str) -> 
     (run / "rounds.csv").write_text(f"round,emission\n0,\n1,{emission}\n")
     for t, arrays in enumerate(recorded(8, 4, dict.fromkeys(malicious, 3.0))):
         np.savez(run / "recording" / f"round_{t:04d}.npz", **arrays)
+
+
+@pytest.mark.parametrize("share", ["emission", "template_emission", "spectrum_emission"])
+def test_the_share_of_images_is_that_of_the_attacks_own_detector(share: str, tmp_path: Path) -> None:
+    run_folder(tmp_path, 100, [2], "0.9")
+    rounds = tmp_path / "chest/size2/s100/rounds.csv"
+    rounds.write_text(rounds.read_text().replace("emission", share))
+    assert {row["emission"] for row in counting.rows_of(rounds.parent)} == {0.9}
+
+
+def test_where_nothing_was_measured_nothing_is_clean() -> None:
+    (claim,) = [
+        each for each in judging.claims() if each.says == "where the audit acts, patches do not reach the images"
+    ]
+    assert [claim.holds_of({"emission": text}) for text in ("0.01", "0.03", "0.04", "")] == [True, True, False, False]
 
 
 def test_federations_are_counted_once_and_tables_are_written_from_the_file(tmp_path: Path) -> None:
