@@ -1,7 +1,7 @@
 """The places where a defense may act. The base class acts in none of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,8 @@ class Decision:
         weights: aggregation weight by client id, for the clients that took part; they sum to 1. Empty after an
             aggregate that has no weights, such as a coordinate median.
         flagged: the clients taken for malicious in this round and acted against.
-        flag_counts: how often each client has been flagged so far, this round included.
+        flag_counts: in how many rounds each client that took part has been flagged so far, by whichever defense, this
+            round included. The server counts (``counted``); a defense leaves it empty.
     """
 
     weights: Mapping[int, float]
@@ -31,6 +32,18 @@ class Decision:
     def effective_clients(self) -> float | None:
         """1 / sum_i w_i^2; None without weights."""
         return effective_clients(list(self.weights.values())) if self.weights else None
+
+    def counted(self, before: Mapping[int, int]) -> "Decision":
+        """The same with its flags counted: the rounds before this one, and this one.
+
+        Args:
+            before: the counts of everybody who was ever present.
+
+        Example:
+            >>> Decision({0: 0.5, 1: 0.5}, frozenset({1})).counted({1: 2, 7: 4}).flag_counts
+            {0: 0, 1: 3}
+        """
+        return replace(self, flag_counts={i: before.get(i, 0) + (i in self.flagged) for i in self.weights})
 
     def to_plain(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""

@@ -73,7 +73,6 @@ def test_hand_computed_rounds() -> None:
     assert [c for c, _, _ in found] == pytest.approx([2, 4, 3, 1, 0])
     assert [flagged for _, flagged, _ in found] == [False, True, True, False, False]
     assert [weight for _, _, weight in found] == pytest.approx([1 / 4, 1 / 7, 1 / 4, 1 / 4, 1 / 4])  # 1/2 of 1 1 1 1/2
-    assert decision.flag_counts == {0: 0, 1: 0, 2: 0, 3: 2}
 
 
 @pytest.mark.parametrize("side", [1, -1])
@@ -88,7 +87,7 @@ def test_losses_that_are_too_high_and_too_low_count_alike(side: int) -> None:
 def test_as_a_plain_loop_over_clients_and_rounds() -> None:
     """An implementation without arrays, over 60 rounds with clients that come and go, known spread and none."""
     for spread in (0.3, None):
-        rng, defense = np.random.default_rng(3), detector(7, spread=spread, k=1.0, h=2.0)
+        rng, defense, flags = np.random.default_rng(3), detector(7, spread=spread, k=1.0, h=2.0), 0
         up, down, scales, flagged = (
             dict.fromkeys(range(7), 0.0),
             dict.fromkeys(range(7), 0.0),
@@ -113,8 +112,9 @@ def test_as_a_plain_loop_over_clients_and_rounds() -> None:
             flagged = flagged - set(ids) | now
             share = {i: 2 ** -max(0.0, c[i] - 2) if i in now else 1.0 for i in ids}
             assert decision.flagged == now
+            flags += 2 in now
             assert decision.weights == pytest.approx({i: share[i] / sum(share.values()) for i in ids})
-        assert defense.counts[2] > 20
+        assert flags > 20
 
 
 @pytest.mark.parametrize("num_clients", [3, 4, 5, 8, 16, 17, 40])

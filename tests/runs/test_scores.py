@@ -109,7 +109,7 @@ class Suspicious(Defense):
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         self.round = round_.index
         flagged = frozenset({1} if self.round in self.ROUNDS else ())
-        return Decision(weights, flagged, dict.fromkeys(weights, 0))
+        return Decision(weights, flagged)
 
     def receipt(self) -> Mapping[str, float]:
         return {"threshold": 5.0}

@@ -64,7 +64,6 @@ def test_the_attacker_loses_its_weight_and_nobody_else_does() -> None:
     decisions = play(audit, [1.0] * 8)
     assert [sorted(each.flagged) for each in decisions] == [[], [], [], *[[2]] * 5]
     assert dict(decisions[-1].weights) == pytest.approx({0: 1 / 3, 1: 1 / 3, 2: 0, 3: 1 / 3})
-    assert decisions[-1].flag_counts == {0: 0, 1: 0, 2: 5, 3: 0}
     shown = audit.client_receipts()
     assert (shown[2]["place_row"], shown[2]["place_column"]) in {(r, c) for r in (28, 29) for c in (28, 29)}
     assert shown[2]["place_score"] > audit.receipt()["threshold"] > max(shown[i]["place_score"] for i in (0, 1, 3))
