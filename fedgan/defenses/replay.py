@@ -11,6 +11,8 @@ from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
 from fedgan.defenses.base import Decision, Defense, overrides
 
+ALONE = "a detector that reads losses alone"
+
 
 def replay(defense: Defense, losses: Mapping[str, ArrayLike]) -> list[Decision]:
     """The decisions of a detector that reads losses alone, such as ``feddetect_cusum``, round by round.
@@ -35,13 +37,13 @@ def replay(defense: Defense, losses: Mapping[str, ArrayLike]) -> list[Decision]:
         >>> [sorted(each.flagged) for each in replay(FedDetectCusum(spread=0.1), {"loss_g": rounds})]
         [[], [], [], [], [3], [3]]
     """
+    check(not overrides(defense, "filter"), "defense", ALONE, defense)
     tables = {name: np.asarray(table, dtype=np.float64) for name, table in losses.items()}
     rounds, num_clients = next(iter(tables.values())).shape
     nothing: Any = _Unrecorded(defense)
     recorded = [_updates({name: table[t] for name, table in tables.items()}, nothing) for t in range(rounds)]
-    alone = [
-        Round(t, nothing, frozenset({"generator"}), num_clients, root=nothing, renderer=nothing) for t in range(rounds)
-    ]
+    state, seen = frozenset({"generator"}), {"root": nothing, "renderer": nothing}
+    alone = [Round(t, nothing, state, num_clients, **seen) for t in range(rounds)]
     return decisions(defense, list(zip(recorded, alone, strict=True)))
 
 
@@ -87,7 +89,7 @@ class _Unrecorded(Mapping[str, Any]):
         self._defense = defense
 
     def _refuse(self, *_: object) -> NoReturn:
-        check(False, "defense", "a detector that reads losses alone", self._defense)
+        check(False, "defense", ALONE, self._defense)
         raise AssertionError
 
     __getitem__ = __iter__ = __len__ = __getattr__ = __call__ = _refuse

@@ -17,6 +17,7 @@ from fedgan.defenses.audit.generator_audit import GeneratorAudit
 from fedgan.defenses.base import Decision, Defense
 from fedgan.defenses.feddetect_cusum import FedDetectCusum
 from fedgan.defenses.replay import replay
+from fedgan.defenses.robust.fltrust import FLTrust
 from fedgan.defenses.robust.krum import Krum
 from fedgan.defenses.robust.median import Median
 
@@ -69,6 +70,7 @@ def test_several_losses_and_a_federation_that_is_too_small() -> None:
     [
         (Median(), "defense must be one that changes weights or flags clients; got 'Median'"),
         (Krum(), "defense must be a detector that reads losses alone; got 'Krum'"),
+        (FLTrust(), "defense must be a detector that reads losses alone; got 'FLTrust'"),
         (GeneratorAudit(), "defense must be a detector that reads losses alone; got 'GeneratorAudit'"),
         (FedDetectCusum(warmup=0), "losses must be with loss_g, which the detector reads; got loss_d"),
     ],
