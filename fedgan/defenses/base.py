@@ -131,9 +131,13 @@ class ServerTraining:
 class Defense:
     """No defense. Subclasses override the hooks they need; several defenses can be on at once.
 
+    ``name`` is what the configuration calls it, such as ``multi_krum``, for errors; who builds it from there sets it.
+
     In a round the server calls ``filter`` of each defense, then ``reweight`` of each, then the one ``aggregate`` there
     is (or takes the weighted mean, Eq. 3), then ``finish`` of each, always in the order of the configuration.
     """
+
+    name: str | None = None
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Prepare for a federation, once, before its first round.

@@ -64,7 +64,8 @@ class RobustRule(Defense):
     def _check_enough(self, setting: str, count: int) -> None:
         f, least = self.num_malicious, self.condition.least(self.num_malicious)
         stands = f"{self.condition}; {count} stand {self.condition.stands(count)}"
-        check_at_least(setting, count, least, f" for {type(self).__name__} to stand {f} ({stands})")
+        called = type(self).__name__ if self.name is None else f"defense={self.name}"
+        check_at_least(setting, count, least, f" for {called} to stand {f} ({stands})")
 
 
 class WeightRule(RobustRule, ABC):
