@@ -19,6 +19,7 @@ from pytorch_lightning import Trainer
 from rich.console import Console
 
 from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
+from fedgan.config.calibrating.recipe import in_other_words, recipe_of
 from fedgan.config.choices import parsed, typed_overrides
 from fedgan.config.command import AUTO, Interrupted
 from fedgan.config.logging.curves import RoundLogger
@@ -161,7 +162,7 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
         print(f"warning: {unused}", file=sys.stderr)
     for line in outnumbered(cfg.defense, len(parts.federated_data.malicious)):
         print(f"warning: {line}", file=sys.stderr)
-    for line in about_defenses(parts.server.defenses):
+    for line in [*about_defenses(parts.server.defenses), *measured_elsewhere(cfg, parts)]:
         print(line, file=sys.stderr)
 
 
@@ -188,6 +189,14 @@ def about_defenses(defenses: Mapping[str, Defense]) -> list[str]:
             lines.append(f"note: defense.{name} works with {facts}")
         lines += [f"warning: defense.{name}: {line}" for line in defense.warnings()]
     return lines
+
+
+def measured_elsewhere(cfg: DictConfig, parts: Parts) -> list[str]:
+    """A warning for each defense that works with a file which was measured with other settings than this run's."""
+    own, server = recipe_of(cfg, parts.splits.describe()), parts.server
+    measured = {name: defense.measured_on() for name, defense in server.defenses.items()}
+    said = {name: in_other_words(each, own, server.rounds_acted) for name, each in measured.items()}
+    return [f"warning: defense.{name}: its file was {words}" for name, words in said.items() if words]
 
 
 def typed_malicious() -> str | None:

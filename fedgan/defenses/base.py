@@ -196,6 +196,13 @@ class Defense:
         """What to beware of in the federation of ``setup``, one line each, for the screen at the start."""
         return []
 
+    def measured_on(self) -> Mapping[str, Any]:
+        """The settings, by their full names, with which a file that it works with was measured; none without one.
+
+        A run with others warns of them at its start.
+        """
+        return {}
+
     def receipt(self) -> Mapping[str, float]:
         """What this defense did in the last round, as numbers: share of coordinates turned, norm clipped."""
         return {}

@@ -160,6 +160,10 @@ class FedDetectCusum(Defense):
             return [f"spread was measured with {measured} clients, and this federation has {self.num_clients}"]
         return []
 
+    def measured_on(self) -> Mapping[str, Any]:
+        """The settings of the control runs."""
+        return {} if self.calibration is None else self.calibration.settings
+
     def receipt(self) -> Mapping[str, float]:
         """The threshold h, and the spread of the round."""
         spread = self.spread_now()
