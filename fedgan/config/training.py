@@ -16,7 +16,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
-from rich.console import Console
 
 from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
 from fedgan.config.calibrating.recipe import in_other_words, recipe_of
@@ -27,6 +26,7 @@ from fedgan.config.logging.loggers import build_loggers, check_loggers, closing_
 from fedgan.config.next_steps import next_steps
 from fedgan.config.refusals import SEVERAL
 from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
+from fedgan.config.screen import screen
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check
@@ -94,7 +94,7 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         print(one_line(summary["metrics"]), file=sys.stderr)
         return
     print(headline(summary, record_of(folder).get("seconds") or 0.0), file=sys.stderr)
-    Console(stderr=True).print(closing_table(summary))
+    screen(stderr=True).print(closing_table(summary))
     print(*found(summary, folder), *pictures(folder), *next_steps(folder), sep="\n", file=sys.stderr)
 
 

@@ -11,7 +11,6 @@ from annotated_types import Ge, MinLen, Predicate
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from fedgan.config.calibrating.measuring import calibrate
@@ -19,6 +18,7 @@ from fedgan.config.choices import parsed
 from fedgan.config.next_steps import setting
 from fedgan.config.paths import quoted
 from fedgan.config.refusals import config_folders
+from fedgan.config.screen import screen
 from fedgan.config.sweeps.subcommand import call
 from fedgan.core.arguments import Allowed, Count, NonNegative, Numbers, PathText, checked, validated
 from fedgan.core.checks import check
@@ -210,7 +210,7 @@ def show(calibration: Calibration, out: Path) -> None:
         table.add_column(column, overflow="fold")
     for (run, spread), seed in zip(calibration.runs.items(), calibration.seeds, strict=True):
         table.add_row(run, str(seed), f"{spread:.4f}")
-    Console(stderr=True).print(table)
+    screen(stderr=True).print(table)
     count = len(calibration.runs)
     largest, rms = f"{calibration.spread:.4f}", f"{calibration.rms:.4f}"
     print(f"spread {largest}, the largest of {counted(count, 'run')} (root mean square {rms})", file=sys.stderr)
