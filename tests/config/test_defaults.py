@@ -47,7 +47,7 @@ def test_there_are_options_to_compare() -> None:
 def test_e14_a_patch_is_a_pixel_away_from_the_border_from_python_too() -> None:
     margins = {file.stem: values for file in FILES for name, *values in defaults(file) if name == "margin"}
     patches = ("class_trigger", "distributed", "noise_patch", "random_patch", "white_square")
-    assert margins == dict.fromkeys(patches, [1, 1])
+    assert margins == {key: [1, 1] for key in patches}
     patch = WhiteSquare(size=4).trigger(channels=1, image_size=32, seed=0)
     assert (patch.top, patch.left) == (27, 27)
     assert AmplitudeRate().false_alarm == 0.02
