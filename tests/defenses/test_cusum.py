@@ -439,9 +439,10 @@ def test_what_is_used_is_on_the_screen_and_in_the_record(
     calibration(num_clients=9).write(tmp_path / "spread.json")
     cfg = configure(*CUSUM, f"defense.feddetect_cusum.spread={tmp_path / 'spread.json'}")
     training.train(cfg, tmp_path / "run")
-    note, warning = told(capsys)
+    note, warning, other = told(capsys)
     assert note.startswith("note: defense.feddetect_cusum works with spread: 0.06, from: ")
     assert warning.startswith("warning: defense.feddetect_cusum: spread was measured with 9 clients")
+    assert "measured with dataset.name=chestx, " in other
     facts = json.loads((tmp_path / "run/run.json").read_text())["defenses"]["feddetect_cusum"]
     assert (facts["spread"], facts["loss"], facts["seeds"], facts["k"]) == (0.06, "loss_g", [7, 8], 3.5)
     found = rows(tmp_path / "run/receipts.csv")
