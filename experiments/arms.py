@@ -17,7 +17,6 @@ from typing import Any
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from experiments.measures import attackers_loss, cell, client_rows
@@ -25,6 +24,7 @@ from experiments.multirun import launcher_of, train
 from experiments.settings import checked_overrides, checked_seeds, listed
 from fedgan.config.command import MADE, command
 from fedgan.config.refusals import CONF, options
+from fedgan.config.screen import screen
 from fedgan.core.checks import check, check_choice
 from fedgan.core.files import atomic_write
 from fedgan.core.folders import LEDGER, check_empty, check_own, claim, named_folder, remove_empty
@@ -132,7 +132,7 @@ def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
         for run, own in zip(runs, measured[arm], strict=True)
     ]
     write_rows(folder / "runs.csv", [["arm", "seed", *names], *by_run])
-    Console().print(table)
+    screen().print(table)
     for line in outcomes(arms):
         print(line)
     print(f"{picture(arms, folder)}")

@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 
 import matplotlib
+from hydra import compose, initialize_config_dir
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -25,7 +26,8 @@ from experiments.measures import Row, client_rows, read_rows
 from experiments.multirun import train
 from experiments.paper.writing import write_csv
 from experiments.settings import checked_overrides, checked_seeds, listed
-from fedgan.config.refusals import options
+from fedgan.config.refusals import CONF, REFUSALS, explain, options
+from fedgan.config.training import check_settings
 from fedgan.core.arguments import Numbers, validated
 from fedgan.core.checks import check, check_choice
 from fedgan.core.files import atomic_write
@@ -99,10 +101,12 @@ def main() -> None:
         check_choice("--preset", asked.preset, options("experiment"))
         settings = [f"experiment={asked.preset}", "logger=none", "metrics=[emission]", "evaluation.every=1000000"]
         settings += checked_overrides(ListConfig(asked.overrides))
+        for arm in arms:
+            check_composes([*settings, *settings_of_arm(arm, sizes[0])])
         check_own(asked.out, TABLE, "OUT")
         claim(asked.out, (TABLE, PICTURE), "OUT")
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    except REFUSALS as error:
+        sys.exit(f"error: {explain(error)}")
     failed = [train_arm(asked.out, arm, size, seeds, settings) for arm, size in product(arms, sizes)]
     rows = rows_of(asked.out, cells(list(ARMS), sizes, seeds))
     if rows:
@@ -141,6 +145,21 @@ def checked(asked: argparse.Namespace) -> tuple[list[str], tuple[int, ...], tupl
     return arms, sizes, checked_seeds(numbers(asked.seeds))
 
 
+def check_composes(overrides: Sequence[str]) -> None:
+    """Refuse what no run could begin with, before the first of them.
+
+    Raises:
+        ValueError: in one line, as are the errors of Hydra that ``explain`` words.
+    """
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        check_settings(compose("config", overrides=list(overrides)))
+
+
+def settings_of_arm(name: str, size: int) -> list[str]:
+    """What the runs of an arm have in common."""
+    return ["defense=generator_audit", *ARMS[name].settings, f"attack.size={size}"]
+
+
 def numbers(text: str) -> list[int | str]:
     """What is typed between commas, numbers where they are some.
 
@@ -160,7 +179,7 @@ def train_arm(out: Path, name: str, size: int, seeds: Sequence[int], settings: S
     """Every value with every seed, with an audit that looks and with one that acts; the highest exit code."""
     arm = ARMS[name]
     varying = (listed(arm.key, arm.values_for(size)), listed("seed", seeds))
-    common = [*settings, "defense=generator_audit", *arm.settings, f"attack.size={size}", *varying]
+    common = [*settings, *settings_of_arm(name, size), *varying]
     subdir = f"${{{arm.key}}}-seed_${{seed}}"
     return max(
         train([*common, *([] if acting else [LOOKS])], folder_of(out, name, size, acting=acting), subdir, ())

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from fedgan.config.screen import screen
 from fedgan.core.arguments import NonNegative, validated
 
 
@@ -52,7 +53,7 @@ def main() -> None:
         validated("--seeds", Annotated[int, Ge(2)], arguments.seeds)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    Console().print(table(arguments.rounds, arguments.warmup, arguments.seeds))
+    screen().print(table(arguments.rounds, arguments.warmup, arguments.seeds))
 
 
 def table(rounds: int, warmup: int, seeds: int) -> Table:

@@ -14,11 +14,11 @@ from annotated_types import Ge
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning.profilers import SimpleProfiler
-from rich.console import Console
 from rich.table import Table
 
 from experiments.settings import checked_overrides
 from fedgan.config.command import command
+from fedgan.config.screen import screen
 from fedgan.config.sweeps.subcommand import call
 from fedgan.core.arguments import validated
 from fedgan.core.folders import check_empty
@@ -102,7 +102,7 @@ def show(seconds: dict[str, float], folder: Path) -> None:
         table.add_row(*row)
     with (folder / "round_split.csv").open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("part", "seconds", "share"), *cells])
-    Console().print(table)
+    screen().print(table)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from fedgan.defenses.feddetect_code import FedDetectCode
 from fedgan.defenses.feddetect_cusum import FedDetectCusum
 from fedgan.defenses.feddetect_grubbs import FedDetectGrubbs
 from fedgan.defenses.feddetect_mean import FedDetectMean
+from fedgan.defenses.replay import decisions
 from fedgan.defenses.robust.flame import Flame
 from fedgan.defenses.robust.krum import Krum
 
@@ -80,13 +81,8 @@ def audited(rounds: Sequence[Recorded], malicious: Sequence[int]) -> Verdict:
 
 def rated(defense: Defense, rounds: Sequence[Recorded], malicious: Sequence[int]) -> Verdict:
     """A defense that looks at losses alone, or at inner products of updates."""
-    clients = _clients(rounds)
-    defense.setup(num_clients=len(clients), clients_per_round=len(clients), rounds=len(rounds))
-    flags = []
-    for t, recorded in enumerate(rounds):
-        decision = defense.reweight(_updates(recorded), dict.fromkeys(clients, 1 / len(clients)), _round(t, recorded))
-        flags.append(decision.flagged)
-    return verdict(flags, clients, malicious)
+    made = decisions(defense, [(_updates(recorded), _round(t, recorded)) for t, recorded in enumerate(rounds)])
+    return verdict([each.flagged for each in made], _clients(rounds), malicious)
 
 
 def detectors(malicious: int, spread: float) -> dict[str, Callable[[], Defense]]:

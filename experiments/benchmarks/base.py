@@ -9,9 +9,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from fedgan.config.screen import screen
 from fedgan.core.arguments import Count, checked
 
 Row = dict[str, Any]
@@ -105,4 +105,4 @@ def report(benchmark: Benchmark, rows: Sequence[Row], file: Path) -> None:
         table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
     for row in cells:
         table.add_row(*row)
-    Console().print(table)
+    screen().print(table)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from experiments.multirun import carry_out, train
@@ -11,6 +10,7 @@ from experiments.paper.artifacts import ARTIFACTS
 from experiments.paper.plan import Plan
 from experiments.paper.runs import is_finished
 from experiments.paper.writing import verdict_rows
+from fedgan.config.screen import screen
 from fedgan.core.folders import claim
 
 SUFFIXES = ("csv", "md", "tex", "png", "pdf")  # of what a table or figure may write
@@ -54,5 +54,5 @@ def show(artifact: Artifact, plan: Plan) -> None:
     table = Table("claim", "verdict", "after Holm", "95 % interval", title=artifact.heading(plan))
     for row in verdict_rows(verdicts):
         table.add_row(*(row[column.header] for column in table.columns))  # type: ignore[index]
-    Console().print(table)
+    screen().print(table)
     print(*files, sep="\n")

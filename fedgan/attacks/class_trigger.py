@@ -35,7 +35,7 @@ class ClassTrigger(PatchAttack):
         size: Count,
         classes: Classes,
         look: Look = "white_square",
-        margin: NonNegative = 0,
+        margin: NonNegative = 1,
         position: Position = "bottom_right",
         poison_share: Share = 1.0,
         start: NonNegative = 0,

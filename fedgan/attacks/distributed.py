@@ -42,7 +42,7 @@ class Distributed(PatchAttack):
         size: Count,
         parts: Annotated[int, Interval(ge=2, le=4)],
         look: Look = "white_square",
-        margin: NonNegative = 0,
+        margin: NonNegative = 1,
         position: Position = "bottom_right",
         poison_share: Share = 1.0,
         start: NonNegative = 0,

@@ -33,7 +33,7 @@ class PatchAttack(TriggerAttack, ABC):
         self,
         *,
         size: Count,
-        margin: NonNegative = 0,
+        margin: NonNegative = 1,
         position: Position = "bottom_right",
         poison_share: Share = 1.0,
         start: NonNegative = 0,

@@ -36,7 +36,7 @@ class RandomPatch(PatchAttack):
         *,
         size: Count,
         cells: Count = 4,
-        margin: NonNegative = 0,
+        margin: NonNegative = 1,
         position: Position = "bottom_right",
         poison_share: Share = 1.0,
         start: NonNegative = 0,

@@ -173,6 +173,7 @@ def build_defenses(cfg: DictConfig) -> dict[str, Defense]:
     """The defenses by name, ready for this federation."""
     defenses = {str(name): made(cfg, f"defense.{name}", Defense) for name in cfg.defense}
     for name, defense in defenses.items():
+        defense.name = name
         taking_part = cfg.fl.num_clients if cfg.fl.clients_per_round is None else cfg.fl.clients_per_round
         with placed(f"defense.{name}"):
             defense.setup(num_clients=cfg.fl.num_clients, clients_per_round=taking_part, rounds=cfg.fl.rounds)

@@ -10,11 +10,11 @@ import pandas as pd
 from annotated_types import MinLen
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from fedgan.config.next_steps import report_of
+from fedgan.config.screen import screen
 from fedgan.core.arguments import Allowed, PathText, checked
 from fedgan.core.folders import check_own, claim
 from fedgan.core.words import counted, name_lines
@@ -97,6 +97,6 @@ def show(table: pd.DataFrame, runs: int) -> None:
         made.add_column("\n".join(name_lines(str(name))), overflow="fold", min_width=min(14, widest))
     for _, row in table[columns].iterrows():
         made.add_row(*(escape(str(value)) for value in row))
-    Console().print(made)
+    screen().print(made)
     if len(table.columns) > WIDEST:
         print(f"and {counted(len(table.columns) - WIDEST, 'column')} more in the files", file=sys.stderr)

@@ -23,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from fedgan.config.next_steps import report_of
+from fedgan.config.screen import screen
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, checked, validated
 from fedgan.core.checks import check
@@ -202,7 +203,7 @@ def show(evaluation: Mapping[str, Any], classes: Sequence[str]) -> None:
     for name in (name for name in metrics if "/" not in name):
         row = [metrics[name], *(metrics[f"{name}/{each}"] for each in classes)]
         table.add_row(name, *map(cell, row), *([cell(control.get(name))] if control is not None else []))
-    Console().print(table)
+    screen().print(table)
 
 
 def cell(value: float | None) -> str:

@@ -16,9 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
-from rich.console import Console
 
 from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
+from fedgan.config.calibrating.recipe import in_other_words, recipe_of
 from fedgan.config.choices import parsed, typed_overrides
 from fedgan.config.command import AUTO, Interrupted
 from fedgan.config.logging.curves import RoundLogger
@@ -26,6 +26,7 @@ from fedgan.config.logging.loggers import build_loggers, check_loggers, closing_
 from fedgan.config.next_steps import next_steps
 from fedgan.config.refusals import SEVERAL
 from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
+from fedgan.config.screen import screen
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check
@@ -93,7 +94,7 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         print(one_line(summary["metrics"]), file=sys.stderr)
         return
     print(headline(summary, record_of(folder).get("seconds") or 0.0), file=sys.stderr)
-    Console(stderr=True).print(closing_table(summary))
+    screen(stderr=True).print(closing_table(summary))
     print(*found(summary, folder), *pictures(folder), *next_steps(folder), sep="\n", file=sys.stderr)
 
 
@@ -161,7 +162,7 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
         print(f"warning: {unused}", file=sys.stderr)
     for line in outnumbered(cfg.defense, len(parts.federated_data.malicious)):
         print(f"warning: {line}", file=sys.stderr)
-    for line in about_defenses(parts.server.defenses):
+    for line in [*about_defenses(parts.server.defenses), *measured_elsewhere(cfg, parts)]:
         print(line, file=sys.stderr)
 
 
@@ -188,6 +189,14 @@ def about_defenses(defenses: Mapping[str, Defense]) -> list[str]:
             lines.append(f"note: defense.{name} works with {facts}")
         lines += [f"warning: defense.{name}: {line}" for line in defense.warnings()]
     return lines
+
+
+def measured_elsewhere(cfg: DictConfig, parts: Parts) -> list[str]:
+    """A warning for each defense that works with a file which was measured with other settings than this run's."""
+    own, server = recipe_of(cfg, parts.splits.describe()), parts.server
+    measured = {name: defense.measured_on() for name, defense in server.defenses.items()}
+    said = {name: in_other_words(each, own, server.rounds_acted) for name, each in measured.items()}
+    return [f"warning: defense.{name}: its file was {words}" for name, words in said.items() if words]
 
 
 def typed_malicious() -> str | None:

@@ -20,6 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from fedgan.config.next_steps import report_of
+from fedgan.config.screen import screen
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Numbers, PathText, checked, validated
 from fedgan.core.checks import check
@@ -188,7 +189,7 @@ def show(fits: Sequence[Fit], folder: Path, title: str) -> None:
     write_csv(folder / "curve.csv", Point, points)
     write_csv(folder / "differences.csv", Difference, differences(fits))
     draw_curve(points, folder / "curve.png", title=title)
-    Console().print(table_of(points, title))
+    screen().print(table_of(points, title))
     print(folder / "curve.png")
 
 

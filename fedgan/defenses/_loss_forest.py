@@ -72,7 +72,7 @@ class LossForest(Defense, ABC):
             self.w[i] = max(self.w[i] * self.decay ** self.c[i], _LEAST)
         self.w = normalize(self.w)
         shares = normalize([weights[i] * self.w[i] for i in ids])
-        return Decision(dict(zip(ids, shares, strict=True)), frozenset(outliers), {i: self.c[i] for i in ids})
+        return Decision(dict(zip(ids, shares, strict=True)), frozenset(outliers))
 
     def _outliers(self, updates: Sequence[ClientUpdate]) -> list[int]:
         losses = [self.loss_of(update) for update in updates]

@@ -1,7 +1,7 @@
 """The places where a defense may act. The base class acts in none of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,8 @@ class Decision:
         weights: aggregation weight by client id, for the clients that took part; they sum to 1. Empty after an
             aggregate that has no weights, such as a coordinate median.
         flagged: the clients taken for malicious in this round and acted against.
-        flag_counts: how often each client has been flagged so far, this round included.
+        flag_counts: in how many rounds each client that took part has been flagged so far, by whichever defense, this
+            round included. The server counts (``counted``); a defense leaves it empty.
     """
 
     weights: Mapping[int, float]
@@ -31,6 +32,18 @@ class Decision:
     def effective_clients(self) -> float | None:
         """1 / sum_i w_i^2; None without weights."""
         return effective_clients(list(self.weights.values())) if self.weights else None
+
+    def counted(self, before: Mapping[int, int]) -> "Decision":
+        """The same with its flags counted: the rounds before this one, and this one.
+
+        Args:
+            before: the counts of everybody who was ever present.
+
+        Example:
+            >>> Decision({0: 0.5, 1: 0.5}, frozenset({1})).counted({1: 2, 7: 4}).flag_counts
+            {0: 0, 1: 3}
+        """
+        return replace(self, flag_counts={i: before.get(i, 0) + (i in self.flagged) for i in self.weights})
 
     def to_plain(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""
@@ -118,9 +131,13 @@ class ServerTraining:
 class Defense:
     """No defense. Subclasses override the hooks they need; several defenses can be on at once.
 
+    ``name`` is what the configuration calls it, such as ``multi_krum``, for errors; who builds it from there sets it.
+
     In a round the server calls ``filter`` of each defense, then ``reweight`` of each, then the one ``aggregate`` there
     is (or takes the weighted mean, Eq. 3), then ``finish`` of each, always in the order of the configuration.
     """
+
+    name: str | None = None
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Prepare for a federation, once, before its first round.
@@ -178,6 +195,13 @@ class Defense:
     def warnings(self) -> Sequence[str]:
         """What to beware of in the federation of ``setup``, one line each, for the screen at the start."""
         return []
+
+    def measured_on(self) -> Mapping[str, Any]:
+        """The settings, by their full names, with which a file that it works with was measured; none without one.
+
+        A run with others warns of them at its start.
+        """
+        return {}
 
     def receipt(self) -> Mapping[str, float]:
         """What this defense did in the last round, as numbers: share of coordinates turned, norm clipped."""

@@ -78,7 +78,6 @@ class FedDetectCusum(Defense):
         self.down: dict[int, float] = {}
         self.scales: list[float] = []
         self.flagged: frozenset[int] = frozenset()
-        self.counts: dict[int, int] = {}
         self.num_clients = 0
         self.present: tuple[int, ...] = ()
 
@@ -103,13 +102,10 @@ class FedDetectCusum(Defense):
         evidence = {i: self.evidence_of(i) for i in ids}
         found = _cusum.flag(evidence, self.flagged, self.h)
         self.flagged = self.flagged - set(ids) | found
-        for i in found:
-            self.counts[i] = self.counts.get(i, 0) + 1
-        counts = {i: self.counts.get(i, 0) for i in ids}
         if not found:
-            return Decision(weights, found, counts)
+            return Decision(weights, found)
         shares = [weights[i] * (_cusum.reversible(evidence[i], self.h) if i in found else 1.0) for i in ids]
-        return Decision(dict(zip(ids, normalize(shares), strict=True)), found, counts)
+        return Decision(dict(zip(ids, normalize(shares), strict=True)), found)
 
     def evidence_of(self, client: int) -> float:
         """C_i, at least 0."""
@@ -164,6 +160,10 @@ class FedDetectCusum(Defense):
             return [f"spread was measured with {measured} clients, and this federation has {self.num_clients}"]
         return []
 
+    def measured_on(self) -> Mapping[str, Any]:
+        """The settings of the control runs."""
+        return {} if self.calibration is None else self.calibration.settings
+
     def receipt(self) -> Mapping[str, float]:
         """The threshold h, and the spread of the round."""
         spread = self.spread_now()
@@ -180,7 +180,6 @@ class FedDetectCusum(Defense):
             "down": dict(self.down),
             "scales": list(self.scales),
             "flagged": sorted(self.flagged),
-            "counts": dict(self.counts),
             "logs": self.logs,
             "spread": self.spread,
         }
@@ -193,4 +192,4 @@ class FedDetectCusum(Defense):
         """
         check(state["spread"] == self.spread, "spread", f"{state['spread']}, as the run began with", self.spread)
         self.up, self.down, self.scales = dict(state["up"]), dict(state["down"]), list(state["scales"])
-        self.flagged, self.counts, self.logs = frozenset(state["flagged"]), dict(state["counts"]), state["logs"]
+        self.flagged, self.logs = frozenset(state["flagged"]), state["logs"]

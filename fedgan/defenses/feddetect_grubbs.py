@@ -61,7 +61,6 @@ class FedDetectGrubbs(Defense):
         self.min_weight, self.loss, self.samples = min_weight, loss, samples
         self.side: Side = side
         self.c: dict[int, int] = {}
-        self.counts: dict[int, int] = {}
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Refuse a federation in which nobody could be flagged."""
@@ -81,20 +80,18 @@ class FedDetectGrubbs(Defense):
         for i in ids:
             c = self.c.get(i, 0)
             self.c[i] = c + 1 if i in flagged else max(0, c - self.recover)
-            self.counts[i] = self.counts.get(i, 0) + (i in flagged)
-        counts = {i: self.counts[i] for i in ids}
         if not any(self.c[i] for i in ids):
-            return Decision(weights, flagged, counts)
+            return Decision(weights, flagged)
         shares = [weights[i] * remaining(self.c[i], self.decay, self.min_weight) for i in ids]
-        return Decision(dict(zip(ids, normalize(shares), strict=True)), flagged, counts)
+        return Decision(dict(zip(ids, normalize(shares), strict=True)), flagged)
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters c_i, and how often each client was flagged."""
-        return {"c": dict(self.c), "counts": dict(self.counts)}
+        """Counters c_i."""
+        return {"c": dict(self.c)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore them."""
-        self.c, self.counts = dict(state["c"]), dict(state["counts"])
+        self.c = dict(state["c"])
 
 
 def outliers(values: Sequence[float], alpha: float, side: Side = "both") -> list[int]:

@@ -31,6 +31,7 @@ class Server(Callback):
         reweighting: the defenses, by name, that may change weights and flag clients.
         decision: of the last round.
         last_of_clients: of the last round in which clients took part.
+        flag_counts: by client, in how many rounds it was flagged by one defense or several.
         rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate.
         flagged: by defense, the clients that it flagged in the last round.
         receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.
@@ -54,6 +55,7 @@ class Server(Callback):
             name: 0 for name, each in self.defenses.items() if any(overrides(each, hook) for hook in HOOKS)
         }
         self.flagged: dict[str, frozenset[int]] = {}
+        self.flag_counts: dict[int, int] = {}
         self.receipts: dict[str, dict[str, float]] = {}
         self.client_receipts: dict[str, dict[int, dict[str, float]]] = {}
 
@@ -68,7 +70,7 @@ class Server(Callback):
         updates = sorted(pl_module.updates, key=lambda update: update.client_id)
         if pl_module.fine_tunes:  # alone: nobody to weigh
             own = {update.client_id: 1.0 for update in updates}
-            self.decision, self.receipts = Decision(own, frozenset(), dict.fromkeys(own, 0)), {}
+            self.decision, self.receipts = Decision(own).counted({}), {}
             self.client_receipts, self.flagged = {}, {}
             pl_module.replace(updates[0].state)
             return
@@ -117,16 +119,16 @@ class Server(Callback):
         clients = [update.client_id for update in updates]
         check_weights("fl.weighting", weights, clients)
         flagged: frozenset[int] = frozenset()
-        counts = {update.client_id: 0 for update in updates}
         for name, defense in self.defenses.items():
             decision = defense.reweight(updates, weights, round_)
             check_kind(f"defense.{name}: reweight", decision, Decision)
             check_weights(f"defense.{name}: reweight", decision.weights, clients)
-            acted[name] |= bool(decision.flagged) or any(decision.weights[i] != weights[i] for i in counts)
+            acted[name] |= bool(decision.flagged) or any(decision.weights[i] != weights[i] for i in clients)
             weights, flagged = decision.weights, flagged | decision.flagged
             self.flagged[name] = decision.flagged
-            counts = {i: count + decision.flag_counts.get(i, 0) for i, count in counts.items()}
-        return Decision(weights, flagged, counts)
+        decision = Decision(weights, flagged).counted(self.flag_counts)
+        self.flag_counts |= decision.flag_counts
+        return decision
 
     def _aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """The aggregate of the defense that has one, or the weighted mean (Eq. 3)."""
@@ -162,10 +164,11 @@ class Server(Callback):
             }
 
     def state_dict(self) -> dict[str, Any]:
-        """The memory of every defense, and the last decision about clients."""
+        """The memory of every defense, the last decision about clients, and what is counted."""
         last = None if self.last_of_clients is None else self.last_of_clients.to_plain()
         memory = {name: defense.state_dict() for name, defense in self.defenses.items()}
-        return {"defenses": memory, "last": last, "rounds_acted": dict(self.rounds_acted)}
+        counts = {"flag_counts": dict(self.flag_counts), "rounds_acted": dict(self.rounds_acted)}
+        return {"defenses": memory, "last": last, **counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Give every defense its memory back."""
@@ -173,4 +176,4 @@ class Server(Callback):
             defense.load_state_dict(state_dict["defenses"][name])
         last = state_dict["last"]
         self.last_of_clients = None if last is None else Decision.from_plain(last)
-        self.rounds_acted = dict(state_dict["rounds_acted"])
+        self.flag_counts, self.rounds_acted = dict(state_dict["flag_counts"]), dict(state_dict["rounds_acted"])

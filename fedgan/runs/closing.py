@@ -11,6 +11,7 @@ from rich.table import Table
 from fedgan.core.words import counted
 from fedgan.metrics.base import is_whole
 from fedgan.runs.folder import MAPS, flagged_picture
+from fedgan.scoring.maps import WHOLE
 
 MOST_FOUND = 8  # lines about flagged clients
 
@@ -82,7 +83,10 @@ def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
         if not flagged:
             highest, limit = own["highest"], "" if own["threshold"] is None else f" of {own['threshold']:.1f}"
             where = f"client {highest['client']}, {highest['view']}, round {highest['round']}"
-            lines.append(f"{name}: nobody flagged; highest score {highest['score']:.1f}{limit} ({where})")
+            map_ = _map(folder, name, highest["view"])
+            look = "".join(f"; {file}" for file in [map_] if file.is_file())
+            said = f"{name}: nobody flagged; highest score {highest['score']:.1f}{limit} ({where})"
+            lines.append(f"{said}{look}; the report has a picture of all scores")
     more = len(lines) - MOST_FOUND
     return lines if more <= 0 else [*lines[:MOST_FOUND], f"and {more} more (summary.json, scores)"]
 
@@ -91,17 +95,28 @@ def _flagged(each: Mapping[str, Any], malicious: bool) -> str:
     first, last, rounds = each["first"], each["last"], each["rounds"]
     span = f"rounds {first} to {last}" if last > first else f"round {first}"
     when = span if rounds == last - first + 1 else f"{rounds} of {span}"
-    text = f"flagged client {each['client']}{' (malicious)' if malicious else ''} in {when} by {each['view']}"
-    if each["place"] is None:
-        return text
-    top, bottom, left, right = each["place"]
-    return f"{text}, rows {top} to {bottom}, columns {left} to {right}"
+    who = f"client {each['client']}{' (malicious)' if malicious else ''}"
+    views = each.get("views") or [each]  # runs of older versions name the highest alone
+    return f"flagged {who} in {when} " + "; ".join(f"by {view['view']}{_where(view)}" for view in views)
+
+
+def _where(view: Mapping[str, Any]) -> str:
+    if view.get("whole"):
+        return f", {WHOLE}"
+    if view["place"] is None:
+        return ""
+    top, bottom, left, right = view["place"]
+    return f", rows {top} to {bottom}, columns {left} to {right}"
 
 
 def _shown(folder: Path, name: str, each: Mapping[str, Any]) -> str:
     """Where the client's picture is, or else the map."""
-    pictures_ = (flagged_picture(folder, name, each["client"]), folder / MAPS / name / f"{each['view']}.png")
+    pictures_ = (flagged_picture(folder, name, each["client"]), _map(folder, name, each["view"]))
     return next((f": {file}" for file in pictures_ if file.is_file()), "")
+
+
+def _map(folder: Path, name: str, view: str) -> Path:
+    return folder / MAPS / name / f"{view}.png"
 
 
 def _of_server(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

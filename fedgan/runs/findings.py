@@ -27,13 +27,16 @@ def found_by(defense: Defense, flagged: Collection[int]) -> dict[int, Found]:
 def places(found: Found) -> dict[str, float]:
     """The place of each map, as measures of receipts.csv: ``<what>_top``, ``_bottom``, ``_left``, ``_right``.
 
-    The rows and columns of the rectangle of ``place_of``; all four belong to it.
+    The rows and columns of the rectangle of ``place_of``; all four belong to it. Where it is all of the image,
+    ``<what>_whole`` is 1 too.
     """
-    return {
-        f"{what}_{edge}": float(value)
-        for what, (evidence, _) in found.items()
-        for edge, value in place_of(evidence)._asdict().items()
-    }
+    measures = dict[str, float]()
+    for what, (evidence, compared) in found.items():
+        place = place_of(evidence)
+        measures |= {f"{what}_{edge}": float(value) for edge, value in place._asdict().items()}
+        if len(compared.images) and place.covers(*evidence.shape):
+            measures[f"{what}_whole"] = 1.0
+    return measures
 
 
 def save_maps(folder: Path, defenses: Mapping[str, Defense], malicious: Collection[int]) -> dict[str, Path]:

@@ -23,6 +23,9 @@ class Flagged:
         view: the score that was highest in the last of them: its measure without ``_score``.
         score: that score.
         place: the first and last row and the first and last column that it speaks of; None where there is none.
+        views: of each score that was above the threshold in a round in which the client was flagged, of the last such
+            round: ``view``, ``score``, ``place``, and whether that is the ``whole`` image. Where the defense reports no
+            threshold, of the score that was highest in the first.
     """
 
     client: int
@@ -32,6 +35,7 @@ class Flagged:
     view: str
     score: float
     place: list[int] | None
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,14 +61,23 @@ class Scores:
         if not self.highest or scores[view] > self.highest["score"]:
             self.highest = {"client": client, "round": round_, "view": view, "score": scores[view]}
         if measures.get("flagged"):
-            before = self.flagged.get(client)
-            first, rounds = (before.first, before.rounds) if before else (round_, 0)
-            place = place_in(view, measures)
-            self.flagged[client] = Flagged(client, first, round_, rounds + 1, view, scores[view], place)
+            before = self.flagged.get(client, Flagged(client, round_, round_, 0, view, scores[view], None))
+            above = [name for name, score in scores.items() if self.threshold is not None and score > self.threshold]
+            named = above or ([] if before.views else [view])
+            views = before.views | {name: sight_of(name, measures) for name in named}
+            place, rounds = place_in(view, measures), before.rounds + 1
+            self.flagged[client] = Flagged(client, before.first, round_, rounds, view, scores[view], place, views)
 
     def plain(self) -> dict[str, Any]:
-        """As plain values; ``flagged`` is a list, by client."""
-        return {**asdict(self), "flagged": [asdict(self.flagged[client]) for client in sorted(self.flagged)]}
+        """As plain values; ``flagged`` is a list, by client, and so is ``views``, in the order of the scores."""
+        clients = [asdict(self.flagged[client]) for client in sorted(self.flagged)]
+        return {**asdict(self), "flagged": [each | {"views": list(each["views"].values())} for each in clients]}
+
+
+def sight_of(view: str, measures: Mapping[str, float]) -> dict[str, Any]:
+    """What a view says of a client in a round; see ``Flagged.views``."""
+    place, whole = place_in(view, measures), bool(measures.get(f"{view}_whole"))
+    return {"view": view, "score": measures[f"{view}{SCORE}"], "place": place, "whole": whole}
 
 
 def scores_of(receipts: Path) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedgan.defenses.base import Comparison
 from fedgan.scoring.grid import headed, stack
-from fedgan.scoring.maps import GAP, SIDE, Place, enlarged, heat, place_of
+from fedgan.scoring.maps import GAP, SIDE, WHOLE, Place, enlarged, heat, place_of
 
 SMALLEST = 3  # pixels: what is cut out is three times the place, or three times this
 EXAMPLES = 2  # images of the client
@@ -23,7 +23,8 @@ def draw_comparisons(title: str, found: Mapping[str, tuple[Tensor, Comparison]])
     it is brighter.
 
     Args:
-        title: stands above each row, ahead of the map's name and the place.
+        title: stands above each row, ahead of the map's name and the place; of a place that is all of the image there
+            is no frame.
         found: by the map's name, the map, (H, W), not negative, and what is compared.
     """
     return stack([_row(title, name, *each) for name, each in found.items()], vertical=True, gap=GAP)
@@ -62,6 +63,8 @@ def _row(title: str, name: str, evidence: Tensor, compared: Comparison) -> Image
     tiles.append(_tile(_shown(_gray(others, low, high)), "others' median"))
     tiles.append(_tile(_shown(heat(apart / (largest or 1) / 2 + 0.5, "RdBu_r")), f"difference ±{largest:.2g}"))
     where = f"rows {place.top} to {place.bottom}, columns {place.left} to {place.right}"
+    if place.covers(*evidence.shape):
+        where = WHOLE if len(compared.images) else "the whole map"
     return headed(stack(tiles, vertical=False, gap=GAP), f"{title}, {name}: {where}")
 
 
@@ -84,8 +87,10 @@ def _shown(pixels: Tensor) -> Image.Image:
 
 
 def _framed(pixels: Tensor, place: Place) -> Image.Image:
-    """A picture of the pixels with a line around the place."""
+    """A picture of the pixels with a line around the place, unless that is all of it."""
     picture = _shown(pixels)
+    if place.covers(*pixels.shape[:2]):
+        return picture
     scale = picture.height // len(pixels)
     corners = (place.left, place.top, place.right + 1, place.bottom + 1)
     left, top, right, bottom = (scale * each for each in corners)

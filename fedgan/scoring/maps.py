@@ -15,6 +15,7 @@ from fedgan.scoring.grid import headed, stack
 SIDE = 128  # pixels: what is smaller is enlarged, pixel by pixel
 ACROSS = 8  # clients in a row
 GAP = 6  # pixels
+WHOLE = "the whole image"  # where a place is all of it
 
 
 class Place(NamedTuple):
@@ -31,6 +32,10 @@ class Place(NamedTuple):
     bottom: int
     left: int
     right: int
+
+    def covers(self, height: int, width: int) -> bool:
+        """Whether it is all of a map, which is then no place."""
+        return self == (0, height - 1, 0, width - 1)
 
 
 def place_of(evidence: Tensor) -> Place:

@@ -36,7 +36,7 @@ def test_parts_are_disjoint_and_their_union_is_the_square(
 @pytest.mark.parametrize("ids", [{0, 4, 8, 3}, {1, 5, 7, 9}])
 def test_parts_go_by_rank_among_the_malicious_ids(ids: set[int]) -> None:
     """By id mod 4 the clients 0, 4 and 8 would all paste the first part, and others nobody."""
-    images, attack = random_images(110), Distributed(size=8, parts=4, position="top_left")
+    images, attack = random_images(110), Distributed(size=8, parts=4, margin=0, position="top_left")
     data = share_out(images, IID(), attack, frozenset(ids), 11, 0)
     corners = []
     for i in sorted(ids):
@@ -46,7 +46,7 @@ def test_parts_go_by_rank_among_the_malicious_ids(ids: set[int]) -> None:
         assert len(changed) == 16
     assert corners == [(0, 0), (0, 4), (4, 0), (4, 4)]
     assert isinstance(data.trigger, DividedPatch)
-    whole = WhiteSquare(size=8, position="top_left").trigger(1, 32, 0)
+    whole = WhiteSquare(size=8, margin=0, position="top_left").trigger(1, 32, 0)
     assert torch.equal(data.trigger.apply(images.images), whole.apply(images.images)), "metrics look for the whole"
 
 

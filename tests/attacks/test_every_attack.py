@@ -97,11 +97,11 @@ def test_a_pattern_that_is_no_square_of_bytes_is_refused(pattern: Tensor) -> Non
 
 @pytest.mark.parametrize("name", ["class_trigger", "distributed", "noise_patch", "random_patch", "white_square"])
 def test_a_patch_is_at_the_place_that_was_set(name: str) -> None:
-    """4 x 4 pixels of 32 x 32, three from the top and from the left; by default in the last corner."""
+    """4 x 4 pixels of 32 x 32, three from the top and from the left; by default a pixel from the last corner."""
     patch = attack_of(name, margin=3, position="top_left").trigger(1, 32, 0)
     assert (patch.top, patch.left) == (3, 3)  # type: ignore[union-attr]
     corner = attack_of(name).trigger(1, 32, 0)
-    assert (corner.top, corner.left) == (28, 28)  # type: ignore[union-attr]
+    assert (corner.top, corner.left) == (27, 27)  # type: ignore[union-attr]
 
 
 def test_in_the_center_an_odd_pixel_is_left_below_and_at_the_right() -> None:

@@ -150,8 +150,8 @@ def test_every_trigger_takes_the_settings_that_all_share(kind: type[PatchAttack]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_by_default_every_image_is_marked_in_the_corner_in_all_rounds(kind: type[PatchAttack]) -> None:
-    assert place_and_window(kind(size=4)) == (28, 28, 40, Window(0, None, 1))
+def test_by_default_every_image_is_marked_a_pixel_from_the_corner_in_all_rounds(kind: type[PatchAttack]) -> None:
+    assert place_and_window(kind(size=4)) == (27, 27, 40, Window(0, None, 1))
 
 
 def test_the_random_patch_has_four_cells_a_side_by_default() -> None:
@@ -192,7 +192,7 @@ def test_a_trigger_that_does_not_fit_is_refused(size: int, margin: int, position
 
 def test_a_trigger_may_fill_the_image() -> None:
     """In the center whatever the margin, which counts from the border."""
-    for attack in (WhiteSquare(size=32), WhiteSquare(size=32, margin=3, position="center")):
+    for attack in (WhiteSquare(size=32, margin=0), WhiteSquare(size=32, margin=3, position="center")):
         assert attack.trigger(channels=1, image_size=32, seed=0).window == (slice(0, 32), slice(0, 32))
 
 

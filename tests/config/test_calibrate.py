@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import DictConfig
 
 from fedgan import calibrate, train
+from fedgan.config import training
 from fedgan.config.calibrating import command as calibrating
 from fedgan.defenses.calibration import read_calibration
 from tests.helpers.federation import TINY
@@ -185,7 +187,10 @@ def test_runs_in_which_all_losses_are_alike_are_refused(call: Call, capsys: PRIN
         (["seeds=[1,1]"], "seeds must be a number of at least 1, or a list of different seeds; got [1, 1]"),
         (["seed=3"], "seed must be left away: control runs have seeds=, and nobody attacks them; got 'seed=3'"),
         (["fl.malicious=1", "fl.rounds=3"], "fl.malicious must be left away"),
-        (["loss=loss_g_final"], "loss must be another where no defense that measures loss_g_final"),
+        (
+            ["defense=[rotation,median]"],
+            "defense must be without those that act on updates, which control runs do without; got ['median']",
+        ),
         (["-m", "seeds=3,4"], "python -m fedgan.calibrate takes no -m"),
     ],
 )
@@ -220,6 +225,55 @@ def test_control_runs_are_trained_and_used(call: Call, tmp_path: Path, capfd: PR
     facts = json.loads((tmp_path / "run/run.json").read_text())["defenses"]["feddetect_cusum"]
     assert facts["spread"] == found["spread"]
     assert facts["from"] == str(tmp_path / "here/calibration.json"), "it holds from anywhere"
+
+
+def test_e4_runs_in_which_a_defense_acted_are_no_control(call: Call, capsys: PRINTED, tmp_path: Path) -> None:
+    for name, seed, acted in (("a", 1, 0), ("b", 2, 3)):
+        run(tmp_path / name, seed, NARROW)
+        (tmp_path / name / "summary.json").write_text(json.dumps({"rounds_acted": {"krum": acted, "flame": 0}}))
+    said = refusal(call, capsys, calibrate.main, "runs=[a,b]", "least=2")
+    assert said == "error: runs must be runs in which no defense acts; got 'b with defense=krum'"
+    said = refusal(call, capsys, calibrate.main, "seeds=10", "defense=median")
+    assert said.startswith("error: defense must be without those that act on updates")
+
+
+def test_e2_a_run_with_other_settings_than_the_control_runs_is_warned_of(
+    call: Call, configure: Callable[..., DictConfig], tmp_path: Path, capfd: PRINTED
+) -> None:
+    own = ("attack=none", *(each for each in TINY if not each.startswith("attack")), "fl.rounds=3")
+    for seed in (1, 2):
+        training.train(configure(*own, f"seed={seed}", tiny=False), tmp_path / f"control_{seed}")
+    call(calibrate.main, "runs=[control_1,control_2]", "least=2", "out=spread.json")
+    use = ("defense=[generator_audit,feddetect_cusum]", "defense.feddetect_cusum.spread=spread.json")
+    capfd.readouterr()
+    call(train.main, *TINY, "fl.rounds=3", *use, "hydra.run.dir=alike")
+    assert "its file was measured" not in capfd.readouterr().err
+    call(train.main, *TINY, "fl.rounds=3", *use, "fl.batch_size=4", "partition=quantity", "hydra.run.dir=unlike")
+    (line,) = [each for each in capfd.readouterr().err.splitlines() if "its file was measured" in each]
+    assert line.startswith("warning: defense.feddetect_cusum: its file was measured with partition._target_=fedgan.")
+    assert line.count("fl.batch_size=") == 2
+    assert "fl.batch_size=8" in line.partition(", and this run has ")[0]
+    assert "fl.batch_size=4" in line.partition(", and this run has ")[2]
+
+
+def test_e3_the_final_loss_is_measured_without_a_defense_that_acts(call: Call, tmp_path: Path) -> None:
+    typed = [each for each in TINY if not each.startswith(("metrics", "logger", "attack", "evaluation", "fl.rounds"))]
+    call(calibrate.main, "seeds=[5,6]", "least=2", "loss=loss_g_final", "hydra.run.dir=here", *typed, "fl.rounds=3")
+    found = json.loads((tmp_path / "here/calibration.json").read_text())
+    assert (found["loss"], found["spread"] > 0) == ("loss_g_final", True)
+    summary = json.loads((tmp_path / "here/runs/seed_5/summary.json").read_text())
+    assert summary["rounds_acted"] == {"feddetect_cusum": 0}
+
+
+def test_e13_control_runs_read_the_commands_own_config_dir(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: PRINTED
+) -> None:
+    (tmp_path / "mine/dataset").mkdir(parents=True)
+    started: list[tuple[str, ...]] = []
+    monkeypatch.setattr(calibrating, "call", lambda *typed, **_: started.append(typed) or 1)
+    for flags in (("--config-dir=mine",), ("--config-dir", "mine")):
+        refusal(call, capsys, calibrate.main, *flags, "seeds=3", "least=2", "hydra.run.dir=here")
+        assert started.pop()[:3] == ("fedgan.train", f"--config-dir={tmp_path / 'mine'}", "-m")
 
 
 @pytest.mark.parametrize(("loss", "asks"), [("loss_g", []), ("loss_g_arrival", ["model.arrival_samples=256"])])

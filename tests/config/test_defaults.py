@@ -9,15 +9,15 @@ import pytest
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from fedgan.attacks.white_square import WhiteSquare
 from fedgan.config.refusals import CONF
+from fedgan.metrics.triggers.amplitude import AmplitudeRate
 
 GROUPS = ("attack", "update_attack", "defense", "partition", "fl/server_optimizer", "metrics")
 FILES = sorted(file for group in GROUPS for file in (CONF / group).glob("*.yaml"))
-# Where an option means to differ from its class. The paper's trigger is a pixel away from the border.
+# Where an option means to differ from its class.
 OTHERWISE: dict[tuple[str, str], Any] = {
     ("krum", "selected"): 1,  # of one class there are two options: multi_krum has the default
-    ("amplitude", "false_alarm"): 0.02,
-    **{(name, "margin"): 1 for name in ("class_trigger", "distributed", "noise_patch", "random_patch", "white_square")},
 }
 
 
@@ -42,3 +42,12 @@ def test_an_option_has_the_defaults_of_its_class(file: Path) -> None:
 
 def test_there_are_options_to_compare() -> None:
     assert sum(1 for file in FILES for _ in defaults(file)) > 100
+
+
+def test_e14_a_patch_is_a_pixel_away_from_the_border_from_python_too() -> None:
+    margins = {file.stem: values for file in FILES for name, *values in defaults(file) if name == "margin"}
+    patches = ("class_trigger", "distributed", "noise_patch", "random_patch", "white_square")
+    assert margins == {key: [1, 1] for key in patches}
+    patch = WhiteSquare(size=4).trigger(channels=1, image_size=32, seed=0)
+    assert (patch.top, patch.left) == (27, 27)
+    assert AmplitudeRate().false_alarm == 0.02

@@ -62,7 +62,7 @@ def test_hand_computed_rounds() -> None:
     # t = 2: w = (1, 1, 1, 1/2) / 4, divided by its sum 7/8
     verdict = defense.reweight(updates(*OUTLYING), QUARTERS, at(2))
     assert verdict.flagged == {3}
-    assert verdict.flag_counts == {0: 0, 1: 0, 2: 0, 3: 1}
+    assert defense.c == [0, 0, 0, 1]
     assert [verdict.weights[i] for i in range(4)] == pytest.approx([2 / 7, 2 / 7, 2 / 7, 1 / 7])
     # t = 3: w_3 = 1/7 * 1/4 = 1/28 against 8/28 thrice: sum 25/28
     verdict = defense.reweight(updates(*OUTLYING), QUARTERS, at(3))
@@ -70,7 +70,7 @@ def test_hand_computed_rounds() -> None:
     # t = 4: w_3 = 1/25 * 1/8 = 1/200 against 64/200 thrice: sum 193/200
     verdict = defense.reweight(updates(*OUTLYING), QUARTERS, at(4))
     assert [verdict.weights[i] for i in range(4)] == pytest.approx([64 / 193, 64 / 193, 64 / 193, 1 / 193])
-    assert verdict.flag_counts[3] == 3
+    assert defense.c[3] == 3
 
 
 def test_detection_starts_in_the_first_round_after_the_warm_up() -> None:

@@ -98,7 +98,7 @@ def test_hand_computed_weights_are_those_of_algorithm_1() -> None:
         decision = play(defense, OUTLYING, t)
         assert decision.flagged == {3}
         assert decision.weights == pytest.approx({**dict.fromkeys(range(3), 1 / (3 + kept)), 3: kept / (3 + kept)})
-    assert decision.flag_counts == {0: 0, 1: 0, 2: 0, 3: 3}
+    assert defense.c == {0: 0, 1: 0, 2: 0, 3: 3}
     assert play(defense, CALM, 5).weights == decision.weights, "lost for good"
 
 
@@ -108,7 +108,8 @@ def test_recovery_takes_back_a_flag_in_each_clean_round() -> None:
         play(defense, OUTLYING, t)
     kept = [play(defense, CALM, t).weights[3] for t in (3, 4, 5)]
     assert kept == pytest.approx([0.5 / 3.5, 0.25, 0.25])
-    assert play(defense, OUTLYING, 6).flag_counts[3] == 3, "flags are counted, whatever c is"
+    assert play(defense, OUTLYING, 6).flagged == {3}
+    assert defense.c[3] == 1
     play(defense, CALM, 7, ids=(0, 1, 2, 4))
     assert defense.c[3] == 1, "who is absent does not recover"
 

@@ -15,7 +15,9 @@ from experiments.audit.recording import read
 from experiments.audit.replay import _updates, audited, detectors, rated, replay, verdict
 from fedgan.core.round import Round
 from fedgan.defenses.feddetect_mean import FedDetectMean
+from fedgan.defenses.replay import replay as replay_losses
 from fedgan.defenses.robust.gram import gram_matrix
+from fedgan.defenses.robust.median import Median
 
 IMAGES = "/images"
 
@@ -90,6 +92,17 @@ def test_the_audit_finds_who_paints_in_a_recording() -> None:
 def test_rules_on_losses_get_the_recorded_losses() -> None:
     found = rated(FedDetectMean(warmup=5), recorded(10, 6, {3: 3.0}), [3])
     assert found.found == 6, "the first round after the warm-up"
+
+
+def test_e12_the_study_and_the_package_replay_alike() -> None:
+    rounds = recorded(10, 6, {3: 3.0})
+    names = list(rounds[0]["names"])
+    losses = {name: np.stack([each["losses"][:, i] for each in rounds]) for i, name in enumerate(names)}
+    flags = [each.flagged for each in replay_losses(FedDetectMean(warmup=5), losses)]
+    assert any(flags)
+    assert rated(FedDetectMean(warmup=5), rounds, [3]) == verdict(flags, list(range(6)), [3])
+    with pytest.raises(ValueError, match="^defense must be one that changes weights or flags clients; got 'Median'$"):
+        rated(Median(), rounds, [3])
 
 
 def test_rules_on_updates_get_updates_with_the_recorded_inner_products() -> None:

@@ -115,6 +115,25 @@ def test_refusals(typed: tuple[str, ...], said: str, tmp_path: Path, monkeypatch
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("fl.roundz=3", "fl.roundz is not a setting; fl has: "),
+        ("fl.rounds=0", "fl.rounds must be a whole number of at least 1; got 0"),
+        ("dataset=chestz", "dataset=chestz is not one of the choices; dataset has: "),
+        ("fl.rounds", "settings are typed as name=value; got 'fl.rounds'"),
+    ],
+)
+def test_e9_a_wrong_override_is_one_line_before_any_run(
+    typed: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = study(tmp_path / "out", monkeypatch, typed)
+    assert code.startswith(f"error: {said}")
+    assert "\n" not in code
+    assert capfd.readouterr() == ("", ""), "nothing is started"
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_the_users_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     said = study(tmp_path, monkeypatch)

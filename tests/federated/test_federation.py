@@ -142,7 +142,7 @@ class Recorded(Defense):
         return torch.zeros_like(images)
 
     def reweight(self, updates: Any, weights: Any, round_: Round) -> Decision:
-        return Decision({**dict.fromkeys(weights, 0.0), 1: 1.0}, frozenset({0}), {0: 1})
+        return Decision({**dict.fromkeys(weights, 0.0), 1: 1.0}, frozenset({0}))
 
 
 class Replaced(Defense):

@@ -50,7 +50,7 @@ class Recording(Defense):
 
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         self.calls.append("reweight")
-        return Decision({u.client_id: float(u.client_id == 0) for u in updates}, frozenset({1}), {1: 1})
+        return Decision({u.client_id: float(u.client_id == 0) for u in updates}, frozenset({1}))
 
     def finish(self, state: State, round_: Round) -> State:
         self.calls.append("finish")
@@ -74,7 +74,7 @@ def test_hooks_act_one_kind_after_the_other_and_leave_receipts() -> None:
     assert calls == ["filter", "filter", "reweight", "reweight", "finish", "finish"]
     assert state["w"].tolist() == [6.0, 6.0], "client 0's 1, doubled twice, and 1 added twice"
     assert state["running_mean"].tolist() == [-1.0, -1.0], "buffers are client 0's, not doubled"
-    assert decision == Decision({0: 1.0, 1: 0.0}, frozenset({1}), {0: 0, 1: 2})
+    assert decision == Decision({0: 1.0, 1: 0.0}, frozenset({1}), {0: 0, 1: 1})
     assert server.rounds_acted == {"a": 1, "b": 1}, "what has no hook here cannot act here"
     assert server.receipts == {"a": {"acted": 1.0, "calls": 6}, "b": {"acted": 1.0, "calls": 6}}
 
@@ -97,7 +97,7 @@ class Flags(Defense):
     """Flags client 1 and leaves its weight."""
 
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
-        return Decision(weights, frozenset({1}), {1: 1})
+        return Decision(weights, frozenset({1}))
 
 
 class Finishes(Defense):

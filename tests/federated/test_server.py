@@ -1,5 +1,6 @@
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -25,19 +26,19 @@ class Halving(Defense):
     """Halves one client's weight and flags it."""
 
     def __init__(self, client: int) -> None:
-        self.client, self.flags = client, 0
+        self.client, self.calls = client, 0
 
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
-        self.flags += 1
+        self.calls += 1
         halved = {i: w / 2 if i == self.client else w for i, w in weights.items()}
         total = sum(halved.values())
-        return Decision({i: w / total for i, w in halved.items()}, frozenset({self.client}), {self.client: self.flags})
+        return Decision({i: w / total for i, w in halved.items()}, frozenset({self.client}))
 
     def state_dict(self) -> dict[str, int]:
-        return {"flags": self.flags}
+        return {"calls": self.calls}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.flags = state["flags"]
+        self.calls = state["calls"]
 
 
 def test_without_a_defense_every_client_counts_alike() -> None:
@@ -102,10 +103,34 @@ def test_the_last_decision_about_clients_is_remembered() -> None:
 
 def test_memory_of_every_defense_goes_into_the_checkpoint() -> None:
     server = Server({"a": Halving(0)}, Uniform())
-    server.serve(updates(1, 2, 3), ROUND)[1]
-    other = Server({"a": Halving(0)}, Uniform())
+    server.serve(updates(1, 2, 3), ROUND)
+    halving = Halving(0)
+    other = Server({"a": halving}, Uniform())
     other.load_state_dict(server.state_dict())
-    assert other.serve(updates(1, 2, 3), ROUND)[1].flag_counts[0] == 2
+    assert halving.calls == 1
+
+
+class Suspecting(Defense):
+    """Flags the clients of its list, round by round, where they are present."""
+
+    def __init__(self, *flagged: set[int]) -> None:
+        self.flagged = flagged
+
+    def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
+        return Decision(weights, frozenset(self.flagged[round_.index]) & weights.keys())
+
+
+def test_e1_a_round_in_which_two_defenses_flag_a_client_counts_once() -> None:
+    """Client 0 by both in round 0, by one in round 2; client 2, absent in round 1, keeps its count."""
+    defenses = {"a": Suspecting({0, 2}, {1}, {0}), "b": Suspecting({0}, {1, 2}, set())}
+    server, counts = Server(defenses, Uniform()), []
+    for t, clients in enumerate(((0, 1, 2), (0, 1), (0, 1, 2))):
+        sent = [update for update in updates(1, 2, 3) if update.client_id in clients]
+        counts.append(dict(server.serve(sent, replace(ROUND, index=t))[1].flag_counts))
+        resumed = Server(defenses, Uniform())
+        resumed.load_state_dict(server.state_dict())
+        server = resumed
+    assert counts == [{0: 1, 1: 0, 2: 1}, {0: 1, 1: 1}, {0: 2, 1: 1, 2: 1}]
 
 
 class WithoutWeights(Defense):

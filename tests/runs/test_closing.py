@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from fedgan.config.screen import screen
 from fedgan.runs.closing import closing_table, headline, one_line, pictures, readings
 
 SUMMARY: dict[str, Any] = {
@@ -89,3 +90,17 @@ def test_the_newest_picture_is_named(grids: tuple[str, ...], tmp_path: Path) -> 
     for name in grids:
         (tmp_path / "samples" / name).touch()
     assert pictures(tmp_path) == ([f"pictures: {tmp_path}/samples/round_0017.png"] if grids else [])
+
+
+@pytest.mark.parametrize(("columns", "broken"), [(None, False), ("70", True)])
+def test_e11_a_table_in_a_pipe_is_wide(
+    columns: str | None, broken: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A cell of 75 characters; COLUMNS is a user's own wish."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    counts = {str(client): 10 for client in range(6)}
+    screen(stderr=True).print(closing_table(SUMMARY | {"flag_counts": counts}))
+    said = ", ".join(f"client {i}{' (malicious)' if i == 2 else ''}: 10" for i in range(6))
+    assert (said not in capfd.readouterr().err) == broken

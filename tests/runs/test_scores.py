@@ -18,6 +18,7 @@ from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import Comparison, Decision, Defense
 from fedgan.runs.closing import found
+from fedgan.runs.findings import places
 from fedgan.runs.record import RECEIPT_COLUMNS
 from fedgan.runs.scores import scores_of
 from tests.helpers.runs import rows
@@ -50,12 +51,36 @@ def test_f18_who_was_flagged_when_and_where(tmp_path: Path) -> None:
         (4, "defense.median", None, "acted", 1.0),
     ]  # fmt: skip
     flagged = {"client": 2, "first": 1, "last": 4, "rounds": 3, "view": "a", "score": 16.0, "place": None}
+    sights = [{"view": "a", "score": 16.0, "place": None, "whole": False},
+              {"view": "b", "score": 16.0, "place": [5, 7, 1, 2], "whole": False}]  # fmt: skip
+    flagged["views"] = sights
     highest = {"client": 2, "round": 0, "view": "a", "score": 20.0}
     found_ = scores_of(receipts(tmp_path, written))
     assert found_ == {"audit": {"threshold": 14.0, "highest": highest, "flagged": [flagged]}}, "a tie is the first's"
     later = [*written, *of_client(5, 2, b_score=30.0, **place, flagged=1.0, **edges)]
     (last,) = scores_of(receipts(tmp_path, later))["audit"]["flagged"]
-    assert last == flagged | {"last": 5, "rounds": 4, "view": "b", "score": 30.0, "place": [5, 7, 1, 2]}
+    place = [5, 7, 1, 2]
+    sights[1]["score"] = 30.0
+    assert last == flagged | {"last": 5, "rounds": 4, "view": "b", "score": 30.0, "place": place, "views": sights}
+
+
+def test_e5_a_view_that_was_never_above_the_threshold_flagged_nobody(tmp_path: Path) -> None:
+    """By a in round 0; in round 1 the flag stays though nothing is above 10, in round 2 by c, over the whole image."""
+    edges = {"c_top": 0.0, "c_bottom": 31.0, "c_left": 0.0, "c_right": 31.0, "c_whole": 1.0}
+    rounds = [{"a": 11.0, "b": 4.0, "c": 1.0}, {"a": 5.0, "b": 9.0, "c": 1.0}, {"a": 5.0, "b": 9.0, "c": 12.0}]
+    written: list[Any] = []
+    for t, scores in enumerate(rounds):
+        written.append((t, "defense.audit", None, "threshold", 10.0))
+        own = {f"{view}_score": score for view, score in scores.items()} | {"flagged": 1.0} | (edges if t == 2 else {})
+        written += of_client(t, 2, **own)
+    found_ = scores_of(receipts(tmp_path, written))
+    (flagged,) = found_["audit"]["flagged"]
+    assert [(each["view"], each["score"], each["whole"]) for each in flagged["views"]] == [
+        ("a", 11.0, False),
+        ("c", 12.0, True),
+    ]
+    line = "audit: flagged client 2 (malicious) in rounds 0 to 2 by a; by c, the whole image"
+    assert found(SUMMARY | {"scores": found_}, tmp_path) == [line]
 
 
 def test_receipts_without_scores_say_nothing(tmp_path: Path) -> None:
@@ -85,10 +110,32 @@ def test_f18_the_terminal_says_whom_and_where_and_which_picture(tmp_path: Path) 
 def test_f18_the_terminal_says_how_near_it_was_where_nobody_is_flagged(tmp_path: Path) -> None:
     scores = {"audit": {"threshold": 10.89, "highest": HIGHEST, "flagged": []}}
     line = "audit: nobody flagged; highest score 4.1 of 10.9 (client 3, spectrum, round 12)"
+    line += "; the report has a picture of all scores"
     assert found(SUMMARY | {"scores": scores}, tmp_path) == [line]
     scores["audit"]["threshold"] = None
     assert found(SUMMARY | {"scores": scores}, tmp_path) == [line.replace(" of 10.9", "")]
     assert found(SUMMARY, tmp_path) == [], "a run of an older version"
+
+
+def test_e6_where_nobody_is_flagged_the_map_of_the_highest_score_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "defenses/audit/spectrum.png"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    scores = {"audit": {"threshold": 10.89, "highest": HIGHEST, "flagged": []}}
+    (line,) = found(SUMMARY | {"scores": scores}, tmp_path)
+    assert line.endswith(f"(client 3, spectrum, round 12); {file}; the report has a picture of all scores")
+
+
+def test_e7_a_place_that_is_all_of_an_image_is_a_measure_of_its_own() -> None:
+    images = torch.zeros(1, 1, 8, 8)
+    compared, spectrum = (Comparison(images[0], images[0], own) for own in (images, images[:0]))
+    corner = torch.zeros(8, 8)
+    corner[0, 0] = 1.0
+    whole = {"top": 0.0, "bottom": 7.0, "left": 0.0, "right": 7.0}
+    everywhere = places({"place": (torch.ones(8, 8), compared), "spectrum": (torch.ones(8, 8), spectrum)})
+    expected = {f"{what}_{edge}": value for what in ("place", "spectrum") for edge, value in whole.items()}
+    assert everywhere == expected | {"place_whole": 1.0}, "a spectrum has no place in an image"
+    assert "place_whole" not in places({"place": (corner, compared)})
 
 
 def test_many_flagged_clients_are_few_lines(tmp_path: Path) -> None:
@@ -109,7 +156,7 @@ class Suspicious(Defense):
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         self.round = round_.index
         flagged = frozenset({1} if self.round in self.ROUNDS else ())
-        return Decision(weights, flagged, dict.fromkeys(weights, 0))
+        return Decision(weights, flagged)
 
     def receipt(self) -> Mapping[str, float]:
         return {"threshold": 5.0}
@@ -142,7 +189,8 @@ def test_f18_a_run_leaves_a_picture_of_each_client_that_was_ever_flagged(
     assert by_round[2] == {"spot_score": 11.0, "flagged": 0.0}
     (flagged,) = summary["scores"]["rotation"]["flagged"]
     assert flagged == {"client": 1, "first": 0, "last": 1, "rounds": 2, "view": "spot", "score": 10.0,
-                       "place": [4, 5, 20, 22]}  # fmt: skip
+                       "place": [4, 5, 20, 22],
+                       "views": [{"view": "spot", "score": 10.0, "place": [4, 5, 20, 22], "whole": False}]}  # fmt: skip
     assert json.loads((tmp_path / "run/summary.json").read_text())["scores"] == summary["scores"]
     (line,) = found(summary, tmp_path / "run")
     assert line.endswith(f"in rounds 0 to 1 by spot, rows 4 to 5, columns 20 to 22: {folder / 'client_1.png'}")

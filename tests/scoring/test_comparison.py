@@ -1,12 +1,14 @@
 """The picture of a flagged client: what is framed, cut out and subtracted, pixel by pixel."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from fedgan.defenses.base import Comparison
+from fedgan.scoring import comparison
 from fedgan.scoring.comparison import around, draw_comparisons
-from fedgan.scoring.grid import HEADLINE
+from fedgan.scoring.grid import HEADLINE, headed
 from fedgan.scoring.maps import GAP, SIDE, Place, place_of
 
 SCALE = SIDE // 32
@@ -87,3 +89,17 @@ def test_f18_colors_stay_and_a_spectrum_has_no_images() -> None:
     alone = draw_comparisons("client 2", {"spectrum": (torch.rand(32, 15), spectrum)})
     assert alone.height <= SIDE + HEADLINE * 2 + 32, "the longer side is enlarged"
     assert alone.width >= 4 * SIDE, "there is room for titles"
+
+
+def test_e7_all_of_an_image_is_said_in_words_and_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(comparison, "headed", lambda picture, text: said.append(text) or headed(picture, text))
+    frame = [0xD6, 0x27, 0x28]
+    for high, where in ((slice(0, 32), "the whole image"), (slice(1, 32), "rows 1 to 31, columns 0 to 31")):
+        picture = draw_comparisons("client 2", {"place": (evidence(high, slice(0, 32)), square())})
+        framed = [(tile == frame).all(axis=-1).any() for tile in tiles(picture, 3)]
+        assert framed == 3 * [where != "the whole image"]
+        assert said[-1] == f"client 2, place: {where}"
+    spectrum = Comparison(torch.rand(1, 32, 15), torch.rand(1, 32, 15), torch.zeros(0, 1, 32, 32))
+    draw_comparisons("client 2", {"spectrum": (torch.ones(32, 15), spectrum)})
+    assert said[-1] == "client 2, spectrum: the whole map"

@@ -9,25 +9,32 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, MinLen, Predicate
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from fedgan.config.calibrating.measuring import calibrate
+from fedgan.config.choices import parsed
 from fedgan.config.next_steps import setting
 from fedgan.config.paths import quoted
+from fedgan.config.refusals import config_folders
+from fedgan.config.screen import screen
 from fedgan.config.sweeps.subcommand import call
 from fedgan.core.arguments import Allowed, Count, NonNegative, Numbers, PathText, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.folders import check_makeable
 from fedgan.core.words import counted
+from fedgan.defenses.base import Defense
 from fedgan.defenses.calibration import Calibration, LossName, is_calibration
+from fedgan.federated.server import HOOKS
 from fedgan.reports.run import Run, SearchedFolder, run_folders
 
 FILE_NAME = "calibration.json"
 RUNS = "runs"  # in the command's folder
 FIRST_SEED = 1000
 FEW = 10  # runs, of which fewer say little about the largest
+# A detector that measures loss_g_final and, set to so wide a spread, flags nobody.
+NEVER_ACTS = {"defense.feddetect_cusum.loss": "loss_g_final", "defense.feddetect_cusum.spread": "1e9"}
 THEIRS = ("seed", "fl.malicious", "resume")  # settings of the control runs that this command sets
 
 
@@ -123,7 +130,8 @@ def train(settings: Settings, folder: Path) -> list[Path]:
     resumes = f"{setting('hydra.run.dir', str(folder))} next to the same settings resumes"
     where = (f"hydra.sweep.dir={quoted(str(folder / RUNS))}", "hydra.sweep.subdir='seed_${seed}'")
     runs = f"seed={','.join(map(str, seeds))}"
-    code = call("fedgan.train", "-m", *own, runs, "fl.malicious=0", "resume=auto", *where, resumes=resumes)
+    folders = [f"--config-dir={folder.absolute()}" for folder in config_folders()[1:]]
+    code = call("fedgan.train", *folders, "-m", *own, runs, "fl.malicious=0", "resume=auto", *where, resumes=resumes)
     if code:
         raise ValueError(f"train: not all control runs were trained, for the reasons above; {resumes}")
     return [folder / RUNS]
@@ -142,22 +150,57 @@ def seeds_of(given: int | Sequence[int]) -> list[int]:
 def control_settings(typed: Sequence[str], loss: str) -> list[str]:
     """What control runs are trained with: as typed, not scored or logged, and reporting the loss.
 
+    ``loss_g_final`` is measured for a defense alone: for a ``feddetect_cusum`` that never acts.
+
     Raises:
-        ValueError: in one line, if a setting is typed that this command sets, or the loss would not be reported.
+        ValueError: in one line, if a setting is typed that this command sets, or a defense that acts.
 
     Example:
         >>> control_settings(["dataset=chestx"], "loss_g_arrival")
         ['metrics=[none]', 'logger=none', 'model.arrival_samples=256', 'dataset=chestx']
+        >>> control_settings(["defense=rotation"], "loss_g_final")[-1]
+        'defense=[rotation,feddetect_cusum]'
     """
     names = [each.partition("=")[0].lstrip("+~") for each in typed]
     for name in THEIRS:
         check(name not in names, name, "left away: control runs have seeds=, and nobody attacks them", " ".join(typed))
-    reported = loss != "loss_g_final" or "defense" in names
-    allowed = "another where no defense that measures loss_g_final, such as feddetect, is typed"
-    check(reported, "loss", allowed, loss)
+    defenses = defenses_of(typed)
+    acting = [name for name in defenses if name != "none" and acts_at_server(name)]
+    check(not acting, "defense", "without those that act on updates, which control runs do without", acting)
     wanted = {"metrics": "[none]", "logger": "none"}
     wanted |= {"model.arrival_samples": "256"} if loss == "loss_g_arrival" else {}
-    return [*(f"{name}={value}" for name, value in wanted.items() if name not in names), *typed]
+    others = [each for each in typed if each.partition("=")[0] != "defense"] if loss == "loss_g_final" else list(typed)
+    if loss == "loss_g_final":
+        wanted |= NEVER_ACTS
+        others.append(f"defense=[{','.join([*(name for name in defenses if name != 'none'), 'feddetect_cusum'])}]")
+    return [*(f"{name}={value}" for name, value in wanted.items() if name not in names), *others]
+
+
+def defenses_of(typed: Sequence[str]) -> list[str]:
+    """The names that a typed ``defense=`` chooses.
+
+    Example:
+        >>> defenses_of(["fl.rounds=3", "defense=[rotation,median]"]), defenses_of(["defense=krum"])
+        (['rotation', 'median'], ['krum'])
+    """
+    values = [each.value() for each in parsed(typed) if each.key_or_group == "defense"]
+    return [str(name) for value in values for name in (value if isinstance(value, list) else [value])]
+
+
+def acts_at_server(name: str) -> bool:
+    """Whether a choice of ``defense=`` acts on updates, weights or the aggregate; False where there is no such choice.
+
+    Example:
+        >>> acts_at_server("median"), acts_at_server("rotation")
+        (True, False)
+    """
+    files = [file for folder in config_folders() if (file := folder / "defense" / f"{name}.yaml").is_file()]
+    target = OmegaConf.select(OmegaConf.load(files[0]), "_target_") if files else None
+    try:
+        kind = Defense if target is None else get_class(str(target))
+    except ImportError:  # fedgan.train says so
+        return False
+    return any(getattr(kind, hook) is not getattr(Defense, hook) for hook in HOOKS)
 
 
 def show(calibration: Calibration, out: Path) -> None:
@@ -167,7 +210,7 @@ def show(calibration: Calibration, out: Path) -> None:
         table.add_column(column, overflow="fold")
     for (run, spread), seed in zip(calibration.runs.items(), calibration.seeds, strict=True):
         table.add_row(run, str(seed), f"{spread:.4f}")
-    Console(stderr=True).print(table)
+    screen(stderr=True).print(table)
     count = len(calibration.runs)
     largest, rms = f"{calibration.spread:.4f}", f"{calibration.rms:.4f}"
     print(f"spread {largest}, the largest of {counted(count, 'run')} (root mean square {rms})", file=sys.stderr)

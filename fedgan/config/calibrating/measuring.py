@@ -1,7 +1,6 @@
 """The spread of honest clients' losses, from control runs that differ in nothing but their seeds."""
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from math import sqrt
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,15 +8,11 @@ from typing import Annotated, Any
 from annotated_types import Predicate
 from omegaconf import OmegaConf
 
-from fedgan.config.resume import leaves
+from fedgan.config.calibrating.recipe import recipe_of
 from fedgan.core.arguments import Allowed, validated
 from fedgan.core.checks import check
 from fedgan.defenses.calibration import Calibration, LossName, round_variance
 from fedgan.reports.run import Run
-
-# What the losses of honest clients depend on; where the data lie and what changes no training is left out.
-RECIPE = ("dataset.*", "partition.*", "fl.*", "model.*", "defense.*", "trainer.precision")
-IDLE = ("dataset.root", "dataset.file", "dataset.cache_dir", "fl.malicious", "model.arrival_samples")
 
 
 def _some_differ(spreads: Mapping[str, float]) -> bool:
@@ -45,7 +40,8 @@ def calibrate(runs: Sequence[Run], loss: LossName, warmup: int) -> Calibration:
     """
     for run in runs:
         check_control(run)
-    recipes = {str(run.folder): recipe_of(run) for run in runs}
+    data = {run: run.record.get("dataset") or {} for run in runs}
+    recipes = {str(run.folder): recipe_of(OmegaConf.create(run.settings), data[run]) for run in runs}
     check_alike(recipes)
     check_seeds(runs)
     losses = {str(run.folder): losses_of(run, loss, warmup) for run in runs}
@@ -66,7 +62,7 @@ def calibrate(runs: Sequence[Run], loss: LossName, warmup: int) -> Calibration:
 
 
 def check_control(run: Run) -> None:
-    """Refuse a run that is not finished, or that somebody attacked.
+    """Refuse a run that is not finished, that somebody attacked, or in which a defense acted.
 
     Raises:
         ValueError: in one line.
@@ -79,19 +75,8 @@ def check_control(run: Run) -> None:
         "runs in which nobody attacks (fl.malicious=0)",
         f"{run.folder} with malicious clients {malicious}",
     )
-
-
-def recipe_of(run: Run) -> dict[str, Any]:
-    """The settings that honest losses depend on, by their full names, and what was read as the data set."""
-    own = leaves(OmegaConf.create(run.settings))
-    kept = {
-        key: value
-        for key, value in own.items()
-        if any(fnmatchcase(key, pattern) for pattern in RECIPE) and key not in IDLE
-    }
-    data = run.record.get("dataset") or {}
-    images = {f"dataset.{part}.sha256": (data.get(part) or {}).get("sha256") for part in ("train", "test")}
-    return {"dataset.name": data.get("name"), **kept, **images}
+    acted = [name for name, rounds in run.summary.get("rounds_acted", {}).items() if rounds]
+    check(not acted, "runs", "runs in which no defense acts", f"{run.folder} with defense={','.join(acted)}")
 
 
 def check_alike(recipes: Mapping[str, Mapping[str, Any]]) -> None:

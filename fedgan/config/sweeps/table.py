@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from fedgan.config.next_steps import report_of
+from fedgan.config.screen import screen
 from fedgan.core.files import atomic_write
 from fedgan.core.words import counted, name_lines
 from fedgan.metrics.base import is_whole
@@ -60,7 +60,7 @@ def show(table: pd.DataFrame) -> None:
         made.add_column("\n".join(name_lines(name)), overflow="fold")
     for row in table[columns].itertuples(index=False):
         made.add_row(*(escape(_short(value)) for value in row))
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     console.print(made)
     for run, status, reason in zip(failed["run"], failed["status"], failed["reason"], strict=True):
         console.print(f"{run}: {status}: {reason}", markup=False, highlight=False, soft_wrap=True)

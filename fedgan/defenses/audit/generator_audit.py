@@ -85,7 +85,6 @@ class GeneratorAudit(RobustRule):
         self.evidence: dict[str, Evidence] = {view: Evidence(memory, VIEWS[view].background) for view in self.views}
         self.threshold = self.threshold_for(rounds=1)
         self.flagged: set[int] = set()
-        self.counts: dict[int, int] = {}
         self.planes: dict[str, dict[int, Plane]] = {}
         self.found: dict[str, dict[int, Finding]] = {}
         self.seen: Mapping[int, Mapping[str, Map]] = {}  # each client's maps of the last round
@@ -123,11 +122,9 @@ class GeneratorAudit(RobustRule):
             for client, found in self.found[view].items():
                 self.recent[view][client] = [*self.recent[view].get(client, []), found.score][-self.consecutive :]
         flagged = self._flag(ids) if self.acts and index >= self.warmup else frozenset[int]()
-        for i in flagged:
-            self.counts[i] = self.counts.get(i, 0) + 1
         shares = [0.0 if i in flagged else weights[i] for i in ids]
         kept = dict(zip(ids, normalize(shares), strict=True)) if any(shares) else weights
-        return Decision(kept, flagged, {i: self.counts.get(i, 0) for i in ids})
+        return Decision(kept, flagged)
 
     def look(self, updates: Sequence[ClientUpdate], round_: Round) -> list[dict[str, Map]]:
         """Each client's maps, by view, of what its generator draws from the same latents as all others'."""
@@ -203,11 +200,10 @@ class GeneratorAudit(RobustRule):
         return Comparison(one, rest, images if in_images else images[:0])
 
     def state_dict(self) -> dict[str, Any]:
-        """The evidence, and who was flagged how often."""
+        """The evidence, who is flagged, and the last scores."""
         return {
             "evidence": {view: each.state_dict() for view, each in self.evidence.items()},
             "flagged": sorted(self.flagged),
-            "counts": dict(self.counts),
             "recent": {view: {i: list(scores) for i, scores in each.items()} for view, each in self.recent.items()},
         }
 
@@ -215,5 +211,5 @@ class GeneratorAudit(RobustRule):
         """Restore them."""
         for view, each in self.evidence.items():
             each.load_state_dict(state["evidence"][view])
-        self.flagged, self.counts = set(state["flagged"]), dict(state["counts"])
+        self.flagged = set(state["flagged"])
         self.recent = {view: {i: list(scores) for i, scores in state["recent"][view].items()} for view in self.views}

@@ -28,7 +28,6 @@ class DnC(WeightRule):
     """
 
     def __init__(self, *, num_malicious: Count = 1, coordinates: Count = 10_000, iterations: Count = 1) -> None:
-        super().__init__()
         self.num_malicious, self.coordinates, self.iterations = num_malicious, coordinates, iterations
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:

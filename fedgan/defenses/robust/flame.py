@@ -26,7 +26,6 @@ class Flame(WeightRule):
     """
 
     def __init__(self, *, noise: Noise = 1.8e-4) -> None:
-        super().__init__()
         self.noise = noise
         self.clipped = {"bound": 0.0, "clipped": 0.0}
 

@@ -47,7 +47,6 @@ class FLTrust(WeightRule):
     num_malicious = 0
 
     def __init__(self, *, images_per_class: Count = 50) -> None:
-        super().__init__()
         self.images_per_class = images_per_class
         self.scores: list[float] = []
 

@@ -28,7 +28,6 @@ class FoolsGold(WeightRule):
     """
 
     def __init__(self, *, confidence: Positive = 1.0) -> None:
-        super().__init__()
         self.confidence = confidence
         self.history: dict[int, dict[str, Tensor]] = {}
 
@@ -47,12 +46,11 @@ class FoolsGold(WeightRule):
         self.history[update.client_id] = total
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts, and the sum of each client's updates."""
-        return super().state_dict() | {"history": {i: dict(each) for i, each in self.history.items()}}
+        """The sum of each client's updates."""
+        return {"history": {i: dict(each) for i, each in self.history.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the counts and the sums."""
-        super().load_state_dict(state)
+        """Restore the sums."""
         self.history = {i: dict(each) for i, each in state["history"].items()}
 
 

@@ -25,7 +25,6 @@ class GeometricMedian(WeightRule):
     """
 
     def __init__(self, *, passes: Count = 8, smoothing: Positive = 1e-6) -> None:
-        super().__init__()
         self.passes, self.smoothing = passes, smoothing
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:

@@ -30,7 +30,6 @@ class Krum(WeightRule):
     condition = Condition(2, 3)
 
     def __init__(self, *, num_malicious: Count = 1, selected: Count | None = None) -> None:
-        super().__init__()
         self.num_malicious, self.selected = num_malicious, selected
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:

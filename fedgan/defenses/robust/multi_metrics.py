@@ -28,7 +28,6 @@ class MultiMetrics(WeightRule):
     condition = Condition(2, 1, at_least=10)
 
     def __init__(self, *, share: Share = 0.3) -> None:
-        super().__init__()
         self.share = share
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:

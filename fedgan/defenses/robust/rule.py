@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fedgan.core.checks import check_at_least
 from fedgan.core.round import Round
@@ -65,7 +64,8 @@ class RobustRule(Defense):
     def _check_enough(self, setting: str, count: int) -> None:
         f, least = self.num_malicious, self.condition.least(self.num_malicious)
         stands = f"{self.condition}; {count} stand {self.condition.stands(count)}"
-        check_at_least(setting, count, least, f" for {type(self).__name__} to stand {f} ({stands})")
+        called = type(self).__name__ if self.name is None else f"defense={self.name}"
+        check_at_least(setting, count, least, f" for {called} to stand {f} ({stands})")
 
 
 class WeightRule(RobustRule, ABC):
@@ -76,9 +76,6 @@ class WeightRule(RobustRule, ABC):
     that it made are lost, so list a defense that only lowers weights (``feddetect``) after this one. Where nobody
     would be left, this rule leaves the weights as they are.
     """
-
-    def __init__(self) -> None:
-        self.flag_counts: dict[int, int] = {}
 
     @abstractmethod
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[float]:
@@ -91,18 +88,8 @@ class WeightRule(RobustRule, ABC):
         rated = dict(zip(ids, self.rate(updates, round_), strict=True))
         shares = [rated[i] if weights[i] > 0 else 0.0 for i in ids]
         flagged = frozenset(i for i in ids if rated[i] == 0) if any(shares) else frozenset()
-        for i in flagged:
-            self.flag_counts[i] = self.flag_counts.get(i, 0) + 1
         left = dict(zip(ids, normalize(shares), strict=True)) if any(shares) else weights
-        return Decision(left, flagged, {i: self.flag_counts.get(i, 0) for i in ids})
-
-    def state_dict(self) -> dict[str, Any]:
-        """How often each client was dropped."""
-        return {"flag_counts": dict(self.flag_counts)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the counts."""
-        self.flag_counts = dict(state["flag_counts"])
+        return Decision(left, flagged)
 
 
 def indicator(kept: Sequence[int], count: int) -> list[float]:

@@ -5,6 +5,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
+from fedgan.core.arguments import Probability, checked
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.triggers.detector import Array, TriggerDetector
@@ -36,6 +37,7 @@ def most_changed(before: Array, after: Array, count: int) -> "np.ndarray[tuple[i
     return np.sort(np.argsort(-change, kind="stable")[:count])
 
 
+@checked
 class AmplitudeRate(TriggerDetector):
     """The share of synthetic images that a linear discriminant of their log amplitudes takes for poisoned.
 
@@ -49,6 +51,9 @@ class AmplitudeRate(TriggerDetector):
     """
 
     share, mean_score, held_out = "amplitude_emission", "amplitude_score", True
+
+    def __init__(self, *, false_alarm: Probability = 0.02) -> None:
+        super().__init__(false_alarm=false_alarm)
 
     def learn(self, trigger: Trigger, clean: Tensor) -> None:
         """Fit the discriminant."""

@@ -26,7 +26,8 @@ def test_a_change_counts_in_units_of_its_own_frequencys_spread() -> None:
 
 
 def test_none_all_and_half() -> None:
-    trigger, metric, clean = Frequency(alpha=0.3).trigger(3, 32, seed=0), AmplitudeRate(), smooth_images(100, 3, seed=2)
+    trigger, clean = Frequency(alpha=0.3).trigger(3, 32, seed=0), smooth_images(100, 3, seed=2)
+    metric = AmplitudeRate(false_alarm=0.01)
     metric.prepare(reference(smooth_images(400, 3), smooth_images(200, 3, seed=1), trigger))
     poisoned = trigger.apply(clean.images)
     assert float(metric.facts()["amplitude_emission_power"]) > 0.97
