@@ -11,7 +11,7 @@ from fedgan.core.words import counted
 
 # Where the data lie and what changes no training is left out.
 RECIPE = ("dataset.*", "partition.*", "fl.*", "model.*", "defense.*", "trainer.precision")
-IDLE = ("dataset.root", "dataset.file", "dataset.cache_dir", "fl.malicious", "model.arrival_samples")
+IDLE = ("dataset.root", "dataset.file", "dataset.cache_dir", "fl.malicious", "fl.backend.*", "model.arrival_samples")
 CLIENTS = "fl.num_clients"  # of which a detector warns by itself
 MOST_SAID = 3  # settings of a warning
 LONGEST = 40  # characters of a value in it
@@ -28,10 +28,14 @@ def recipe_of(settings: DictConfig, data: Mapping[str, Any]) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in own.items()
-        if any(fnmatchcase(key, pattern) for pattern in RECIPE) and key not in IDLE
+        if _matches(key, RECIPE) and not _matches(key, IDLE)
     }
     images = {f"dataset.{part}.sha256": (data.get(part) or {}).get("sha256") for part in ("train", "test")}
     return {"dataset.name": data.get("name"), **kept, **images}
+
+
+def _matches(key: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def in_other_words(measured: Mapping[str, Any], own: Mapping[str, Any], acting: Collection[str]) -> str | None:
