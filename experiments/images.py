@@ -61,3 +61,13 @@ def check_root(root: Path) -> None:
     """
     missing = [name for name in FOLDERS if not (root / name).is_dir()]
     check(not missing, "--root", f"a folder with {' and '.join(FOLDERS)} in it", str(root))
+
+
+def folder_of(data: str, root: Path) -> Path:
+    """Where the images are below a root.
+
+    Example:
+        >>> folder_of("lesions", Path("/images")).as_posix()
+        '/images/skin_lesions'
+    """
+    return root / dict(zip(names(), FOLDERS, strict=True))[data]
