@@ -92,10 +92,11 @@ def _train(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
     some = plan.chosen(every, typed.data, typed.attacks, typed.defenses)
     check(bool(some), "--attacks and --defenses", "of the matrix", (typed.attacks, typed.defenses))
     if typed.dry_run:
-        print(budget(some, typed.runs))
+        print(budget(some, typed.runs, overrides))
         return 0
     check(typed.root is not None, "--root", f"a folder with {' and '.join(images.FOLDERS)} in it", None)
     images.check_root(typed.root)
+    plan.check_runs(some, typed.runs, overrides)
     undone = carry_out(plan.jobs(some, typed.runs, str(typed.root), overrides), ())
     print(f"{len(some) - len(undone)} of {len(some)} runs are finished", file=sys.stderr)
     return int(bool(undone))

@@ -12,11 +12,17 @@ from experiments.paper.runs import is_finished
 from fedgan.runs.folder import record_of
 
 
-def budget(cells: Sequence[Cell], runs: Path) -> str:
-    """A table with a row for each stage and data set, in the order of training; then what is left in all."""
-    finished = {
-        cell: float(record_of(runs / cell.folder)["seconds"]) for cell in cells if is_finished(runs / cell.folder)
-    }
+def budget(cells: Sequence[Cell], runs: Path, overrides: Sequence[str] = ()) -> str:
+    """A table with a row for each stage and data set, in the order of training; then what is left in all.
+
+    Args:
+        cells: that are to be trained.
+        runs: the study's folder. Runs with another number of rounds are neither done nor measured.
+        overrides: of every run, after the plan's.
+    """
+    rounds = int({text.partition("=")[0]: text for text in (*read_plan()["shared"], *overrides)}["fl.rounds"][10:])
+    records = {cell: record_of(runs / cell.folder) for cell in cells if is_finished(runs / cell.folder)}
+    finished = {cell: float(each["seconds"]) for cell, each in records.items() if each["rounds"] == rounds}
     stages: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         stages.setdefault((cell.stage, cell.data), []).append(cell)

@@ -35,10 +35,8 @@ def draw(data: str, cells: Cells, verdicts: Mapping[Key, Verdict]) -> Figure:
         _panel(panel, kind, own, data, cells, verdicts)
     axes[0].set_yticks(range(len(defenses())), ["no defense" if name == NONE else name for name in defenses()])
     runs = sorted({each.runs for each in verdicts.values() if each.runs})
-    seeds = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
-    figure.suptitle(
-        f"{data}: means over {seeds} seeds; below: in how many of those judged the attack succeeds; gray: no run"
-    )
+    seeds = "1 seed" if runs == [1] else f"{'-'.join(map(str, dict.fromkeys((runs[0], runs[-1]))))} seeds"
+    figure.suptitle(f"{data}: means over {seeds}; below: in how many of those judged the attack succeeds; gray: no run")
     return figure
 
 
@@ -63,12 +61,16 @@ def _panel(
     axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
+    axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(defenses()) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
     for row, defense in enumerate(defenses()):
         for column, attack in enumerate(names):
             key = (data, attack, defense)
             text = _text(kind, values[row, column], cells.get(key, ()), verdicts[key])
             dark = _is_dark(colors, norm, values[row, column])
-            axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "black")
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
 
 
 def grid(kind: str, names: Sequence[str], data: str, cells: Cells) -> Grid:
