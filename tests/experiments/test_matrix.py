@@ -2,6 +2,8 @@
 
 import csv
 import json
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,15 @@ def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     assert ended.value.code == 0
 
 
+def here(monkeypatch: pytest.MonkeyPatch, module: str, *arguments: str) -> int:
+    """Carry a command out in this process: to start another takes as long as four runs."""
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.argv", [module, *arguments])
+        import_module(module).main()
+    GlobalHydra.instance().clear()
+    return 0
+
+
 def rows_in(file: Path) -> list[dict[str, str]]:
     with file.open(newline="") as stream:
         return list(csv.DictReader(stream))
@@ -175,16 +186,7 @@ def test_a_tiny_matrix_from_training_to_tables(
 ) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     train = ("train", str(runs), "--root", str(root), *PART, *SMALL)
-
-    def here(module: str, *arguments: str) -> int:
-        """In this process: to start another takes as long as four runs."""
-        with monkeypatch.context() as patched:
-            patched.setattr("sys.argv", [module, *arguments])
-            import_module(module).main()
-        GlobalHydra.instance().clear()
-        return 0
-
-    monkeypatch.setattr("experiments.multirun.call", here)
+    monkeypatch.setattr("experiments.multirun.call", partial(here, monkeypatch))
     typed(monkeypatch, *train)
     assert len(list(runs.glob("chest/*/*-s*/summary.json"))) == 12
 
