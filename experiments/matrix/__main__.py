@@ -88,7 +88,9 @@ def _train(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
     """1 if a run was refused or failed; the others are trained all the same."""
     if typed.data is not None:
         check_choice("--data", typed.data, images.names())
-    every = plan.cells(typed.seeds and seed_range(typed.seeds))
+    seeds, first = typed.seeds and seed_range(typed.seeds), plan.read_plan()["seeds"][0]
+    check(not seeds or seeds[0] >= first, "--seeds", f"from {first} on (others were looked at before)", typed.seeds)
+    every = plan.cells(seeds)
     some = plan.chosen(every, typed.data, typed.attacks, typed.defenses)
     check(bool(some), "--attacks and --defenses", "of the matrix", (typed.attacks, typed.defenses))
     if typed.dry_run:
@@ -108,6 +110,9 @@ def _score(typed: argparse.Namespace) -> int:
     check(bool(found), "RUNS", wanted, str(typed.runs))
     if typed.root is not None:
         images.check_root(typed.root)
+    unfinished = len(list(scoring.found(typed.runs))) - len(found)
+    if unfinished:
+        print(f"note: {unfinished} runs are not finished, and have no row", file=sys.stderr)
     file = typed.results / scoring.FILE
     count = scoring.score(found, typed.runs, typed.root and str(typed.root), file)
     print(f"{count} runs in {file}")

@@ -69,16 +69,21 @@ def settings_of(run: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((run / "config.yaml").read_text()))
 
 
-def check_same(run: Path, control: Path) -> None:
-    """Refuse a control with other images, another federation, another model or another defense.
+def check_same(run: Path, other: Path, parts: Sequence[str]) -> None:
+    """Refuse a run on other images, or with other settings; who is malicious may differ.
+
+    Args:
+        run: what ``other`` is compared with.
+        other: the one to be refused.
+        parts: of the settings, such as ``fl``.
 
     Raises:
         ValueError: in one line.
     """
-    data = [json.loads((each / "run.json").read_text())["dataset"] for each in (run, control)]
+    data = [json.loads((each / "run.json").read_text())["dataset"] for each in (run, other)]
     same = all(data[0][part]["sha256"] == data[1][part]["sha256"] for part in ("train", "test"))
-    check(same, str(control), f"a run on the images of {run}", "others")
-    own, other = (settings_of(each) for each in (run, control))
-    for part in ("fl", "model", "partition", "defense"):
-        left, right = ({k: v for k, v in each[part].items() if k != "malicious"} for each in (own, other))
-        check(left == right, str(control), f"a run with the {part} of {run}", "another")
+    check(same, str(other), f"a run on the images of {run}", "others")
+    settings = [settings_of(each) for each in (run, other)]
+    for part in parts:
+        left, right = ({k: v for k, v in each[part].items() if k != "malicious"} for each in settings)
+        check(left == right, str(other), f"a run with the {part} of {run}", "another")

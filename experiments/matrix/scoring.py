@@ -114,7 +114,8 @@ def _rows_of(pairs: Mapping[Cell, Path | None], runs: Path, root: str | None) ->
     """Rows of cells that have one trigger: their controls are looked at by one detector."""
     controls = {cell: control for cell, control in pairs.items() if control is not None}
     for cell, control in controls.items():
-        check_same(runs / cell.folder, control)
+        check_same(runs / cell.folder, control, ("fl", "model", "partition", "defense"))
+        check_same(runs / next(iter(controls)).folder, runs / cell.folder, ("attack", "evaluation"))
     scored = dict(zip(controls, _in_controls(controls, runs, root), strict=True))
     return [row_of(cell, runs, scored.get(cell), control) for cell, control in pairs.items()]
 

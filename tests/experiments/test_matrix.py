@@ -238,6 +238,11 @@ def chosen_by(runs: Path) -> list[int]:
 # Scores by hand
 
 
+def write_settings(folder: Path, **fl: int) -> None:
+    settings = dict.fromkeys(("model", "partition", "defense", "attack", "evaluation"), {})
+    (folder / "config.yaml").write_text(json.dumps(settings | {"fl": fl}))
+
+
 def finished_run(folder: Path, metrics: dict[str, float], clients: str, malicious: list[int]) -> None:
     """The files of a run that scores are read from."""
     folder.mkdir(parents=True)
@@ -247,7 +252,7 @@ def finished_run(folder: Path, metrics: dict[str, float], clients: str, maliciou
     summary = {"metrics": metrics, "effective_clients": 2.5, "weight_of_malicious": 0.25 if malicious else None}
     (folder / "summary.json").write_text(json.dumps(summary | {"generator_sha256": "f" * 64}))
     (folder / "clients.csv").write_text(clients)
-    (folder / "config.yaml").write_text("{fl: {malicious: 1}, model: {}, partition: {}, defense: {}}\n")
+    write_settings(folder, malicious=len(malicious))
 
 
 def test_scores_of_one_cell_by_hand(tmp_path: Path) -> None:
@@ -299,8 +304,7 @@ def test_a_control_of_another_federation_is_refused(tmp_path: Path) -> None:
     clients = "round,client,malicious,weight\n0,0,0,1.0\n"
     for name in ("gaussian", CONTROL):
         finished_run(tmp_path / cell_of(name).folder, {"frechet_classifier": 9.0}, clients, [])
-    other = tmp_path / cell_of(CONTROL).folder / "config.yaml"
-    other.write_text("{fl: {malicious: 0, rounds: 3}, model: {}, partition: {}, defense: {}}\n")
+    write_settings(tmp_path / cell_of(CONTROL).folder, malicious=0, rounds=3)
     with pytest.raises(
         ValueError, match=r"controls/none-s200 must be a run with the fl of .*gaussian-s200; got 'another'$"
     ):
@@ -439,6 +443,10 @@ def test_the_budget_is_runs_times_seconds(tmp_path: Path) -> None:
         ("train {tmp}/r --root {tmp} --data brain", "error: --data must be one of chest, lesions; got 'brain'"),
         ("train {tmp}/r --root {tmp} --attacks nothing", "error: --attacks and --defenses must be of the matrix; got"),
         ("train {tmp}/r --root {tmp} --seeds 9-3", "error: --seeds must be FIRST-LAST, such as 100-119; got '9-3'"),
+        (
+            "train {tmp}/r --root {tmp} --seeds 3-9",
+            "error: --seeds must be from 200 on (others were looked at",
+        ),
         ("score {tmp}", "error: RUNS must be a folder with finished federations, DATA/DEFENSE/ATTACK-sN, in it; got"),
         (
             "tables --results {tmp}",
