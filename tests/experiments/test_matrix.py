@@ -239,7 +239,7 @@ def chosen_by(runs: Path) -> list[int]:
 
 
 def write_settings(folder: Path, **fl: int) -> None:
-    settings = dict.fromkeys(("model", "partition", "defense", "attack", "evaluation"), {})
+    settings: dict[str, dict[str, int]] = {key: {} for key in ("model", "partition", "defense", "attack", "evaluation")}
     (folder / "config.yaml").write_text(json.dumps(settings | {"fl": fl}))
 
 
