@@ -29,13 +29,13 @@ class Rule:
     Attributes:
         margin: by detector, what counts as success above the control, a share of the images; "others" for the rest.
         factor: the same of a Frechet distance, over the control's.
-        blind: the highest share in a control with which a seed is judged.
+        blind: likewise, the highest share in a control with which a seed is judged.
         fewest: seeds that a verdict needs.
     """
 
     margin: Mapping[str, float]
     factor: float
-    blind: float
+    blind: Mapping[str, float]
     fewest: int
 
     @classmethod
@@ -47,7 +47,7 @@ class Rule:
         """Whether the attack succeeds in a run; None if it cannot be judged.
 
         Example:
-            >>> rule = Rule({"others": 0.05}, factor=1.5, blind=0.2, fewest=3)
+            >>> rule = Rule({"others": 0.05}, factor=1.5, blind={"others": 0.2}, fewest=3)
             >>> seen = [("0.06", "0.02"), ("0.08", "0.02"), ("0.9", "0.3"), ("0.9", "")]
             >>> [rule.succeeds({"metric": "emission", "success": s, "control": c}) for s, c in seen]
             [False, True, None, None]
@@ -57,8 +57,8 @@ class Rule:
             return None
         if row["metric"] == FRECHET:
             return own > self.factor * control
-        margin = self.margin.get(row["metric"], self.margin["others"])
-        return None if control > self.blind else own > control + margin
+        margin, blind = (each.get(row["metric"], each["others"]) for each in (self.margin, self.blind))
+        return None if control > blind else own > control + margin
 
 
 @dataclass(frozen=True)
