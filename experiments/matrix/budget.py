@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from experiments.matrix.plan import Cell, read_plan
+from experiments.multirun import option_of
 from experiments.paper.runs import is_finished
 from fedgan.runs.folder import record_of
 
@@ -20,7 +21,8 @@ def budget(cells: Sequence[Cell], runs: Path, overrides: Sequence[str] = ()) -> 
         runs: the study's folder. Runs with another number of rounds are neither done nor measured.
         overrides: of every run, after the plan's.
     """
-    rounds = int({text.partition("=")[0]: text for text in (*read_plan()["shared"], *overrides)}["fl.rounds"][10:])
+    typed = [text for text in (*read_plan()["shared"], *overrides) if text.startswith("fl.rounds=")]
+    rounds = option_of(typed)["fl"]["rounds"]
     records = {cell: record_of(runs / cell.folder) for cell in cells if is_finished(runs / cell.folder)}
     finished = {cell: float(each["seconds"]) for cell, each in records.items() if each["rounds"] == rounds}
     stages: dict[tuple[str, str], list[Cell]] = {}
