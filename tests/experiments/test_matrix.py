@@ -48,7 +48,7 @@ PART = [
     "--defenses",
     "none,krum",
     "--seeds",
-    "200-201",
+    "201-202",
 ]
 
 
@@ -195,8 +195,8 @@ def test_a_tiny_matrix_from_training_to_tables(
 
     monkeypatch.setattr("experiments.multirun.call", refuse)
     typed(monkeypatch, *train)  # resumes: nothing is left to do
-    with pytest.raises(ValueError, match=r"none-s200 must be a run with fl\.rounds=3, or none; got 'fl\.rounds=2'$"):
-        plan.check_runs(chosen(cells(range(200, 202)), "chest", CONTROL, NONE), runs, [*SMALL, "fl.rounds=3"])
+    with pytest.raises(ValueError, match=r"none-s201 must be a run with fl\.rounds=3, or none; got 'fl\.rounds=2'$"):
+        plan.check_runs(chosen(cells(range(201, 203)), "chest", CONTROL, NONE), runs, [*SMALL, "fl.rounds=3"])
 
     typed(monkeypatch, "score", str(runs), "--results", str(results))
     rows = rows_in(results / "runs.csv")
@@ -446,7 +446,7 @@ def test_the_budget_is_runs_times_seconds(tmp_path: Path) -> None:
         ("train {tmp}/r --root {tmp} --seeds 9-3", "error: --seeds must be FIRST-LAST, such as 100-119; got '9-3'"),
         (
             "train {tmp}/r --root {tmp} --seeds 3-9",
-            "error: --seeds must be from 200 on (others were looked at",
+            "error: --seeds must be from 201 on (others were looked at",
         ),
         ("score {tmp}", "error: RUNS must be a folder with finished federations, DATA/DEFENSE/ATTACK-sN, in it; got"),
         (
