@@ -56,6 +56,29 @@ def train(overrides: Sequence[str], folder: Path, subdir: str, launcher: Sequenc
     return call("fedgan.train", "-m", *launcher, *overrides, "resume=auto", *where)
 
 
+def option_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """Overrides as a job's own settings: choices as defaults of a file of conf/, values below their keys.
+
+    Args:
+        overrides: such as ``defense=[krum]`` and ``fl.rounds=2``; a key without a point is a group, ``seed`` aside.
+
+    Example:
+        >>> option_of(["attack=blended", "attack.alpha=0.1", "seed=3"])
+        {'defaults': [{'override /attack': 'blended'}], 'attack': {'alpha': 0.1}, 'seed': 3}
+    """
+    found: dict[str, Any] = {"defaults": []}
+    for key, value in ((key, yaml.safe_load(text)) for key, _, text in (each.partition("=") for each in overrides)):
+        *above, last = key.split(".")
+        if not above and last != "seed":
+            found["defaults"].append({f"override /{last}": value})
+            continue
+        place = found
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return found
+
+
 def carry_out(jobs: Sequence[Job], launcher: Sequence[str]) -> list[Path]:
     """Do what is not done yet; what fails does not stop the others. Returns the folders of those that are not done.
 

@@ -38,6 +38,22 @@ def checked_seeds(given: object) -> tuple[int, ...]:
     return tuple(validated("seeds", Numbers, list(given) if isinstance(given, ListConfig) else given))
 
 
+def seed_range(text: str) -> range:
+    """The seeds from first to last.
+
+    Raises:
+        ValueError: in one line, where the text is no such range.
+
+    Example:
+        >>> seed_range("100-102")
+        range(100, 103)
+    """
+    first, _, last = text.partition("-")
+    numbers = first.isdecimal() and last.isdecimal() and int(first) <= int(last)
+    check(numbers, "--seeds", "FIRST-LAST, such as 100-119", text)
+    return range(int(first), int(last) + 1)
+
+
 def listed(key: str, values: Iterable[object]) -> str:
     """An override that sweeps over values.
 

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from experiments.audit import counting, tables
 from experiments.audit.plan import Setting, chosen, settings
+from experiments.images import check_root
 from experiments.multirun import train
+from experiments.settings import seed_range
 from fedgan.config.command import Interrupted
 from fedgan.core.checks import check
 
-FOLDERS = ("chest_xray", "skin_lesions")
 _TRAIN = "%(prog)s RUNS --root IMAGES [--only PATTERN] [--seeds FIRST-LAST] [OVERRIDE ...]"
 
 
@@ -69,8 +70,7 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
     """
     match typed.command:
         case "train":
-            missing = [name for name in FOLDERS if not (typed.root / name).is_dir()]
-            check(not missing, "--root", f"a folder with {' and '.join(FOLDERS)} in it", str(typed.root))
+            check_root(typed.root)
             every = chosen(settings(str(typed.root)), typed.only, typed.seeds and seed_range(typed.seeds))
             check(bool(every), "--only and --seeds", "of the plan's settings and seeds", (typed.only, typed.seeds))
             return train_all(typed.runs, every, overrides)
@@ -85,22 +85,6 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
             )
             print(*tables.write(rows, counting.RESULTS), sep="\n")
     return 0
-
-
-def seed_range(text: str) -> range:
-    """The seeds from first to last.
-
-    Raises:
-        ValueError: in one line, where the text is no such range.
-
-    Example:
-        >>> seed_range("100-102")
-        range(100, 103)
-    """
-    first, _, last = text.partition("-")
-    numbers = first.isdecimal() and last.isdecimal() and int(first) <= int(last)
-    check(numbers, "--seeds", "FIRST-LAST, such as 100-119", text)
-    return range(int(first), int(last) + 1)
 
 
 if __name__ == "__main__":

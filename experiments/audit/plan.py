@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from experiments.images import names, overrides_of, patch_on
+
 PLAN = Path(__file__).parent / "plan.yaml"
 _RECORDING = (
     "{_target_: experiments.audit.recording.Recording, kept_per_class: 1, "
@@ -52,33 +54,21 @@ def settings(root: str, plan: Path = PLAN) -> list[Setting]:
         plan: the file.
     """
     read = yaml.safe_load(plan.read_text())
-    watching = [_setting(read, data, name, root) for name in read["settings"] for data in read["data"]]
+    watching = [_setting(read, data, name, root) for name in read["settings"] for data in names()]
     acting = [_acting(each, read["acting"][each.name]) for each in watching if each.name in read["acting"]]
     return watching + acting
 
 
 def _setting(read: dict[str, Any], data: str, name: str, root: str) -> Setting:
     own = read["settings"][name]
-    typed = [part for text in own["overrides"] for part in (read["patch"][data] if text == "{patch}" else [text])]
+    typed = [part for text in own["overrides"] for part in (patch_on(data) if text == "{patch}" else [text])]
     first, last = own.get("seeds", read["seeds"])
-    common = [text.replace("{root}", root) for text in read["data"][data]]
-    return Setting(data, name, (*common, *typed, *read["shared"]), tuple(range(first, last + 1)))
+    return Setting(data, name, (*overrides_of(data, root), *typed, *read["shared"]), tuple(range(first, last + 1)))
 
 
 def _acting(setting: Setting, own: Sequence[str]) -> Setting:
     overrides = (*setting.overrides, *own, "defense=generator_audit")
     return replace(setting, name=f"{setting.name}_{ACTING}", overrides=overrides)
-
-
-def spread(data: str, clients: int, plan: Path = PLAN) -> float:
-    """Of honest clients' log losses, as it was measured on the trial's control runs of about so many clients.
-
-    Example:
-        >>> spread("chest", 4), spread("chest", 10)
-        (0.11, 0.13)
-    """
-    by_clients: dict[int, float] = yaml.safe_load(plan.read_text())["spreads"][data]
-    return by_clients[max(n for n in by_clients if n <= clients)]
 
 
 def chosen(every: Sequence[Setting], only: str | None, seeds: range | None) -> list[Setting]:

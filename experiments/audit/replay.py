@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.audit.plan import spread
 from experiments.audit.recording import read
 from experiments.audit.scores import by_client
+from experiments.images import spread
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.audit.generator_audit import GeneratorAudit

@@ -13,6 +13,7 @@ from experiments.audit import __main__ as command
 from experiments.audit import counting, judging, plan, tables
 from experiments.audit.recording import read
 from experiments.audit.replay import _updates, audited, detectors, rated, replay, verdict
+from experiments.images import FOLDERS
 from fedgan.core.round import Round
 from fedgan.defenses.feddetect_mean import FedDetectMean
 from fedgan.defenses.replay import replay as replay_losses
@@ -238,7 +239,7 @@ def test_every_claim_covers_settings_of_the_plan() -> None:
 def test_what_is_nothing_to_do_is_refused_in_one_line(
     typed: str, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for name in command.FOLDERS:
+    for name in FOLDERS:
         (tmp_path / name).mkdir()
     monkeypatch.setattr("sys.argv", ["audit", *typed.format(tmp=tmp_path).split()])
     monkeypatch.setattr(counting, "FEDERATIONS", tmp_path / "none.csv")

@@ -1,0 +1,1 @@
+"""The study of the full matrix: every attack against every defense, on real images."""
