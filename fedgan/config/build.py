@@ -31,7 +31,7 @@ from fedgan.federated.faults import Tolerance
 from fedgan.federated.federation import Federation
 from fedgan.federated.local import LocalAlgorithm, LocalSettings
 from fedgan.federated.server import Server
-from fedgan.federated.sites import SiteFacts, Sites, check_same_kind, data_of
+from fedgan.federated.engines.sites import SiteFacts, Sites, check_same_kind, data_of
 from fedgan.federated.strategy import FederatedStrategy, cluster, count_processes, is_first
 from fedgan.federated.weighting import Weighting
 from fedgan.gan.proximal import Proximal

@@ -15,7 +15,7 @@ from fedgan.federated import messages
 from fedgan.federated.attackers import reported
 from fedgan.federated.client_pool import ClientPool
 from fedgan.federated.data import ClientData
-from fedgan.federated.engine import Engine
+from fedgan.federated.engines.base import Engine
 from fedgan.federated.local import Client, Reporter
 
 # What added losses draw from, by the setting that adds them.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedgan.federated.sites import SiteFacts, check_same_kind, data_of
+from fedgan.federated.engines.sites import SiteFacts, check_same_kind, data_of
 
 ONE = SiteFacts(("normal", "pneumonia"), channels=1, image_size=32, counts=(8, 4))
 

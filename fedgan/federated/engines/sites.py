@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fedgan.core.checks import check
 from fedgan.core.images import Splits, no_images
@@ -29,7 +29,13 @@ class SiteFacts:
 
 
 class Sites(Protocol):
-    """The sites by client id; who is who is known to it alone."""
+    """The sites by client id; who is who is known to it alone.
+
+    Attributes:
+        settings: what the sites train with, as plain values.
+    """
+
+    settings: dict[str, Any]
 
     def facts(self) -> Sequence[SiteFacts]:
         """What each site has, in the order of the clients' ids.
