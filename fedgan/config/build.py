@@ -27,11 +27,11 @@ from fedgan.federated.backend import Backend
 from fedgan.federated.client_files import CLIENTS, ClientFiles
 from fedgan.federated.client_pool import ClientPool
 from fedgan.federated.data import ClientData, FederatedData, set_apart, share_out
+from fedgan.federated.engines.sites import SiteFacts, Sites, check_same_kind, data_of
 from fedgan.federated.faults import Tolerance
 from fedgan.federated.federation import Federation
 from fedgan.federated.local import LocalAlgorithm, LocalSettings
 from fedgan.federated.server import Server
-from fedgan.federated.engines.sites import SiteFacts, Sites, check_same_kind, data_of
 from fedgan.federated.strategy import FederatedStrategy, cluster, count_processes, is_first
 from fedgan.federated.weighting import Weighting
 from fedgan.gan.proximal import Proximal

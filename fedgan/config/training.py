@@ -35,8 +35,8 @@ from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
 from fedgan.core.words import counted
 from fedgan.defenses.base import Defense
-from fedgan.federated.messages import peers
 from fedgan.federated.engines.sites import Sites
+from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done

@@ -9,8 +9,8 @@ from annotated_types import Interval, Len, Predicate
 from fedgan.core.arguments import Allowed, Channels, Count, NonNegative, Seed, checked, validated
 from fedgan.core.checks import check
 from fedgan.core.update import ClientUpdate, State
-from fedgan.federated.messages import pack, unpack
 from fedgan.federated.engines.sites import SiteFacts
+from fedgan.federated.messages import pack, unpack
 
 
 def _is_token(text: str) -> bool:
