@@ -34,9 +34,10 @@ def serve(link: Link, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     folder, table = (_absolute(name, settings.get(name)) for name in ("folder", "sites"))
     cfg = server_settings(shlex.split(str(settings.get("overrides", ""))), folder)
-    validated("fl.num_clients", Count, cfg.fl.num_clients)
-    keys = read_table(table, cfg.fl.num_clients)
-    summary = training.train(cfg, folder, KeyedSites(link, keys, to_send(cfg)))
+    summary = training.finished_summary(cfg, folder)
+    if summary is None:
+        keys = read_table(table, validated("fl.num_clients", Count, cfg.fl.num_clients))
+        summary = training.train(cfg, folder, KeyedSites(link, keys, to_send(cfg)))
     print(f"finished: {folder}", file=sys.stderr)
     return summary
 

@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from fedgan.config import training
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.messages import pack, unpack
+from fedgan.flower.letters import Order, write_order
+from fedgan.flower.site import answer_order
 from tests.helpers.federation import sabotage
 from tests.helpers.flower import PHANTOM, SETTINGS, FakeLink, serve
 
@@ -35,7 +37,8 @@ def same(one: Path, other: Path) -> None:
 
 
 def test_two_sites_are_two_clients(configure: Configure, tmp_path: Path) -> None:
-    summary = serve(FakeLink(tmp_path, 2), tmp_path / "again", "fl.rounds=2", "fl.local_epochs=2")
+    nothing = "dataset=image_folder"  # without a root: a server that read images would be refused
+    summary = serve(FakeLink(tmp_path, 2), tmp_path / "again", "fl.rounds=2", "fl.local_epochs=2", nothing)
     alone = local(configure, tmp_path / "same", "fl.num_clients=2", "fl.rounds=2", "fl.local_epochs=2")
     assert summary["generator_sha256"] == alone["generator_sha256"]
     same(tmp_path / "again", tmp_path / "same")
@@ -65,3 +68,41 @@ def test_faults_a_restart_and_a_resumed_run_of_four_sites(
     alone = local(configure, tmp_path / "local", *DEFENSES, "fl.num_clients=4", "fl.rounds=6")
     assert summary["generator_sha256"] == alone["generator_sha256"]
     same(folder, tmp_path / "local")
+    states = [file.name for file in (tmp_path / "site_0").glob("*/client_*")]
+    assert sorted(states) == ["client_0000_round_0004.ckpt", "client_0000_round_0005.ckpt"], "older ones are removed"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("attack=white_square", "attack must be none with clients at sites"),
+        ("update_attack=sign_flip", "update_attack must be none with clients at sites"),
+        ("defense=reconstruction", "defense must be without reconstruction with clients at sites"),
+        ("trainer.devices=2", "fl/backend must be serial with several processes"),
+        ("fl/backend=serial", "fl/backend must be flower, with sites"),
+    ],
+)
+def test_what_needs_the_images_is_refused_before_a_folder_is_made(override: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said) as refusal:
+        serve(FakeLink(tmp_path, 4), tmp_path / "run", override)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_sites_are_reached_by_flwr_run_alone(configure: Configure, tmp_path: Path) -> None:
+    name = f"fl.backend.run={'0' * 32}"
+    with pytest.raises(ValueError, match="fl/backend must be serial or vectorized: .* by flwr run"):
+        training.train(configure(*SETTINGS, *LOCAL, "fl/backend=flower", name, tiny=False), tmp_path / "run")
+
+
+def test_public_images_of_another_kind_are_refused(tmp_path: Path) -> None:
+    public = ("metrics=[emission]", "dataset=lesion_phantom", "dataset.image_size=32", "dataset.train_per_class=8")
+    with pytest.raises(ValueError, match="dataset: the server's public images must be classes .*; got classes"):
+        serve(FakeLink(tmp_path, 2), tmp_path / "run", *public, "dataset.test_per_class=8")
+
+
+def test_an_order_for_a_state_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    link = FakeLink(tmp_path, 2)
+    order = Order(run="0" * 32, client=0, round=4, attempt=0, kept=3, checkpointed=None, settings={})
+    with pytest.raises(ValueError, match="client_0000_round_0003.ckpt must be there"):
+        answer_order(link.site(0), write_order(order, {}))

@@ -60,14 +60,21 @@ def environment(folder: Path) -> dict[str, str]:
 
 def new_key(file: Path) -> str:
     """A site's private key in a file, and its public key in a line."""
-    from cryptography.hazmat.primitives import serialization as kinds
-    from cryptography.hazmat.primitives.asymmetric import ec
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", str(file)], check=True)
+    return file.with_suffix(".pub").read_text()
 
-    key = ec.generate_private_key(ec.SECP384R1())
-    file.write_bytes(key.private_bytes(kinds.Encoding.PEM, kinds.PrivateFormat.OpenSSH, kinds.NoEncryption()))
-    public = key.public_key().public_bytes(kinds.Encoding.OpenSSH, kinds.PublicFormat.OpenSSH)
-    file.with_suffix(".pub").write_bytes(public)
-    return public.decode()
+
+def new_certificate(folder: Path) -> None:
+    """server.key and server.crt, of this machine, which is its own authority."""
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.crt")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def register(folder: Path, client: int) -> None:
+    command = ["flwr", "supernode", "register", str(folder / f"node{client}.pub"), "loop"]
+    subprocess.run(command, check=True, env=environment(folder), timeout=120, capture_output=True)
 
 
 def site_settings(folder: Path, client: int) -> str:
@@ -76,35 +83,50 @@ def site_settings(folder: Path, client: int) -> str:
     return f"{kind} {own} +dataset.client={client} +dataset.clients=2 folder={folder / f'site_{client}'}"
 
 
-def test_two_sites_over_flower(configure: Configure, tmp_path: Path) -> None:
-    link, run = free_port(), tmp_path / "run"
-    keys = [new_key(tmp_path / f"node{client}") for client in (0, 1)]
-    (tmp_path / "sites.txt").write_text("".join(f"{client} {key}\n" for client, key in enumerate(keys)))
-    config = tmp_path / "flwr" / "config.toml"
-    environment(tmp_path)
-    config.write_text(f'[superlink.loop]\naddress = "127.0.0.1:{link}"\ninsecure = true\n')
+def superlink(folder: Path, port: int) -> list[str]:
+    certificate = folder / "server.crt"
+    tls = ["--ssl-ca-certfile", certificate, "--ssl-certfile", certificate, "--ssl-keyfile", folder / "server.key"]
+    place = ["--host", "127.0.0.1", "--port", port, "--disable-runtime-dependency-installation"]
+    return [str(each) for each in ("flower-superlink", *tls, "--enable-supernode-auth", *place)]
+
+
+def supernode(folder: Path, port: int, client: int) -> list[str]:
+    known = ["--root-certificates", folder / "server.crt", "--auth-supernode-private-key", folder / f"node{client}"]
+    place = ["--superlink", f"127.0.0.1:{port}", "--host", "127.0.0.1", "--port", free_port()]
+    settings = ["--node-config", f'settings="{site_settings(folder, client)}"']
+    return [str(each) for each in ("flower-supernode", *known, *place, *settings)]
+
+
+def run_over_flower(folder: Path, run: Path, overrides: str) -> None:
+    """Until the run is finished, a process has ended, or patience has."""
+    port, certificate = free_port(), folder / "server.crt"
+    home = Path(environment(folder)["FLWR_HOME"])
+    home.joinpath("config.toml").write_text(
+        f'[superlink.loop]\naddress = "127.0.0.1:{port}"\nroot-certificates = "{certificate}"\n'
+    )
     with contextlib.ExitStack() as stack:
-        at = f"127.0.0.1:{link}"
-        superlink = ["flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(link)]
-        installed = "--disable-runtime-dependency-installation"
-        processes = [stack.enter_context(started(tmp_path, "link", *superlink, installed))]
+        processes = [stack.enter_context(started(folder, "link", *superlink(folder, port)))]
         time.sleep(10)
         for client in (1, 0):  # the order in which they connect does not matter
-            node = ["flower-supernode", "--insecure", "--superlink", at, "--host", "127.0.0.1", "--port"]
-            node += [str(free_port()), "--auth-supernode-private-key", str(tmp_path / f"node{client}")]
-            node += ["--node-config", f'settings="{site_settings(tmp_path, client)}"']
-            processes.append(stack.enter_context(started(tmp_path, f"node{client}", *node)))
-        overrides = " ".join([*SETTINGS, "fl.num_clients=2", "fl.rounds=2"])
-        settings = f'folder="{run}" sites="{tmp_path / "sites.txt"}" overrides="{overrides}"'
+            register(folder, client)
+            processes.append(stack.enter_context(started(folder, f"node{client}", *supernode(folder, port, client))))
+        settings = f'folder="{run}" sites="{folder / "sites.txt"}" overrides="{overrides}"'
         begin = ["flwr", "run", str(APP), "loop", "--run-config", settings, "--stream"]
-        stack.enter_context(started(tmp_path, "run", *begin))
+        stack.enter_context(started(folder, "run", *begin))
         end = time.monotonic() + PATIENCE
         while not is_finished(run) and time.monotonic() < end and all(each.poll() is None for each in processes):
             time.sleep(1)
+
+
+def test_two_sites_over_flower(configure: Configure, tmp_path: Path) -> None:
+    run, own = tmp_path / "run", [*SETTINGS, "fl.num_clients=2", "fl.rounds=2"]
+    new_certificate(tmp_path)
+    keys = [new_key(tmp_path / f"node{client}") for client in (0, 1)]
+    (tmp_path / "sites.txt").write_text("".join(f"{client} {key}" for client, key in enumerate(keys)))
+    run_over_flower(tmp_path, run, " ".join(own))
     assert is_finished(run), "".join(f"\n{log.name}\n{log.read_text()[-3000:]}" for log in tmp_path.glob("*.log"))
     local = [f"dataset.{name}={value}" for name, value in PHANTOM.items()]
-    cfg = configure(*SETTINGS, *local, "fl.num_clients=2", "fl.rounds=2", tiny=False)
-    training.train(cfg, tmp_path / "local")
+    training.train(configure(*own, *local, tiny=False), tmp_path / "local")
     assert (run / "clients.csv").read_text() == (tmp_path / "local" / "clients.csv").read_text()
     ends = [json.loads((folder / "summary.json").read_text()) for folder in (run, tmp_path / "local")]
     assert ends[0]["generator_sha256"] == ends[1]["generator_sha256"]
