@@ -26,7 +26,7 @@ def test_counts_stand_for_images() -> None:
     ids=["classes", "channels", "size"],
 )
 def test_images_of_another_kind_are_refused(other: SiteFacts) -> None:
-    with pytest.raises(ValueError, match=r"dataset: the site of client 1 must be .*; got ") as refusal:
+    with pytest.raises(ValueError, match=r"dataset: the site of client 1 must have .*; got ") as refusal:
         data_of([ONE, other])
     assert "\n" not in str(refusal.value)
     check_same_kind("x", ONE, ONE)

@@ -97,7 +97,7 @@ def test_sites_are_reached_by_flwr_run_alone(configure: Configure, tmp_path: Pat
 
 def test_public_images_of_another_kind_are_refused(tmp_path: Path) -> None:
     public = ("metrics=[emission]", "dataset=lesion_phantom", "dataset.image_size=32", "dataset.train_per_class=8")
-    with pytest.raises(ValueError, match="dataset: the server's public images must be classes .*; got classes"):
+    with pytest.raises(ValueError, match="dataset: the server's public images must have classes .*; got classes"):
         serve(FakeLink(tmp_path, 2), tmp_path / "run", *public, "dataset.test_per_class=8")
 
 

@@ -85,4 +85,5 @@ def check_same_kind(place: str, own: SiteFacts, expected: SiteFacts) -> None:
         ValueError: in one line.
     """
     said = [f"classes {list(each.classes)}, {each.channels} channels, {each.image_size} px" for each in (expected, own)]
-    check(said[0] == said[1], f"dataset: {place}", said[0], said[1])
+    if said[0] != said[1]:
+        raise ValueError(f"dataset: {place} must have {said[0]}; got {said[1]}")
