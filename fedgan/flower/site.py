@@ -25,8 +25,6 @@ from fedgan.federated.serial import SerialBackend
 from fedgan.flower.letters import Hello, Order, read_order, write_hello, write_update
 from fedgan.flower.settings import composed, taken
 
-DEVICE = "device"
-
 
 def site_settings(overrides: list[str]) -> DictConfig:
     """A site's own settings (conf/site.yaml), as its hospital has set them.
@@ -34,13 +32,21 @@ def site_settings(overrides: list[str]) -> DictConfig:
     Raises:
         ValueError: in one line.
     """
-    site = composed("site", overrides)
+    return checked_site(composed("site", overrides))
+
+
+def checked_site(site: DictConfig) -> DictConfig:
+    """The same settings.
+
+    Raises:
+        ValueError: in one line, if one that no component checks is not allowed.
+    """
     validated("folder", PathText, site.folder)
-    validated(DEVICE, Device, site.device)
+    validated("device", Device, site.device)
     return site
 
 
-def answer_hello(site: DictConfig) -> bytes:
+def hello_of(site: DictConfig) -> Hello:
     """What images this site has: classes, size and counts.
 
     Raises:
@@ -48,15 +54,18 @@ def answer_hello(site: DictConfig) -> bytes:
     """
     splits = _images(site)
     counts = splits.train.counts
-    return write_hello(
-        Hello(
-            version=fedgan.__version__,
-            classes=list(counts),
-            channels=splits.channels,
-            image_size=splits.image_size,
-            counts=list(counts.values()),
-        )
+    return Hello(
+        version=fedgan.__version__,
+        classes=list(counts),
+        channels=splits.channels,
+        image_size=splits.image_size,
+        counts=list(counts.values()),
     )
+
+
+def answer_hello(site: DictConfig) -> bytes:
+    """``hello_of`` as a message."""
+    return write_hello(hello_of(site))
 
 
 def answer_order(site: DictConfig, message: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Who is who, what crosses, and what is refused; without Flower, and without training."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from safetensors.torch import save
 import fedgan
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.messages import pack, unpack
+from fedgan.flower.__main__ import main
 from fedgan.flower.backend import FlowerBackend
 from fedgan.flower.keys import read_table
 from fedgan.flower.letters import (
@@ -177,6 +178,16 @@ def test_a_new_run_is_named_at_random_and_settings_of_the_server_are_its_own(tmp
     assert len(names) == 2
     with pytest.raises(ValueError, match="resume must be left away"):
         server_settings(["resume=elsewhere"], tmp_path / "run")
+
+
+def test_a_hospital_sees_what_its_site_would_say(
+    call: Callable[..., Any], image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(main, f"dataset.root={image_folder}", "dataset.image_size=32", f"folder={tmp_path / 'site'}")
+    assert capsys.readouterr().out == "benign 24, malignant 24; 32 x 32, RGB\n"
+    assert not (tmp_path / "site").exists()
+    with pytest.raises(SystemExit, match="error: folder must be a path; got null"):
+        call(main, f"dataset.root={image_folder}")
 
 
 def _public_key(curve: str = "SECP384R1") -> str:
