@@ -10,6 +10,7 @@ PACKAGE = TESTS.parent / "fedgan"
 LEVELS = [  # from top to bottom; folders of one level do not meet
     {"__main__"},
     {"train", "evaluate", "sample", "utility", "calibrate", "compare", "report"},
+    {"flower"},  # carries a whole run, as config builds it, to sites: a command for another door
     {"config"},
     {"reports"},
     {"downstream"},

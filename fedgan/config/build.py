@@ -1,6 +1,6 @@
 """From the configuration to the parts of a run: what ``conf/`` names by ``_target_`` is made here, and put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from fedgan.federated.backend import Backend
 from fedgan.federated.client_files import CLIENTS, ClientFiles
 from fedgan.federated.client_pool import ClientPool
 from fedgan.federated.data import ClientData, FederatedData, set_apart, share_out
+from fedgan.federated.engines.sites import SiteFacts, Sites, check_same_kind, data_of
 from fedgan.federated.faults import Tolerance
 from fedgan.federated.federation import Federation
 from fedgan.federated.local import LocalAlgorithm, LocalSettings
@@ -74,24 +75,35 @@ class Parts:
     server_training: ServerTraining
 
 
-def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None) -> Parts:
-    """All that the configuration names but the Trainer and its loggers; ``splits``: its data, if read already."""
+def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None, sites: Sites | None = None) -> Parts:
+    """All that the configuration names but the Trainer and its loggers.
+
+    Args:
+        cfg: the run's settings.
+        folder: the run's.
+        splits: its data, if read already.
+        sites: where the clients are, if not in this process.
+    """
     attack, update_attack = made(cfg, "attack", Attack), made(cfg, "update_attack", UpdateAttack)
     defenses = build_defenses(cfg)
     server = Server(defenses, made(cfg, "fl.weighting", Weighting))
     metrics = {str(name): made(cfg, f"metrics.{name}", Metric) for name in cfg.metrics}
     check_objective(cfg.objective, [metric for each in metrics.values() for metric in each.names])
-    splits = splits or instantiate(cfg.dataset).load()
-    trainer, training = single_server_training(defenses)
-    setting = f"defense.{trainer}.images_per_class"
-    server_images, images = set_apart(splits, training.images_per_class, cfg.seed, setting)
     malicious = build_malicious(cfg, attack, update_attack)
-    federated_data = share_out(
-        images, made(cfg, "partition", Partition), attack, malicious, cfg.fl.num_clients, cfg.seed
-    )
     attackers = build_attackers(cfg, malicious, update_attack)
-    own_images = server_images if training.trains else None
-    federation = build_federation(cfg, splits, federated_data, attackers, defenses, own_images, folder)
+    trainer, training = single_server_training(defenses)
+    check_engine(cfg, sites)
+    if sites is not None:
+        check_remote(attack, update_attack, trainer)
+        splits, federated_data, own_images = *data_at(sites, cfg, metrics), None
+    else:
+        splits = splits or instantiate(cfg.dataset).load()
+        setting = f"defense.{trainer}.images_per_class"
+        server_images, images = set_apart(splits, training.images_per_class, cfg.seed, setting)
+        own_images = server_images if training.trains else None
+        partition = made(cfg, "partition", Partition)
+        federated_data = share_out(images, partition, attack, malicious, cfg.fl.num_clients, cfg.seed)
+    federation = build_federation(cfg, splits, federated_data, attackers, defenses, own_images, folder, sites)
     evaluator = build_evaluator(cfg, metrics, splits, federated_data, folder)
     recorder = Recorder(
         folder,
@@ -115,6 +127,46 @@ def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None) -> 
         recorder=recorder,
         server_training=training,
     )
+
+
+def check_engine(cfg: DictConfig, sites: Sites | None) -> None:
+    """Refuse a backend for clients at sites where there are none, and the other way round.
+
+    Raises:
+        ValueError: in one line.
+    """
+    backend = instantiate(cfg.fl.backend)
+    remote = bool(getattr(getattr(backend, "func", backend), "remote", False))
+    allowed = "flower, with sites" if sites else "serial or vectorized: the sites of flower are reached by flwr run"
+    check(remote == (sites is not None), "fl/backend", allowed, cfg.fl.backend["_target_"])
+
+
+def check_remote(attack: Attack, update_attack: UpdateAttack, trainer: str | None) -> None:
+    """Refuse what needs the clients' images, or the attacker, in the server's process.
+
+    Raises:
+        ValueError: in one line.
+    """
+    for place, component in (("attack", attack), ("update_attack", update_attack)):
+        check(not component.acts, place, "none with clients at sites, which attack or not by themselves", component)
+    allowed = f"without {trainer} with clients at sites, of whose images the server has none"
+    check(trainer is None, "defense", allowed, trainer)
+
+
+def data_at(sites: Sites, cfg: DictConfig, metrics: Mapping[str, Metric]) -> tuple[Splits, FederatedData]:
+    """What metrics see, the public data set of ``dataset`` or without metrics nothing, and the clients' counts.
+
+    Raises:
+        ValueError: in one line, if the public images are of another kind than the sites'.
+    """
+    facts = sites.facts()
+    elsewhere, federated_data = data_of(facts)
+    if not any(metric.names for metric in metrics.values()):
+        return elsewhere, federated_data
+    public: Splits = instantiate(cfg.dataset).load()
+    own = SiteFacts(public.classes, public.channels, public.image_size, tuple(public.train.counts.values()))
+    check_same_kind("the server's public images", own, facts[0])
+    return public, federated_data
 
 
 def made(cfg: DictConfig, place: str, kind: type) -> Any:
@@ -212,36 +264,36 @@ def build_federation(
     defenses: Mapping[str, Defense],
     server_images: ImageSet | None = None,
     folder: Path | None = None,
+    sites: Sites | None = None,
 ) -> Federation:
     """The clients, all equal at first (as in the first code), and the federation of them.
 
     With ``server_images`` the server has a client of its own, which trains when a defense wants it to. In a run's
-    ``folder`` only the clients that take part are in memory, without one all of them.
+    ``folder`` only the clients that take part are in memory, without one all of them; with ``sites`` none.
     """
-    algorithm = build_algorithm(cfg.model, splits, cfg.seed)
-    # Runs of before FedProx have no such setting.
-    proximal = made(cfg, "fl.proximal", Proximal) if "proximal" in cfg.fl else Proximal()
-    algorithm.defend([proximal.adapt, *(defense.adapt for defense in defenses.values())], in_turn(defenses))
+    algorithm = build_defended(cfg, splits, defenses)
     tolerance = within("fl", Tolerance, {field.name: cfg.fl[field.name] for field in fields(Tolerance)})
-    own_client = None if server_images is None else cfg.fl.num_clients
     _, training = single_server_training(defenses)
-    data = [*attackers.equip(federated_data.clients), *([] if server_images is None else [ClientData(server_images)])]
-    sampled = cfg.fl.clients_per_round
-    places = len(data) if folder is None or sampled is None else min(sampled + training.every_round, len(data))
-    files = None if folder is None else ClientFiles(folder / FOLDER / CLIENTS)
-    backend: Backend = instantiate(cfg.fl.backend)(
-        algorithm=algorithm,
-        clients=ClientPool(algorithm.client, count=len(data), places=places, files=files),
-        data=data,
-        local=within("fl", LocalSettings, {field.name: cfg.fl[field.name] for field in fields(LocalSettings)}),
-        tolerance=tolerance,
-        own_client=own_client,
-        own_epochs=cfg.fl.local_epochs if training.every_round else 1,
-        seed=cfg.seed,
-    )
+    settings = {
+        "algorithm": algorithm,
+        "local": build_local_settings(cfg),
+        "tolerance": tolerance,
+        "own_client": None if server_images is None else cfg.fl.num_clients,
+        "own_epochs": cfg.fl.local_epochs if training.every_round else 1,
+        "seed": cfg.seed,
+    }
+    make: Callable[..., Backend] = instantiate(cfg.fl.backend)
+    if sites is not None:
+        backend = make(sites=sites, sizes={i: len(each) for i, each in enumerate(federated_data.clients)}, **settings)
+    else:
+        local = [client for client in federated_data.clients if isinstance(client, ClientData)]
+        data = [*attackers.equip(local), *([] if server_images is None else [ClientData(server_images)])]
+        at_once = None if cfg.fl.clients_per_round is None else cfg.fl.clients_per_round + training.every_round
+        pool = build_pool(algorithm, len(data), at_once, folder)
+        backend = make(clients=pool, data=dict(enumerate(data)), **settings)
     processes = count_processes(cfg.trainer)
     allowed = "serial with several processes: stacked clients' sums depend on how many there are"
-    check(backend.spreads or processes == 1, "fl/backend", allowed, "vectorized")
+    check(backend.spreads or processes == 1, "fl/backend", allowed, "vectorized" if sites is None else "flower")
     return Federation(
         backend=backend,
         attackers=attackers,
@@ -257,6 +309,27 @@ def build_federation(
         ema=algorithm.ema,
         seed=cfg.seed,
     )
+
+
+def build_pool(algorithm: LocalAlgorithm, count: int, at_once: int | None, folder: Path | None) -> ClientPool:
+    """The clients, in memory as many as train in a round; all where ``at_once`` is None, or without a folder."""
+    places = count if folder is None or at_once is None else min(at_once, count)
+    files = None if folder is None else ClientFiles(folder / FOLDER / CLIENTS)
+    return ClientPool(algorithm.client, count=count, places=places, files=files)
+
+
+def build_local_settings(cfg: DictConfig) -> LocalSettings:
+    """How long clients train in a round."""
+    return within("fl", LocalSettings, {field.name: cfg.fl[field.name] for field in fields(LocalSettings)})
+
+
+def build_defended(cfg: DictConfig, splits: Splits, defenses: Mapping[str, Defense]) -> LocalAlgorithm:
+    """What clients do, as FedProx and the defenses change it."""
+    algorithm = build_algorithm(cfg.model, splits, cfg.seed)
+    # Runs of before FedProx have no such setting.
+    proximal = made(cfg, "fl.proximal", Proximal) if "proximal" in cfg.fl else Proximal()
+    algorithm.defend([proximal.adapt, *(defense.adapt for defense in defenses.values())], in_turn(defenses))
+    return algorithm
 
 
 def in_turn(defenses: Mapping[str, Defense]) -> Any:

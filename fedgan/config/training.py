@@ -36,6 +36,7 @@ from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
 from fedgan.core.words import counted
 from fedgan.defenses.base import Defense
+from fedgan.federated.engines.sites import Sites
 from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages
@@ -106,12 +107,13 @@ def finished_summary(cfg: DictConfig, folder: Path) -> dict[str, Any] | None:
     return summary if summary["rounds"] == cfg.fl.rounds else None
 
 
-def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+def train(cfg: DictConfig, folder: Path, sites: Sites | None = None) -> dict[str, Any]:
     """One run.
 
     Args:
         cfg: the composed configuration (conf/config.yaml).
         folder: the run's folder; made if absent. With ``cfg.resume`` the run resumes from its newest checkpoint.
+        sites: where the clients are, if not in this process.
 
     Returns:
         The summary, as it is written to ``folder/summary.json``; empty in all processes of the run but the first.
@@ -125,17 +127,17 @@ def train(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     check_settings(cfg)
     first = is_first(count_processes(cfg.trainer))
     with exclusive(folder) if first else nullcontext(FolderLock(folder)) as lock, rounding(str(cfg.trainer.precision)):
-        return carry_out(cfg, folder, lock if first else None)
+        return carry_out(cfg, folder, lock if first else None, sites)
 
 
-def carry_out(cfg: DictConfig, folder: Path, lock: FolderLock | None) -> dict[str, Any]:
+def carry_out(cfg: DictConfig, folder: Path, lock: FolderLock | None, sites: Sites | None = None) -> dict[str, Any]:
     """``train`` once the settings are known to be good; ``lock``: in the process that keeps the record."""
     checkpoint = latest_checkpoint(folder) if cfg.resume is not None else None
     if lock is not None and checkpoint is None:
         check_new(folder)
     keep_memory()
     # Everything that can be refused is built before anything is written.
-    parts = build_parts(cfg, folder)
+    parts = build_parts(cfg, folder, sites=sites)
     interruption = Interruption()
     trainer = build_trainer(cfg, folder, parts, [RoundLogger(parts.recorder), interruption])
     if checkpoint is not None:

@@ -146,6 +146,18 @@ class Splits:
         return f"{self.name}: {counts} (training + test images), {size}, {color}{pooled}{left_out}"
 
 
+def no_images(classes: tuple[str, ...], channels: int, image_size: int) -> ImageSet:
+    """A set without images that knows what images would be like: all that a model has to know of the data.
+
+    Example:
+        >>> elsewhere = no_images(("normal", "pneumonia"), channels=1, image_size=32)
+        >>> len(elsewhere), Splits("elsewhere", elsewhere, elsewhere).shape
+        (0, {'num_classes': 2, 'channels': 1, 'image_size': 32})
+    """
+    images = torch.empty(0, channels, image_size, image_size, dtype=torch.uint8)
+    return ImageSet(images, torch.empty(0, dtype=torch.int64), classes)
+
+
 def to_float(images: Tensor) -> Tensor:
     """uint8 in [0, 255] to float32 in [-1, 1], on the images' device.
 

@@ -39,6 +39,11 @@ class ClientData:
     def __len__(self) -> int:
         return len(self.clean)
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many images of each class it has."""
+        return self.clean.counts
+
     def at(self, round_: int) -> ImageSet:
         """What the client trains on in a round."""
         return self.poisoned if self.poisoned is not None and self.window.covers(round_) else self.clean
@@ -54,6 +59,24 @@ class ClientData:
 
 
 @dataclass(frozen=True)
+class ClientCounts:
+    """What is known of a client whose images are elsewhere.
+
+    Attributes:
+        counts: how many images of each class it has.
+
+    Example:
+        >>> len(ClientCounts({"normal": 3, "pneumonia": 2}))
+        5
+    """
+
+    counts: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
 class FederatedData:
     """The clients' data before the first round.
 
@@ -64,7 +87,7 @@ class FederatedData:
         reports: what was done to the images of each malicious client, by ascending id.
     """
 
-    clients: tuple[ClientData, ...]
+    clients: tuple[ClientData | ClientCounts, ...]
     malicious: frozenset[int]
     trigger: Trigger | None
     reports: tuple[PoisonReport, ...]
@@ -72,13 +95,14 @@ class FederatedData:
     @property
     def table(self) -> dict[str, list[int]]:
         """How many images of each class each client has: by class name, one number per client."""
-        counts = [client.clean.counts for client in self.clients]
+        counts = [client.counts for client in self.clients]
         return {name: [each[name] for each in counts] for name in counts[0]}
 
     def poisoned_images(self, client_id: int, round_: int) -> int:
         """How many of the images that a client trains on in a round the attacker has changed."""
         report = next((each for each in self.reports if each.client == client_id), None)
-        acts = client_id < len(self.clients) and self.clients[client_id].window.covers(round_)
+        client = self.clients[client_id] if client_id < len(self.clients) else None
+        acts = isinstance(client, ClientData) and client.window.covers(round_)
         return report.images_changed if report is not None and acts else 0
 
 

@@ -77,11 +77,35 @@ def _plain(state: State) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
+def pack(state: State, facts: Mapping[str, Any]) -> bytes:
+    """Tensors, and plain values as JSON, in the safetensors format."""
+    return save(_plain(state), metadata={"facts": json.dumps(facts)})
+
+
+def unpack(message: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What ``pack`` was given, on the CPU; nothing is executed.
+
+    Raises:
+        ValueError: in one line, whatever else it is given.
+
+    Example:
+        >>> unpack(pack({"p": torch.ones(2)}, {"round": 3}))
+        ({'p': tensor([1., 1.])}, {'round': 3})
+        >>> unpack(b"no such message")
+        Traceback (most recent call last):
+        ...
+        ValueError: no message of fedgan: neither tensors nor plain values can be read
+    """
+    try:
+        return load(message), dict(_metadata(message))
+    except Exception as error:  # whatever strange bytes lead to: there is no list of it
+        raise ValueError("no message of fedgan: neither tensors nor plain values can be read") from error
+
+
 def _pack_updates(updates: Sequence[ClientUpdate], events: Sequence[Event]) -> bytes:
-    tensors = {f"{u.client_id}/{name}": tensor for u in updates for name, tensor in _plain(u.state).items()}
+    tensors = {f"{u.client_id}/{name}": tensor for u in updates for name, tensor in u.state.items()}
     about = [(u.client_id, u.num_examples, dict(u.metrics)) for u in updates]
-    facts = {"updates": about, "events": [asdict(event) for event in events]}
-    return save(tensors, metadata={"facts": json.dumps(facts)})
+    return pack(tensors, {"updates": about, "events": [asdict(event) for event in events]})
 
 
 def _unpack_updates(message: bytes, device: torch.device) -> tuple[list[ClientUpdate], list[Event]]:

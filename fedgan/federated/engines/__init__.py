@@ -1,0 +1,1 @@
+"""What engines share, whether they train here or elsewhere."""

@@ -1,0 +1,108 @@
+"""A run whose clients are at sites is, to the bit, the run on one machine."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from fedgan.config import training
+from fedgan.core.update import ClientUpdate
+from fedgan.federated.messages import pack, unpack
+from fedgan.flower.letters import Order, write_order
+from fedgan.flower.site import answer_order
+from tests.helpers.federation import sabotage
+from tests.helpers.flower import PHANTOM, SETTINGS, FakeLink, serve
+
+Configure = Callable[..., DictConfig]
+LOCAL = tuple(f"dataset.{name}={value}" for name, value in PHANTOM.items())
+DEFENSES = ("defense=[feddetect,horizontal_flip]", "defense.feddetect.warmup=1")
+
+
+def rows(folder: Path, table: str) -> list[dict[str, str]]:
+    with (folder / table).open() as file:
+        return list(csv.DictReader(file))
+
+
+def local(configure: Configure, folder: Path, *overrides: str) -> dict[str, Any]:
+    return training.train(configure(*SETTINGS, *LOCAL, *overrides, tiny=False), folder)
+
+
+def same(one: Path, other: Path) -> None:
+    for table in ("clients.csv", "rounds.csv", "receipts.csv"):
+        assert (one / table).read_text() == (other / table).read_text(), table
+
+
+def test_two_sites_are_two_clients(configure: Configure, tmp_path: Path) -> None:
+    nothing = "dataset=image_folder"  # without a root: a server that read images would be refused
+    summary = serve(FakeLink(tmp_path, 2), tmp_path / "again", "fl.rounds=2", "fl.local_epochs=2", nothing)
+    alone = local(configure, tmp_path / "same", "fl.num_clients=2", "fl.rounds=2", "fl.local_epochs=2")
+    assert summary["generator_sha256"] == alone["generator_sha256"]
+    same(tmp_path / "again", tmp_path / "same")
+
+
+def test_faults_a_restart_and_a_resumed_run_of_four_sites(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tamper(node: int, asked: int, answer: bytes) -> bytes | None:
+        if (node, asked) == (101, 1):
+            state, facts = unpack(answer)
+            name = next(name for name, tensor in state.items() if tensor.is_floating_point())
+            return pack(state | {name: torch.full_like(state[name], torch.nan)}, facts)
+        return None if (node, asked) == (102, 2) else answer
+
+    link, folder = FakeLink(tmp_path, 4, tamper), tmp_path / "run"
+    serve(link, folder, *DEFENSES, "fl.rounds=3")
+    link.restart()
+    summary = serve(link, folder, *DEFENSES, "fl.rounds=6")
+    found = {(row["round"], row["client"], row["kind"]) for row in rows(folder, "events.csv")}
+    assert {("1", "1", "bad_update"), ("2", "2", "late")} <= found
+
+    def collapse(trained: ClientUpdate) -> ClientUpdate:
+        raise RuntimeError("as if it had not answered")
+
+    sabotage(monkeypatch, lambda backend, round_, i: (round_.index, i) in ((1, 1), (2, 2)), collapse)
+    alone = local(configure, tmp_path / "local", *DEFENSES, "fl.num_clients=4", "fl.rounds=6")
+    assert summary["generator_sha256"] == alone["generator_sha256"]
+    same(folder, tmp_path / "local")
+    states = [file.name for file in (tmp_path / "site_0").glob("*/client_*")]
+    assert sorted(states) == ["client_0000_round_0004.ckpt", "client_0000_round_0005.ckpt"], "older ones are removed"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("attack=white_square", "attack must be none with clients at sites"),
+        ("update_attack=sign_flip", "update_attack must be none with clients at sites"),
+        ("defense=reconstruction", "defense must be without reconstruction with clients at sites"),
+        ("trainer.devices=2", "fl/backend must be serial with several processes"),
+        ("fl/backend=serial", "fl/backend must be flower, with sites"),
+    ],
+)
+def test_what_needs_the_images_is_refused_before_a_folder_is_made(override: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=said) as refusal:
+        serve(FakeLink(tmp_path, 4), tmp_path / "run", override)
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_sites_are_reached_by_flwr_run_alone(configure: Configure, tmp_path: Path) -> None:
+    name = f"fl.backend.run={'0' * 32}"
+    with pytest.raises(ValueError, match="fl/backend must be serial or vectorized: .* by flwr run"):
+        training.train(configure(*SETTINGS, *LOCAL, "fl/backend=flower", name, tiny=False), tmp_path / "run")
+
+
+def test_public_images_of_another_kind_are_refused(tmp_path: Path) -> None:
+    public = ("metrics=[emission]", "dataset=lesion_phantom", "dataset.image_size=32", "dataset.train_per_class=8")
+    with pytest.raises(ValueError, match="dataset: the server's public images must have classes .*; got classes"):
+        serve(FakeLink(tmp_path, 2), tmp_path / "run", *public, "dataset.test_per_class=8")
+
+
+def test_an_order_for_a_state_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    link = FakeLink(tmp_path, 2)
+    order = Order(run="0" * 32, client=0, round=4, attempt=0, kept=3, checkpointed=None, settings={})
+    with pytest.raises(ValueError, match="client_0000_round_0003.ckpt must be there"):
+        answer_order(link.site(0), write_order(order, {}))

@@ -1,0 +1,98 @@
+"""Sites in this process, behind a link that may lose, spoil or delay what they answer."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from fedgan.config import training
+from fedgan.core.images import ImageSet, Splits
+from fedgan.datasets.chest_phantom import ChestPhantom
+from fedgan.federated.data import shares_of
+from fedgan.flower.server import server_settings
+from fedgan.flower.settings import to_send
+from fedgan.flower.site import answer_hello, answer_order, site_settings
+from fedgan.flower.sites import HELLO, KeyedSites
+from fedgan.partitions.iid import IID
+
+PHANTOM = {"image_size": 32, "train_per_class": 32, "test_per_class": 16, "seed": 0}
+SETTINGS = (
+    "attack=none",
+    "model=dcgan",
+    "model.generator.base_channels=4",
+    "model.discriminator.base_channels=4",
+    "fl.batch_size=8",
+    "metrics=[none]",
+    "logger=none",
+    "trainer.enable_progress_bar=false",
+    "evaluation.samples_per_class=8",
+)
+Tamper = Callable[[int, int, bytes], bytes | str | None]
+
+
+@cache
+def phantom(**settings: Any) -> Splits:
+    return ChestPhantom(**settings).load()
+
+
+class Hospital:
+    """A data set: what client ``client`` of ``clients`` gets of a phantom in a run on one machine."""
+
+    def __init__(self, *, client: int, clients: int, **phantom: Any) -> None:
+        self.client, self.clients, self.phantom = client, clients, phantom
+
+    def load(self) -> Splits:
+        splits = phantom(**self.phantom)
+        own: ImageSet = shares_of(splits.train, IID(), self.clients, seed=0)[self.client]
+        return Splits("hospital", own, splits.test)
+
+
+def key_of(client: int) -> bytes:
+    return f"key of {client}".encode()
+
+
+def table_of(clients: int) -> dict[bytes, int]:
+    return {key_of(client): client for client in range(clients)}
+
+
+class FakeLink:
+    """Nodes 100, 101, ... are the clients; ``tamper(node, asked, answer)`` changes what one answers, None loses it."""
+
+    def __init__(self, folder: Path, clients: int, tamper: Tamper = lambda node, asked, answer: answer) -> None:
+        self.folder, self.clients, self.tamper = folder, clients, tamper
+        self.first = 100
+        self.asked: list[int] = []
+        self.extra: dict[int, bytes] = {}  # nodes that are nobody's
+
+    def restart(self) -> None:
+        """All nodes come back under other numbers."""
+        self.first += 1000
+
+    def nodes(self) -> Mapping[int, bytes]:
+        return {self.first + client: key_of(client) for client in range(self.clients)} | self.extra
+
+    def ask(self, kind: str, messages: Mapping[int, bytes], timeout: float | None) -> Mapping[int, bytes | str]:
+        answers = {}
+        for node, message in messages.items():
+            site = self.site(node - self.first)
+            answer = answer_hello(site) if kind == HELLO else answer_order(site, message)
+            self.asked.append(node)
+            sent = answer if kind == HELLO else self.tamper(node, self.asked.count(node) - 2, answer)
+            if sent is not None:
+                answers[node] = sent
+        return answers
+
+    @cache  # noqa: B019 (as long as a test)
+    def site(self, client: int) -> DictConfig:
+        own = [f"dataset.{name}={value}" for name, value in PHANTOM.items()]
+        who = [f"+dataset.client={client}", f"+dataset.clients={self.clients}"]
+        kind = ["dataset=chest_phantom", "dataset._target_=tests.helpers.flower.Hospital"]
+        return site_settings([*kind, *own, *who, f"folder={self.folder / f'site_{client}'}"])
+
+
+def serve(link: FakeLink, folder: Path, *overrides: str) -> dict[str, Any]:
+    """A run as the ServerApp makes it, once the keys are read."""
+    cfg = server_settings([*SETTINGS, f"fl.num_clients={link.clients}", *overrides], folder)
+    return training.train(cfg, folder, KeyedSites(link, table_of(link.clients), to_send(cfg), pause=0.0))
