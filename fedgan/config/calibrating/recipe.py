@@ -25,11 +25,7 @@ def recipe_of(settings: DictConfig, data: Mapping[str, Any]) -> dict[str, Any]:
         data: ``Splits.describe()``, as in run.json.
     """
     own = leaves(settings)
-    kept = {
-        key: value
-        for key, value in own.items()
-        if _matches(key, RECIPE) and not _matches(key, IDLE)
-    }
+    kept = {key: value for key, value in own.items() if _matches(key, RECIPE) and not _matches(key, IDLE)}
     images = {f"dataset.{part}.sha256": (data.get(part) or {}).get("sha256") for part in ("train", "test")}
     return {"dataset.name": data.get("name"), **kept, **images}
 
