@@ -171,7 +171,13 @@ class Server(Callback):
         return {"defenses": memory, "last": last, **counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Give every defense its memory back."""
+        """Give every defense its memory back.
+
+        Raises:
+            ValueError: in one line, if a server of an earlier version wrote this.
+        """
+        known = "flag_counts" in state_dict
+        check(known, "resume", "a run of this version of fedgan, whose server counts flags", "an earlier one's")
         for name, defense in self.defenses.items():
             defense.load_state_dict(state_dict["defenses"][name])
         last = state_dict["last"]

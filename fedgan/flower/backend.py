@@ -20,7 +20,7 @@ class FlowerBackend(Engine):
     """A ``Backend`` whose clients train where their images are.
 
     A site keeps its discriminator in files, one for each round that it has trained; the server says which of them it
-    goes on from. What did not reach the server did not happen: the site goes back to what it had before.
+    continues from. What did not reach the server did not happen: the site goes back to what it had before.
 
     Args:
         sites: where the clients are; with the settings that they train with.
@@ -48,7 +48,7 @@ class FlowerBackend(Engine):
         self._before[client_id] = self._kept.get(client_id)
 
     def put_back(self, ids: Sequence[int]) -> None:
-        """See ``Backend``; the sites are told with their next order."""
+        """See ``Backend``; the sites learn it from their next order."""
         for i in ids:
             before = self._before[i]
             if before is None:

@@ -148,3 +148,11 @@ def test_weights_that_the_aggregate_leaves_aside_are_refused() -> None:
     assert str(error.value) == said
     state, decision = Server({"first": WithoutWeights()}, Uniform()).serve(updates(1, 2, 3), ROUND)
     assert (state["p"].item(), dict(decision.weights)) == (1.0, {})
+
+
+def test_a_server_of_an_earlier_version_is_refused_in_one_line() -> None:
+    server = Server({}, Uniform())
+    state = server.state_dict()
+    del state["flag_counts"]
+    with pytest.raises(ValueError, match=r"^resume must be a run of this version .*; got \"an earlier one's\"$"):
+        server.load_state_dict(state)
