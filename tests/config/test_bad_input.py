@@ -67,7 +67,7 @@ REFUSED = {
     "model.compile=default fl/backend=vectorized": "model.compile must be null with fl/backend=vectorized: torch.func "
     "maps what is not compiled; got 'default'",
     "model.shared_fakes=1": "model.shared_fakes must be true or false; got 1",
-    "fl/backend=parallel": "fl/backend=parallel is not one of the choices; fl/backend has: serial, vectorized",
+    "fl/backend=parallel": "fl/backend=parallel is not one of the choices; fl/backend has: flower, serial, vectorized",
     "fl.weighting=uniform": "fl.weighting must be chosen as a group: fl/weighting=uniform; got 'uniform'",
     "fl/backend=vectorized fl.straggler_timeout=9": "fl.straggler_timeout must be null with "
     "fl/backend=vectorized, where no client has its own time; got 9.0",

@@ -342,11 +342,11 @@ def test_clients_and_images_move_to_the_device_that_they_train_on(configure: Con
     backend = build(configure()).backend
     client = backend.clients[0]
     backend.settle(torch.device("meta"), SimpleProfiler())
-    assert {images.images.device.type for images in (client.at(0) for client in backend.data)} == {"meta"}
+    assert {images.images.device.type for images in (client.at(0) for client in backend.data.values())} == {"meta"}
     assert {parameter.device.type for parameter in client.parameters()} == {"meta"}
 
 
 def test_images_travel_as_bytes(configure: Configure) -> None:
     federation = build(configure())
-    sets = [client.at(0) for client in federation.backend.data]
+    sets = [client.at(0) for client in federation.backend.data.values()]
     assert all(isinstance(images, ImageSet) and images.images.dtype == torch.uint8 for images in sets)
