@@ -10,7 +10,6 @@ score needs what is recorded alone; tables needs what score left in results/audi
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from experiments.audit.plan import Setting, chosen, settings
 from experiments.images import check_root
 from experiments.multirun import train
 from experiments.settings import seed_range
-from fedgan.config.command import Interrupted
+from experiments.typed import carry_out_typed
 from fedgan.core.checks import check
 
 _TRAIN = "%(prog)s RUNS --root IMAGES [--only PATTERN] [--seeds FIRST-LAST] [OVERRIDE ...]"
@@ -33,18 +32,13 @@ def train_all(runs: Path, every: Sequence[Setting], overrides: Sequence[str]) ->
 
 def main() -> None:
     """What is typed; see the module."""
-    typed, overrides = parsed()
-    try:
-        code = carried_out(typed, overrides)
-    except (ValueError, Interrupted) as error:
-        sys.exit(f"error: {error}" if isinstance(error, ValueError) else str(error))
-    sys.exit(code)
+    carry_out_typed(form(), carried_out)
 
 
-def parsed() -> tuple[argparse.Namespace, list[str]]:
-    """What was typed, and the overrides of train."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("experiments.audit", description=__doc__, formatter_class=form)
+def form() -> argparse.ArgumentParser:
+    """What can be typed."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("experiments.audit", description=__doc__, formatter_class=layout)
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train", help="train and record federations", usage=_TRAIN)
     training.add_argument("runs", type=Path, metavar="RUNS", help="where the federations go")
@@ -56,10 +50,7 @@ def parsed() -> tuple[argparse.Namespace, list[str]]:
     scoring = commands.add_parser("score", help="say what each detector makes of what was recorded")
     scoring.add_argument("runs", type=Path, metavar="RUNS", help="where the federations are")
     commands.add_parser("tables", help="write the tables and the picture")
-    typed, overrides = parser.parse_known_args()
-    if overrides and (typed.command != "train" or any("=" not in text for text in overrides)):
-        parser.error(f"overrides (key=value) are for train alone; got {' '.join(overrides)}")
-    return typed, overrides
+    return parser
 
 
 def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:

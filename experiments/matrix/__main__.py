@@ -21,7 +21,7 @@ from experiments.matrix import plan, scoring, tables
 from experiments.matrix.budget import budget
 from experiments.multirun import carry_out
 from experiments.settings import seed_range
-from fedgan.config.command import Interrupted
+from experiments.typed import carry_out_typed
 from fedgan.core.checks import check, check_choice
 
 _TRAIN = (
@@ -32,18 +32,13 @@ _TRAIN = (
 
 def main() -> None:
     """What is typed; see the module."""
-    typed, overrides = parsed()
-    try:
-        code = carried_out(typed, overrides)
-    except (ValueError, Interrupted) as error:
-        sys.exit(f"error: {error}" if isinstance(error, ValueError) else str(error))
-    sys.exit(code)
+    carry_out_typed(form(), carried_out)
 
 
-def parsed() -> tuple[argparse.Namespace, list[str]]:
-    """What was typed, and the overrides of train."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("experiments.matrix", description=__doc__, formatter_class=form)
+def form() -> argparse.ArgumentParser:
+    """What can be typed."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("experiments.matrix", description=__doc__, formatter_class=layout)
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train", help="train federations, or say what it would cost", usage=_TRAIN)
     training.add_argument("runs", type=Path, metavar="RUNS", help="where the federations go")
@@ -59,10 +54,7 @@ def parsed() -> tuple[argparse.Namespace, list[str]]:
     writing = commands.add_parser("tables", help="write the tables and the heat maps")
     for each in (scoring_, writing):
         each.add_argument("--results", type=Path, metavar="FOLDER", default=scoring.RESULTS, help="results/matrix/")
-    typed, overrides = parser.parse_known_args()
-    if overrides and (typed.command != "train" or any("=" not in text for text in overrides)):
-        parser.error(f"overrides (key=value) are for train alone; got {' '.join(overrides)}")
-    return typed, overrides
+    return parser
 
 
 def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
