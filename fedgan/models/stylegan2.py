@@ -208,6 +208,10 @@ class ToImage(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         # Few outputs: a weight per sample (B, C, I) is cheaper than a scaled copy of the activations.
         weight = self.weight * (self.affine(w) * self.weight_gain)[:, None, :]
+        if torch.compiler.is_compiling():
+            # As sums, which a compiler merges with the layer before; a product would read and write all maps again.
+            weight = weight.to(x.dtype)[..., None, None]
+            return torch.stack([(x * each).sum(1) for each in weight.unbind(1)], 1) + self.bias[:, None, None]
         return torch.einsum("bchw,boc->bohw", x, weight) + self.bias[:, None, None]
 
 

@@ -19,6 +19,7 @@ from fedgan.models.stylegan2 import (
     LowPass,
     StyledConv,
     StyleGAN2Generator,
+    ToImage,
     demodulation,
     low_pass,
     modulated_conv,
@@ -216,6 +217,19 @@ def test_the_low_pass_filter_of_a_gpu_is_that_of_a_cpu() -> None:
     (expected,) = torch.autograd.grad(each, x, upstream)
     torch.testing.assert_close(torch.autograd.grad(together, x, upstream)[0], expected)
     assert torch.autograd.gradcheck(LowPass.apply, torch.randn(1, 1, 5, 6, dtype=torch.float64, requires_grad=True))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_a_compiler_gets_as_sums_is_the_product(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = ToImage(in_channels=5, channels=channels, w_dim=4)
+    x, w = torch.randn(2, 5, 6, 7, requires_grad=True), torch.randn(2, 4)
+    product = layer(x, w)
+    (by_product,) = torch.autograd.grad(product.square().sum(), x)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    sums = layer(x, w)
+    (by_sums,) = torch.autograd.grad(sums.square().sum(), x)
+    torch.testing.assert_close(sums, product)
+    torch.testing.assert_close(by_sums, by_product)
 
 
 def test_the_maps_keep_their_type_under_autocast() -> None:
