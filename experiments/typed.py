@@ -3,8 +3,13 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from experiments.federations import Setting, chosen, train_all
+from experiments.images import check_root
+from experiments.settings import seed_range
 from fedgan.config.command import Interrupted
+from fedgan.core.checks import check
 
 
 def carry_out_typed(
@@ -24,3 +29,47 @@ def carry_out_typed(
     except (ValueError, Interrupted) as error:
         sys.exit(f"error: {error}" if isinstance(error, ValueError) else str(error))
     sys.exit(code)
+
+
+def study_form(name: str, description: str | None) -> argparse.ArgumentParser:
+    """What can be typed of a study whose federations are settings and seeds.
+
+    Args:
+        name: of the module, ``experiments.audit``.
+        description: its docstring, the first thing that --help shows.
+    """
+    parser = argparse.ArgumentParser(
+        name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    usage = "%(prog)s RUNS --root IMAGES [--only PATTERN] [--seeds FIRST-LAST] [OVERRIDE ...]"
+    training = commands.add_parser("train", help="train what is not there yet", usage=usage)
+    training.add_argument("runs", type=Path, metavar="RUNS", help="where the federations go")
+    training.add_argument(
+        "--root", type=Path, required=True, metavar="IMAGES", help="with chest_xray/ and skin_lesions/"
+    )
+    training.add_argument("--only", metavar="PATTERN", help="settings: 'chest/*', '*/control*'")
+    training.add_argument("--seeds", metavar="FIRST-LAST", help="of the settings' seeds these alone")
+    scoring = commands.add_parser("score", help="measure what was trained")
+    scoring.add_argument("runs", type=Path, metavar="RUNS", help="where the federations are")
+    commands.add_parser("tables", help="write the tables and the picture")
+    return parser
+
+
+def train_typed(
+    typed: argparse.Namespace, settings: Callable[[str], Sequence[Setting]], overrides: Sequence[str]
+) -> int:
+    """The ``train`` of ``study_form``; its exit code.
+
+    Args:
+        typed: what was typed.
+        settings: of the study, given the folder with the images.
+        overrides: of every run.
+
+    Raises:
+        ValueError: in one line, if there are no images, or no such settings and seeds.
+    """
+    check_root(typed.root)
+    every = chosen(settings(str(typed.root)), typed.only, typed.seeds and seed_range(typed.seeds))
+    check(bool(every), "--only and --seeds", "of the plan's settings and seeds", (typed.only, typed.seeds))
+    return train_all(typed.runs, every, overrides)

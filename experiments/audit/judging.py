@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import yaml
 
-from experiments.paper.inference import share_interval
+from experiments.paper.inference import compared, share_interval
 
 CLAIMS = Path(__file__).parent / "claims.yaml"
 CLEAN = 0.03  # share of the images at the end
@@ -91,12 +91,4 @@ def judged(claim: Claim, rows: Sequence[Row]) -> dict[str, str]:
         return {**start, "measured": "-", "95 % interval": "-", "verdict": "no runs"}
     low, high = share_interval(hits, count)
     within = {"measured": f"{hits} of {count}", "95 % interval": f"{low:.1%} to {high:.1%}"}
-    return {**start, **within, "verdict": word(claim, low, high)}
-
-
-def word(claim: Claim, low: float, high: float) -> str:
-    """shown, contradicted or open, from the interval of the share."""
-    if claim.at_most is not None:
-        return "shown" if high <= claim.at_most else "contradicted" if low > claim.at_most else "open"
-    assert claim.at_least is not None
-    return "shown" if low >= claim.at_least else "contradicted" if high < claim.at_least else "open"
+    return {**start, **within, "verdict": compared(low, high, at_most=claim.at_most, at_least=claim.at_least)}

@@ -75,3 +75,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = least
     return adjusted
+
+
+def compared(low: float, high: float, *, at_most: float | None = None, at_least: float | None = None) -> str:
+    """What an interval says of a claimed bound, one of the two: shown, contradicted or open.
+
+    Example:
+        >>> compared(0.1, 0.2, at_most=0.3), compared(0.1, 0.2, at_least=0.3), compared(0.1, 0.2, at_least=0.15)
+        ('shown', 'contradicted', 'open')
+    """
+    if at_most is not None:
+        return "shown" if high <= at_most else "contradicted" if low > at_most else "open"
+    assert at_least is not None
+    return "shown" if low >= at_least else "contradicted" if high < at_least else "open"

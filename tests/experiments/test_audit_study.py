@@ -13,6 +13,7 @@ from experiments.audit import __main__ as command
 from experiments.audit import counting, judging, plan, tables
 from experiments.audit.recording import read
 from experiments.audit.replay import _updates, audited, detectors, rated, replay, verdict
+from experiments.federations import chosen
 from experiments.images import FOLDERS
 from fedgan.core.round import Round
 from fedgan.defenses.feddetect_mean import FedDetectMean
@@ -49,7 +50,7 @@ def test_settings_are_configurations(name: str, configure: Callable[..., DictCon
 
 
 def test_settings_are_chosen_by_pattern_and_seed() -> None:
-    own = plan.chosen(plan.settings(IMAGES), "lesions/size?", range(105, 108))
+    own = chosen(plan.settings(IMAGES), "lesions/size?", range(105, 108))
     assert [(each.name, each.seeds) for each in own] == [(f"size{s}", (105, 106, 107)) for s in (2, 8, 4)]
 
 
@@ -199,20 +200,6 @@ def test_a_run_in_which_the_audit_acted_is_read_from_its_own_record(tmp_path: Pa
 )
 def test_what_is_counted(counted: Any, row: dict[str, str], holds: bool) -> None:
     assert judging.Claim("", "", (), counted, by=5).holds_of(row) is holds
-
-
-def test_words_follow_the_interval() -> None:
-    most, least = (judging.Claim("", "", (), "found", **{side: 0.5}) for side in ("at_most", "at_least"))
-    assert [judging.word(most, *ends) for ends in ((0.1, 0.5), (0.4, 0.6), (0.51, 0.9))] == [
-        "shown",
-        "open",
-        "contradicted",
-    ]
-    assert [judging.word(least, *ends) for ends in ((0.5, 0.9), (0.4, 0.6), (0.1, 0.49))] == [
-        "shown",
-        "open",
-        "contradicted",
-    ]
 
 
 def test_every_claim_covers_settings_of_the_plan() -> None:

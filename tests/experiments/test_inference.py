@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, ttest_1samp
 
-from experiments.paper.inference import binomial_test, holm, interval, share_interval, t_test
+from experiments.paper.inference import binomial_test, compared, holm, interval, share_interval, t_test
 
 VALUES = st.lists(st.integers(-1000, 1000).map(lambda i: i / 100), min_size=2, max_size=12)
 
@@ -84,3 +84,13 @@ def test_a4_the_binomial_test_agrees_with_the_interval(trials: int, share: float
     for successes in range(trials + 1):
         low, high = share_interval(successes, trials)
         assert (binomial_test(successes, trials, share) < 0.05) == (not low <= share <= high)
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [({"at_most": 0.5}, ["shown", "open", "contradicted"]), ({"at_least": 0.5}, ["contradicted", "open", "shown"])],
+)
+def test_an_interval_compared_with_a_bound(bound: dict[str, float], words: list[str]) -> None:
+    assert [compared(*ends, **bound) for ends in ((0.1, 0.5 - 1e-9), (0.4, 0.6), (0.5 + 1e-9, 0.9))] == words
+    (only,) = bound
+    assert compared(0.5, 0.5, **bound) == "shown", f"0.5 is {only} 0.5"

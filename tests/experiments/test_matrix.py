@@ -3,12 +3,10 @@
 import csv
 import json
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from PIL import Image
 
@@ -24,8 +22,9 @@ from experiments.paper.runs import composed
 from fedgan.config.evaluation import evaluate
 from fedgan.config.help.reference import groups
 from fedgan.config.refusals import CONF
-from fedgan.datasets.chest_phantom import ChestPhantom
 from fedgan.runs.load import open_run
+from tests.helpers.images import drawn_chests
+from tests.helpers.runs import in_process
 
 Values = list[tuple[float, float]]  # of a cell: success and control by seed
 RULE = Rule({"others": 0.05, "consistency": 0.1}, factor=1.5, blind={"others": 0.2, "consistency": 0.4}, fewest=3)
@@ -148,15 +147,7 @@ def test_cells_are_chosen_by_patterns_and_seeds() -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn chest X-rays where real ones would be."""
-    folder = tmp_path_factory.mktemp("images")
-    splits = ChestPhantom(image_size=32, train_per_class=40, test_per_class=6, seed=0).load()
-    for split, part in (("train", splits.train), ("test", splits.test)):
-        for i, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
-            own = folder / FOLDERS[0] / split / ("NORMAL", "PNEUMONIA")[int(label)]
-            own.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[0].numpy()).save(own / f"person{split}{i}_{i}.png")
-    (folder / FOLDERS[1]).mkdir()
-    return folder
+    return drawn_chests(tmp_path_factory.mktemp("images"))
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -165,15 +156,6 @@ def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == 0
-
-
-def here(monkeypatch: pytest.MonkeyPatch, module: str, *arguments: str) -> int:
-    """Carry a command out in this process: to start another takes as long as four runs."""
-    with monkeypatch.context() as patched:
-        patched.setattr("sys.argv", [module, *arguments])
-        import_module(module).main()
-    GlobalHydra.instance().clear()
-    return 0
 
 
 def rows_in(file: Path) -> list[dict[str, str]]:
@@ -186,7 +168,7 @@ def test_a_tiny_matrix_from_training_to_tables(
 ) -> None:
     runs, results = tmp_path / "runs", tmp_path / "results"
     train = ("train", str(runs), "--root", str(root), *PART, *SMALL)
-    monkeypatch.setattr("experiments.multirun.call", partial(here, monkeypatch))
+    monkeypatch.setattr("experiments.multirun.call", partial(in_process, monkeypatch))
     typed(monkeypatch, *train)
     assert len(list(runs.glob("chest/*/*-s*/summary.json"))) == 12
 

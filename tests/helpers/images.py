@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from experiments.images import FOLDERS
 from fedgan.core.images import ImageSet
+from fedgan.datasets.chest_phantom import ChestPhantom
 
 XRAY_CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -46,3 +49,15 @@ def real_images(variable: str) -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip(f"{variable} must name the folder of the real images; got {folder!r}")
     return Path(folder)
+
+
+def drawn_chests(root: Path) -> Path:
+    """Drawn chest X-rays in the folders in which studies look for real ones, and no lesions; returns ``root``."""
+    splits = ChestPhantom(image_size=32, train_per_class=40, test_per_class=6, seed=0).load()
+    for split, part in (("train", splits.train), ("test", splits.test)):
+        for i, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
+            own = root / FOLDERS[0] / split / XRAY_CLASSES[int(label)]
+            own.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0].numpy()).save(own / f"person{split}{i}_{i}.png")
+    (root / FOLDERS[1]).mkdir()
+    return root

@@ -1,0 +1,54 @@
+"""Federations of a study that differ in their seeds alone: which they are, and how they are trained."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from experiments.multirun import train
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Federations that differ in their seeds alone.
+
+    Attributes:
+        data: the name of the images.
+        name: of the setting.
+        overrides: of ``python -m fedgan.train``, without the seed.
+        seeds: one for each federation.
+    """
+
+    data: str
+    name: str
+    overrides: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def folder(self) -> str:
+        """Of its runs, below the study's: ``chest/control``; each run's is ``sN`` in it."""
+        return f"{self.data}/{self.name}"
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """All overrides but where the runs go."""
+        return (*self.overrides, f"seed={','.join(map(str, self.seeds))}")
+
+
+def chosen(every: Sequence[Setting], only: str | None, seeds: range | None) -> list[Setting]:
+    """Those whose folder matches a pattern (fnmatch), with the seeds of a range alone; none without seeds.
+
+    Example:
+        >>> one = Setting("chest", "control", (), (100, 101, 102))
+        >>> [each.seeds for each in chosen([one], "chest/*", range(101, 200))]
+        [(101, 102)]
+    """
+    matching = [each for each in every if only is None or fnmatchcase(each.folder, only)]
+    cut = [replace(each, seeds=tuple(s for s in each.seeds if seeds is None or s in seeds)) for each in matching]
+    return [each for each in cut if each.seeds]
+
+
+def train_all(runs: Path, every: Sequence[Setting], overrides: Sequence[str]) -> int:
+    """Train what is not there yet, setting by setting; 1 if a run failed, and the others are trained all the same."""
+    codes = [train([*each.typed, *overrides], runs / each.folder, "s${seed}", []) for each in every]
+    return max(codes, default=0)
