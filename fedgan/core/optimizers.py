@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Lt
 from torch import nn
 
 from fedgan.core.arguments import Trial, validated
 
 LearningRate = Annotated[float, Ge(0)]
+_Share = Annotated[float, Ge(0), Lt(1)]
+# Of torch's optimizers, by what they call it: torch itself takes a momentum of 1, with which steps grow without end.
+_RANGES = {"lr": LearningRate, "momentum": _Share}
 
 
 def _try(setting: str, factory: Callable[[Iterator[nn.Parameter]], torch.optim.Optimizer]) -> None:
@@ -17,7 +20,7 @@ def _try(setting: str, factory: Callable[[Iterator[nn.Parameter]], torch.optim.O
 
     Args:
         setting: what the error calls it.
-        factory: makes it; a ``functools.partial`` shows its learning rate.
+        factory: makes it; a ``functools.partial`` shows its settings.
 
     Raises:
         ValueError: in one line, if it does not take its settings.
@@ -30,8 +33,8 @@ def _try(setting: str, factory: Callable[[Iterator[nn.Parameter]], torch.optim.O
         ValueError: fl.server_optimizer.lr must be a number in [0, inf); got -1
     """
     settings = getattr(factory, "keywords", {})
-    if "lr" in settings:
-        validated(f"{setting}.lr", LearningRate, settings["lr"])
+    for name in sorted(_RANGES.keys() & settings.keys()):
+        validated(f"{setting}.{name}", _RANGES[name], settings[name])
     try:
         factory(iter([nn.Parameter(torch.zeros(1))]))
     except Exception as error:  # torch compares and adds before it checks, and each optimizer does so in its own way

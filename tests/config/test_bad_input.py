@@ -76,6 +76,7 @@ REFUSED = {
     "fl.min_clients=9": "fl.min_clients must be a whole number from 1 to 4; got 9",
     "fl.max_retries=-1": f"fl.max_retries {WHOLE} 0; got -1",
     "fl.server_optimizer.lr=abc": f"fl.server_optimizer.lr {LR}; got 'abc'",
+    "+fl.server_optimizer.momentum=1": "fl.server_optimizer.momentum must be a number in [0, 1); got 1",
     # model
     "model.generator.z_dim=0": f"model.generator.z_dim {WHOLE} 1; got 0",
     "model.generator.base_channels=abc": f"model.generator.base_channels {WHOLE} 1; got 'abc'",
