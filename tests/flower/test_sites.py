@@ -186,6 +186,12 @@ def test_a_hospital_sees_what_its_site_would_say(
     call(main, f"dataset.root={image_folder}", "dataset.image_size=32", f"folder={tmp_path / 'site'}")
     assert capsys.readouterr().out == "benign 24, malignant 24; 32 x 32, RGB\n"
     assert not (tmp_path / "site").exists()
+    own = (f"dataset.root={image_folder}", "dataset.image_size=32", f"folder={tmp_path / 'site'}")
+    call(main, *own, "attack=white_square", "attack.size=8")
+    said = "attack: white_square of 8 x 8 pixels at the bottom right on this site's images, of which the server"
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{said} does not learn"]
+    with pytest.raises(SystemExit, match=r"error: attack\.size must be at most 31"):
+        call(main, *own, "attack=white_square", "attack.size=40")
     with pytest.raises(SystemExit, match="error: folder must be a path; got null"):
         call(main, f"dataset.root={image_folder}")
 

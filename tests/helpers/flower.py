@@ -65,6 +65,7 @@ class FakeLink:
         self.first = 100
         self.asked: list[int] = []
         self.extra: dict[int, bytes] = {}  # nodes that are nobody's
+        self.own: dict[int, tuple[str, ...]] = {}  # by client, what its site sets besides
 
     def restart(self) -> None:
         """All nodes come back under other numbers."""
@@ -84,12 +85,12 @@ class FakeLink:
                 answers[node] = sent
         return answers
 
-    @cache  # noqa: B019 (as long as a test)
     def site(self, client: int) -> DictConfig:
         own = [f"dataset.{name}={value}" for name, value in PHANTOM.items()]
         who = [f"+dataset.client={client}", f"+dataset.clients={self.clients}"]
         kind = ["dataset=chest_phantom", "dataset._target_=tests.helpers.flower.Hospital"]
-        return site_settings([*kind, *own, *who, f"folder={self.folder / f'site_{client}'}"])
+        more = self.own.get(client, ())
+        return site_settings([*kind, *own, *who, f"folder={self.folder / f'site_{client}'}", *more])
 
 
 def serve(link: FakeLink, folder: Path, *overrides: str) -> dict[str, Any]:
