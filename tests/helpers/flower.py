@@ -1,14 +1,17 @@
 """Sites in this process, behind a link that may lose, spoil or delay what they answer."""
 
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from omegaconf import DictConfig
 
 from fedgan.config import training
 from fedgan.core.images import ImageSet, Splits
+from fedgan.core.update import ClientUpdate
 from fedgan.datasets.chest_phantom import ChestPhantom
 from fedgan.federated.data import shares_of
 from fedgan.flower.server import server_settings
@@ -16,6 +19,7 @@ from fedgan.flower.settings import to_send
 from fedgan.flower.site import answer_hello, answer_order, site_settings
 from fedgan.flower.sites import HELLO, KeyedSites
 from fedgan.partitions.iid import IID
+from tests.helpers.federation import sabotage, spoil
 
 PHANTOM = {"image_size": 32, "train_per_class": 32, "test_per_class": 16, "seed": 0}
 SETTINGS = (
@@ -47,6 +51,23 @@ class Hospital:
         splits = phantom(**self.phantom)
         own: ImageSet = shares_of(splits.train, IID(), self.clients, seed=0)[self.client]
         return Splits("hospital", own, splits.test)
+
+
+class FaultyHospital(Hospital):
+    """One whose program spoils its update in a round, or takes some seconds more; Flower starts it for each message."""
+
+    def __init__(self, *, spoiled: int | None = None, late: int | None = None, seconds: float = 0.0, **own: Any):
+        super().__init__(**own)
+        self.spoiled, self.late, self.seconds = spoiled, late, seconds
+
+    def load(self) -> Splits:
+        sabotage(pytest.MonkeyPatch(), lambda backend, round_, i: round_.index == self.spoiled, spoil)
+        sabotage(pytest.MonkeyPatch(), lambda backend, round_, i: round_.index == self.late, self._wait)
+        return super().load()
+
+    def _wait(self, trained: ClientUpdate) -> ClientUpdate:
+        time.sleep(self.seconds)
+        return trained
 
 
 def key_of(client: int) -> bytes:
