@@ -17,7 +17,7 @@ from annotated_types import Ge
 
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio, spread
 from experiments.benchmarks.clients import Run
-from experiments.benchmarks.loopback import Loopback
+from experiments.benchmarks.loopback import Loopback, family
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import Splits
 from fedgan.datasets.chest_phantom import ChestPhantom
@@ -119,7 +119,7 @@ class Flower(Benchmark):
 
 
 def watched(process: subprocess.Popen[bytes], others: Sequence[subprocess.Popen[bytes]], folder: Path) -> Turn:
-    """Wait for a run's process, and look at the memory of its session and those of the others meanwhile."""
+    """Wait for a run's process, and look at its memory and the others' meanwhile."""
     sizes = [[0]]
     while process.poll() is None:
         sizes.append(memory_of({each.pid for each in (process, *others)}))
@@ -130,15 +130,16 @@ def watched(process: subprocess.Popen[bytes], others: Sequence[subprocess.Popen[
     return Turn(run.seconds, max(map(sum, sizes)), max(map(len, sizes)), run.generator_sha256)
 
 
-def memory_of(sessions: set[int]) -> list[int]:
-    """Bytes of each process in these sessions, by Linux's proportional set size; a page that n share counts 1/n."""
+def memory_of(roots: set[int]) -> list[int]:
+    """Bytes of each of these processes and of all that they have started, by Linux's proportional set size.
+
+    A page that n processes share counts 1/n for each.
+    """
     found = []
-    for place in Path("/proc").glob("[0-9]*"):
+    for pid in family(roots):
         with contextlib.suppress(OSError):  # one that has ended meanwhile
-            session = int(place.joinpath("stat").read_text().rpartition(")")[2].split()[3])
-            if session in sessions:
-                lines = place.joinpath("smaps_rollup").read_text().splitlines()
-                found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")]
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")]
     return found
 
 

@@ -143,11 +143,36 @@ def free_port() -> int:
 
 
 def stop(*processes: subprocess.Popen[bytes]) -> None:
-    """End processes and their children: asked first, then made to."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        for process in processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
+    """End processes and all that they have started: asked first, then made to."""
+    everyone = family({process.pid for process in processes})
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(GRACE)
+    for pid in everyone & family(everyone):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def family(roots: set[int]) -> set[int]:
+    """These processes and all that they have started, some of which Flower puts into sessions of their own.
+
+    Args:
+        roots: ids of processes; those that have ended are left out.
+    """
+    parents: dict[int, int] = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # one that has ended meanwhile
+            state, parent = place.joinpath("stat").read_text().rpartition(")")[2].split()[:2]
+            parents |= {int(place.name): int(parent)} if state != "Z" else {}
+    found, newer = set[int](), roots & parents.keys()
+    while newer:
+        found |= newer
+        newer = {pid for pid, parent in parents.items() if parent in newer} - found
+    return found

@@ -1,6 +1,7 @@
 import importlib.util
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from experiments.benchmarks import loopback
 from experiments.benchmarks.flower import FLOWER, SIMULATION, Flower, Turn, memory_of, row
-from experiments.benchmarks.loopback import stop
+from experiments.benchmarks.loopback import family, stop
 from tests.helpers.flower import PHANTOM, SETTINGS
 
 FEW: dict[str, Any] = {"clients": 2, "phantom": PHANTOM, "rounds": 2, "repeats": 1, "overrides": SETTINGS}
@@ -30,19 +31,24 @@ def test_a_sides_row_is_of_its_medians() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_memory_of_a_session_is_that_of_all_its_processes() -> None:
-    ends = "import sys, subprocess, time; own = b'x' * 80_000_000; print(flush=True); time.sleep(60)"
-    both = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {ends!r}]); {ends}"
+def test_memory_is_that_of_a_process_and_all_that_it_starts_and_stop_ends_them() -> None:
+    ends = "import time; own = b'x' * 80_000_000; print(flush=True); time.sleep(60)"
+    alone = f"subprocess.Popen([sys.executable, '-c', {ends!r}], start_new_session=True)"
+    both = f"import subprocess, sys; child = {alone}; {ends}"
     process = subprocess.Popen([sys.executable, "-c", both], stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert process.stdout is not None
         process.stdout.readline(), process.stdout.readline()
-        found = memory_of({process.pid})
+        found, everyone = memory_of({process.pid}), family({process.pid})
         assert len(found) == 2
         assert all(80e6 < each < 120e6 for each in found)
     finally:
         stop(process)
-    assert memory_of({process.pid}) == []
+    assert len(everyone) == 2
+    end = time.monotonic() + 10.0
+    while family(everyone) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert family(everyone) == set(), "the child in a session of its own too"
 
 
 @pytest.mark.slow
