@@ -13,6 +13,7 @@ import fedgan
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.messages import pack, unpack
 from fedgan.flower.__main__ import main
+from fedgan.flower.attacker import keep_receipts
 from fedgan.flower.backend import FlowerBackend
 from fedgan.flower.keys import read_table
 from fedgan.flower.letters import (
@@ -243,3 +244,13 @@ def test_facts_are_plain_json() -> None:
     message = write_order(ORDER, {})
     head = json.loads(message[8 : 8 + int.from_bytes(message[:8], "little")])
     assert json.loads(head["__metadata__"]["facts"])["round"] == 2
+
+
+def test_a_round_that_a_malicious_site_trains_again_replaces_its_receipts(tmp_path: Path) -> None:
+    file = tmp_path / "receipts.csv"
+    for round_, changed in ((0, 5), (1, 6), (1, 7)):
+        keep_receipts(file, round_, 3, {"images_changed": changed})
+    head = "round,component,client,measure,value"
+    assert file.read_text().splitlines() == [head, "0,attack,3,images_changed,5", "1,attack,3,images_changed,7"]
+    keep_receipts(file, 0, 3, {})  # the server has gone back to its start, and the attack rests
+    assert file.read_text().splitlines() == [head]
