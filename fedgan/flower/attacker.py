@@ -36,7 +36,9 @@ def attack_of(site: DictConfig, splits: Splits) -> Attack:
     return attack
 
 
-def data_of(attack: Attack, images: ImageSet, client_id: int, seed: int) -> tuple[ClientData, PoisonReport | None]:
+def training_data(
+    attack: Attack, images: ImageSet, client_id: int, seed: int
+) -> tuple[ClientData, PoisonReport | None]:
     """What this site trains with, as a run on one machine makes it for its only malicious client.
 
     Args:

@@ -22,7 +22,7 @@ from fedgan.federated.client_pool import ClientPool
 from fedgan.federated.data import ClientData
 from fedgan.federated.faults import Tolerance
 from fedgan.federated.serial import SerialBackend
-from fedgan.flower.attacker import RECEIPTS, as_sent, attack_of, data_of, keep_receipts, receipt_of
+from fedgan.flower.attacker import RECEIPTS, as_sent, attack_of, training_data, keep_receipts, receipt_of
 from fedgan.flower.letters import Hello, Order, read_order, write_hello, write_update
 from fedgan.flower.settings import composed, taken
 
@@ -91,7 +91,7 @@ def _train(site: DictConfig, order: Order, reference: State, folder: Path) -> Cl
         files.prune(range(order.checkpointed, order.round))
     cfg, splits = taken(dict(order.settings)), _images(site)
     attack = attack_of(site, splits)
-    data, poisoning = data_of(attack, splits.train, order.client, cfg.seed)
+    data, poisoning = training_data(attack, splits.train, order.client, cfg.seed)
     backend = _backend(cfg, splits, data, order.client, files)
     backend.settle(torch.device(site.device), PassThroughProfiler())
     round_ = Round(order.round, reference, frozenset(), order.client + 1, backend.seed)
