@@ -22,7 +22,7 @@ from fedgan.federated.client_pool import ClientPool
 from fedgan.federated.data import ClientData
 from fedgan.federated.faults import Tolerance
 from fedgan.federated.serial import SerialBackend
-from fedgan.flower.attacker import RECEIPTS, as_sent, attack_of, training_data, keep_receipts, receipt_of
+from fedgan.flower.attacker import RECEIPTS, as_sent, attack_of, keep_receipts, receipt_of, training_data
 from fedgan.flower.letters import Hello, Order, read_order, write_hello, write_update
 from fedgan.flower.settings import composed, taken
 
