@@ -1,7 +1,7 @@
 """From the configuration to the parts of a run: what ``conf/`` names by ``_target_`` is made here, and put together."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,6 +96,7 @@ def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None, sit
     if sites is not None:
         check_remote(attack, update_attack, trainer)
         splits, federated_data, own_images = *data_at(sites, cfg, metrics), None
+        federated_data = replace(federated_data, malicious=known_malicious(cfg))
     else:
         splits = splits or instantiate(cfg.dataset).load()
         setting = f"defense.{trainer}.images_per_class"
@@ -194,6 +195,18 @@ def build_malicious(cfg: DictConfig, attack: Attack, update_attack: UpdateAttack
     return choose_malicious(given, cfg.fl.num_clients, cfg.seed)
 
 
+def known_malicious(cfg: DictConfig) -> frozenset[int]:
+    """The clients that tables and metrics take for malicious where it is the sites that attack: those that are listed.
+
+    A number does not say who, and nobody draws them: it stands for none.
+
+    Raises:
+        ValueError: in one line.
+    """
+    listed, fl = OmegaConf.is_list(cfg.fl.malicious), cfg.fl
+    return choose_malicious(list(fl.malicious), fl.num_clients, cfg.seed) if listed else frozenset()
+
+
 def build_attackers(cfg: DictConfig, malicious: frozenset[int], update_attack: UpdateAttack) -> Attackers:
     """The malicious clients, their attack on updates ready for this federation."""
     attackers, fl = Attackers(malicious, update_attack), cfg.fl
@@ -212,13 +225,13 @@ def in_words(attack: Attack, update_attack: UpdateAttack, data: FederatedData) -
         (words, each.window) for words, each in ((on_images, attack), (update_attack, update_attack)) if each.acts
     ]
     what = " and ".join(f"{words} {window}".strip() for words, window in acting)
-    if not what:
+    if not what and not data.malicious:
         return "none"
     if not data.malicious:
         return f"none, the control of {what}"
     ids = sorted(data.malicious)
     who = f"client{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))} of {len(data.clients)}"
-    return f"{who}: {what}"
+    return f"{who}: {what or 'an attack that the site sets'}"
 
 
 def build_defenses(cfg: DictConfig) -> dict[str, Defense]:

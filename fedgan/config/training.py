@@ -36,7 +36,8 @@ from fedgan.core.memory import keep_memory
 from fedgan.core.precision import rounding
 from fedgan.core.words import counted
 from fedgan.defenses.base import Defense
-from fedgan.federated.engines.sites import Sites
+from fedgan.federated.data import ClientCounts
+from fedgan.federated.engines.sites import Sites, check_unchanged
 from fedgan.federated.messages import peers
 from fedgan.federated.strategy import count_processes, is_first, launched_elsewhere
 from fedgan.runs.allowlist import Packages
@@ -312,6 +313,8 @@ def check_resumable(cfg: DictConfig, folder: Path, checkpoint: Path, parts: Part
         ValueError: in one line.
     """
     record, done, fine_tuning = record_of(folder), rounds_done(checkpoint), parts.server_training.rounds_after
+    if isinstance(parts.federated_data.clients[0], ClientCounts):
+        check_unchanged(record, parts.recorder.run)
     check_same_data(record.get("dataset", {}), parts.splits)
     planned = record.get("rounds", cfg.fl.rounds)
     if fine_tuning and done > planned:

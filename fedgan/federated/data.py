@@ -122,14 +122,34 @@ def share_out(
     shares = shares_of(images, partition, num_clients, seed)
     clients, reports = [ClientData(share) for share in shares], []
     for rank, i in enumerate(sorted(malicious)) if attack.acts else ():
-        poisoned = None
-        if attack.poisons:
-            poisoned = attack.poison(shares[i], attack.part(trigger, rank), keyed_generator(seed, "poison", i))
-            reports.append(_report(i, shares[i], poisoned))
-        loss = attack.added_loss(trigger)
-        added = {} if loss is None else {"attack": (attack.window, loss)}
-        clients[i] = ClientData(shares[i], poisoned, attack.window, added)
+        clients[i], report = corrupted(i, shares[i], attack, trigger, rank, seed)
+        reports += [] if report is None else [report]
     return FederatedData(tuple(clients), malicious, trigger, tuple(reports))
+
+
+def corrupted(
+    client_id: int, share: ImageSet, attack: Attack, trigger: Trigger | None, rank: int, seed: int
+) -> tuple[ClientData, PoisonReport | None]:
+    """What a malicious client trains with, and what was done to its images; None where they stay as they are.
+
+    Args:
+        client_id: which client it is.
+        share: its images.
+        attack: one that acts.
+        trigger: the whole; see ``trigger_of``.
+        rank: of the client among the malicious ones; see ``Attack.part``.
+        seed: the run's.
+
+    Raises:
+        ValueError: in one line, if the attack changed none of its images.
+    """
+    poisoned, report = None, None
+    if attack.poisons:
+        poisoned = attack.poison(share, attack.part(trigger, rank), keyed_generator(seed, "poison", client_id))
+        report = _report(client_id, share, poisoned)
+    loss = attack.added_loss(trigger)
+    added = {} if loss is None else {"attack": (attack.window, loss)}
+    return ClientData(share, poisoned, attack.window, added), report
 
 
 def shares_of(images: ImageSet, partition: Partition, num_clients: int, seed: int) -> list[ImageSet]:

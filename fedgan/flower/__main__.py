@@ -1,4 +1,4 @@
-"""What a site would say to its server: a check of its settings, before its SuperNode starts.
+"""What a site would say to its server, and what it would not: a check of its settings, before its SuperNode starts.
 
 python -m fedgan.flower dataset.root=PATH folder=PATH
 """
@@ -11,11 +11,17 @@ from fedgan.config.command import command
 @command("site")
 def main(cfg: DictConfig) -> None:
     """The entry point; it imports torch late, so that --help and a misspelled setting do not wait."""
+    from fedgan.attacks.base import Attack
+    from fedgan.config.build import made
     from fedgan.flower import site
 
-    hello = site.hello_of(site.checked_site(cfg))
+    own = site.checked_site(cfg)
+    hello = site.hello_of(own)
     counts = ", ".join(f"{name} {count:,}" for name, count in zip(hello.classes, hello.counts, strict=True))
     print(f"{counts}; {hello.image_size} x {hello.image_size}, {'gray' if hello.channels == 1 else 'RGB'}")
+    attack = made(own, "attack", Attack)
+    if attack.acts:
+        print(f"attack: {attack} on this site's images, of which the server does not learn")
 
 
 if __name__ == "__main__":

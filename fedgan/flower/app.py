@@ -28,7 +28,8 @@ def make_server() -> Any:
         try:
             serve(GridLink(grid), context.run_config)
         except REFUSALS as error:
-            sys.exit(f"error: {explain(error)}")
+            print(f"error: {explain(error)}", file=sys.stderr)  # Flower shows what is printed, no message of an exit
+            sys.exit(1)
 
     app = ServerApp()
     app.main()(main)

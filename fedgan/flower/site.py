@@ -22,6 +22,7 @@ from fedgan.federated.client_pool import ClientPool
 from fedgan.federated.data import ClientData
 from fedgan.federated.faults import Tolerance
 from fedgan.federated.serial import SerialBackend
+from fedgan.flower.attacker import RECEIPTS, as_sent, attack_of, keep_receipts, receipt_of, training_data
 from fedgan.flower.letters import Hello, Order, read_order, write_hello, write_update
 from fedgan.flower.settings import composed, taken
 
@@ -53,6 +54,7 @@ def hello_of(site: DictConfig) -> Hello:
         ValueError: in one line, if they cannot be read.
     """
     splits = _images(site)
+    attack_of(site, splits)
     counts = splits.train.counts
     return Hello(
         version=fedgan.__version__,
@@ -87,22 +89,29 @@ def _train(site: DictConfig, order: Order, reference: State, folder: Path) -> Cl
     files.rewind(kept)
     if order.checkpointed is not None:
         files.prune(range(order.checkpointed, order.round))
-    backend = _backend(taken(dict(order.settings)), _images(site), order.client, files)
+    cfg, splits = taken(dict(order.settings)), _images(site)
+    attack = attack_of(site, splits)
+    data, poisoning = training_data(attack, splits.train, order.client, cfg.seed)
+    backend = _backend(cfg, splits, data, order.client, files)
     backend.settle(torch.device(site.device), PassThroughProfiler())
     round_ = Round(order.round, reference, frozenset(), order.client + 1, backend.seed)
     with deterministic(True), rounding("32-true"):
-        update = backend.train_client(order.client, round_, order.attempt)
+        trained = backend.train_client(order.client, round_, order.attempt)
+    update, added_losses = as_sent(trained, round_)
+    if attack.acts:
+        done = receipt_of(attack, order.round, poisoning) | added_losses
+        keep_receipts(folder / RECEIPTS, order.round, order.client, done)
     backend.keep()
     return update
 
 
-def _backend(cfg: DictConfig, splits: Splits, client_id: int, files: ClientFiles) -> SerialBackend:
+def _backend(cfg: DictConfig, splits: Splits, data: ClientData, client_id: int, files: ClientFiles) -> SerialBackend:
     """What trains a client in a run on one machine, with this client alone."""
     defenses: Mapping[str, Defense] = {str(name): made(cfg, f"defense.{name}", Defense) for name in cfg.defense}
     algorithm = build_defended(cfg, splits, defenses)
     return SerialBackend(
         clients=ClientPool(algorithm.client, count=client_id + 1, places=1, files=files),
-        data={client_id: ClientData(splits.train)},
+        data={client_id: data},
         algorithm=algorithm,
         local=build_local_settings(cfg),
         tolerance=Tolerance(),

@@ -66,8 +66,8 @@ def clients(run: Run) -> str:
 def malicious(run: Run) -> str:
     """Who is malicious, and with what."""
     means = [attack_in_words(run, group) for group in ("attack", "update_attack")]
-    used = " and ".join(each for each in means if each) or "no attack"
     who: Sequence[int] = run.record.get("malicious") or ()
+    used = " and ".join(each for each in means if each) or ("an attack that the site sets" if who else "no attack")
     if not who:
         planned = "nobody" if "malicious" in run.record else "not recorded"
         return planned if used == "no attack" else f"{planned} (the trigger that is looked for: {used})"

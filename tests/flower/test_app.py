@@ -68,6 +68,17 @@ def test_of_an_error_the_server_learns_the_kind_alone(tmp_path: Path, capsys: py
     ]
 
 
+def test_a_run_that_is_refused_says_so_where_flower_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    from fedgan.flower import app
+
+    own = flwr.Context(1, 7, {}, flwr.RecordDict(), {"folder": "run", "sites": "sites.txt", "overrides": ""})
+    with pytest.raises(SystemExit) as ended:
+        app.server(None, own)
+    assert ended.value.code == 1, "of a message of the exit Flower shows nothing"
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said == "error: folder must be an absolute path: Flower starts the server where it likes; got 'run'"
+
+
 def test_a_grid_carries_bytes_and_errors() -> None:
     class Grid:
         def send_and_receive(self, messages: list[Any], *, timeout: float | None) -> list[Any]:

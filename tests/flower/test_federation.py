@@ -1,6 +1,7 @@
 """A run whose clients are at sites is, to the bit, the run on one machine."""
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from fedgan.config import training
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.messages import pack, unpack
 from fedgan.flower.letters import Order, write_order
-from fedgan.flower.site import answer_order
+from fedgan.flower.site import answer_order, hello_of
 from tests.helpers.federation import sabotage
 from tests.helpers.flower import PHANTOM, SETTINGS, FakeLink, serve
 
@@ -70,6 +71,77 @@ def test_faults_a_restart_and_a_resumed_run_of_four_sites(
     same(folder, tmp_path / "local")
     states = [file.name for file in (tmp_path / "site_0").glob("*/client_*")]
     assert sorted(states) == ["client_0000_round_0004.ckpt", "client_0000_round_0005.ckpt"], "older ones are removed"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [("attack=white_square", "attack.size=8", "attack.poison_share=0.5", "attack.start=1"), ("attack=latent_trigger",)],
+    ids=["images", "loss"],
+)
+def test_a_malicious_site_is_a_malicious_client(attack: tuple[str, ...], configure: Configure, tmp_path: Path) -> None:
+    link, run = FakeLink(tmp_path, 3), ("fl.rounds=3", "fl.malicious=[1]")
+    link.own[1] = attack
+    summary = serve(link, tmp_path / "run", *run)
+    alone = local(configure, tmp_path / "local", *run, "fl.num_clients=3", *attack)
+    clean = local(configure, tmp_path / "clean", *run, "fl.num_clients=3")
+    assert summary["generator_sha256"] == alone["generator_sha256"] != clean["generator_sha256"]
+    ours, theirs = (rows(tmp_path / name, "clients.csv") for name in ("run", "local"))
+    assert [row | {"poisoned_images": "0"} for row in theirs] == ours, "all that the server can know is the same"
+    assert [row["malicious"] for row in ours] == ["0", "1", "0"] * 3
+    assert "attack=" not in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_what_a_malicious_site_does_stays_there(configure: Configure, tmp_path: Path) -> None:
+    link, attack = FakeLink(tmp_path, 3), ("attack=white_square", "attack.size=8", "attack.every=2")
+    link.own[1] = attack
+    serve(link, tmp_path / "run", "fl.rounds=2")
+    serve(link, tmp_path / "run", "fl.rounds=3")
+    local(configure, tmp_path / "local", "fl.rounds=3", "fl.num_clients=3", "fl.malicious=[1]", *attack)
+    (expected,) = json.loads((tmp_path / "local" / "run.json").read_text())["poison_reports"]
+    (table,) = (tmp_path / "site_1").glob("*/receipts.csv")
+    found = rows(table.parent, "receipts.csv")
+    assert [row["round"] for row in found if row["measure"] == "images_changed"] == ["0", "2"]
+    assert {row["measure"]: row["value"] for row in found} | {"client": "1"} == {k: str(v) for k, v in expected.items()}
+    assert {(row["component"], row["client"]) for row in found} == {("attack", "1")}
+    copies = [file for file in (tmp_path / "run").rglob("*.*") if expected["sha256"].encode() in file.read_bytes()]
+    assert not copies, "the server has no receipt of it"
+    assert not list((tmp_path / "site_0").glob("*/receipts.csv"))
+    assert {row["malicious"] for row in rows(tmp_path / "run", "clients.csv")} == {"0"}, "nobody says who"
+
+
+def test_an_attack_that_does_not_fit_is_refused_before_training(tmp_path: Path) -> None:
+    link = FakeLink(tmp_path, 3)
+    link.own[1] = ("attack=white_square", "attack.size=40")
+    with pytest.raises(ValueError, match=r"attack\.size must be at most 31"):
+        serve(link, tmp_path / "run")
+    link.own[1] = ("attack=distributed",)
+    with pytest.raises(ValueError, match=r"fl\.malicious must be at least attack\.parts"):
+        serve(link, tmp_path / "run")
+
+
+def test_a_site_that_has_other_images_on_resume_is_refused(tmp_path: Path) -> None:
+    link, folder = FakeLink(tmp_path, 3), tmp_path / "run"
+    serve(link, folder, "fl.rounds=1")
+    before = (folder / "clients.csv").read_text()
+    link.own[2] = ("dataset.train_per_class=30",)
+    with pytest.raises(ValueError) as refusal:
+        serve(link, folder, "fl.rounds=2")
+    had, has = (", ".join(f"{name} {count}" for name, count in said.items()) for said in _counts(link, folder))
+    wanted = f"as at the run's start, with {had}; 32 px, 1 channels"
+    assert str(refusal.value) == f"resume: the site of client 2 must be {wanted}; got '{has}; 32 px, 1 channels'"
+    assert (folder / "clients.csv").read_text() == before
+    link.own = dict.fromkeys(range(3), ("dataset.image_size=64",))
+    with pytest.raises(ValueError, match="the site of client 0 must be .*; 32 px, .* got .*; 64 px"):
+        serve(link, folder, "fl.rounds=2")
+    link.own = {}
+    assert serve(link, folder, "fl.rounds=2")["rounds"] == 2
+
+
+def _counts(link: FakeLink, folder: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """What site 2 had at the run's start, and what it has now."""
+    table = json.loads((folder / "run.json").read_text())["partition"]
+    hello = hello_of(link.site(2))
+    return {name: each[2] for name, each in table.items()}, dict(zip(hello.classes, hello.counts, strict=True))
 
 
 @pytest.mark.parametrize(

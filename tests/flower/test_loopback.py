@@ -1,23 +1,21 @@
-"""Flower itself: a SuperLink and two SuperNodes on this machine; minutes, run by hand."""
+"""Flower itself: a SuperLink and SuperNodes on this machine; minutes, run by hand."""
 
-import contextlib
+import csv
 import json
-import os
-import shutil
-import signal
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig
 
-import fedgan.flower
+from experiments.benchmarks.loopback import NAME, Loopback, stop
 from fedgan.config import training
+from fedgan.core.update import ClientUpdate
+from fedgan.federated.faults import NO_VARIETY
 from fedgan.runs.folder import is_finished
+from tests.helpers.federation import sabotage
 from tests.helpers.flower import PHANTOM, SETTINGS
 
 pytestmark = [
@@ -25,108 +23,95 @@ pytestmark = [
     pytest.mark.skipif(find_spec("flwr") is None, reason="pip install 'fedgan[flower]'"),
 ]
 Configure = Callable[..., DictConfig]
-APP = Path(fedgan.flower.__path__[0]) / "hospital"
-PATIENCE = 240.0  # seconds
+PATIENCE = 300.0  # seconds for three rounds
+TIMEOUT = 75.0  # seconds for a round of sites that may be late; far more than an honest one takes
+DEFENSES = ("defense=[feddetect,horizontal_flip]", "defense.feddetect.warmup=1")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture(scope="module")
+def flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
+    """One SuperLink for all tests here."""
+    with Loopback(tmp_path_factory.mktemp("loopback")) as started:
+        yield started
 
 
-@contextlib.contextmanager
-def started(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of Flower with its children; both are ended by their group's id."""
-    command = [shutil.which(arguments[0]) or arguments[0], *arguments[1:]]
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment(folder), start_new_session=True)
-    try:
-        yield process
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
+class Hospitals:
+    """The sites of one run, with keys and SuperNodes; ``faults``: by client, what only its first start sets."""
+
+    def __init__(self, flower: Loopback, run: Path, clients: int, faults: Mapping[int, str]) -> None:
+        self.flower, self.run, self.clients, self.faults = flower, run, clients, faults
+        self.keys = {client: flower.key(self.name(client)) for client in range(clients)}
+        for client in range(clients):
+            flower.register(self.name(client))
+        self.nodes = [self.start(client, faults.get(client, "")) for client in range(clients)]
+
+    def name(self, client: int) -> str:
+        return f"{self.run.name}{client}"
+
+    def start(self, client: int, fault: str = "") -> subprocess.Popen[bytes]:
+        own = [f"dataset.{name}={value}" for name, value in PHANTOM.items()]
+        kind = ["dataset=chest_phantom", "dataset._target_=tests.helpers.flower.FaultyHospital"]
+        place = self.run.parent / self.name(client)
+        who = [f"+dataset.client={client}", f"+dataset.clients={self.clients}", f"folder={place}"]
+        return self.flower.node(self.name(client), " ".join([*kind, *own, *who, fault]))
+
+    def restart(self, client: int) -> None:
+        stop(self.nodes[client])
+        self.nodes[client] = self.start(client)
+
+    def begin(self, *overrides: str) -> subprocess.Popen[bytes]:
+        return self.flower.run(self.run, self.keys, *SETTINGS, f"fl.num_clients={self.clients}", *overrides)
+
+    def check_same(self, configure: Configure, *overrides: str) -> None:
+        """The run is, to the bit, one on this machine."""
+        assert is_finished(self.run), self.flower.said(self.run.name)[-3000:]
+        local = [*(f"dataset.{name}={value}" for name, value in PHANTOM.items()), f"fl.num_clients={self.clients}"]
+        folder = self.run.parent / f"{self.run.name}_local"
+        alone = training.train(configure(*SETTINGS, *overrides, *local, tiny=False), folder)
+        assert json.loads((self.run / "summary.json").read_text())["generator_sha256"] == alone["generator_sha256"]
+        assert (self.run / "clients.csv").read_text() == (folder / "clients.csv").read_text()
 
 
-def environment(folder: Path) -> dict[str, str]:
-    home = folder / "flwr"
-    home.mkdir(exist_ok=True)
-    return os.environ | {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+def test_two_and_four_sites_with_faults_and_restarts(
+    flower: Loopback, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = Hospitals(flower, tmp_path / "two", 2, {})
+    faults = {1: "+dataset.spoiled=1", 2: f"+dataset.late=2 +dataset.seconds={10 * TIMEOUT}"}
+    four = Hospitals(flower, tmp_path / "four", 4, faults)
+    for rounds in ("fl.rounds=3", "fl.rounds=6"):  # both at once, over one SuperLink
+        runs = [two.begin(rounds), four.begin(rounds, *DEFENSES, f"fl.straggler_timeout={TIMEOUT}")]
+        for run in runs:
+            run.wait(PATIENCE)
+        if rounds == "fl.rounds=3":
+            two.restart(0)
+            four.restart(2)  # while it is still at its late update
+    stop(*two.nodes, *four.nodes)
+    with (four.run / "events.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] != NO_VARIETY]
+    found = [(row["round"], row["client"], row["kind"]) for row in rows]
+    assert found == [("1", "1", "bad_update"), ("2", "2", "late")], flower.said("four")[-3000:]
+    two.check_same(configure, "fl.rounds=6")
+
+    def collapse(trained: ClientUpdate) -> ClientUpdate:
+        raise RuntimeError("as if it had not answered")
+
+    sabotage(monkeypatch, lambda backend, round_, i: (round_.index, i) in ((1, 1), (2, 2)), collapse)
+    four.check_same(configure, "fl.rounds=6", *DEFENSES)
 
 
-def new_key(file: Path) -> str:
-    """A site's private key in a file, and its public key in a line."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "", "-f", str(file)], check=True)
-    return file.with_suffix(".pub").read_text()
-
-
-def new_certificate(folder: Path) -> None:
-    """server.key and server.crt, of this machine, which is its own authority."""
-    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.crt")]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names, *files]
-    subprocess.run(command, check=True, capture_output=True)
-
-
-def register(folder: Path, client: int) -> None:
-    command = ["flwr", "supernode", "register", str(folder / f"node{client}.pub"), "loop"]
-    subprocess.run(command, check=True, env=environment(folder), timeout=120, capture_output=True)
-
-
-def site_settings(folder: Path, client: int) -> str:
-    own = " ".join(f"dataset.{name}={value}" for name, value in PHANTOM.items())
-    kind = "dataset=chest_phantom dataset._target_=tests.helpers.flower.Hospital"
-    return f"{kind} {own} +dataset.client={client} +dataset.clients=2 folder={folder / f'site_{client}'}"
-
-
-def superlink(folder: Path, port: int) -> list[str]:
-    certificate = folder / "server.crt"
-    tls = ["--ssl-ca-certfile", certificate, "--ssl-certfile", certificate, "--ssl-keyfile", folder / "server.key"]
-    place = ["--host", "127.0.0.1", "--port", port, "--disable-runtime-dependency-installation"]
-    return [str(each) for each in ("flower-superlink", *tls, "--enable-supernode-auth", *place)]
-
-
-def supernode(folder: Path, port: int, client: int) -> list[str]:
-    known = ["--root-certificates", folder / "server.crt", "--auth-supernode-private-key", folder / f"node{client}"]
-    place = ["--superlink", f"127.0.0.1:{port}", "--host", "127.0.0.1", "--port", free_port()]
-    settings = ["--node-config", f'settings="{site_settings(folder, client)}"']
-    return [str(each) for each in ("flower-supernode", *known, *place, *settings)]
-
-
-def run_over_flower(folder: Path, run: Path, overrides: str) -> None:
-    """Until the run is finished, a process has ended, or patience has."""
-    port, certificate = free_port(), folder / "server.crt"
-    home = Path(environment(folder)["FLWR_HOME"])
-    home.joinpath("config.toml").write_text(
-        f'[superlink.loop]\naddress = "127.0.0.1:{port}"\nroot-certificates = "{certificate}"\n'
-    )
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(started(folder, "link", *superlink(folder, port)))]
-        time.sleep(10)
-        for client in (1, 0):  # the order in which they connect does not matter
-            register(folder, client)
-            processes.append(stack.enter_context(started(folder, f"node{client}", *supernode(folder, port, client))))
-        settings = f'folder="{run}" sites="{folder / "sites.txt"}" overrides="{overrides}"'
-        begin = ["flwr", "run", str(APP), "loop", "--run-config", settings, "--stream"]
-        stack.enter_context(started(folder, "run", *begin))
-        end = time.monotonic() + PATIENCE
-        while not is_finished(run) and time.monotonic() < end and all(each.poll() is None for each in processes):
-            time.sleep(1)
-
-
-def test_two_sites_over_flower(configure: Configure, tmp_path: Path) -> None:
-    run, own = tmp_path / "run", [*SETTINGS, "fl.num_clients=2", "fl.rounds=2"]
-    new_certificate(tmp_path)
-    keys = [new_key(tmp_path / f"node{client}") for client in (0, 1)]
-    (tmp_path / "sites.txt").write_text("".join(f"{client} {key}" for client, key in enumerate(keys)))
-    run_over_flower(tmp_path, run, " ".join(own))
-    assert is_finished(run), "".join(f"\n{log.name}\n{log.read_text()[-3000:]}" for log in tmp_path.glob("*.log"))
-    local = [f"dataset.{name}={value}" for name, value in PHANTOM.items()]
-    training.train(configure(*own, *local, tiny=False), tmp_path / "local")
-    assert (run / "clients.csv").read_text() == (tmp_path / "local" / "clients.csv").read_text()
-    ends = [json.loads((folder / "summary.json").read_text()) for folder in (run, tmp_path / "local")]
-    assert ends[0]["generator_sha256"] == ends[1]["generator_sha256"]
+@pytest.mark.parametrize(
+    ("root", "said"),
+    [("server", "Failed to activate SuperNode"), ("other", "certificate verify failed")],
+    ids=["not registered", "wrong root certificate"],
+)
+def test_a_node_that_is_a_stranger_or_would_trust_one_gets_no_message(root: str, said: str, flower: Loopback) -> None:
+    flower.key(key := f"key_{root}")
+    if root == "other":
+        flower.certificate(root)
+        flower.register(key)
+    node = flower.node(key, "folder=nowhere", root=root)
+    assert node.wait(60) != 0
+    assert said in flower.said(key)
+    assert "message" not in flower.said(key)
+    listed = json.loads(flower.flwr("supernode", "list", NAME, "--format", "json"))["nodes"]
+    assert "online" not in {each["status"] for each in listed}

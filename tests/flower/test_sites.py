@@ -13,6 +13,7 @@ import fedgan
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.messages import pack, unpack
 from fedgan.flower.__main__ import main
+from fedgan.flower.attacker import keep_receipts
 from fedgan.flower.backend import FlowerBackend
 from fedgan.flower.keys import read_table
 from fedgan.flower.letters import (
@@ -186,6 +187,12 @@ def test_a_hospital_sees_what_its_site_would_say(
     call(main, f"dataset.root={image_folder}", "dataset.image_size=32", f"folder={tmp_path / 'site'}")
     assert capsys.readouterr().out == "benign 24, malignant 24; 32 x 32, RGB\n"
     assert not (tmp_path / "site").exists()
+    own = (f"dataset.root={image_folder}", "dataset.image_size=32", f"folder={tmp_path / 'site'}")
+    call(main, *own, "attack=white_square", "attack.size=8")
+    said = "attack: white_square of 8 x 8 pixels at the bottom right on this site's images, of which the server"
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{said} does not learn"]
+    with pytest.raises(SystemExit, match=r"error: attack\.size must be at most 31"):
+        call(main, *own, "attack=white_square", "attack.size=40")
     with pytest.raises(SystemExit, match="error: folder must be a path; got null"):
         call(main, f"dataset.root={image_folder}")
 
@@ -237,3 +244,13 @@ def test_facts_are_plain_json() -> None:
     message = write_order(ORDER, {})
     head = json.loads(message[8 : 8 + int.from_bytes(message[:8], "little")])
     assert json.loads(head["__metadata__"]["facts"])["round"] == 2
+
+
+def test_a_round_that_a_malicious_site_trains_again_replaces_its_receipts(tmp_path: Path) -> None:
+    file = tmp_path / "receipts.csv"
+    for round_, changed in ((0, 5), (1, 6), (1, 7)):
+        keep_receipts(file, round_, 3, {"images_changed": changed})
+    head = "round,component,client,measure,value"
+    assert file.read_text().splitlines() == [head, "0,attack,3,images_changed,5", "1,attack,3,images_changed,7"]
+    keep_receipts(file, 0, 3, {})  # the server has gone back to its start, and the attack rests
+    assert file.read_text().splitlines() == [head]

@@ -1,14 +1,17 @@
 """Sites in this process, behind a link that may lose, spoil or delay what they answer."""
 
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from omegaconf import DictConfig
 
 from fedgan.config import training
 from fedgan.core.images import ImageSet, Splits
+from fedgan.core.update import ClientUpdate
 from fedgan.datasets.chest_phantom import ChestPhantom
 from fedgan.federated.data import shares_of
 from fedgan.flower.server import server_settings
@@ -16,6 +19,7 @@ from fedgan.flower.settings import to_send
 from fedgan.flower.site import answer_hello, answer_order, site_settings
 from fedgan.flower.sites import HELLO, KeyedSites
 from fedgan.partitions.iid import IID
+from tests.helpers.federation import sabotage, spoil
 
 PHANTOM = {"image_size": 32, "train_per_class": 32, "test_per_class": 16, "seed": 0}
 SETTINGS = (
@@ -49,6 +53,23 @@ class Hospital:
         return Splits("hospital", own, splits.test)
 
 
+class FaultyHospital(Hospital):
+    """One whose program spoils its update in a round, or takes some seconds more; Flower starts it for each message."""
+
+    def __init__(self, *, spoiled: int | None = None, late: int | None = None, seconds: float = 0.0, **own: Any):
+        super().__init__(**own)
+        self.spoiled, self.late, self.seconds = spoiled, late, seconds
+
+    def load(self) -> Splits:
+        sabotage(pytest.MonkeyPatch(), lambda backend, round_, i: round_.index == self.spoiled, spoil)
+        sabotage(pytest.MonkeyPatch(), lambda backend, round_, i: round_.index == self.late, self._wait)
+        return super().load()
+
+    def _wait(self, trained: ClientUpdate) -> ClientUpdate:
+        time.sleep(self.seconds)
+        return trained
+
+
 def key_of(client: int) -> bytes:
     return f"key of {client}".encode()
 
@@ -65,6 +86,7 @@ class FakeLink:
         self.first = 100
         self.asked: list[int] = []
         self.extra: dict[int, bytes] = {}  # nodes that are nobody's
+        self.own: dict[int, tuple[str, ...]] = {}  # by client, what its site sets besides
 
     def restart(self) -> None:
         """All nodes come back under other numbers."""
@@ -84,12 +106,12 @@ class FakeLink:
                 answers[node] = sent
         return answers
 
-    @cache  # noqa: B019 (as long as a test)
     def site(self, client: int) -> DictConfig:
         own = [f"dataset.{name}={value}" for name, value in PHANTOM.items()]
         who = [f"+dataset.client={client}", f"+dataset.clients={self.clients}"]
         kind = ["dataset=chest_phantom", "dataset._target_=tests.helpers.flower.Hospital"]
-        return site_settings([*kind, *own, *who, f"folder={self.folder / f'site_{client}'}"])
+        more = self.own.get(client, ())
+        return site_settings([*kind, *own, *who, f"folder={self.folder / f'site_{client}'}", *more])
 
 
 def serve(link: FakeLink, folder: Path, *overrides: str) -> dict[str, Any]:

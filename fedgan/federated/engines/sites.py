@@ -87,3 +87,24 @@ def check_same_kind(place: str, own: SiteFacts, expected: SiteFacts) -> None:
     said = [f"classes {list(each.classes)}, {each.channels} channels, {each.image_size} px" for each in (expected, own)]
     if said[0] != said[1]:
         raise ValueError(f"dataset: {place} must have {said[0]}; got {said[1]}")
+
+
+def check_unchanged(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to resume a run at sites that do not say of their images what they said at its start.
+
+    Args:
+        recorded: the run's run.json: of it ``partition`` (by class, how many images each client has) and ``dataset``.
+        now: the same facts today.
+
+    Raises:
+        ValueError: in one line, naming the first site that differs.
+    """
+    for i, (before, said) in enumerate(zip(_by_site(recorded), _by_site(now), strict=True)):
+        check(before == said, f"resume: the site of client {i}", f"as at the run's start, with {before}", said)
+
+
+def _by_site(facts: Mapping[str, Any]) -> list[str]:
+    """What each site has, in words."""
+    table, size, channels = facts["partition"], facts["dataset"]["image_size"], facts["dataset"]["channels"]
+    counts = [dict(zip(table, each, strict=True)) for each in zip(*table.values(), strict=True)]
+    return [", ".join(f"{k} {v:,}" for k, v in each.items()) + f"; {size} px, {channels} channels" for each in counts]
