@@ -140,7 +140,8 @@ class Curve(Artifact):
         return f"Classifiers on {' On '.join(stated)} {each}"
 
     def _picture(self, plan: Plan, points: Mapping[str, Sequence[Point]]) -> list[Path]:
-        figure = Figure(figsize=(6 * len(points), 4.5), dpi=150, layout="constrained")
+        figure = Figure(figsize=(6 * len(points), 4.8), dpi=150, layout="constrained")
+        figure.suptitle(self.heading(plan), wrap=True)
         for axes, data in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
             plot_curve(axes, points[data], title=f"{plan.data[data].title}, trigger {plan.sizes[self.size]} px")
         return write_picture(figure, plan.results / self.name)

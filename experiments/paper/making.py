@@ -11,7 +11,9 @@ from experiments.paper.costs import costs, followups_of
 from experiments.paper.plan import Arm, Plan
 from experiments.paper.runs import is_finished
 from experiments.paper.writing import verdict_rows
+from experiments.rejudge import RENAMED
 from fedgan.config.screen import screen
+from fedgan.core.checks import check
 from fedgan.core.folders import claim
 
 SUFFIXES = ("csv", "md", "tex", "png", "pdf")  # of what a table or figure may write
@@ -41,6 +43,10 @@ def make(names: Sequence[str], plan: Plan) -> None:
     artifacts = chosen(names)
     arms = arms_of(artifacts, plan)
     plan.check(arms)
+    older = (plan.results / RENAMED).exists()
+    check(
+        not older, "results", f"a folder without {RENAMED}, which gives arms of older files other names", plan.results
+    )
     claim(plan.results, [f"{name}.{suffix}" for name in names for suffix in SUFFIXES], "results")
     print(costs(artifacts, arms, plan), flush=True)
     for sweep in plan.sweeps(arms):

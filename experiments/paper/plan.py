@@ -30,8 +30,8 @@ PAPERS_DATA = {"isic": "ISIC", "chestx": "ChestX"}
 NONE, FEDDETECT = "none", FEDDETECTS[0]  # the paper's exact rule
 BASELINES = ("reconstruction", "horizontal_flip", "rotation")  # of Tables 3 and 4, in their order
 DEFENSES = (*FEDDETECTS, AUDIT, *BASELINES)
-CENTRALIZED = "centralized"  # in a defense's place: no federation, whom nobody can attack
-# In the order in which they are trained: what most claims are about comes first, whatever is left when time is over.
+CENTRALIZED = "centralized"  # in a defense's place: no federation, which nobody attacks
+# In the order in which they are trained: what most claims are about comes first, should time run out.
 STAGES: dict[str, tuple[str, ...]] = {
     "attack, no defense, centralized": (NONE, CENTRALIZED),
     "FedDetect, generator audit": (FEDDETECT, AUDIT),

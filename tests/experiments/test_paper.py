@@ -129,8 +129,9 @@ def test_no_run_is_made_twice(made: Plan, in_process: list[str]) -> None:
     trained = [command for command in in_process if command.startswith("fedgan.train -m ")]
     assert len(trained) == 2 * 3 + 3, "attacked and not, in three stages; on lesions no control of a defense is wanted"
     assert any(" seed=0,1 attack.size=4 arm=feddetect,generator_audit " in command for command in trained)
-    scored = [command.partition("+job=")[2].split()[0] for command in in_process if "fedgan.evaluate" in command]
-    controls = [name for names in scored for name in names.split(",")]
+    scored = [each for each in in_process if each.startswith("fedgan.evaluate")]
+    after = [[each.partition(key)[2].split()[0] for key in ("hydra.sweep.dir=", "+job=")] for each in scored]
+    controls = [(folder, name) for folder, names in after for name in names.split(",")]
     assert len(controls) == len(set(controls)) == 2 * (8 + 1), "an attack's control is looked at once for all tables"
     before = {path.name: path.read_bytes() for path in made.results.iterdir()}
     for path in made.results.iterdir():
@@ -303,9 +304,10 @@ def test_verdicts_are_written(made: Plan, capsys: pytest.CaptureFixture[str]) ->
             assert f"| {verdict.verdict} " in line
             assert f"| {verdict.after_holm} " in line
             assert (" †" in line) == bool(verdict.claim.post_hoc)
-            whole = {arm for arm in verdict.claim.arms if "16" not in arm and "64" not in arm and "00" not in arm}
+            named = {*verdict.claim.arms, *verdict.claim.than, *verdict.claim.rather_than}
+            whole = {arm for arm in named if "16" not in arm and "64" not in arm and "00" not in arm}
             if verdict.claim.kind != "succeeds":  # of which two seeds are too few
-                assert verdict.verdict != "not judged" or len(whole) < len(verdict.claim.arms), "its runs are there"
+                assert verdict.verdict != "not judged" or len(whole) < len(named), "its runs are there"
     making.show(artifacts("table2")[0], made)
     said = capsys.readouterr().out
     assert "raises LPIPS" in said
@@ -662,3 +664,13 @@ def test_f1_results_of_others_are_refused_before_anything_runs(tmp_path: Path, i
         making.make(("table2",), plan)
     assert in_process == before
     assert [file.name for file in tmp_path.rglob("*")] == ["results", "table2.md"]
+
+
+def test_results_do_not_go_where_arms_are_renamed(tmp_path: Path, in_process: list[str]) -> None:
+    """``rejudge`` would take the new FedDetect for another rule, as in older files."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/renamed.yaml").write_text("FedDetect: FedDetect (mean)")
+    before = list(in_process)
+    with pytest.raises(ValueError, match=r"^results must be a folder without renamed.yaml, which .*; got .*results"):
+        making.make(("table2",), plan_of(tmp_path, changed=SMALLEST))
+    assert in_process == before
