@@ -221,6 +221,17 @@ def test_a_dry_run_counts_runs_and_hours_and_starts_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_costs_are_printed_before_the_first_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(making, "train", lambda *_: said.append(capsys.readouterr().out))
+    with pytest.raises(ValueError, match="every run must be finished; got none in "):
+        making.make(("table2",), plan_of(tmp_path, changed=SMALLEST))
+    assert "\n6 runs, 2 looks at a control, 8 left: " in said[0]
+    assert said[1:] == [""], "vanilla and centralized, then the attack"
+
+
 def test_what_is_there_is_measured_and_not_counted_again(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     making.preview(("table1",), made)
     lines = capsys.readouterr().out.splitlines()

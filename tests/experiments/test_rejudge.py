@@ -69,7 +69,7 @@ def test_a4_the_command_prints_every_table(capsys: pytest.CaptureFixture[str], m
     monkeypatch.setattr(sys, "argv", ["rejudge", str(KEPT / "small_dcgan")])
     rejudge.main()
     said = capsys.readouterr().out
-    assert said.startswith("# table2\n\n3 claims, 0 of them judged.")
+    assert said.startswith("# table2\n\n4 claims, 0 of them judged.")
     assert said.count("A verdict is about the difference") == 1
 
 
