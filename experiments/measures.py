@@ -15,6 +15,8 @@ Row = dict[str, str]
 CONTROL = "control.json"  # in a run's folder: an evaluation next to its control
 # By the loss that clients report: the paper's loss, the first code's last mini-batch, the mean over the local round.
 FEDDETECTS = ("feddetect", "feddetect_code", "feddetect_mean")
+AUDIT = "generator_audit"
+DETECTORS = (*FEDDETECTS, AUDIT)  # defenses that flag clients
 OF_A_TRIGGER = ("emission", "trigger_strength", "pattern_", "transfer_attack_rate")
 
 
@@ -79,9 +81,10 @@ def metrics_of(run: Path) -> dict[str, float]:
     """
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
     found: dict[str, float] = dict(summary["metrics"])
+    found |= logarithms(found)
     found["effective_clients"] = summary["effective_clients"]
     settings: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text())
-    detection = next((settings["defense"][name] for name in FEDDETECTS if name in settings["defense"]), None)
+    detection = next((settings["defense"][name] for name in DETECTORS if name in settings["defense"]), None)
     detected = None if detection is None else range(detection["warmup"] + 1, summary["rounds"])
     if detected is not None:
         found["benign_flags"], found["benign_flag_rate"] = flags(run, detected, malicious=False)
@@ -92,6 +95,17 @@ def metrics_of(run: Path) -> dict[str, float]:
     if summary["weight_of_malicious"] is not None:
         found["weight_of_malicious"] = summary["weight_of_malicious"]
     return found | loss_ratios(run) | of_control(run)
+
+
+def logarithms(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Of the Frechet distance: a claim about ratios of it holds whatever data and classifier it depends on.
+
+    Example:
+        >>> logarithms({"frechet_classifier": 1.0, "diversity": 2.0}), logarithms({})
+        ({'log_frechet_classifier': 0.0}, {})
+    """
+    distance = metrics.get("frechet_classifier", 0.0)
+    return {"log_frechet_classifier": log(distance)} if distance > 0 else {}
 
 
 def before_fine_tuning(run: Path) -> dict[str, float]:

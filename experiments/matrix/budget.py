@@ -1,12 +1,9 @@
-"""What the study costs: runs times seconds, measured on runs that there are, else the plan's guess."""
+"""What the matrix costs."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
-from typing import Any
 
-from tabulate import tabulate
-
+from experiments.budget import Step, table_of
 from experiments.matrix.plan import Cell, read_plan
 from experiments.multirun import option_of
 from experiments.paper.runs import is_finished
@@ -23,36 +20,11 @@ def budget(cells: Sequence[Cell], runs: Path, overrides: Sequence[str] = ()) -> 
     """
     typed = [text for text in (*read_plan()["shared"], *overrides) if text.startswith("fl.rounds=")]
     rounds = option_of(typed)["fl"]["rounds"]
-    records = {cell: record_of(runs / cell.folder) for cell in cells if is_finished(runs / cell.folder)}
-    finished = {cell: float(each["seconds"]) for cell, each in records.items() if each["rounds"] == rounds}
-    stages: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        stages.setdefault((cell.stage, cell.data), []).append(cell)
-    rows = [_row(stage, data, own, finished) for (stage, data), own in stages.items()]
-    left, hours = sum(row["left"] for row in rows), sum(row["hours left"] for row in rows)
-    table = tabulate(
-        [row | {"hours left": f"{row['hours left']:.1f}"} for row in rows], headers="keys", disable_numparse=True
-    )
-    return f"{table}\n\n{len(cells)} runs, {left} left: {hours:.1f} hours of one process"
+    return table_of([_step(cell, runs / cell.folder, rounds) for cell in cells])
 
 
-def _row(stage: str, data: str, own: Sequence[Cell], finished: dict[Cell, float]) -> dict[str, Any]:
-    seconds, source = seconds_of(own[0], finished)
-    left = sum(cell not in finished for cell in own)
-    about = {"stage": stage, "data": data, "runs": len(own), "left": left}
-    return {**about, "seconds each": f"{seconds:.0f} ({source})", "hours left": left * seconds / 3600}
-
-
-def seconds_of(cell: Cell, finished: dict[Cell, float]) -> tuple[float, str]:
-    """Of a run like this one, and where that is from: runs of its stage, else of its data set, else the plan's guess.
-
-    Args:
-        cell: one of its stage.
-        finished: the seconds of each finished run.
-    """
-    of_data = {other: seconds for other, seconds in finished.items() if other.data == cell.data}
-    of_stage = [seconds for other, seconds in of_data.items() if other.stage == cell.stage]
-    for known in (of_stage, list(of_data.values())):
-        if known:
-            return mean(known), f"measured on {len(known)}"
-    return float(read_plan()["seconds"]), "a guess"
+def _step(cell: Cell, run: Path, rounds: int) -> Step:
+    record = record_of(run) if is_finished(run) else {}
+    done = record.get("rounds") == rounds
+    guess = float(read_plan()["seconds"])
+    return Step(cell.stage, cell.data, guess, is_done=done, seconds=float(record["seconds"]) if done else None)

@@ -32,7 +32,8 @@ def make(cfg: DictConfig) -> None:
 
     plan = Plan(cfg)
     os.environ.update(dict.fromkeys(THREADS, str(plan.threads)))  # of the processes that are started from here
-    making.make(NAMES if ALL in names else names, plan)
+    carry_out = making.preview if plan.dry_run else making.make
+    carry_out(NAMES if ALL in names else names, plan)
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ from statistics import mean, stdev
 
 from matplotlib.figure import Figure
 
-from experiments.measures import read_rows
+from experiments.measures import AUDIT, read_rows
 from experiments.multirun import Job
 from experiments.paper.artifact import Artifact
 from experiments.paper.claims import Values
-from experiments.paper.plan import FEDDETECT, NONE, Arm, Plan, vanilla
+from experiments.paper.plan import CENTRALIZED, FEDDETECT, NONE, Arm, Plan, centralized, vanilla
 from experiments.paper.study import commits_of, in_words, provenance
 from experiments.paper.tables import seeds_and_values, values_by_seed
 from experiments.paper.utility import Study, studies
@@ -52,7 +52,7 @@ class Curve(Artifact):
         self.size = size
 
     def arms(self, plan: Plan) -> list[Arm]:
-        """Vanilla, attacked, and attacked but defended by FedDetect.
+        """Vanilla, attacked, attacked but defended by FedDetect or by the generator audit, and centralized training.
 
         Raises:
             ValueError: in one line, if this size is not among the plan's.
@@ -64,7 +64,9 @@ class Curve(Artifact):
         return {
             "vanilla": vanilla(data),
             "attacked": Arm(data, NONE, self.size),
-            "feddetect": Arm(data, FEDDETECT, self.size),
+            FEDDETECT: Arm(data, FEDDETECT, self.size),
+            AUDIT: Arm(data, AUDIT, self.size),
+            CENTRALIZED: centralized(data),
         }
 
     def _studies(self, plan: Plan) -> dict[tuple[str, int], Study]:
@@ -138,7 +140,8 @@ class Curve(Artifact):
         return f"Classifiers on {' On '.join(stated)} {each}"
 
     def _picture(self, plan: Plan, points: Mapping[str, Sequence[Point]]) -> list[Path]:
-        figure = Figure(figsize=(6 * len(points), 4.5), dpi=150, layout="constrained")
+        figure = Figure(figsize=(6 * len(points), 4.8), dpi=150, layout="constrained")
+        figure.suptitle(self.heading(plan), wrap=True)
         for axes, data in zip(figure.subplots(1, len(points), squeeze=False)[0], points, strict=True):
             plot_curve(axes, points[data], title=f"{plan.data[data].title}, trigger {plan.sizes[self.size]} px")
         return write_picture(figure, plan.results / self.name)

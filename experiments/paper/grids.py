@@ -56,7 +56,7 @@ class Grid(OfArms):
         arms = [vanilla(data), *plan.arms(data, NONE)]
         figure = Figure(figsize=(9, 1.1 * (len(arms) + 1) + 0.4), dpi=150, layout="constrained")
         axes = figure.subplots(len(arms) + 1, 1)
-        figure.suptitle(self.heading(plan), fontsize=10)
+        figure.suptitle(self.heading(plan), fontsize=10, wrap=True)
         real = open_run(plan.folder(arms[0], plan.seeds[0]), plan.data[data].root).splits.test
         show(axes[0], real, "real")
         for row, arm in zip(axes[1:], arms, strict=True):
@@ -68,7 +68,7 @@ class Grid(OfArms):
         sizes = list(plan.sizes)
         figure = Figure(figsize=(4.2 * len(sizes), 1.7 * len(self.defenses) + 0.4), dpi=150, layout="constrained")
         axes = figure.subplots(len(self.defenses), len(sizes), squeeze=False)
-        figure.suptitle(self.heading(plan), fontsize=10)
+        figure.suptitle(self.heading(plan), fontsize=10, wrap=True)
         for row, defense in zip(axes, self.defenses, strict=True):
             for cell, arm in zip(row, plan.arms(data, defense), strict=True):
                 show(cell, draw(plan, arm), str(arm), stacked=True)

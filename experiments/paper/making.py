@@ -7,17 +7,31 @@ from rich.table import Table
 from experiments.multirun import carry_out, train
 from experiments.paper.artifact import Artifact
 from experiments.paper.artifacts import ARTIFACTS
-from experiments.paper.plan import Plan
+from experiments.paper.costs import costs, followups_of
+from experiments.paper.plan import Arm, Plan
 from experiments.paper.runs import is_finished
 from experiments.paper.writing import verdict_rows
+from experiments.rejudge import RENAMED
 from fedgan.config.screen import screen
+from fedgan.core.checks import check
 from fedgan.core.folders import claim
 
 SUFFIXES = ("csv", "md", "tex", "png", "pdf")  # of what a table or figure may write
 
 
+def preview(names: Sequence[str], plan: Plan) -> None:
+    """Print what there is to do and what it may cost; do none of it.
+
+    Raises:
+        ValueError: in one line, if a run that is there has other settings.
+    """
+    artifacts = chosen(names)
+    plan.check_runs(arms_of(artifacts, plan))
+    print(costs(artifacts, arms_of(artifacts, plan), plan))
+
+
 def make(names: Sequence[str], plan: Plan) -> None:
-    """Carry out what is missing, then write and show the results.
+    """Say what it may cost, carry out what is missing, then write and show the results.
 
     Args:
         names: of tables and figures.
@@ -26,24 +40,37 @@ def make(names: Sequence[str], plan: Plan) -> None:
     Raises:
         ValueError: in one line, if something failed; what does not need it is written all the same.
     """
-    artifacts = [ARTIFACTS[name] for name in dict.fromkeys(names)]
-    arms = list(dict.fromkeys(arm for artifact in artifacts for arm in artifact.arms(plan)))
+    artifacts = chosen(names)
+    arms = arms_of(artifacts, plan)
     plan.check(arms)
+    older = (plan.results / RENAMED).exists()
+    check(
+        not older, "results", f"a folder without {RENAMED}, which gives arms of older files other names", plan.results
+    )
     claim(plan.results, [f"{name}.{suffix}" for name in names for suffix in SUFFIXES], "results")
+    print(costs(artifacts, arms, plan), flush=True)
     for sweep in plan.sweeps(arms):
         if not all(map(is_finished, sweep.runs)):
             train(sweep.overrides, sweep.folder, sweep.subdir, plan.launcher)
     missing = [run for run in plan.folders(arms) if not is_finished(run)]
     trained = [each for each in artifacts if not set(missing) & set(plan.folders(each.arms(plan)))]
-    # The control of an attack is wanted by several tables, and looked at once.
-    followups = {job.folder: job for artifact in trained for job in artifact.followups(plan)}
-    missing += carry_out(list(followups.values()), plan.launcher)
+    missing += carry_out(followups_of(trained, plan), plan.launcher)
     for artifact in trained:
         if not set(missing) & {job.folder for job in artifact.followups(plan)}:
             show(artifact, plan)
     if missing:
         which = f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}"
         raise ValueError(f"every run must be finished; got none in {which} (its own error is above)")
+
+
+def chosen(names: Sequence[str]) -> list[Artifact]:
+    """The tables and figures with these names."""
+    return [ARTIFACTS[name] for name in dict.fromkeys(names)]
+
+
+def arms_of(artifacts: Sequence[Artifact], plan: Plan) -> list[Arm]:
+    """All arms of these tables and figures, each once."""
+    return list(dict.fromkeys(arm for artifact in artifacts for arm in artifact.arms(plan)))
 
 
 def show(artifact: Artifact, plan: Plan) -> None:

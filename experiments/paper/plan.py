@@ -1,7 +1,7 @@
 """Which runs the paper's tables and figures are made of, and with which settings (conf/scale/)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,9 +12,9 @@ from annotated_types import Ge
 from omegaconf import DictConfig, OmegaConf
 from torchvision.models import AlexNet_Weights
 
-from experiments.measures import CONTROL, FEDDETECTS
+from experiments.measures import AUDIT, CONTROL, FEDDETECTS
 from experiments.multirun import Job, launcher_of
-from experiments.paper.runs import check_settings, composed
+from experiments.paper.runs import check_settings, composed, settings_of
 from experiments.settings import checked_overrides, checked_seeds, listed, quoted
 from fedgan.config.refusals import CONF
 from fedgan.config.resume import leaves
@@ -29,12 +29,21 @@ SIZES = (16, 32, 64)  # of the trigger's side, in pixels of 256
 PAPERS_DATA = {"isic": "ISIC", "chestx": "ChestX"}
 NONE, FEDDETECT = "none", FEDDETECTS[0]  # the paper's exact rule
 BASELINES = ("reconstruction", "horizontal_flip", "rotation")  # of Tables 3 and 4, in their order
-DEFENSES = (*FEDDETECTS, *BASELINES)
+DEFENSES = (*FEDDETECTS, AUDIT, *BASELINES)
+CENTRALIZED = "centralized"  # in a defense's place: no federation, which nobody attacks
+# In the order in which they are trained: what most claims are about comes first, should time run out.
+STAGES: dict[str, tuple[str, ...]] = {
+    "attack, no defense, centralized": (NONE, CENTRALIZED),
+    "FedDetect, generator audit": (FEDDETECT, AUDIT),
+    "other rules, baselines": tuple(name for name in DEFENSES if name not in (FEDDETECT, AUDIT)),
+}
 TITLES = {
     NONE: "attack",
+    CENTRALIZED: "centralized",
     FEDDETECT: "FedDetect",
     "feddetect_code": "FedDetect (code)",
     "feddetect_mean": "FedDetect (mean)",
+    AUDIT: "generator audit",
     "reconstruction": "reconstruction",
     "horizontal_flip": "horizontal flip",
     "rotation": "rotation",
@@ -47,7 +56,7 @@ class Arm:
 
     Attributes:
         data: ``isic`` or ``chestx``.
-        defense: as in conf/defense/.
+        defense: as in conf/defense/, or ``CENTRALIZED``.
         size: of the trigger's side in pixels of 256; 0 where nobody attacks.
 
     Example:
@@ -62,13 +71,19 @@ class Arm:
     def __str__(self) -> str:
         if self.size:
             return f"{TITLES[self.defense]} {self.size}"
-        return "vanilla" if self.defense == NONE else f"{TITLES[self.defense]}, no attack"
+        alone = {NONE: "vanilla", CENTRALIZED: TITLES[CENTRALIZED]}
+        return alone.get(self.defense, f"{TITLES[self.defense]}, no attack")
 
     @property
     def option(self) -> str:
         """Its file in conf/arm/; a defense's own, attacked or not."""
         undefended = "attack" if self.size else "vanilla"
         return undefended if self.defense == NONE else self.defense
+
+    @property
+    def stage(self) -> str:
+        """Of ``STAGES``, the one in which it is trained."""
+        return next(stage for stage, defenses in STAGES.items() if self.defense in defenses)
 
     @property
     def place(self) -> str:
@@ -81,6 +96,11 @@ def vanilla(data: str) -> Arm:
     return Arm(data, NONE, 0)
 
 
+def centralized(data: str) -> Arm:
+    """No federation: one client has all images."""
+    return Arm(data, CENTRALIZED, 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """How a data set is trained on at a scale.
@@ -91,6 +111,7 @@ class DataSet:
         settings: overrides of every run.
         utility: overrides of the utility study.
         needs_root: whether it is read from a folder that the user has.
+        seconds: that a run, a look at its control and one seed of Figure 7's classifiers may take.
         root: that folder; None for drawn data, wherever the user has others.
     """
 
@@ -99,6 +120,7 @@ class DataSet:
     settings: Sequence[str]
     utility: Sequence[str]
     needs_root: bool
+    seconds: Mapping[str, float]
     root: str | None
 
     def place(self, key: str) -> list[str]:
@@ -111,12 +133,16 @@ class Sweep:
     """Runs that one multirun makes: arms of a data set, by seed and by the sizes of the trigger.
 
     Attributes:
+        data: the data set.
+        stage: of ``STAGES``.
         folder: where the runs' folders are.
         subdir: a run's folder in it, with Hydra's interpolations.
         overrides: of ``python -m fedgan.train -m``.
         runs: the folders of all its runs.
     """
 
+    data: str
+    stage: str
     folder: Path
     subdir: str
     overrides: tuple[str, ...]
@@ -137,6 +163,7 @@ class Plan:
         self.seeds, self.changes = checked_seeds(cfg.seeds), checked_overrides(cfg.overrides)
         check_kept(cfg)
         validated("threads", Count, cfg.threads)
+        self.dry_run = validated("dry_run", bool, cfg.dry_run)
         self.launcher, self.threads = launcher_of(cfg.launcher), int(cfg.threads)
         self.runs, self.results = (Path(str(folder)).expanduser() for folder in (cfg.runs, cfg.results))
         scale = cfg.scale
@@ -159,7 +186,18 @@ class Plan:
             self.check_data(data)
         self.check_device()
         self.check_weights()
+        self.check_runs(arms)
+
+    def check_runs(self, arms: Sequence[Arm]) -> None:
+        """Refuse runs that are there with other settings than these, and a federation that would pass for none.
+
+        Raises:
+            ValueError: in one line.
+        """
         for arm in arms:
+            if arm.defense == CENTRALIZED:
+                clients = settings_of(tuple(self.settings([arm], self.seeds[:1])))["fl.num_clients"]
+                check(clients == 1, "overrides", "without fl.num_clients next to centralized training", clients)
             for seed in self.seeds:
                 check_settings(self.folder(arm, seed), self.settings([arm], [seed]))
 
@@ -193,8 +231,8 @@ class Plan:
         check(not own.needs_root or there, data, f"the folder of {own.title}", own.root)
 
     def arms(self, data: str, defense: str) -> list[Arm]:
-        """This defense against every size of the trigger."""
-        return [Arm(data, defense, size) for size in self.sizes]
+        """This defense against every size of the trigger; none of centralized training."""
+        return [Arm(data, defense, size) for size in self.sizes if defense != CENTRALIZED]
 
     def folder(self, arm: Arm, seed: int) -> Path:
         """Where this arm's run with this seed is, for all tables and figures."""
@@ -224,13 +262,16 @@ class Plan:
         return [*own.settings, *own.place("dataset.root"), *control, *swept, *self.overrides, *weights]
 
     def sweeps(self, arms: Sequence[Arm]) -> list[Sweep]:
-        """The multiruns that make these arms' runs, seed by seed: what is there after a stop can be compared."""
+        """The multiruns that make these arms' runs, stage by stage.
+
+        Within one it goes seed by seed: what is there after a stop can be compared.
+        """
         sizes: dict[tuple[str, str, str], list[Arm]] = {}
-        for arm in dict.fromkeys(arms):
+        for arm in sorted(dict.fromkeys(arms), key=lambda arm: list(STAGES).index(arm.stage)):
             sizes.setdefault((arm.data, arm.place, arm.option), []).append(arm)
-        groups: dict[tuple[str, tuple[int, ...]], list[Arm]] = {}  # arms of the same sizes are one product
+        groups: dict[tuple[str, str, tuple[int, ...]], list[Arm]] = {}  # arms of the same sizes are one product
         for (data, _, _), own in sizes.items():
-            groups.setdefault((data, tuple(arm.size for arm in own)), []).extend(own)
+            groups.setdefault((own[0].stage, data, tuple(arm.size for arm in own)), []).extend(own)
         return [self._sweep(own) for own in groups.values()]
 
     def controls(self, arms: Sequence[Arm]) -> list[Job]:
@@ -240,7 +281,8 @@ class Plan:
     def _sweep(self, arms: Sequence[Arm]) -> Sweep:
         folder, size = self.folder(arms[0], 0).parent, "-size_${attack.size}" if arms[0].size else ""
         subdir = f"${{hydra.runtime.choices.arm}}{size}-seed_${{seed}}"
-        return Sweep(folder, subdir, tuple(self.settings(arms, self.seeds)), tuple(self.folders(arms)))
+        overrides, runs = tuple(self.settings(arms, self.seeds)), tuple(self.folders(arms))
+        return Sweep(arms[0].data, arms[0].stage, folder, subdir, overrides, runs)
 
     def _control(self, arm: Arm, seed: int) -> Job:
         run, control = self.folder(arm, seed), self.folder(Arm(arm.data, arm.defense, 0), seed)

@@ -10,7 +10,7 @@ import yaml
 
 from experiments.measures import CONTROL, OF_A_TRIGGER, before_fine_tuning, client_rows, metrics_of
 from experiments.paper.claims import Values
-from experiments.paper.plan import NONE, PAPERS_DATA, TITLES, Arm, Plan
+from experiments.paper.plan import CENTRALIZED, NONE, PAPERS_DATA, TITLES, Arm, Plan
 
 
 def gather(plan: Plan, arms: Sequence[Arm]) -> Values:
@@ -94,14 +94,17 @@ def detectors(plan: Plan, arms: Sequence[Arm]) -> str:
 
 def _about(plan: Plan, data: str, arms: Sequence[Arm]) -> str:
     """A data set and the runs on it."""
-    each = [_facts(plan.folder(arm, seed)) for arm in arms for seed in plan.seeds]
-    facts = {key: ", ".join(dict.fromkeys(str(part[key]) for part in each if part[key])) for key in each[0]}
+    federated = [arm for arm in arms if arm.defense != CENTRALIZED]
+    each = [(arm, _facts(plan.folder(arm, seed))) for arm in arms for seed in plan.seeds]
+    facts = {key: ", ".join(dict.fromkeys(str(part[key]) for _, part in each if part[key])) for key in each[0][1]}
+    clients = ", ".join(dict.fromkeys(str(part["clients"]) for arm, part in each if arm in federated))
     title, papers = plan.data[data].title, PAPERS_DATA[data]
     defenses = f" {facts['defenses']}." if facts["defenses"] else ""
+    alone = ", or one that has all images (centralized)" if len(federated) < len(arms) else ""
     return (
         f"{title if title == papers else f'{title} in place of {papers}'} ({facts['data']}), {facts['image']} pixels, "
-        f"{facts['train']} training images ({_shares(plan, arms)}) and {facts['test']} test images; "
-        f"{facts['model']}; {facts['clients']} clients, "
+        f"{facts['train']} training images ({_shares(plan, federated)}) and {facts['test']} test images; "
+        f"{facts['model']}; {clients} clients{alone}, "
         f"{facts['rounds']} rounds of {facts['epochs']} local epoch(s), batch {facts['batch']}.{defenses} "
         f"Runs of commit {facts['commit']}, torch {facts['torch']}, {facts['device']}."
     )

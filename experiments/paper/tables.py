@@ -79,12 +79,11 @@ class Table(OfArms):
     """One of the paper's tables; the defenses' arms are its rows."""
 
     def arms(self, plan: Plan) -> list[Arm]:
-        """Vanilla, the undefended attack (tables of defenses compare with it), then each defense, also unattacked."""
+        """Vanilla, the undefended attack, which all tables compare with, then each defense, also unattacked."""
         (data,) = self.data
         arms = [vanilla(data), *plan.arms(data, NONE)]
         for defense in self.defenses:
-            if defense != NONE:
-                arms += [*plan.arms(data, defense), Arm(data, defense, 0)]
+            arms += [*plan.arms(data, defense), Arm(data, defense, 0)]
         return arms
 
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
-from experiments.paper.plan import DEFENSES
+from experiments.paper.plan import CENTRALIZED, DEFENSES
 from fedgan import train
 from fedgan.config.refusals import options
 from tests.helpers.federation import TINY
@@ -17,7 +17,7 @@ ARMS = options("arm")
 
 
 def test_the_papers_arms_have_files() -> None:
-    assert {"vanilla", "attack", *DEFENSES} <= set(ARMS)
+    assert {"vanilla", "attack", CENTRALIZED, *DEFENSES} <= set(ARMS)
 
 
 @pytest.mark.parametrize("experiment", ["paper_chestx", "demo"])
@@ -27,8 +27,9 @@ def test_an_arm_has_the_last_word_on_the_defense(
 ) -> None:
     """Also where an experiment brings its own defense, as the paper's do."""
     cfg = configure(f"experiment={experiment}", f"arm={arm}", tiny=False)
-    assert list(cfg.defense) == ([] if arm in ("vanilla", "attack") else [arm])
-    assert cfg.fl.malicious == (0 if arm == "vanilla" else 1)
+    assert list(cfg.defense) == ([] if arm in ("vanilla", "attack", CENTRALIZED) else [arm])
+    assert cfg.fl.malicious == (0 if arm in ("vanilla", CENTRALIZED) else 1)
+    assert cfg.fl.num_clients == (1 if arm == CENTRALIZED else 4)
     control = configure(f"experiment={experiment}", f"arm={arm}", "fl.malicious=0", tiny=False)
     assert control.fl.malicious == 0
 

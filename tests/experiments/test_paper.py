@@ -16,16 +16,17 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from experiments import multirun
-from experiments.measures import FEDDETECTS, attackers_loss, metrics_of
+from experiments import images, multirun
+from experiments.measures import AUDIT, DETECTORS, FEDDETECTS, attackers_loss, metrics_of
 from experiments.paper import NAMES, PAPER, making
 from experiments.paper import __main__ as paper
 from experiments.paper.artifact import Artifact
 from experiments.paper.artifacts import ARTIFACTS
-from experiments.paper.plan import KEPT, Arm, Plan, vanilla
+from experiments.paper.plan import KEPT, STAGES, Arm, Plan, centralized, vanilla
 from experiments.paper.runs import is_finished
 from experiments.paper.study import provenance
 from experiments.paper.tables import Table, read_published
@@ -33,8 +34,13 @@ from experiments.paper.utility import studies
 from experiments.rejudge import rejudged
 from fedgan.config.refusals import CONF
 from tests.helpers.federation import TINY
+from tests.helpers.images import drawn_lesions
 
 CLASSIFIERS = [f"metrics.{name}.classifier.steps=3" for name in ("transfer", "frechet", "lpips_classifier")]
+# Two rounds: nobody is warm by then, and the audit flags at once.
+QUICK = [f"++defense.{name}.warmup=0" for name in FEDDETECTS] + [
+    f"++defense.{AUDIT}.{setting}" for setting in ("consecutive=1", "images_per_class=4")
+]
 SMALLEST = {
     "seeds": [0, 1],
     "overrides": CLASSIFIERS,
@@ -48,13 +54,13 @@ SMALLEST = {
                     *TINY,
                     "++defense.reconstruction.images_per_class=4",
                     "++defense.reconstruction.epochs=1",
-                    *(f"++defense.{name}.warmup=0" for name in FEDDETECTS),
+                    *QUICK,
                 ],
             },
-            "isic": {
+            "isic": {  # read from a folder
                 "settings": [
-                    *(*TINY, "dataset=lesion_phantom", "attack=random_patch"),
-                    *(f"++defense.{name}.warmup=0" for name in FEDDETECTS),
+                    *(text for text in TINY if text != "dataset.train_per_class=32"),
+                    *("dataset=isic", "attack=random_patch", *QUICK),
                 ],
             },
         },
@@ -65,7 +71,7 @@ SMALLEST = {
         ],
     },
 }
-MADE = ("table2", "table4", "figure4", "figure6", "figure7")
+MADE = ("table1", "table2", "table4", "figure4", "figure6", "figure7")
 
 
 def plan_of(folder: Path, *overrides: str, changed: dict[str, Any] | None = None) -> Plan:
@@ -106,7 +112,7 @@ def in_process() -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, in_process: list[str]) -> Iterator[Plan]:
     folder = tmp_path_factory.mktemp("paper")
-    plan = plan_of(folder, changed=SMALLEST)
+    plan = plan_of(folder, f"isic={drawn_lesions(folder / 'lesions')}", changed=SMALLEST)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
@@ -121,11 +127,12 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def test_no_run_is_made_twice(made: Plan, in_process: list[str]) -> None:
     trained = [command for command in in_process if command.startswith("fedgan.train -m ")]
-    assert len(trained) == 4, "two data sets, attacked and not"
-    assert any(" seed=0,1 attack.size=4 arm=attack,feddetect," in command for command in trained)
-    scored = [command.partition("+job=")[2].split()[0] for command in in_process if "fedgan.evaluate" in command]
-    controls = [name for names in scored for name in names.split(",")]
-    assert len(controls) == len(set(controls)) == 2 * 7, "an attack's control is looked at once for all tables"
+    assert len(trained) == 2 * 3 + 3, "attacked and not, in three stages; on lesions no control of a defense is wanted"
+    assert any(" seed=0,1 attack.size=4 arm=feddetect,generator_audit " in command for command in trained)
+    scored = [each for each in in_process if each.startswith("fedgan.evaluate")]
+    after = [[each.partition(key)[2].split()[0] for key in ("hydra.sweep.dir=", "+job=")] for each in scored]
+    controls = [(folder, name) for folder, names in after for name in names.split(",")]
+    assert len(controls) == len(set(controls)) == 2 * (8 + 1), "an attack's control is looked at once for all tables"
     before = {path.name: path.read_bytes() for path in made.results.iterdir()}
     for path in made.results.iterdir():
         path.unlink()
@@ -158,14 +165,91 @@ def test_arms_of_different_sizes_are_swept_apart(tmp_path: Path) -> None:
         ["attack.size=2,4,8", "arm=attack"],
         ["attack.size=4", "arm=feddetect"],
     ]
-    assert [len(sweep.runs) for sweep in plan.sweeps(arms)] == [3, 9, 3]
+    assert [len(sweep.runs) for sweep in plan.sweeps(arms)] == [10, 30, 10]
+
+
+def test_what_most_claims_are_about_is_trained_first(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    sweeps = plan.sweeps(list(dict.fromkeys(arm for each in ARTIFACTS.values() for arm in each.arms(plan))))
+    assert sum(len(sweep.runs) for sweep in sweeps) == 660
+    assert list(dict.fromkeys(sweep.stage for sweep in sweeps)) == list(STAGES)
+    order = [sweep.stage for sweep in sweeps]
+    assert order == sorted(order, key=list(STAGES).index), "no stage begins before the one ahead of it is done"
+    arms_of_stage = [
+        {run.name.partition("-")[0] for s in sweeps if s.stage == stage for run in s.runs} for stage in STAGES
+    ]
+    assert arms_of_stage[0] == {"vanilla", "attack", "centralized"}
+    assert arms_of_stage[1] == {"feddetect", AUDIT}
+    assert len(arms_of_stage[2]) == 5
+
+
+def test_centralized_training_has_all_images_and_no_federation(made: Plan) -> None:
+    for data in ("isic", "chestx"):
+        run = made.folder(centralized(data), 1)
+        rows = read_csv(run / "clients.csv")
+        assert {(row["client"], row["malicious"], row["num_examples"]) for row in rows} == {("0", "0", "64")}
+        assert metrics_of(run)["effective_clients"] == 1
+    text = (made.results / "table1.md").read_text()
+    assert "4 clients, or one that has all images (centralized), 2 rounds" in text
+    assert "64 training images" not in text
+    assert "(16 a client)" in text
+    assert "(not in the paper) centralized training" in text
+    rows = read_csv(made.results / "table1.csv")
+    assert {row["arm"] for row in rows} == {"vanilla", "attack 32", "centralized"}
+
+
+def test_centralized_training_of_several_clients_is_refused(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "overrides=['fl.num_clients=8']")
+    with pytest.raises(ValueError, match="overrides must be without fl.num_clients next to centralized .*; got 8$"):
+        plan.check_runs([vanilla("isic"), centralized("isic")])
+    plan.check_runs([vanilla("isic")])
+
+
+def test_a_dry_run_counts_runs_and_hours_and_starts_nothing(
+    call: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10 seeds on two data sets: 33 arms, a look at 24 attacked ones' controls, and a study of classifiers."""
+    monkeypatch.setattr(multirun, "call", lambda *_: pytest.fail("started"))
+    call(paper.main, "all", "dry_run=true", f"runs={tmp_path / 'runs'}", f"results={tmp_path / 'results'}")
+    *table, empty, total = capsys.readouterr().out.splitlines()
+    hours = (330 * 150 + 330 * 180 + 480 * 20 + 20 * 860) / 3600
+    assert total == (
+        f"660 runs, 480 looks at a control, 20 studies of classifiers, 1160 left: {hours:.1f} hours of one process"
+    )
+    assert empty == ""
+    assert [line.rpartition("  isic")[0].strip() for line in table[2::2]] == [*STAGES, "controls", "classifiers"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_costs_are_printed_before_the_first_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(making, "train", lambda *_: said.append(capsys.readouterr().out))
+    with pytest.raises(ValueError, match="every run must be finished; got none in "):
+        making.make(("table2",), plan_of(tmp_path, changed=SMALLEST))
+    assert "\n6 runs, 2 looks at a control, 8 left: " in said[0]
+    assert said[1:] == [""], "vanilla and centralized, then the attack"
+
+
+def test_what_is_there_is_measured_and_not_counted_again(made: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    making.preview(("table1",), made)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("6 runs, 2 looks at a control, 0 left: 0.0 hours")
+    seconds = [record["seconds"] for record in map(recorded, made.folders(artifacts("table1")[0].arms(made)))]
+    assert f"{np.mean(seconds):.0f} (measured on 6)" in lines[2]
+    assert "20 (a guess)" in lines[3]
+
+
+def recorded(run: Path) -> dict[str, Any]:
+    return dict(json.loads((run / "run.json").read_text()))
 
 
 def test_a_table_has_what_the_runs_have(made: Plan) -> None:
     table: Table = artifacts("table4")[0]  # type: ignore[assignment]
     rows = {(row["arm"], row["class"], row["metric"]): row for row in read_csv(made.results / "table4.csv")}
     arms = table.arms(made)
-    assert len(arms) == 2 + 6 * 2
+    assert len(arms) == 2 + 7 * 2
     for arm in arms:
         summaries = [json.loads((made.folder(arm, seed) / "summary.json").read_text()) for seed in (0, 1)]
         for each in ("normal", "pneumonia"):
@@ -231,16 +315,17 @@ def test_verdicts_are_written(made: Plan, capsys: pytest.CaptureFixture[str]) ->
             assert f"| {verdict.verdict} " in line
             assert f"| {verdict.after_holm} " in line
             assert (" †" in line) == bool(verdict.claim.post_hoc)
-            whole = {arm for arm in verdict.claim.arms if "16" not in arm and "64" not in arm and "00" not in arm}
+            named = {*verdict.claim.arms, *verdict.claim.than, *verdict.claim.rather_than}
+            whole = {arm for arm in named if "16" not in arm and "64" not in arm and "00" not in arm}
             if verdict.claim.kind != "succeeds":  # of which two seeds are too few
-                assert verdict.verdict != "not judged" or len(whole) < len(verdict.claim.arms), "its runs are there"
+                assert verdict.verdict != "not judged" or len(whole) < len(named), "its runs are there"
     making.show(artifacts("table2")[0], made)
     said = capsys.readouterr().out
     assert "raises LPIPS" in said
     assert said.strip().endswith("table2.tex")
 
 
-@pytest.mark.parametrize(("name", "rows"), [("figure4", 3), ("figure6", 6)])
+@pytest.mark.parametrize(("name", "rows"), [("figure4", 3), ("figure6", 7)])
 def test_a_grid_is_a_picture(made: Plan, name: str, rows: int) -> None:
     with Image.open(made.results / f"{name}.png") as picture:
         pixels = np.asarray(picture.convert("L"))
@@ -253,7 +338,7 @@ def test_a_grid_is_a_picture(made: Plan, name: str, rows: int) -> None:
 def test_the_curve(made: Plan) -> None:
     rows = read_csv(made.results / "figure7.csv")
     assert {row["data"] for row in rows} == {"isic", "chestx"}
-    assert {row["arm"] for row in rows} == {"real only", "vanilla", "attacked", "feddetect"}
+    assert {row["arm"] for row in rows} == {"real only", "vanilla", "attacked", "feddetect", AUDIT, "centralized"}
     assert {row["real_per_class"] for row in rows} == {"1", "2"}
     values = artifacts("figure7")[0].values(made)
     assert set(values["chestx: vanilla @ 1"]["accuracy"]) == {0, 1}
@@ -265,7 +350,7 @@ def test_the_curve(made: Plan) -> None:
     assert "network ConvNet (width 16, feature_dim 64)" in text
     assert "4 synthetic images per class; commit" in text
     assert (made.results / "figure7.tex").read_text().count(r"\toprule") == 3
-    assert "drawn skin lesions in place of ISIC (lesion_phantom)" in text
+    assert "real skin lesions in place of ISIC (isic)" in text
     fits = [row for seed in (0, 1) for row in read_csv(made.runs / f"chestx/utility/seed_{seed}/results.csv")]
     assert {row["seed"] for row in fits} == {"0", "1", "2", "3"}, "no two generators share a classifier's seed"
     own = [float(row["accuracy"]) for row in fits if row["arm"] == "vanilla" and row["real_per_class"] == "1"]
@@ -332,12 +417,12 @@ def test_one_failure_leaves_the_others_results(made: Plan, monkeypatch: pytest.M
 def test_a_refused_run_leaves_the_others(tmp_path: Path, in_process: list[str]) -> None:
     """Reconstruction needs more images than there are; every other run of the sweep is made."""
     plan = plan_of(tmp_path, changed={**SMALLEST, "seeds": [0]})
-    arms = [vanilla("chestx"), Arm("chestx", "reconstruction", 0)]
+    arms = [Arm("chestx", "rotation", 0), Arm("chestx", "reconstruction", 0)]
     plan.overrides.append("++defense.reconstruction.images_per_class=33")
     (sweep,) = plan.sweeps(arms)
     assert multirun.train(sweep.overrides, sweep.folder, sweep.subdir, plan.launcher) == 1
     assert [is_finished(plan.folder(arm, 0)) for arm in arms] == [True, False]
-    assert {path.name for path in sweep.folder.iterdir()} == {"vanilla-seed_0", "multirun.yaml", "sweep.csv"}
+    assert {path.name for path in sweep.folder.iterdir()} == {"rotation-seed_0", "multirun.yaml", "sweep.csv"}
 
 
 def test_a_run_made_otherwise_is_refused_before_anything_runs(made: Plan, in_process: list[str]) -> None:
@@ -378,8 +463,8 @@ def test_metrics_of_a_run(tmp_path: Path) -> None:
     assert (found["emission"], found["control_emission"]) == (0.6, 0.25), "both by one detector"
 
 
-@pytest.mark.parametrize("name", FEDDETECTS)
-def test_a1_each_of_the_three_rules_is_read_as_a_detection(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a1_each_of_the_rules_is_read_as_a_detection(name: str, tmp_path: Path) -> None:
     write_run(tmp_path)
     (tmp_path / "config.yaml").write_text(f"defense: {{{name}: {{warmup: 0}}}}")
     assert metrics_of(tmp_path)["malicious_flag_rate"] == 2 / 3
@@ -392,6 +477,9 @@ def test_metrics_where_nobody_attacks(tmp_path: Path) -> None:
     found = metrics_of(tmp_path)
     assert not {"emission", "loss_ratio", "weight_of_malicious", "malicious_flag_rate"} & found.keys()
     assert found["diversity"] == 1.0
+    assert "log_frechet_classifier" not in found
+    write_run(tmp_path, malicious=[], metrics={"frechet_classifier": 50.0})
+    assert metrics_of(tmp_path)["log_frechet_classifier"] == pytest.approx(np.log(50.0))
     (tmp_path / "config.yaml").write_text("defense: {}")
     assert "benign_flags" not in metrics_of(tmp_path), "nobody looks"
 
@@ -405,14 +493,27 @@ def test_a_resumed_runs_commits_are_all_reported(made: Plan) -> None:
     (run / "run.json").write_text(whole)
 
 
-def test_drawn_data_take_no_folder(tmp_path: Path) -> None:
-    """Whoever has ISIC may say so at every scale."""
+def test_images_are_read_from_the_users_folders(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "isic=somewhere", "chestx='/x-rays (1)/a=b'")
-    assert not any(part.startswith("dataset.root=") for part in plan.settings([Arm("isic", "none", 16)], [0]))
-    assert not any(part.startswith("root=") for part in plan.controls([Arm("isic", "none", 16)])[0].shared)
+    assert "dataset.root='somewhere'" in plan.settings([Arm("isic", "none", 16)], [0])
+    assert "root='somewhere'" in plan.controls([Arm("isic", "none", 16)])[0].shared
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides=plan.settings([Arm("chestx", "none", 16)], [0]))
     assert cfg.dataset.root == "/x-rays (1)/a=b"
+    drawn = plan_of(tmp_path, "isic=somewhere", changed={"scale": {"data": {"isic": {"needs_root": False}}}})
+    assert not any("root=" in part for part in drawn.settings([Arm("isic", "none", 16)], [0])), "drawn at that scale"
+
+
+def test_lesions_are_those_of_the_other_studies(tmp_path: Path) -> None:
+    """Read from the folders of their classes here, by their labels.csv there: the same images, in the same order."""
+    root = drawn_lesions(tmp_path / images.FOLDERS[1], train_per_class=8, test_per_class=4)
+    plan = plan_of(tmp_path, f"isic={root}", changed={"scale": {"data": {"isic": {"needs_root": True}}}})
+    own = [text for text in plan.settings([vanilla("isic")], [0]) if text != "dataset.test_per_class=300"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        each = [compose("config", overrides=list(o)) for o in (own, images.overrides_of("lesions", str(tmp_path)))]
+    one, other = (instantiate(cfg.dataset, _convert_="all").load() for cfg in each)
+    assert (one.train.fingerprint, one.test.fingerprint) == (other.train.fingerprint, other.test.fingerprint)
+    assert one.train.counts == {"benign": 8, "malignant": 8}
 
 
 def test_vanilla_is_one_run_whatever_sizes_are_wanted(tmp_path: Path) -> None:
@@ -441,14 +542,15 @@ def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     plan = plan_of(tmp_path, f"scale={scale}", "chestx=somewhere", "isic=elsewhere")
     arms = {arm for artifact in ARTIFACTS.values() for arm in artifact.arms(plan)}
-    assert len(arms) == 2 * (1 + 3 + 6 * 4)
+    assert len(arms) == 2 * (1 + 1 + 3 + 7 * 4)
     assert len({plan.folder(arm, 0) for arm in arms}) == len(arms)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for arm in sorted(arm for arm in arms if arm.size < 32):
             cfg = compose("config", overrides=plan.settings([arm], [0]))
             drop_unchosen(cfg)
             check_settings(cfg)
-            assert list(cfg.defense) == ([] if arm.defense == "none" else [arm.defense])
+            assert list(cfg.defense) == ([] if arm.defense in ("none", "centralized") else [arm.defense])
+            assert cfg.fl.num_clients == (1 if arm.defense == "centralized" else 4)
             assert cfg.fl.malicious == (1 if arm.size else 0)
             assert cfg.attack.size * 256 == (arm.size or 16) * cfg.dataset.image_size
             if arm.defense in FEDDETECTS:
@@ -469,6 +571,7 @@ def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatc
         (["seeds=[-1]"], "seeds must be a list of at least one whole number of at least 0, each once; got"),
         (["threads=0"], "threads must be"),
         (["threads=x"], "threads must be"),
+        (["dry_run=maybe"], "dry_run must be true or false; got 'maybe'"),
         (["overrides='model=dcgan'"], "overrides must be a list of settings"),
         (["scale.sizes=[8]"], "scale.sizes must be some of the paper's 16, 32, 64"),
         (["scale.sizes=[]"], "scale.sizes must be some of the paper's 16, 32, 64"),
@@ -490,10 +593,17 @@ def test_a_changed_scale_may_be_kept_elsewhere(tmp_path: Path) -> None:
     plan_of(tmp_path, f"results={KEPT}/small")
 
 
-@pytest.mark.parametrize(("settings", "came"), [((), "null"), (("chestx=typo",), "'typo'")])
-def test_data_that_are_not_at_hand(call: Callable[..., Any], settings: Sequence[str], came: str) -> None:
-    with pytest.raises(SystemExit, match=f"chestx must be the folder of ChestX; got {came}$"):
-        call(paper.main, "table2", *settings)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("table2",), "chestx must be the folder of ChestX; got null$"),
+        (("table2", "chestx=typo"), "chestx must be the folder of ChestX; got 'typo'$"),
+        (("table1",), "isic must be the folder of real skin lesions; got null$"),
+    ],
+)
+def test_data_that_are_not_at_hand(call: Callable[..., Any], arguments: Sequence[str], said: str) -> None:
+    with pytest.raises(SystemExit, match=said):
+        call(paper.main, *arguments)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a machine without a GPU")
@@ -565,3 +675,13 @@ def test_f1_results_of_others_are_refused_before_anything_runs(tmp_path: Path, i
         making.make(("table2",), plan)
     assert in_process == before
     assert [file.name for file in tmp_path.rglob("*")] == ["results", "table2.md"]
+
+
+def test_results_do_not_go_where_arms_are_renamed(tmp_path: Path, in_process: list[str]) -> None:
+    """``rejudge`` would take the new FedDetect for another rule, as in older files."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/renamed.yaml").write_text("FedDetect: FedDetect (mean)")
+    before = list(in_process)
+    with pytest.raises(ValueError, match=r"^results must be a folder without renamed.yaml, which .*; got .*results"):
+        making.make(("table2",), plan_of(tmp_path, changed=SMALLEST))
+    assert in_process == before

@@ -1,5 +1,6 @@
 """The rule by which claims of the paper are judged, on numbers small enough to check by hand."""
 
+from math import log
 from typing import Any, get_args
 
 import pytest
@@ -7,11 +8,11 @@ import pytest
 from experiments.paper import NAMES, PAPER
 from experiments.paper.claims import Claim, Kind, Values, claims_of, expand, paired, read_claims
 from experiments.paper.inference import interval
-from experiments.paper.plan import DEFENSES, NONE, SIZES, Arm
+from experiments.paper.plan import CENTRALIZED, DEFENSES, NONE, SIZES, Arm
 from experiments.paper.verdicts import RULE, Comparison, Verdict, judge, judge_all
 from experiments.paper.writing import counted, judged, verdict_rows
 
-CURVES = ("real only", "vanilla", "attacked", "feddetect")
+CURVES = ("real only", "vanilla", "attacked", "feddetect", "generator_audit", "centralized")
 # Three seeds: mean difference 2, standard deviation 1; t(0.975, 2) = 4.3027, so the interval is 2 ± 2.484.
 ARMS = {
     "a": {"x": {0: 3.0, 1: 5.0, 2: 7.0}, "y": {0: 1.0}},
@@ -144,7 +145,7 @@ def test_an_unknown_kind_is_refused() -> None:
 def test_every_claim_speaks_of_arms_that_there_are(name: str) -> None:
     claims = read_claims(PAPER / name / "claims.yaml")
     assert claims
-    arms = [str(Arm("isic", defense, size)) for defense in (NONE, *DEFENSES) for size in (0, *SIZES)]
+    arms = [str(Arm("isic", defense, size)) for defense in (NONE, CENTRALIZED, *DEFENSES) for size in (0, *SIZES)]
     if name == "figure7":
         numbers = (0, 1, 10, 50, 100, 200, 300, 400, 500)
         arms = [f"{data}: {arm} @ {n}" for data in ("isic", "chestx") for arm in CURVES for n in numbers]
@@ -382,7 +383,8 @@ def test_a4_a_post_hoc_claim_is_marked_wherever_its_verdict_is_shown() -> None:
 )
 def test_a4_claims_known_to_be_post_hoc_are_marked(name: str, metric: str, known: str) -> None:
     """As `git log -- experiments/paper/NAME/claims.yaml` and sections 10 to 12 of experiments/LOG.md have it."""
-    reasons = [c.post_hoc for c in read_claims(PAPER / name / "claims.yaml") if c.metric == metric]
+    claims = [c for c in read_claims(PAPER / name / "claims.yaml") if c.metric == metric]
+    reasons = [c.post_hoc for c in claims if "audit" not in c.says]  # whose claims came before its runs
     assert reasons
     assert all(known in reason for reason in reasons)
 
@@ -406,3 +408,32 @@ def test_a1_the_papers_claims_are_of_its_own_rule_and_are_repeated_for_the_other
         own = [c for c in variants if c.arms == tuple(f"{variant} {size}" for size in SIZES)]
         assert [(c.metric, c.kind, c.margin) for c in own] == [(c.metric, c.kind, c.margin) for c in published]
         assert all(variant in c.says or "FedDetect" not in c.says for c in own)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("table1", 1), ("table3", 5), ("table4", 5), ("figure5", 3), ("figure6", 2), ("figure7", 4)]
+)
+def test_claims_about_what_is_not_in_the_paper_are_marked_and_made_before_its_runs(name: str, count: int) -> None:
+    """In the words of FedDetect's claims, by the same metric, kind and margin."""
+    claims = read_claims(PAPER / name / "claims.yaml")
+    own = [c for c in claims if any(word in " ".join((*c.arms, *c.than)) for word in ("audit", "centralized"))]
+    assert len(own) == count
+    assert all(c.says.startswith("Not in the paper: ") and not c.post_hoc for c in own)
+    rules = {(c.metric, c.kind, c.margin, c.each) for c in claims if c not in own}
+    alone = {"log_frechet_classifier", "benign_flags"}  # nothing of the kind is claimed of FedDetect
+    assert {(c.metric, c.kind, c.margin, c.each) for c in own if c.metric not in alone} <= rules
+
+
+def test_a_quarter_more_is_about_as_good_and_half_as_much_again_is_not() -> None:
+    """The margin of the claim about centralized training, on distances that differ by their factor alone."""
+    (claim,) = [c for c in read_claims(PAPER / "table1" / "claims.yaml") if c.than == ("centralized",)]
+    noise = (-0.02, 0.0, 0.01, 0.01)
+
+    def verdict(factor: float) -> str:
+        sides = {"vanilla": [log(factor) + each for each in noise], "centralized": [0.0] * len(noise)}
+        values = {arm: {claim.metric: dict(enumerate(each))} for arm, each in sides.items()}
+        return judge(claim, values).verdict
+
+    assert [verdict(factor) for factor in (0.5, 1.0, 1.2, 1.25, 1.3, 1.5)] == [
+        *("shown", "shown", "shown", "not shown", "reversed", "reversed")
+    ]

@@ -1,6 +1,7 @@
 """Images drawn for a test, and the folders of real ones."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from experiments.images import FOLDERS
-from fedgan.core.images import ImageSet
+from fedgan.core.images import ImageSet, Splits
 from fedgan.datasets.chest_phantom import ChestPhantom
+from fedgan.datasets.lesion_phantom import LesionPhantom
 
 XRAY_CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -54,10 +56,31 @@ def real_images(variable: str) -> Path:
 def drawn_chests(root: Path) -> Path:
     """Drawn chest X-rays in the folders in which studies look for real ones, and no lesions; returns ``root``."""
     splits = ChestPhantom(image_size=32, train_per_class=40, test_per_class=6, seed=0).load()
-    for split, part in (("train", splits.train), ("test", splits.test)):
-        for i, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
-            own = root / FOLDERS[0] / split / XRAY_CLASSES[int(label)]
-            own.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image[0].numpy()).save(own / f"person{split}{i}_{i}.png")
+    for split, i, label, pixels in _each(splits):
+        _save(root / FOLDERS[0] / split / XRAY_CLASSES[label] / f"person{split}{i}_{i}.png", pixels[0])
     (root / FOLDERS[1]).mkdir()
     return root
+
+
+def drawn_lesions(root: Path, train_per_class: int = 32, test_per_class: int = 16) -> Path:
+    """Drawn skin lesions in a folder as the real ones are in: train/ and test/, their classes, labels.csv; ``root``."""
+    splits = LesionPhantom(image_size=32, train_per_class=train_per_class, test_per_class=test_per_class, seed=0).load()
+    rows = ["split,class,file,dx,lesion_id"]
+    for split, i, label, pixels in _each(splits):
+        name = splits.train.classes[label]
+        _save(root / split / name / f"{split}{i}.png", pixels.permute(1, 2, 0))
+        rows.append(f"{split},{name},{split}{i}.png,{('nv', 'mel')[label]},lesion_{split}{i}")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def _each(splits: Splits) -> Iterator[tuple[str, int, int, Tensor]]:
+    """Of each image: the split, its place there, its label, its pixels (C, H, W)."""
+    for split, part in (("train", splits.train), ("test", splits.test)):
+        for i, (image, label) in enumerate(zip(part.images, part.labels, strict=True)):
+            yield split, i, int(label), image
+
+
+def _save(file: Path, pixels: Tensor) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.numpy()).save(file)
