@@ -1,6 +1,6 @@
 """The verdicts once more, from the values by seed in a folder of results: no run is needed.
 
-python -m experiments.rejudge experiments/results/small
+python -m experiments.rejudge experiments/results/small_drawn
 
 The claims and the rule are today's, not those of when the results were written. Where the name of an arm has changed
 its meaning, the folder's renamed.yaml says so (name in its files: name in the claims).

@@ -2,10 +2,13 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hydra.utils import get_class
 
 from experiments.benchmarks import __main__ as benchmarks
 from experiments.benchmarks.base import Benchmark, Row
@@ -17,6 +20,15 @@ class Counted(Benchmark):
 
     def measure(self, folder: Path) -> Sequence[Row]:
         return [{"case": folder.parent.name, "seconds": 0.5}]
+
+
+@pytest.mark.parametrize("file", sorted((CONF / "benchmark").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_file_of_conf_is_a_benchmark_with_its_settings(file: Path) -> None:
+    settings = dict(yaml.safe_load(file.read_text()))
+    kind = get_class(settings.pop("_target_"))
+    assert issubclass(kind, Benchmark)
+    settings.pop("_convert_", None)
+    signature(kind).bind(**settings)
 
 
 def test_a_benchmark_finds_its_folder(

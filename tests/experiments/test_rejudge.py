@@ -10,7 +10,7 @@ from experiments import rejudge
 from experiments.paper.plan import KEPT
 from experiments.paper.verdicts import Verdict
 
-SMALL = KEPT / "small"
+SMALL = KEPT / "small_drawn"
 
 
 def published(file: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from fedgan.metrics.triggers.detector import Array, TriggerDetector, patch_of
 # (trigger - mean) alone takes every flat bright corner larger than the window for the square; with the ring,
 # none. The gap lets a blurred square spill
 # over its edge; smoothing makes a blurred mosaic of random colors still match. On 2 px squares at 32 px, tried later,
-# it has 0.4 % false alarms and finds all that are pasted (experiments/results/small/table2.md).
+# it has 0.4 % false alarms and finds all that are pasted (experiments/results/small_drawn/table2.md).
 _SMOOTHING = 1.0  # px, standard deviation
 _RING_GAP = 1  # px between the window and the ring
 _RING_WIDTH = 2  # px
