@@ -27,8 +27,8 @@ def test_every_file_of_conf_is_a_benchmark_with_its_settings(file: Path) -> None
     settings = dict(yaml.safe_load(file.read_text()))
     kind = get_class(settings.pop("_target_"))
     assert issubclass(kind, Benchmark)
-    settings.pop("_convert_", None)
-    signature(kind).bind(**settings)
+    hydras = ("defaults", "_convert_", "_recursive_")
+    signature(kind).bind(**{name: value for name, value in settings.items() if name not in hydras})
 
 
 def test_a_benchmark_finds_its_folder(
