@@ -45,6 +45,18 @@ def test_two_sites_are_two_clients(configure: Configure, tmp_path: Path) -> None
     same(tmp_path / "again", tmp_path / "same")
 
 
+def test_the_audit_sees_over_flower_what_it_sees_locally(configure: Configure, tmp_path: Path) -> None:
+    audit = ("defense=generator_audit", "defense.generator_audit.images_per_class=4", "fl.rounds=3")
+    summary = serve(FakeLink(tmp_path, 4), tmp_path / "sites", *audit)
+    alone = local(configure, tmp_path / "local", *audit, "fl.num_clients=4")
+    assert summary["generator_sha256"] == alone["generator_sha256"]
+    same(tmp_path / "sites", tmp_path / "local")
+    scores = [row for row in rows(tmp_path / "sites", "receipts.csv") if row["measure"] == "place_score"]
+    assert len(scores) == 3 * 4
+    maps = [tmp_path / side / "defenses/generator_audit/place.png" for side in ("sites", "local")]
+    assert maps[0].read_bytes() == maps[1].read_bytes()
+
+
 def test_faults_a_restart_and_a_resumed_run_of_four_sites(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
