@@ -76,13 +76,16 @@ def roc(rows: Sequence[Row], path: Path) -> Path:
     own = [row for row in rows if row["detector"] == "generator_audit" and row["highest"] not in ("", None)]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
+    every = sorted({row["setting"] for row in own if row["attacker"] not in ("", None)})
+    colors = dict(zip(every, mpl.colormaps["tab20"].colors, strict=False))  # type: ignore[attr-defined]
     for axes, data in zip(panels, ("chest", "lesions"), strict=True):
         controls = [float(row["highest"]) for row in own if (row["data"], row["setting"]) == (data, _CONTROL)]
-        names = sorted({row["setting"] for row in own if row["data"] == data and row["attacker"] not in ("", None)})
-        for name, color in zip(names, mpl.colormaps["tab20"].colors, strict=False):  # type: ignore[attr-defined]
+        for name in every:
             attacked = [float(row["attacker"]) for row in own if (row["data"], row["setting"]) == (data, name)]
             if controls and attacked:
-                axes.step(*curve(attacked, controls), where="post", label=f"{name} ({len(attacked)})", color=color)
+                axes.step(
+                    *curve(attacked, controls), where="post", label=f"{name} ({len(attacked)})", color=colors[name]
+                )
         axes.set(title=f"{data}, {len(controls)} controls", xlabel="controls with an alarm", xlim=(-0.02, 1.02))
     panels[0].set_ylabel("federations in which the attackers are found")
     for axes in panels:

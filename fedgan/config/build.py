@@ -89,12 +89,13 @@ def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None, sit
     server = Server(defenses, made(cfg, "fl.weighting", Weighting))
     metrics = {str(name): made(cfg, f"metrics.{name}", Metric) for name in cfg.metrics}
     check_objective(cfg.objective, [metric for each in metrics.values() for metric in each.names])
-    malicious = build_malicious(cfg, attack, update_attack)
-    attackers = build_attackers(cfg, malicious, update_attack)
     trainer, training = single_server_training(defenses)
     check_engine(cfg, sites)
     if sites is not None:
         check_remote(attack, update_attack, trainer)
+    malicious = build_malicious(cfg, attack, update_attack)
+    attackers = build_attackers(cfg, malicious, update_attack)
+    if sites is not None:
         splits, federated_data, own_images = *data_at(sites, cfg, metrics), None
         federated_data = replace(federated_data, malicious=known_malicious(cfg))
     else:

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from fedgan.config.refusals import REFUSALS, explain
-from fedgan.flower.grid import GridLink, unwrapped, wrapped
+from fedgan.flower.grid import FAILED, GridLink, unwrapped, wrapped
 
 __all__ = ["client", "server"]  # noqa: F822 (Flower looks for them here; __getattr__ makes them)
+
+
+class RefusedError(Exception):
+    """A run that is refused: its one line. Flower sends what was printed only where an exception leaves the app."""
 
 
 def __getattr__(name: str) -> Any:
@@ -28,8 +32,8 @@ def make_server() -> Any:
         try:
             serve(GridLink(grid), context.run_config)
         except REFUSALS as error:
-            print(f"error: {explain(error)}", file=sys.stderr)  # Flower shows what is printed, no message of an exit
-            sys.exit(1)
+            print(f"error: {explain(error)}", file=sys.stderr)
+            raise RefusedError(explain(error)) from None
 
     app = ServerApp()
     app.main()(main)
@@ -70,4 +74,4 @@ def _reply(message: Any, context: Any, answer: Callable[[Any, bytes], bytes]) ->
         return Message(wrapped(answer(own, body)), reply_to=message)
     except Exception as error:
         print(f"error: {type(error).__name__}: {explain(error)}", file=sys.stderr)
-        return Message(Error(0, type(error).__name__), reply_to=message)
+        return Message(Error(FAILED, type(error).__name__), reply_to=message)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CONTENT, BODY = "fedgan", "body"
+FAILED = 0  # the code with which a site of fedgan says what kind of error it had
 
 
 class GridLink:
@@ -26,7 +27,9 @@ class GridLink:
 
         letters = [Message(wrapped(body), node, kind) for node, body in messages.items()]
         replies = self.grid.send_and_receive(letters, timeout=timeout) if letters else []
-        return {reply.metadata.src_node_id: unwrapped(reply) for reply in replies}
+        # Of a node that it has given up Flower itself says so: that is no answer.
+        own = (reply for reply in replies if reply.metadata.src_node_id in messages)
+        return {reply.metadata.src_node_id: unwrapped(reply) for reply in own}
 
 
 def wrapped(body: bytes) -> Any:
@@ -39,7 +42,8 @@ def wrapped(body: bytes) -> Any:
 def unwrapped(message: Any) -> bytes | str:
     """What a message has been given, or in words why there is nothing."""
     if message.has_error():
-        return f"Flower: error {message.error.code}"
+        kind = str(message.error.reason)  # of fedgan's own site; Flower's reasons may have words of the site's in them
+        return kind if message.error.code == FAILED and kind.isidentifier() else f"Flower: error {message.error.code}"
     record = dict(message.content).get(CONTENT)
     body = None if record is None else dict(record).get(BODY)
     return body if isinstance(body, bytes) else "no message of fedgan"

@@ -12,6 +12,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 import fedgan
 from fedgan.config.build import build_defended, build_local_settings, instantiate, made
 from fedgan.core.arguments import PathText, validated
+from fedgan.core.checks import check
 from fedgan.core.images import Splits
 from fedgan.core.precision import Device, deterministic, rounding
 from fedgan.core.round import Round
@@ -42,7 +43,8 @@ def checked_site(site: DictConfig) -> DictConfig:
     Raises:
         ValueError: in one line, if one that no component checks is not allowed.
     """
-    validated("folder", PathText, site.folder)
+    folder = validated("folder", PathText, site.folder)
+    check(Path(folder).is_absolute(), "folder", "an absolute path: Flower starts a site where it likes", site.folder)
     validated("device", Device, site.device)
     return site
 

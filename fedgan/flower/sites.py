@@ -20,12 +20,12 @@ class Link(Protocol):
         """The nodes that are connected: by Flower's number the public key, as PEM, that the node has shown it has."""
 
     def ask(self, kind: str, messages: Mapping[int, bytes], timeout: float | None) -> Mapping[int, bytes | str]:
-        """Each node's answer, or in words why it has none; nothing of those that took longer than ``timeout`` seconds.
+        """Each node's answer, or in words why it has none; nothing of those that were lost or took too long.
 
         Args:
             kind: HELLO or TRAIN.
             messages: by node.
-            timeout: in seconds; None: as long as it takes.
+            timeout: in seconds; None: until each has answered or is lost.
         """
 
 
@@ -62,12 +62,19 @@ class KeyedSites:
         return self._ask(TRAIN, requests, timeout)
 
     def _ask(self, kind: str, requests: Mapping[int, bytes], timeout: float | None) -> dict[int, bytes | str]:
-        start = time.monotonic()
-        nodes = self._wait_for(requests.keys(), timeout)
-        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - start))
-        answers = self.link.ask(kind, {node: requests[client] for client, node in nodes.items()}, left)
-        clients = {node: client for client, node in nodes.items()}
-        return {clients[node]: _shortened(answer) for node, answer in answers.items() if node in clients}
+        """The answers by client; who is lost while it is asked, and comes back in time, is asked again."""
+        start, found = time.monotonic(), dict[int, bytes | str]()
+        while True:
+            missing = requests.keys() - found.keys()
+            nodes = self._wait_for(missing, _left(timeout, start))
+            answers = self.link.ask(kind, {node: requests[i] for i, node in nodes.items()}, _left(timeout, start))
+            clients = {node: client for client, node in nodes.items()}
+            found |= {clients[node]: _shortened(answer) for node, answer in answers.items() if node in clients}
+            lost = sorted(requests.keys() - found.keys())
+            if not lost or _left(timeout, start) == 0:
+                return found
+            print(f"the sites of clients {lost} were lost: they are asked again once they are back", file=sys.stderr)
+            time.sleep(self.pause)
 
     def _wait_for(self, clients: Collection[int], timeout: float | None) -> dict[int, int]:
         """The nodes of these clients, once all are connected, or of those that are when the time is up."""
@@ -92,6 +99,11 @@ class KeyedSites:
                 self._refused.add(node)
                 print(f"warning: node {node} is refused: its public key is not in the file of sites=", file=sys.stderr)
         return found
+
+
+def _left(timeout: float | None, start: float) -> float | None:
+    """Seconds that are left of a limit; None: there is none."""
+    return None if timeout is None else max(0.0, timeout - (time.monotonic() - start))
 
 
 def _shortened(answer: bytes | str) -> bytes | str:

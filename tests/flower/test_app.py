@@ -72,23 +72,35 @@ def test_a_run_that_is_refused_says_so_where_flower_shows_it(capsys: pytest.Capt
     from fedgan.flower import app
 
     own = flwr.Context(1, 7, {}, flwr.RecordDict(), {"folder": "run", "sites": "sites.txt", "overrides": ""})
-    with pytest.raises(SystemExit) as ended:
+    line = "folder must be an absolute path: Flower starts the server where it likes; got 'run'"
+    with pytest.raises(app.RefusedError) as ended:  # an Exception: of any other end Flower sends no words on
         app.server(None, own)
-    assert ended.value.code == 1, "of a message of the exit Flower shows nothing"
-    (said,) = capsys.readouterr().err.splitlines()
-    assert said == "error: folder must be an absolute path: Flower starts the server where it likes; got 'run'"
+    assert str(ended.value) == line
+    assert capsys.readouterr().err == f"error: {line}\n"
 
 
-def test_a_grid_carries_bytes_and_errors() -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ((3, "secret\nwords"), "Flower: error 3"),
+        ((0, "OSError"), "OSError"),
+        ((0, "secret words"), "Flower: error 0"),
+        ((8, "OSError"), "Flower: error 8"),
+    ],
+)
+def test_a_grid_carries_bytes_and_kinds_of_errors(error: tuple[int, str], said: str) -> None:
     class Grid:
         def send_and_receive(self, messages: list[Any], *, timeout: float | None) -> list[Any]:
             asked = {message.metadata.dst_node_id: dict(message.content["fedgan"])["body"] for message in messages}
             assert (asked, timeout) == ({7: b"ask", 8: b"me"}, 5.0)
             answers = [flwr.Message(wrapped(b"said"), reply_to=_from(messages[0], 7))]
-            return [*answers, flwr.Message(flwr.Error(3, "secret\nwords"), reply_to=_from(messages[1], 8))]
+            gone = flwr.Message(flwr.Error(5, "node gone"), reply_to=_from(messages[0], 7))
+            gone.metadata.__dict__["_src_node_id"] = 1  # Flower's own, of a node that it has given up
+            answers.append(gone)
+            return [*answers, flwr.Message(flwr.Error(*error), reply_to=_from(messages[1], 8))]
 
     found = GridLink(Grid()).ask(TRAIN, {7: b"ask", 8: b"me"}, 5.0)
-    assert found == {7: b"said", 8: "Flower: error 3"}
+    assert found == {7: b"said", 8: said}
 
 
 def _from(message: Any, node: int) -> Any:

@@ -68,9 +68,9 @@ def test_faults_a_restart_and_a_resumed_run_of_four_sites(
         return None if (node, asked) == (102, 2) else answer
 
     link, folder = FakeLink(tmp_path, 4, tamper), tmp_path / "run"
-    serve(link, folder, *DEFENSES, "fl.rounds=3")
+    serve(link, folder, *DEFENSES, "fl.rounds=3", "fl.straggler_timeout=1")
     link.restart()
-    summary = serve(link, folder, *DEFENSES, "fl.rounds=6")
+    summary = serve(link, folder, *DEFENSES, "fl.rounds=6", "fl.straggler_timeout=1")
     found = {(row["round"], row["client"], row["kind"]) for row in rows(folder, "events.csv")}
     assert {("1", "1", "bad_update"), ("2", "2", "late")} <= found
 

@@ -42,10 +42,10 @@ HELLO_FACTS: dict[str, Any] = {
 
 
 class Echo:
-    """A link whose nodes answer with their own number; ``slow`` ones never do."""
+    """A link whose nodes answer with their own number."""
 
-    def __init__(self, *rounds: Mapping[int, bytes], slow: tuple[int, ...] = ()) -> None:
-        self.rounds, self.slow = list(rounds), slow
+    def __init__(self, *rounds: Mapping[int, bytes]) -> None:
+        self.rounds = list(rounds)
         self.asked: list[int] = []
 
     def nodes(self) -> Mapping[int, bytes]:
@@ -53,7 +53,7 @@ class Echo:
 
     def ask(self, kind: str, messages: Mapping[int, bytes], timeout: float | None) -> Mapping[int, bytes | str]:
         self.asked += messages
-        return {node: str(node).encode() for node in messages if node not in self.slow}
+        return {node: str(node).encode() for node in messages}
 
 
 TABLE = {b"red": 0, b"blue": 1}
@@ -81,8 +81,38 @@ def test_a_site_that_restarts_under_another_number_is_waited_for(capsys: pytest.
 
 
 def test_nobody_is_waited_for_longer_than_the_timeout() -> None:
-    sites = KeyedSites(Echo({5: b"red"}, slow=()), TABLE, {}, pause=0.0)
+    sites = KeyedSites(Echo({5: b"red"}), TABLE, {}, pause=0.0)
     assert sites.train({0: b"", 1: b""}, 0.01) == {0: b"5"}
+
+
+class Losing(Echo):
+    """The first so many times that it is asked node 8 is lost, and comes back under another number."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__({5: b"red", 8: b"blue"})
+        self.times = times
+
+    def ask(self, kind: str, messages: Mapping[int, bytes], timeout: float | None) -> Mapping[int, bytes | str]:
+        found = super().ask(kind, messages, timeout)
+        if self.asked.count(8) + self.asked.count(9) > self.times:
+            return found
+        self.rounds = [{5: b"red", 9: b"blue"}]
+        return {node: answer for node, answer in found.items() if node == 5}
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_a_site_that_is_lost_is_asked_again_and_the_others_are_not(
+    timeout: float | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = Losing(times=1)
+    assert KeyedSites(link, TABLE, {}, pause=0.0).train({0: b"", 1: b""}, timeout) == {0: b"5", 1: b"9"}
+    assert link.asked == [5, 8, 9]
+    said = "the sites of clients [1] were lost: they are asked again once they are back\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_site_that_stays_lost_is_asked_until_the_time_is_up() -> None:
+    assert KeyedSites(Losing(times=10**9), TABLE, {}, pause=0.001).train({0: b"", 1: b""}, 0.05) == {0: b"5"}
 
 
 def test_what_a_site_says_of_a_failure_is_one_short_line() -> None:
