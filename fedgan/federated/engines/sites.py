@@ -8,7 +8,7 @@ from fedgan.core.checks import check
 from fedgan.core.images import Splits, no_images
 from fedgan.federated.data import FEWEST, ClientCounts, FederatedData
 
-NOTE = "the images are at the sites: the server has counts, no images"
+NOTE = "the server has no images, and counts alone of those at the sites, which train on them"
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,8 @@ def data_of(facts: Sequence[SiteFacts]) -> tuple[Splits, FederatedData]:
         >>> splits, data = data_of([site, site])
         >>> splits.shape["image_size"], len(splits.train), data.table
         (32, 0, {'normal': [8, 8], 'pneumonia': [4, 4]})
+        >>> print(splits.notes[0])
+        the server has no images, and counts alone of those at the sites, which train on them: normal 16, pneumonia 8
     """
     first = facts[0]
     for i, own in enumerate(facts):
@@ -75,7 +77,9 @@ def data_of(facts: Sequence[SiteFacts]) -> tuple[Splits, FederatedData]:
         check(sum(own.counts) >= FEWEST, "dataset", least, sum(own.counts))
     empty = no_images(first.classes, first.channels, first.image_size)
     clients = tuple(ClientCounts(dict(zip(own.classes, own.counts, strict=True))) for own in facts)
-    return Splits("sites", empty, empty, notes=(NOTE,)), FederatedData(clients, frozenset(), None, ())
+    totals = (sum(each) for each in zip(*(own.counts for own in facts), strict=True))
+    inventory = ", ".join(f"{name} {count:,}" for name, count in zip(first.classes, totals, strict=True))
+    return Splits("sites", empty, empty, notes=(f"{NOTE}: {inventory}",)), FederatedData(clients, frozenset(), None, ())
 
 
 def check_same_kind(place: str, own: SiteFacts, expected: SiteFacts) -> None:
