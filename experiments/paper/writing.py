@@ -1,6 +1,5 @@
 """Results as files, each written whole or not at all."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,21 +7,16 @@ from typing import Any
 from tabulate import tabulate
 
 from experiments.paper.verdicts import NOT_JUDGED, REVERSED, SHOWN, Comparison, Verdict
-from fedgan.core.files import atomic_write
+from fedgan.core.files import atomic_write, write_table
 
 Row = Mapping[str, Any]
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> Path:
     """One line per row, under the first row's names."""
-
-    def write(file: Path) -> None:
-        with file.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    return _write(path, write)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, list(rows[0]), rows)
+    return path
 
 
 def write_text(path: Path, *blocks: str) -> Path:

@@ -3,7 +3,6 @@
 python -m fedgan.utility run=outputs/train/2026-01-31_12-00-00 real_per_class=[1,10,50] synthetic_per_class=1000
 """
 
-import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ from fedgan.config.screen import screen
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Numbers, PathText, checked, validated
 from fedgan.core.checks import check
-from fedgan.core.files import atomic_write, write_json
+from fedgan.core.files import write_json, write_table
 from fedgan.core.folders import check_own, claim, fits_folder
 from fedgan.core.images import Splits
 from fedgan.core.precision import repeatable
@@ -172,14 +171,7 @@ def read_fit(file: Path) -> Fit:
 def write_csv(path: Path, kind: type[Any], rows: Sequence[Any]) -> None:
     """Write dataclass instances as CSV, a field a column (the answers left out), whole or not at all."""
     columns = [field.name for field in fields(kind) if field.name != "correct"]
-
-    def write(file: Path) -> None:
-        with file.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
-
-    atomic_write(path, write)
+    write_table(path, columns, [{name: getattr(row, name) for name in columns} for row in rows])
 
 
 def show(fits: Sequence[Fit], folder: Path, title: str) -> None:

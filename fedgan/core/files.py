@@ -1,11 +1,12 @@
 """Files that outlive a run: where the cache is, and how to write so that nobody ever reads half a file."""
 
+import csv
 import errno
 import json
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,30 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV file, whole or not at all: a line with the columns, then one for each row.
+
+    Raises:
+        OSError: see ``atomic_write``.
+        ValueError: if a row has a value for another column.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.csv"
+        >>> write_table(file, ["round", "loss"], [{"round": 0, "loss": 0.5}])
+        >>> file.read_text()
+        'round,loss\\n0,0.5\\n'
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    atomic_write(path, write)
 
 
 def temporary_for(path: Path) -> Path:

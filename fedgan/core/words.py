@@ -1,6 +1,7 @@
 """Numbers, their nouns and reasons in what a user reads."""
 
 import re
+from collections.abc import Mapping
 
 
 def counted(number: int, noun: str) -> str:
@@ -11,6 +12,16 @@ def counted(number: int, noun: str) -> str:
         ('1 round', '2,000 images')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def inventory(counts: Mapping[str, int]) -> str:
+    """Names with their counts.
+
+    Example:
+        >>> inventory({"normal": 2000, "pneumonia": 4})
+        'normal 2,000, pneumonia 4'
+    """
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 def name_lines(name: str, longest: int = 12) -> list[str]:

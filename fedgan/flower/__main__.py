@@ -13,12 +13,13 @@ def main(cfg: DictConfig) -> None:
     """The entry point; it imports torch late, so that --help and a misspelled setting do not wait."""
     from fedgan.attacks.base import Attack
     from fedgan.config.build import made
+    from fedgan.core.words import inventory
     from fedgan.flower import site
 
     own = site.checked_site(cfg)
     hello = site.hello_of(own)
-    counts = ", ".join(f"{name} {count:,}" for name, count in zip(hello.classes, hello.counts, strict=True))
-    print(f"{counts}; {hello.image_size} x {hello.image_size}, {'gray' if hello.channels == 1 else 'RGB'}")
+    counts = dict(zip(hello.classes, hello.counts, strict=True))
+    print(f"{inventory(counts)}; {hello.image_size} x {hello.image_size}, {'gray' if hello.channels == 1 else 'RGB'}")
     attack = made(own, "attack", Attack)
     if attack.acts:
         print(f"attack: {attack} on this site's images, of which the server does not learn")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from fedgan.attacks.base import Attack, PoisonReport
 from fedgan.config.build import made
 from fedgan.core.checks import placed
-from fedgan.core.files import atomic_write
+from fedgan.core.files import write_table
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
@@ -87,11 +87,4 @@ def keep_receipts(file: Path, round_: int, client_id: int, measures: Mapping[str
     kept = [row for row in before if int(row["round"]) < round_]
     own = [(round_, "attack", client_id, *each) for each in measures.items()]
     rows = [dict(zip(RECEIPT_COLUMNS, row, strict=True)) for row in own]
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, RECEIPT_COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows([*kept, *rows])
-
-    atomic_write(file, write)
+    write_table(file, RECEIPT_COLUMNS, [*kept, *rows])

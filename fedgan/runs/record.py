@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from fedgan.core.files import atomic_write, placed, write_json, write_json_in_place
+from fedgan.core.files import placed, write_json, write_json_in_place, write_table
 from fedgan.federated.backend import Backend
 from fedgan.federated.data import FederatedData
 from fedgan.federated.faults import NO_VARIETY, Event
@@ -300,14 +300,7 @@ def keep_rows(
     for row in kept:
         if not is_due(int(row["round"])):
             row |= dict.fromkeys(row.keys() & set(scored), "")
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(kept)
-
-    atomic_write(file, write)
+    write_table(file, columns, kept)
     return kept
 
 

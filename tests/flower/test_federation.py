@@ -174,6 +174,11 @@ def test_what_needs_the_images_is_refused_before_a_folder_is_made(override: str,
     assert not (tmp_path / "run").exists()
 
 
+def test_an_attack_typed_at_the_server_is_the_reason_also_where_its_clients_are_too_few(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="^attack must be none with clients at sites"):
+        serve(FakeLink(tmp_path, 2), tmp_path / "run", "attack=white_square", "fl.malicious=1")
+
+
 def test_sites_are_reached_by_flwr_run_alone(configure: Configure, tmp_path: Path) -> None:
     name = f"fl.backend.run={'0' * 32}"
     with pytest.raises(ValueError, match="fl/backend must be serial or vectorized: .* by flwr run"):

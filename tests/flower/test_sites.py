@@ -223,6 +223,8 @@ def test_a_hospital_sees_what_its_site_would_say(
     assert capsys.readouterr().out.splitlines()[1:] == [f"{said} does not learn"]
     with pytest.raises(SystemExit, match=r"error: attack\.size must be at most 31"):
         call(main, *own, "attack=white_square", "attack.size=40")
+    with pytest.raises(SystemExit, match="error: folder must be an absolute path: .*; got 'site9'$"):
+        call(main, f"dataset.root={image_folder}", "folder=site9")
     with pytest.raises(SystemExit, match="error: folder must be a path; got null"):
         call(main, f"dataset.root={image_folder}")
 

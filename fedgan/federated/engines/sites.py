@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from fedgan.core.checks import check
 from fedgan.core.images import Splits, no_images
+from fedgan.core.words import inventory
 from fedgan.federated.data import FEWEST, ClientCounts, FederatedData
 
 NOTE = "the server has no images, and counts alone of those at the sites, which train on them"
@@ -77,9 +78,9 @@ def data_of(facts: Sequence[SiteFacts]) -> tuple[Splits, FederatedData]:
         check(sum(own.counts) >= FEWEST, "dataset", least, sum(own.counts))
     empty = no_images(first.classes, first.channels, first.image_size)
     clients = tuple(ClientCounts(dict(zip(own.classes, own.counts, strict=True))) for own in facts)
-    totals = (sum(each) for each in zip(*(own.counts for own in facts), strict=True))
-    inventory = ", ".join(f"{name} {count:,}" for name, count in zip(first.classes, totals, strict=True))
-    return Splits("sites", empty, empty, notes=(f"{NOTE}: {inventory}",)), FederatedData(clients, frozenset(), None, ())
+    data = FederatedData(clients, frozenset(), None, ())
+    totals = inventory({name: sum(each) for name, each in data.table.items()})
+    return Splits("sites", empty, empty, notes=(f"{NOTE}: {totals}",)), data
 
 
 def check_same_kind(place: str, own: SiteFacts, expected: SiteFacts) -> None:
@@ -111,4 +112,4 @@ def _by_site(facts: Mapping[str, Any]) -> list[str]:
     """What each site has, in words."""
     table, size, channels = facts["partition"], facts["dataset"]["image_size"], facts["dataset"]["channels"]
     counts = [dict(zip(table, each, strict=True)) for each in zip(*table.values(), strict=True)]
-    return [", ".join(f"{k} {v:,}" for k, v in each.items()) + f"; {size} px, {channels} channels" for each in counts]
+    return [f"{inventory(each)}; {size} px, {channels} channels" for each in counts]
