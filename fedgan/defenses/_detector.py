@@ -1,5 +1,6 @@
 """What detectors on reported losses have in common: what they need of a federation, and of the clients."""
 
+from abc import ABC
 from dataclasses import replace
 from typing import Annotated
 
@@ -7,51 +8,40 @@ from annotated_types import Interval
 
 from fedgan.core.checks import check_at_least, check_at_most
 from fedgan.core.round import check_clients
+from fedgan.defenses.base import Defense
 from fedgan.gan.recipe import Recipe
 
 Samples = Annotated[int, Interval(ge=1, le=1_000_000)]
 
 
-def check_can_act(name: str, *, num_clients: int, clients_per_round: int) -> None:
-    """Refuse a federation of which no single client is fewer than half.
+class LossDetector(Defense, ABC):
+    """Reads one reported loss of each client: refused where nobody could ever be flagged.
 
-    Raises:
-        ValueError: in one line.
+    Attributes:
+        name: in the configuration.
+        warmup: the first rounds, which are left out.
+        rounds_needed: how many rounds follow them before anybody can be flagged: 2 where detection starts in a
+            round t > warmup.
+        because: the settings that ``rounds_needed`` depends on, for errors.
     """
-    check_clients(
-        3,
-        f" for defense={name}",
-        num_clients=num_clients,
-        clients_per_round=clients_per_round,
-        of_round=", which acts on fewer than half of those present",
-    )
 
+    name: str
+    warmup: int
+    rounds_needed = 2
+    because = ""
 
-def check_warmup(name: str, warmup: int, rounds: int) -> None:
-    """Refuse a warm-up that no round t > m follows.
-
-    Raises:
-        ValueError: in one line.
-    """
-    why = f" so that a round t > warmup comes in fl.rounds={rounds}"
-    check_rounds(2, name, warmup=warmup, rounds=rounds, why=why)
-
-
-def check_rounds(needed: int, name: str, *, warmup: int, rounds: int, why: str) -> None:
-    """Refuse a federation, or a warm-up, that leaves fewer rounds than a detector needs before it can flag anybody.
-
-    Args:
-        needed: how many rounds must follow the first ``warmup``.
-        name: of the defense, with the settings that ``needed`` depends on.
-        warmup: first rounds, which are left out.
-        rounds: of the run.
-        why: what the error says of the longest warm-up.
-
-    Raises:
-        ValueError: in one line.
-    """
-    check_at_least("fl.rounds", rounds, needed, f" for defense={name}")
-    check_at_most("warmup", warmup, rounds - needed, why)
+    def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
+        """Refuse a federation of which no single client is fewer than half, or that ends before anybody is flagged."""
+        needed, why = self.rounds_needed, f" for defense={self.name}"
+        check_clients(
+            3,
+            why,
+            num_clients=num_clients,
+            clients_per_round=clients_per_round,
+            of_round=", which acts on fewer than half of those present",
+        )
+        check_at_least("fl.rounds", rounds, needed, why + self.because)
+        check_at_most("warmup", self.warmup, rounds - needed, f", so that it can act in fl.rounds={rounds}")
 
 
 def with_loss(recipe: Recipe, loss: str, samples: int) -> Recipe:

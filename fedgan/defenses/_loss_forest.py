@@ -1,7 +1,7 @@
 """Algorithm 1 whatever the loss: an isolation forest on one number per client, decaying aggregation weights."""
 
 import importlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -11,8 +11,8 @@ from annotated_types import Interval
 from fedgan.core.arguments import Fraction, NonNegative, checked
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
-from fedgan.defenses._detector import check_can_act, check_warmup
-from fedgan.defenses.base import Decision, Defense
+from fedgan.defenses._detector import LossDetector
+from fedgan.defenses.base import Decision
 
 Trees = Annotated[int, Interval(ge=1, le=100_000)]
 RandomState = Annotated[int, Interval(ge=0, le=2**32 - 1)]
@@ -20,7 +20,7 @@ _LEAST = 1e-200  # of a weight: d^c underflows to 0 eventually, and a round of o
 
 
 @checked
-class LossForest(Defense, ABC):
+class LossForest(LossDetector):
     """Flags the clients whose losses an isolation forest isolates, and decays their aggregation weights.
 
     With no attacker at all the forest still flags somebody in a good part of the rounds, and because decay
@@ -35,8 +35,6 @@ class LossForest(Defense, ABC):
         random_state: of the isolation forest, fixed as in the first code, so that the verdict depends on the
             losses alone.
     """
-
-    name: str  # in the configuration
 
     def __init__(
         self,
@@ -56,8 +54,7 @@ class LossForest(Defense, ABC):
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Line 1 of Algorithm 1; one outlier must be fewer than half, and a round must follow the warm-up."""
-        check_can_act(self.name, num_clients=num_clients, clients_per_round=clients_per_round)
-        check_warmup(self.name, self.warmup, rounds)
+        super().setup(num_clients=num_clients, clients_per_round=clients_per_round, rounds=rounds)
         self.c, self.w = [0] * num_clients, [1.0 / num_clients] * num_clients
         importlib.import_module("sklearn.ensemble")  # a second that no round should be charged with
 

@@ -151,6 +151,13 @@ class Defense:
             ValueError: in one line, if this defense could not act in it.
         """
 
+    def check_present(self, updates: Sequence[ClientUpdate]) -> None:
+        """Look at a round's updates before anything is made of them: too few, say, where some were lost.
+
+        Raises:
+            ValueError: in one line, if this defense cannot act on them.
+        """
+
     def adapt(self, recipe: Recipe) -> Recipe:
         """Every client's local objective and what belongs to it, before the first round."""
         return recipe

@@ -13,19 +13,18 @@ from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses import _cusum
-from fedgan.defenses._detector import Samples, check_can_act, check_rounds, with_loss
-from fedgan.defenses.base import Decision, Defense
+from fedgan.defenses._detector import LossDetector, Samples, with_loss
+from fedgan.defenses.base import Decision
 from fedgan.defenses.calibration import LossName, read_calibration
 from fedgan.gan.recipe import Recipe
 
-NAME = "feddetect_cusum"
 LEAST = 3  # clients in a round that says anything: two are equally far from their median
 _File = Annotated[str, Predicate(lambda text: bool(text.strip())), Allowed("a file of python -m fedgan.calibrate")]
 Spread = Positive | _File | None
 
 
 @checked
-class FedDetectCusum(Defense):
+class FedDetectCusum(LossDetector):
     """Flags clients whose losses stay away from the others', round after round; not the paper's rule.
 
     In each round r_i is the client's log loss less the median over those present, z_i = r_i / spread, cut at 8. Two
@@ -55,6 +54,8 @@ class FedDetectCusum(Defense):
         ValueError: in one line, if one is out of range, or the file is none or of another loss.
     """
 
+    name = "feddetect_cusum"
+
     def __init__(
         self,
         *,
@@ -66,6 +67,8 @@ class FedDetectCusum(Defense):
         samples: Samples = 256,
     ) -> None:
         self.k, self.h, self.warmup, self.loss, self.samples = k, h, warmup, loss, samples
+        self.rounds_needed = floor(h / (_cusum.CLIP - k)) + 1  # a round adds 8 - k at most
+        self.because = f" with k={k}, h={h}"
         self.file = spread if isinstance(spread, str) else None
         self.calibration = None if self.file is None else read_calibration("spread", Path(self.file).expanduser())
         self.spread = spread if isinstance(spread, float) else None
@@ -83,10 +86,7 @@ class FedDetectCusum(Defense):
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Refuse a federation in which nobody could ever be flagged."""
-        check_can_act(NAME, num_clients=num_clients, clients_per_round=clients_per_round)
-        needed = floor(self.h / (_cusum.CLIP - self.k)) + 1  # a round adds 8 - k at most
-        why = f", so that {needed} rounds of fl.rounds={rounds} can count"
-        check_rounds(needed, f"{NAME} with k={self.k}, h={self.h}", warmup=self.warmup, rounds=rounds, why=why)
+        super().setup(num_clients=num_clients, clients_per_round=clients_per_round, rounds=rounds)
         self.num_clients = num_clients
 
     def adapt(self, recipe: Recipe) -> Recipe:

@@ -11,18 +11,17 @@ from scipy.special import stdtrit
 from fedgan.core.arguments import Fraction, NonNegative, Probability, checked
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
-from fedgan.defenses._detector import Samples, check_can_act, check_warmup, with_loss
-from fedgan.defenses.base import Decision, Defense
+from fedgan.defenses._detector import LossDetector, Samples, with_loss
+from fedgan.defenses.base import Decision
 from fedgan.defenses.calibration import LossName
 from fedgan.gan.recipe import Recipe
 
-NAME = "feddetect_grubbs"
 LEAST_WEIGHT = 1e-200  # a round of only zeros has no mean
 Side = Literal["high", "both"]
 
 
 @checked
-class FedDetectGrubbs(Defense):
+class FedDetectGrubbs(LossDetector):
     """Algorithm 1 with the generalized ESD test (Rosner 1983) for the isolation forest; Grubbs's with up to four.
 
     A forest on one number per client flags somebody in two rounds of three when nobody attacks; a test does so at a
@@ -45,6 +44,8 @@ class FedDetectGrubbs(Defense):
         ValueError: in one line, if one is out of range.
     """
 
+    name = "feddetect_grubbs"
+
     def __init__(
         self,
         *,
@@ -61,11 +62,6 @@ class FedDetectGrubbs(Defense):
         self.min_weight, self.loss, self.samples = min_weight, loss, samples
         self.side: Side = side
         self.c: dict[int, int] = {}
-
-    def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
-        """Refuse a federation in which nobody could be flagged."""
-        check_can_act(NAME, num_clients=num_clients, clients_per_round=clients_per_round)
-        check_warmup(NAME, self.warmup, rounds)
 
     def adapt(self, recipe: Recipe) -> Recipe:
         """Have the clients measure the loss that is read, where they would not."""

@@ -62,6 +62,7 @@ def decisions(defense: Defense, recorded: Sequence[tuple[Sequence[ClientUpdate],
     defense.setup(num_clients=num_clients, clients_per_round=num_clients, rounds=len(recorded))
     counts, found = dict[int, int](), list[Decision]()
     for updates, round_ in recorded:
+        defense.check_present(updates)
         equal = {update.client_id: 1 / len(updates) for update in updates}
         found.append(defense.reweight(updates, equal, round_).counted(counts))
         counts |= found[-1].flag_counts

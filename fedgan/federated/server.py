@@ -82,7 +82,8 @@ class Server(Callback):
     def serve(self, updates: Sequence[ClientUpdate], round_: Round) -> tuple[State, Decision]:
         """The round's aggregate, and what was made of its clients."""
         acted: dict[str, bool] = dict.fromkeys(self.rounds_acted, False)
-        for name in self.defenses:
+        for name, defense in self.defenses.items():
+            defense.check_present(updates)
             filtered = self._filtered(name, updates, round_)
             acted[name] = any(new is not old for new, old in zip(filtered, updates, strict=True))
             updates = filtered

@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from fedgan.core.checks import check, check_at_most
+from fedgan.core.checks import check_at_most
 from fedgan.core.rng import derive_seed, keyed_generator
 
 # numpy's gamma variates leave their range beyond; so large, all clients' shares are equal to four digits.
@@ -110,15 +110,6 @@ def check_enough(setting: str, each: int, count: int, num_clients: int) -> None:
     """
     most = count // num_clients
     check_at_most(setting, each, most, f", the {count} training images over {num_clients} clients")
-
-
-def check_clients(num_clients: int, count: int) -> None:
-    """Refuse more clients than images.
-
-    Raises:
-        ValueError: in one line.
-    """
-    check(count >= num_clients, "fl.num_clients", f"at most the number of training images, {count}", num_clients)
 
 
 def even_sizes(count: int, num_clients: int) -> list[int]:

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from fedgan.core.arguments import checked
+from fedgan.core.checks import check_at_most
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import derive_seed, keyed_generator
 from fedgan.partitions._rules import (
     Concentration,
     Sizes,
-    check_clients,
     cut,
     even_sizes,
     largest_remainder,
@@ -43,7 +43,7 @@ class DirichletEqual(Partition):
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""
         count = len(images)
-        check_clients(num_clients, count)
+        check_at_most("fl.num_clients", num_clients, count, ", the number of training images")
         members = shuffled_classes(images.labels, seed)
         counts = np.array([len(own) for own in members])
         rng = np.random.default_rng(derive_seed(seed, "partition", "mixes"))

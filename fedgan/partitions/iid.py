@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from fedgan.core.checks import check_at_most
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
-from fedgan.partitions._rules import check_clients, even_sizes
+from fedgan.partitions._rules import even_sizes
 from fedgan.partitions.base import Partition
 
 
@@ -27,6 +28,6 @@ def iid(count: int, num_clients: int, seed: int) -> list[Tensor]:
         >>> [len(part) for part in iid(3297, num_clients=4, seed=0)]
         [824, 824, 824, 825]
     """
-    check_clients(num_clients, count)
+    check_at_most("fl.num_clients", num_clients, count, ", the number of training images")
     order = torch.randperm(count, generator=keyed_generator(seed, "partition"))
     return [part.sort().values for part in torch.split(order, even_sizes(count, num_clients))]

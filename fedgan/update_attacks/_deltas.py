@@ -10,7 +10,7 @@ from torch import Tensor
 from fedgan.core.arguments import Allowed, validated
 from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate
-from fedgan.update_attacks.base import Knowledge
+from fedgan.update_attacks.base import UpdateAttack
 
 Delta = Mapping[str, Tensor]
 AllOfFew = Annotated[Literal["all"], Allowed("all with fewer than 2 malicious clients: the spread of one update is 0")]
@@ -87,14 +87,17 @@ def honest(own: Sequence[ClientUpdate], known: Sequence[ClientUpdate]) -> list[C
     return [update for update in known if update.client_id not in ids] or list(own)
 
 
-def check_spread(knowledge: Knowledge, *, num_clients: int, num_malicious: int, clients_per_round: int) -> None:
-    """Refuse a federation in which no round has two updates to take a spread from.
+class WithinSpread(UpdateAttack):
+    """Refused in a federation in which no round has two updates to take a spread from; rests in a round without."""
 
-    Raises:
-        ValueError: in one line.
-    """
-    if num_malicious < 2:
-        validated("knowledge", AllOfFew, knowledge)
-    least = 3 if knowledge == "all" else 2
-    why = ", so that the attack has two updates to take a spread from"
-    check_clients(least, why, num_clients=num_clients, clients_per_round=clients_per_round)
+    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
+        """Two updates must be known."""
+        if num_malicious < 2:
+            validated("knowledge", AllOfFew, self.knowledge)
+        least = 3 if self.knowledge == "all" else 2
+        why = ", so that the attack has two updates to take a spread from"
+        check_clients(least, why, num_clients=num_clients, clients_per_round=clients_per_round)
+
+    def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
+        """Without two updates to take a spread from."""
+        return len(honest(own, known)) < 2

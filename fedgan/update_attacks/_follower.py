@@ -20,19 +20,23 @@ class Follower(UpdateAttack):
 
     def watch(self, round_: Round) -> None:
         """See ``UpdateAttack``."""
+        if not self.follows:
+            return
         now = {name: round_.reference[name].clone() for name in round_.reference if name in round_.parameters}
         before = self._sent_out
         if before is not None:
             self.step = {name: tensor - before[name].to(tensor.device) for name, tensor in now.items()}
         self._sent_out = now
 
-    def check_follows(self, rounds: int) -> None:
-        """Refuse a window with round 0 alone, in which there is no last step.
+    @property
+    def follows(self) -> bool:
+        """Whether its settings make it look at the server's steps."""
+        return True
 
-        Raises:
-            ValueError: in one line.
-        """
-        self.window.check_reached(rounds, first=1, why="after round 0, which has no last step of the server")
+    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
+        """Refuse a window with round 0 alone, in which there is no last step."""
+        if self.follows:
+            self.window.check_reached(rounds, first=1, why="after round 0, which has no last step of the server")
 
     def state_dict(self) -> dict[str, Any]:
         """The state that was sent out in the last round."""

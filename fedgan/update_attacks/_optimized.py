@@ -12,7 +12,7 @@ from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._deltas import (
     Delta,
-    check_spread,
+    WithinSpread,
     deviation,
     honest,
     length,
@@ -21,7 +21,7 @@ from fedgan.update_attacks._deltas import (
     scaled,
     sent,
 )
-from fedgan.update_attacks.base import Knowledge, UpdateAttack
+from fedgan.update_attacks.base import Knowledge
 
 Direction = Literal["std", "unit", "sign"]
 
@@ -75,7 +75,7 @@ def root(a: Tensor, b: Tensor, c: float, bound: float) -> Tensor:
     return torch.where(b > 0, room / (b + reach).clamp_min(1e-300), (reach - b) / c)
 
 
-class Optimized(UpdateAttack, ABC):
+class Optimized(WithinSpread, ABC):
     """All malicious clients send G + mu + g p, g the largest that the bound of a subclass allows.
 
     In a round in which they know of fewer than two updates there is no bound: they send what they have trained.
@@ -111,19 +111,6 @@ class Optimized(UpdateAttack, ABC):
             b: see a.
             c: see a; above 0.
         """
-
-    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
-        """Distances need two updates."""
-        check_spread(
-            self.knowledge,
-            num_clients=num_clients,
-            num_malicious=num_malicious,
-            clients_per_round=clients_per_round,
-        )
-
-    def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
-        """Without two updates to take distances from."""
-        return len(honest(own, known)) < 2
 
     def alter(
         self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round

@@ -7,8 +7,8 @@ from fedgan.core.arguments import Count, NonNegative, Positive, checked
 from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
-from fedgan.update_attacks._deltas import check_spread, deviation, honest, mean, moved_along, sent
-from fedgan.update_attacks.base import Knowledge, UpdateAttack
+from fedgan.update_attacks._deltas import WithinSpread, deviation, honest, mean, moved_along, sent
+from fedgan.update_attacks.base import Knowledge
 
 
 def critical_z(num_clients: int, num_malicious: int) -> float:
@@ -26,7 +26,7 @@ def critical_z(num_clients: int, num_malicious: int) -> float:
 
 
 @checked
-class LittleIsEnough(UpdateAttack):
+class LittleIsEnough(WithinSpread):
     """All malicious clients send G + mu - z sigma: mean and standard deviation (ddof 1) of each honest coordinate.
 
     In a round in which they know of fewer than two updates there is no sigma: they send what they have trained.
@@ -59,21 +59,14 @@ class LittleIsEnough(UpdateAttack):
 
     def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
         """A deviation needs two updates, and the formula many clients."""
-        check_spread(
-            self.knowledge,
-            num_clients=num_clients,
-            num_malicious=num_malicious,
-            clients_per_round=clients_per_round,
+        super().setup(
+            num_clients=num_clients, num_malicious=num_malicious, clients_per_round=clients_per_round, rounds=rounds
         )
         if self.z is None:
             z = critical_z(num_clients, num_malicious)
             few = f"{num_malicious} malicious of {num_clients} clients"
             check(z > 0, "z", f"a number above 0: with {few} the formula of null gives {z:.3g}, no attack", None)
             self.z = z
-
-    def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
-        """Without two updates to take a deviation from."""
-        return len(honest(own, known)) < 2
 
     def alter(
         self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round

@@ -58,10 +58,6 @@ class Neurotoxin(Follower):
         """Such as ``updates of the 95 % calmest coordinates``."""
         return f"updates of the {100 * self.keep:g} % calmest coordinates"
 
-    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
-        """A round must have one before it."""
-        self.check_follows(rounds)
-
     def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
         """In round 0."""
         return self.step is None

@@ -63,15 +63,10 @@ class NormBounded(Follower):
         whose = "the honest length" if self.knowledge == "all" else "the server's last step"
         return f"updates scaled by {self.factor:g} to at most {self.radius:g} times {whose}"
 
-    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
-        """With ``knowledge: own`` a round must have one before it."""
-        if self.knowledge == "own":
-            self.check_follows(rounds)
-
-    def watch(self, round_: Round) -> None:
+    @property
+    def follows(self) -> bool:
         """Only who knows nothing else looks at the server's steps."""
-        if self.knowledge == "own":
-            super().watch(round_)
+        return self.knowledge == "own"
 
     def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
         """Where nothing is too long, or it is not known what is."""

@@ -339,7 +339,7 @@ def test_bad_settings(settings: dict[str, Any], words: str) -> None:
         (2, 2, 9, "^fl.num_clients must be at least 3 for defense=feddetect_cusum; got 2"),
         (4, 2, 9, "^fl.clients_per_round must be at least 3 for defense=feddetect_cusum"),
         (4, 4, 1, "^fl.rounds must be at least 2 for defense=feddetect_cusum with k=3.5, h=5.0; got 1"),
-        (4, 4, 9, "^warmup must be at most 7, so that 2 rounds of fl.rounds=9 can count; got 8"),
+        (4, 4, 9, "^warmup must be at most 7, so that it can act in fl.rounds=9; got 8"),
     ],
 )
 def test_refused_where_nobody_could_be_flagged(num_clients: int, present: int, rounds: int, words: str) -> None:

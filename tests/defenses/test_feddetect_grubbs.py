@@ -171,7 +171,7 @@ def test_bad_settings(settings: dict[str, Any], words: str) -> None:
     [
         (2, 10, "^fl.num_clients must be at least 3 for defense=feddetect_grubbs; got 2"),
         (4, 1, "^fl.rounds must be at least 2 for defense=feddetect_grubbs; got 1"),
-        (4, 10, "^warmup must be at most 8 so that a round t > warmup comes in fl.rounds=10; got 9"),
+        (4, 10, "^warmup must be at most 8, so that it can act in fl.rounds=10; got 9"),
     ],
 )
 def test_refused_where_it_could_not_act(num_clients: int, rounds: int, words: str) -> None:

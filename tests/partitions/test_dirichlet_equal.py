@@ -23,7 +23,9 @@ def test_disjoint_covering_even_and_reproducible(counts: list[int], clients: int
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     images, partition = labeled(labels), DirichletEqual(alpha=alpha)
     if len(labels) < clients:
-        with pytest.raises(ValueError, match=r"^fl\.num_clients must be at most the number of training images"):
+        with pytest.raises(
+            ValueError, match=rf"^fl\.num_clients must be at most {len(labels)}, the number of training images"
+        ):
             partition.split(images, clients, seed)
         return
     parts = partition.split(images, clients, seed)

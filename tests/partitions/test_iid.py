@@ -18,5 +18,5 @@ def test_the_parts_are_those_of_every_run_so_far(count: int, clients: int, seed:
 
 def test_every_client_has_an_image_or_is_refused() -> None:
     assert sorted(part.tolist() for part in iid(4, 4, seed=0)) == [[0], [1], [2], [3]]
-    with pytest.raises(ValueError, match=r"^fl\.num_clients must be at most the number of training images, 3; got 4$"):
+    with pytest.raises(ValueError, match=r"^fl\.num_clients must be at most 3, the number of training images; got 4$"):
         iid(3, 4, seed=0)

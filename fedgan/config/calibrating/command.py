@@ -21,7 +21,7 @@ from fedgan.config.refusals import config_folders
 from fedgan.config.screen import screen
 from fedgan.config.sweeps.subcommand import call
 from fedgan.core.arguments import Allowed, Count, NonNegative, Numbers, PathText, checked, validated
-from fedgan.core.checks import check
+from fedgan.core.checks import check, check_at_least
 from fedgan.core.folders import check_makeable
 from fedgan.core.words import counted
 from fedgan.defenses.base import Defense
@@ -68,7 +68,7 @@ def main(cfg: DictConfig) -> None:
     check_out(out)
     folders = train(settings, folder) if settings.runs is None else given(settings)
     runs = [Run(path) for place in folders for path in run_folders(place)]
-    check_enough("runs", len(runs), settings.least, "runs")
+    check_at_least("runs", len(runs), settings.least, " runs (least)")
     calibration = calibrate(runs, settings.loss, settings.warmup)
     out.parent.mkdir(parents=True, exist_ok=True)
     calibration.write(out)
@@ -84,15 +84,6 @@ def check_out(out: Path) -> None:
     """
     check_makeable("out", out.parent)
     validated("out", CalibrationFile, out)
-
-
-def check_enough(setting: str, count: int, least: int, what: str) -> None:
-    """Refuse fewer control runs than ``least``; the error calls them ``what``.
-
-    Raises:
-        ValueError: in one line.
-    """
-    check(count >= least, setting, f"at least least={least} {what}", count)
 
 
 def given(settings: Settings) -> list[Path]:
@@ -125,7 +116,7 @@ def train(settings: Settings, folder: Path) -> list[Path]:
         Interrupted: if a signal stopped them.
     """
     seeds = seeds_of(settings.seeds)
-    check_enough("seeds", len(seeds), settings.least, "of them")
+    check_at_least("seeds", len(seeds), settings.least, " of them (least)")
     own = control_settings(settings.train, settings.loss)
     resumes = f"{setting('hydra.run.dir', str(folder))} next to the same settings resumes"
     where = (f"hydra.sweep.dir={quoted(str(folder / RUNS))}", "hydra.sweep.subdir='seed_${seed}'")

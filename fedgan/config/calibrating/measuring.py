@@ -67,16 +67,15 @@ def check_control(run: Run) -> None:
     Raises:
         ValueError: in one line.
     """
-    check(run.status == "finished", "runs", "finished runs", f"{run.folder}, which is {run.status}")
-    malicious = run.record.get("malicious")
-    check(
-        malicious == [],
-        "runs",
-        "runs in which nobody attacks (fl.malicious=0)",
-        f"{run.folder} with malicious clients {malicious}",
+    malicious, acted = run.record.get("malicious"), run.summary.get("rounds_acted", {})
+    acting = ",".join(name for name, rounds in acted.items() if rounds)
+    conditions = (
+        (run.status == "finished", "finished runs", f", which is {run.status}"),
+        (malicious == [], "runs in which nobody attacks (fl.malicious=0)", f" with malicious clients {malicious}"),
+        (not acting, "runs in which no defense acts", f" with defense={acting}"),
     )
-    acted = [name for name, rounds in run.summary.get("rounds_acted", {}).items() if rounds]
-    check(not acted, "runs", "runs in which no defense acts", f"{run.folder} with defense={','.join(acted)}")
+    for ok, allowed, got in conditions:
+        check(ok, "runs", allowed, f"{run.folder}{got}")
 
 
 def check_alike(recipes: Mapping[str, Mapping[str, Any]]) -> None:

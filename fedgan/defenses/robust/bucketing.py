@@ -33,7 +33,6 @@ class Bucketing(RobustRule):
 
     def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
         """See ``Defense``."""
-        self.check_present(updates)
         order = torch.randperm(len(updates), generator=round_.rng("defense", "bucketing")).tolist()
         means = {}
         for bucket in (order[begin : begin + self.size] for begin in range(0, len(order), self.size)):

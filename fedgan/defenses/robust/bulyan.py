@@ -32,7 +32,6 @@ class Bulyan(RobustRule):
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """See ``Defense``."""
-        self.check_present(updates)
         states, f = [update.state for update in updates], self.num_malicious
         selected = [states[i] for i in bulyan_picks(squared_distances(gram_matrix(states, round_)), f)]
         nearest = len(selected) - 2 * f

@@ -35,7 +35,6 @@ class CenteredClipping(RobustRule):
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """See ``Defense``."""
-        self.check_present(updates)
         states = [update.state for update in updates]
         mean, start = plain_mean(states), self._start(round_)
         # All stays in the span of the updates and the start, so inner products are enough.

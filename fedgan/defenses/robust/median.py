@@ -18,5 +18,4 @@ class Median(RobustRule):
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """See ``Defense``."""
-        self.check_present(updates)
         return Aggregate(by_coordinate([update.state for update in updates], middle), weights=None)

@@ -52,7 +52,6 @@ class RobustLearningRate(RobustRule):
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """See ``Defense``."""
-        self.check_present(updates)
         states = [update.state for update in updates]
         mean, turned, total = plain_mean(states), 0, 0
         for name in sorted(round_.parameters):

@@ -83,7 +83,6 @@ class WeightRule(RobustRule, ABC):
 
     def reweight(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Decision:
         """Weights from ``rate``; those who are dropped are flagged."""
-        self.check_present(updates)
         ids = [update.client_id for update in updates]
         rated = dict(zip(ids, self.rate(updates, round_), strict=True))
         shares = [rated[i] if weights[i] > 0 else 0.0 for i in ids]

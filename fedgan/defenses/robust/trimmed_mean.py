@@ -28,7 +28,6 @@ class TrimmedMean(RobustRule):
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """See ``Defense``."""
-        self.check_present(updates)
         state = by_coordinate([u.state for u in updates], lambda values: trimmed(values, self.num_malicious))
         return Aggregate(state, weights=None)
 

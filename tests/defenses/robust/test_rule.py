@@ -71,4 +71,4 @@ def test_a_round_with_too_few_updates_stops_the_run_and_names_the_setting() -> N
     rule.setup(num_clients=3, clients_per_round=3, rounds=2)
     said = r"fl.min_clients must be at least 3 for Given to stand 1 \(N >= 2 f \+ 1; 2 stand 0\); got 2"
     with pytest.raises(ValueError, match=f"^{said}$"):
-        rule.reweight(updates_of(TOY[:2]), {0: 0.5, 1: 0.5}, round_of(3))
+        rule.check_present(updates_of(TOY[:2]))
