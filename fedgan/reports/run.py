@@ -79,8 +79,12 @@ class Run:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """summary.json: final metrics and their facts, weights, flags; empty before the run is finished."""
-        return self._json("summary.json") if (self.folder / "summary.json").is_file() else {}
+        """summary.json: final metrics and their facts, weights, flags; empty before the run is finished.
+
+        A run that was finished and is being extended has a summary of its former end: it counts no more.
+        """
+        there = self.status == "finished" and (self.folder / "summary.json").is_file()
+        return self._json("summary.json") if there else {}
 
     @cached_property
     def evaluation(self) -> dict[str, Any]:

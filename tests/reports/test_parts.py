@@ -309,6 +309,21 @@ def test_a_stopped_run_has_the_metrics_of_its_last_evaluation(tmp_path: Path) ->
     assert verdict.endswith("Frechet distance to real test images: 12.")
 
 
+def test_a_former_end_of_a_run_that_is_being_extended_counts_no_more(tmp_path: Path) -> None:
+    """Finished after 2 rounds, extended, stopped after 4: its summary.json is still that of the 2 rounds."""
+    run = run_of(tmp_path / "run", {"emission": 0.9})
+    (run.folder / "run.json").write_text(json.dumps(run.record | {"status": "interrupted", "reason": "SIGTERM"}))
+    (run.folder / "rounds.csv").write_text(
+        "round,loss_g,effective_clients,true_positive_rate,false_positive_rate,emission\n"
+        "0,1,4,,,\n1,1,4,,,\n2,1,4,,,0.25\n3,1,4,,,\n"
+    )
+    stopped = Run(run.folder)
+    verdict = sections([stopped], details=1)[0].blocks[0].verdict
+    assert verdict.startswith("Interrupted after 4 rounds: SIGTERM. At its last evaluation, in round 2: 25 % of the")
+    assert "emission" not in arms.overview({"run": stopped}).frame
+    assert arms.scores({"run": stopped}) is None
+
+
 def test_an_evaluation_of_another_generator_is_noted(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", {"emission": 0.5})
     (run.folder / "evaluation.json").write_text(json.dumps({"metrics": {}, "generator_sha256": "other"}))
