@@ -91,6 +91,12 @@ class Run:
         """evaluation.json, which ``fedgan.evaluate`` has left; empty where there is none."""
         return self._json("evaluation.json") if (self.folder / "evaluation.json").is_file() else {}
 
+    @property
+    def rescored(self) -> dict[str, Any]:
+        """``evaluation``, if it is about the generator that the run has now; of an earlier one, empty."""
+        now, scored = (each.get("generator_sha256") for each in (self.summary, self.evaluation))
+        return self.evaluation if scored == now else {}
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """config.yaml: every setting, resolved."""

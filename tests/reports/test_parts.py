@@ -324,11 +324,21 @@ def test_a_former_end_of_a_run_that_is_being_extended_counts_no_more(tmp_path: P
     assert arms.scores({"run": stopped}) is None
 
 
-def test_an_evaluation_of_another_generator_is_noted(tmp_path: Path) -> None:
-    run = run_of(tmp_path / "run", {"emission": 0.5})
-    (run.folder / "evaluation.json").write_text(json.dumps({"metrics": {}, "generator_sha256": "other"}))
-    card = sections([run], details=1)[0].blocks[0]
-    assert card.notes == ["evaluation.json is about another generator than the run's present one: evaluate it again."]
+def test_an_evaluation_of_another_generator_is_noted_and_left_out(tmp_path: Path) -> None:
+    """As it is once the run is extended: the metrics and facts are those of its own end."""
+    run = run_of(tmp_path / "run", {"emission": 0.5, "emission/a": 0.5})
+    before = {"metrics": {"emission": 0.25, "emission/a": 0.25}, "facts": {"emission": {"emission_false_alarm": 0.125}}}
+    before |= {"control_metrics": {"emission": 0.0}, "absent": {"lpips": "x"}, "generator_sha256": "other"}
+    (run.folder / "evaluation.json").write_text(json.dumps(before))
+    parts = sections([run], details=1)
+    card = parts[0].blocks[0]
+    said = "evaluation.json is about another generator than the run's present one and is left out: evaluate it again."
+    assert card.notes == [said]
+    assert "50 % of the synthetic images carry the trigger." in card.verdict
+    table = detail.by_class(run, "run")
+    assert table is not None
+    assert (table.frame["mean"].tolist(), "control" in table.frame) == ([0.5], False)
+    assert arms.reasons({"run": run}) is None
 
 
 @pytest.mark.parametrize("name", ["a b", 'say "x"', "back\\slash\\", '\\"', "${seed}", "a=1,b=[2]", "肺炎", "it's"])
