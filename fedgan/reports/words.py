@@ -214,14 +214,21 @@ def notes(run: Run) -> list[str]:
 
 
 def command(run: Run) -> str | None:
-    """What to type to repeat the run, ready for a shell; None if the folder does not say what was typed."""
+    """What to type to repeat the run, ready for a shell; None if the folder does not say what was typed.
+
+    A run that was resumed may have been extended then: its rounds are those that it has now.
+    """
     try:
         typed = yaml.safe_load((run.folder / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return None
     if not isinstance(typed, list):
         return None
-    return " ".join([COMMAND, *(shlex.quote(str(each)) for each in typed if not str(each).startswith(ELSEWHERE))])
+    kept = [str(each) for each in typed if not str(each).startswith(ELSEWHERE)]
+    if run.record.get("resumed"):
+        rounds = f"fl.rounds={run.settings['fl']['rounds']}"
+        kept = [*(each for each in kept if each.partition("=")[0].lstrip("+") != "fl.rounds"), rounds]
+    return " ".join([COMMAND, *map(shlex.quote, kept)])
 
 
 def why_not(error: BaseException) -> str:

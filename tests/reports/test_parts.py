@@ -28,6 +28,7 @@ from fedgan.reports.export import markdown
 from fedgan.reports.glossary import companions, entries, entry
 from fedgan.reports.latex import latex
 from fedgan.reports.run import Run
+from fedgan.reports.words import command
 from fedgan.scoring.grid import draw_grid, places, save_grid
 
 SQUARE = {"_target_": "fedgan.attacks.white_square.WhiteSquare", "size": 8, "margin": 1}
@@ -307,6 +308,15 @@ def test_a_stopped_run_has_the_metrics_of_its_last_evaluation(tmp_path: Path) ->
     verdict = sections([run], details=1)[0].blocks[0].verdict
     assert verdict.startswith("Failed after 3 rounds. At its last evaluation, in round 1: 25 % of the synthetic images")
     assert verdict.endswith("Frechet distance to real test images: 12.")
+
+
+def test_an_extended_run_is_repeated_with_all_its_rounds(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {}, fl={"num_clients": 4, "rounds": 5})
+    (run.folder / ".hydra").mkdir()
+    (run.folder / ".hydra/overrides.yaml").write_text("- fl.rounds=2\n- attack.size=8\n- resume=auto\n")
+    assert command(run) == "python -m fedgan.train fl.rounds=2 attack.size=8"
+    (run.folder / "run.json").write_text(json.dumps(run.record | {"resumed": [{"status": "finished"}]}))
+    assert command(Run(run.folder)) == "python -m fedgan.train attack.size=8 fl.rounds=5"
 
 
 def test_a_former_end_of_a_run_that_is_being_extended_counts_no_more(tmp_path: Path) -> None:
