@@ -2,9 +2,10 @@
 
 python -m experiments.evasion OUT --preset chestx_small --seeds 0,1,2 dataset.root=PATH
 
-Each setting is trained twice: with an audit that only looks (its warm-up is longer than the run), which changes nothing
-and scores the attacker as it would be without defense, and with one that acts. The same command resumes: finished runs
-stay. OUT gets evasion.csv, one row per setting and seed, and evasion.png; both have all arms that OUT has by then.
+Each setting is trained twice: with an audit that only looks (acts=false), which changes nothing and scores the attacker
+as it would be without defense, and with one that acts. The same command resumes: finished runs stay. OUT gets
+evasion.csv, one row per setting and seed, and evasion.png; both have all arms that OUT has by then of these sizes and
+seeds.
 """
 
 import argparse
@@ -24,8 +25,10 @@ from omegaconf import ListConfig
 from experiments.arms import emission_of, settings_of
 from experiments.measures import Row, client_rows, read_rows
 from experiments.multirun import train
+from experiments.paper.runs import is_finished
 from experiments.paper.writing import write_csv
 from experiments.settings import checked_overrides, checked_seeds, listed
+from fedgan.config.command import Interrupted
 from fedgan.config.refusals import CONF, REFUSALS, explain, options
 from fedgan.config.training import check_settings
 from fedgan.core.arguments import Numbers, validated
@@ -107,7 +110,10 @@ def main() -> None:
         claim(asked.out, (TABLE, PICTURE), "OUT")
     except REFUSALS as error:
         sys.exit(f"error: {explain(error)}")
-    failed = [train_arm(asked.out, arm, size, seeds, settings) for arm, size in product(arms, sizes)]
+    try:
+        failed = [train_arm(asked.out, arm, size, seeds, settings) for arm, size in product(arms, sizes)]
+    except Interrupted as stop:
+        sys.exit(str(stop))
     rows = rows_of(asked.out, cells(list(ARMS), sizes, seeds))
     if rows:
         write(asked.out, rows)
@@ -196,7 +202,7 @@ def cells(arms: Sequence[str], sizes: Sequence[int], seeds: Sequence[int]) -> li
 def rows_of(out: Path, wanted: Sequence[Cell]) -> list[dict[str, object]]:
     """The table: a row for each of the settings and seeds whose two runs are finished."""
     runs = {cell: (cell.run(out, acting=False), cell.run(out, acting=True)) for cell in wanted}
-    finished = {cell: pair for cell, pair in runs.items() if all((run / "summary.json").is_file() for run in pair)}
+    finished = {cell: pair for cell, pair in runs.items() if all(map(is_finished, pair))}
     return [row_of(cell, *pair) for cell, pair in finished.items()]
 
 

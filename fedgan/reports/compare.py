@@ -63,7 +63,8 @@ def compare(
             ``effective_clients`` and ``weight_of_malicious``.
 
     Raises:
-        ValueError: in one line, if no run is finished, or none has a setting or a metric.
+        ValueError: in one line, if no run is finished, none has any metric, or none has a setting or a metric that is
+            named.
     """
     own = tuple(key for key in (varying(runs) if by is None else by) if key != x)
     keys = ([] if x is None else [x]) + list(own)
@@ -72,6 +73,7 @@ def compare(
     validated("paths", _Statuses, sorted(set(everything["status"])))
     known = [name for name in everything.columns if name not in (*ABOUT, *keys)]
     usual = [name for name in known if is_whole(name)]
+    check(bool(usual), "paths", "runs of which at least one has a metric, or weights", "none (metrics=none)")
     chosen = usual if metrics is None else list(metrics)
     for name in chosen:
         allowed = f"one that the runs have ({', '.join(usual)}), or of one class, such as {usual[0]}/CLASS"

@@ -114,7 +114,7 @@ def by_class(run: Run, name: str) -> Table | None:
     """Each metric's mean and its value for every class, with what stands next to it; None without a metric."""
     metrics, facts = results(run), facts_of(run)
     classes = list(dict.fromkeys(key.partition("/")[2] for key in metrics if "/" in key))
-    control = run.evaluation.get("control_metrics") or {}
+    control = run.rescored.get("control_metrics") or {}
     scored = [each for each in leading(metrics) if any(f"{each}/{part}" in metrics for part in classes)]
     rows = [_by_class(each, metrics, classes, facts, control) for each in scored]
     caption = "Each metric by class, and what has to be read next to it."

@@ -79,13 +79,23 @@ class Run:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """summary.json: final metrics and their facts, weights, flags; empty before the run is finished."""
-        return self._json("summary.json") if (self.folder / "summary.json").is_file() else {}
+        """summary.json: final metrics and their facts, weights, flags; empty before the run is finished.
+
+        A run that was finished and is being extended has a summary of its former end: it counts no more.
+        """
+        there = self.status == "finished" and (self.folder / "summary.json").is_file()
+        return self._json("summary.json") if there else {}
 
     @cached_property
     def evaluation(self) -> dict[str, Any]:
         """evaluation.json, which ``fedgan.evaluate`` has left; empty where there is none."""
         return self._json("evaluation.json") if (self.folder / "evaluation.json").is_file() else {}
+
+    @property
+    def rescored(self) -> dict[str, Any]:
+        """``evaluation``, if it is about the generator that the run has now; of an earlier one, empty."""
+        now, scored = (each.get("generator_sha256") for each in (self.summary, self.evaluation))
+        return self.evaluation if scored == now else {}
 
     @cached_property
     def settings(self) -> dict[str, Any]:

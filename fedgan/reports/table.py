@@ -84,9 +84,9 @@ def runs_table(runs: Sequence[Run], settings: Sequence[str] | None = None) -> pd
 
 
 def results(run: Run) -> dict[str, float]:
-    """A finished run's metrics, and what the server did; what a later ``fedgan.evaluate`` found comes first."""
+    """A finished run's metrics, and what the server did; what ``fedgan.evaluate`` found later comes first."""
     found = {name: run.summary[name] for name in RESULTS if run.summary.get(name) is not None}
-    return dict(run.summary.get("metrics", {})) | dict(run.evaluation.get("metrics", {})) | found
+    return dict(run.summary.get("metrics", {})) | dict(run.rescored.get("metrics", {})) | found
 
 
 def spread(table: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:

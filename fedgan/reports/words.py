@@ -187,7 +187,7 @@ def percent(value: float | None) -> str:
 def facts_of(run: Run) -> dict[str, object]:
     """What has to be read next to the metrics, by name; a later evaluation's facts go with its metrics."""
     found: dict[str, object] = {}
-    for source in (run.summary, run.evaluation):
+    for source in (run.summary, run.rescored):
         for part in (source.get("facts") or {}).values():
             found |= part
     return found
@@ -195,32 +195,40 @@ def facts_of(run: Run) -> dict[str, object]:
 
 def absent(run: Run) -> dict[str, str]:
     """By metric, why it has no value; what a later evaluation has computed is not absent."""
-    again = run.evaluation.get("settings") or {}
+    again = run.rescored.get("settings") or {}
     before = {name: why for name, why in (run.summary.get("absent") or {}).items() if name not in again}
-    return before | dict(run.evaluation.get("absent") or {})
+    return before | dict(run.rescored.get("absent") or {})
 
 
 def notes(run: Run) -> list[str]:
     """What a reader should know before trusting the numbers."""
     said = [str(note) for note in (run.record.get("dataset") or {}).get("notes") or ()]
     if run.evaluation and run.summary:
-        scored, count = run.evaluation.get("generator_sha256"), run.evaluation.get("samples_per_class")
-        if scored == run.summary.get("generator_sha256"):
+        if run.rescored:
+            count = run.rescored.get("samples_per_class")
             said.append(f"The metrics are those of evaluation.json, with {count} synthetic images of each class.")
         else:
-            said.append("evaluation.json is about another generator than the run's present one: evaluate it again.")
+            other = "evaluation.json is about another generator than the run's present one and is left out"
+            said.append(f"{other}: evaluate it again.")
     return said
 
 
 def command(run: Run) -> str | None:
-    """What to type to repeat the run, ready for a shell; None if the folder does not say what was typed."""
+    """What to type to repeat the run, ready for a shell; None if the folder does not say what was typed.
+
+    A run that was resumed may have been extended then: its rounds are those that it has now.
+    """
     try:
         typed = yaml.safe_load((run.folder / ".hydra/overrides.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return None
     if not isinstance(typed, list):
         return None
-    return " ".join([COMMAND, *(shlex.quote(str(each)) for each in typed if not str(each).startswith(ELSEWHERE))])
+    kept = [str(each) for each in typed if not str(each).startswith(ELSEWHERE)]
+    if run.record.get("resumed"):
+        rounds = f"fl.rounds={run.settings['fl']['rounds']}"
+        kept = [*(each for each in kept if each.partition("=")[0].lstrip("+") != "fl.rounds"), rounds]
+    return " ".join([COMMAND, *map(shlex.quote, kept)])
 
 
 def why_not(error: BaseException) -> str:

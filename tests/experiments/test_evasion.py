@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from experiments import evasion
 from experiments.evasion import Arm, Cell
 from fedgan.config import training
+from fedgan.config.command import Interrupted
 from tests.helpers.federation import TINY
 
 RECEIPTS = (  # round, component, client, measure, value; client 3 and 1 attack
@@ -30,6 +31,7 @@ RECEIPTS = (  # round, component, client, measure, value; client 3 and 1 attack
 def write_run(folder: Path, emission: float, flagged: set[tuple[int, int]]) -> Path:
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("defense: {generator_audit: {warmup: 2}}\n")
+    (folder / "run.json").write_text('{"status": "finished"}')
     (folder / "summary.json").write_text(json.dumps({"metrics": {"emission": emission}}))
     clients = [f"{t},{i},{int(i in (1, 3))},{int((t, i) in flagged)}" for t in range(4) for i in range(4)]
     (folder / "clients.csv").write_text("\n".join(["round,client,malicious,flagged", *clients]) + "\n")
@@ -57,6 +59,23 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
             "honest_flags": 2,
         }
     ]
+
+
+def test_a_run_that_was_finished_and_is_being_extended_has_no_row(tmp_path: Path) -> None:
+    """Its summary.json is of its former end, its tables have more rounds."""
+    cell = Cell("share", 8, 1, seed=5)
+    _, acting = (write_run(cell.run(tmp_path, acting=acts), 0.9, set()) for acts in (False, True))
+    assert len(evasion.rows_of(tmp_path, [cell])) == 1
+    (acting / "run.json").write_text('{"status": "failed"}')
+    assert evasion.rows_of(tmp_path, [cell]) == []
+
+
+def test_a_signal_ends_the_study_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> int:
+        raise Interrupted("stopped; the same command resumes")
+
+    monkeypatch.setattr(evasion, "train", stopped)
+    assert study(tmp_path / "out", monkeypatch) == "stopped; the same command resumes"
 
 
 def test_nobody_flagged_leaves_the_round_empty(tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def test_means_and_spreads_by_hand(sweep: Path) -> None:
     assert len(found.runs) == 9
 
 
+@pytest.mark.parametrize("named", [{}, {"x": "seed"}, {"metrics": ["emission"]}])
+def test_runs_without_any_metric_are_refused(named: dict[str, Any], tmp_path: Path) -> None:
+    """metrics=none, and a median, whose aggregate has no weights either."""
+    for seed in range(2):
+        run = run_of(tmp_path / str(seed), {}, seed=seed)
+        (run.folder / "summary.json").write_text('{"metrics": {}, "effective_clients": null}')
+    with pytest.raises(ValueError, match=r"^paths must be runs of which at least one has a metric, or weights; got"):
+        compare(runs(tmp_path), **named)
+
+
 def test_what_varies_is_taken_where_nothing_is_named(sweep: Path) -> None:
     assert compare(runs(sweep)).by == ("attack.size", "defense")
     assert compare(runs(sweep), x="attack.size").by == ("defense",)

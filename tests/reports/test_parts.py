@@ -28,6 +28,7 @@ from fedgan.reports.export import markdown
 from fedgan.reports.glossary import companions, entries, entry
 from fedgan.reports.latex import latex
 from fedgan.reports.run import Run
+from fedgan.reports.words import command
 from fedgan.scoring.grid import draw_grid, places, save_grid
 
 SQUARE = {"_target_": "fedgan.attacks.white_square.WhiteSquare", "size": 8, "margin": 1}
@@ -309,11 +310,45 @@ def test_a_stopped_run_has_the_metrics_of_its_last_evaluation(tmp_path: Path) ->
     assert verdict.endswith("Frechet distance to real test images: 12.")
 
 
-def test_an_evaluation_of_another_generator_is_noted(tmp_path: Path) -> None:
-    run = run_of(tmp_path / "run", {"emission": 0.5})
-    (run.folder / "evaluation.json").write_text(json.dumps({"metrics": {}, "generator_sha256": "other"}))
-    card = sections([run], details=1)[0].blocks[0]
-    assert card.notes == ["evaluation.json is about another generator than the run's present one: evaluate it again."]
+def test_an_extended_run_is_repeated_with_all_its_rounds(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {}, fl={"num_clients": 4, "rounds": 5})
+    (run.folder / ".hydra").mkdir()
+    (run.folder / ".hydra/overrides.yaml").write_text("- fl.rounds=2\n- attack.size=8\n- resume=auto\n")
+    assert command(run) == "python -m fedgan.train fl.rounds=2 attack.size=8"
+    (run.folder / "run.json").write_text(json.dumps(run.record | {"resumed": [{"status": "finished"}]}))
+    assert command(Run(run.folder)) == "python -m fedgan.train attack.size=8 fl.rounds=5"
+
+
+def test_a_former_end_of_a_run_that_is_being_extended_counts_no_more(tmp_path: Path) -> None:
+    """Finished after 2 rounds, extended, stopped after 4: its summary.json is still that of the 2 rounds."""
+    run = run_of(tmp_path / "run", {"emission": 0.9})
+    (run.folder / "run.json").write_text(json.dumps(run.record | {"status": "interrupted", "reason": "SIGTERM"}))
+    (run.folder / "rounds.csv").write_text(
+        "round,loss_g,effective_clients,true_positive_rate,false_positive_rate,emission\n"
+        "0,1,4,,,\n1,1,4,,,\n2,1,4,,,0.25\n3,1,4,,,\n"
+    )
+    stopped = Run(run.folder)
+    verdict = sections([stopped], details=1)[0].blocks[0].verdict
+    assert verdict.startswith("Interrupted after 4 rounds: SIGTERM. At its last evaluation, in round 2: 25 % of the")
+    assert "emission" not in arms.overview({"run": stopped}).frame
+    assert arms.scores({"run": stopped}) is None
+
+
+def test_an_evaluation_of_another_generator_is_noted_and_left_out(tmp_path: Path) -> None:
+    """As it is once the run is extended: the metrics and facts are those of its own end."""
+    run = run_of(tmp_path / "run", {"emission": 0.5, "emission/a": 0.5})
+    before = {"metrics": {"emission": 0.25, "emission/a": 0.25}, "facts": {"emission": {"emission_false_alarm": 0.125}}}
+    before |= {"control_metrics": {"emission": 0.0}, "absent": {"lpips": "x"}, "generator_sha256": "other"}
+    (run.folder / "evaluation.json").write_text(json.dumps(before))
+    parts = sections([run], details=1)
+    card = parts[0].blocks[0]
+    said = "evaluation.json is about another generator than the run's present one and is left out: evaluate it again."
+    assert card.notes == [said]
+    assert "50 % of the synthetic images carry the trigger." in card.verdict
+    table = detail.by_class(run, "run")
+    assert table is not None
+    assert (table.frame["mean"].tolist(), "control" in table.frame) == ([0.5], False)
+    assert arms.reasons({"run": run}) is None
 
 
 @pytest.mark.parametrize("name", ["a b", 'say "x"', "back\\slash\\", '\\"', "${seed}", "a=1,b=[2]", "肺炎", "it's"])
