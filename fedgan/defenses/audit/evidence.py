@@ -64,10 +64,11 @@ class Evidence:
     Args:
         memory: in (0, 1]; 1 never forgets.
         background: pixels, of the box whose mean is taken away, so that drifts of brightness do not count.
+        equalized: whether a gain and an offset of each client's map do not count either; see ``deviations``.
     """
 
-    def __init__(self, memory: float, background: int) -> None:
-        self.memory, self.background = memory, background
+    def __init__(self, memory: float, background: int, equalized: bool = False) -> None:
+        self.memory, self.background, self.equalized = memory, background, equalized
         self.tails: dict[int, tuple[float, float, float]] = {}  # sums of middles and widths, and of their weights
         self.sums: dict[int, Map] = {}
         self.factors: dict[int, float] = {}  # sums of the squared factors
@@ -83,7 +84,7 @@ class Evidence:
         Returns:
             Each client's evidence by place, at least 0.
         """
-        steps = deviations(np.stack(list(maps.values())), self.background)
+        steps = deviations(np.stack(list(maps.values())), self.background, self.equalized)
         usual = smooth(np.median(np.abs(steps), axis=0), NEIGHBORHOOD)
         self.usual, self.rounds = usual if self.usual is None else self.usual + usual, self.rounds + 1
         scale = np.maximum(_MAD * self.usual / self.rounds, _NOTHING)
@@ -139,12 +140,14 @@ class Evidence:
         self.usual = None if state["usual"] is None else state["usual"].cpu().numpy()
 
 
-def deviations(maps: Map, background: int) -> Map:
+def deviations(maps: Map, background: int, equalized: bool = False) -> Map:
     """Each client's map less the median of the others', less its mean over a box: (N, K, H, W), N >= 2.
 
     Args:
         maps: (N, K, H, W).
         background: pixels per side of the box.
+        equalized: whether the median is first brought to the client's gain and offset, in each of the K by least
+            squares: another scanner multiplies all of an image, a trigger does not.
 
     Example:
         >>> maps = np.zeros((4, 1, 16, 16))
@@ -152,9 +155,27 @@ def deviations(maps: Map, background: int) -> Map:
         >>> deviations(maps, 9)[:, 0, 3, 3]
         array([ 0.,  0., 80.,  0.])
     """
-    others = [np.median(np.delete(maps, i, axis=0), axis=0) for i in range(len(maps))]
-    apart: Map = maps - np.stack(others)
+    others = np.stack([np.median(np.delete(maps, i, axis=0), axis=0) for i in range(len(maps))])
+    apart: Map = maps - (fitted(others, maps) if equalized else others)
     return apart - smooth(apart, background)
+
+
+def fitted(maps: Map, targets: Map) -> Map:
+    """gain * map + offset for each map, (..., H, W), with the two numbers that bring it nearest to its target.
+
+    Where a map has no contrast, the gain is 0 and the offset the target's mean.
+
+    Example:
+        >>> plane = np.arange(16.0).reshape(4, 4)
+        >>> np.allclose(fitted(plane, 3 * plane - 7), 3 * plane - 7)
+        True
+    """
+    means, centers = (each.mean(axis=(-2, -1), keepdims=True) for each in (maps, targets))
+    centered = maps - means
+    squares = np.square(centered).sum(axis=(-2, -1), keepdims=True)
+    products = (centered * (targets - centers)).sum(axis=(-2, -1), keepdims=True)
+    near: Map = centers + products / np.maximum(squares, _NOTHING) * centered
+    return near
 
 
 def smooth(maps: Map, box: int) -> Map:

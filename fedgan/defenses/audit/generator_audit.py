@@ -62,6 +62,8 @@ class GeneratorAudit(RobustRule):
         memory: the share of the evidence that is kept from round to round, in (0, 1].
         consecutive: rounds, of those in which a client takes part, for which its score must be above the threshold.
         warmup: the first rounds, in which nobody is flagged.
+        equalize: whether a client's gain and offset are taken out of its maps before they are compared (not out of
+            spectra, to which they are nothing): hospitals have other scanners.
         acts: False: it looks, and flags nobody.
     """
 
@@ -76,13 +78,16 @@ class GeneratorAudit(RobustRule):
         memory: Share = 0.95,
         consecutive: Annotated[int, Interval(ge=1, le=100)] = 3,
         warmup: NonNegative = 0,
+        equalize: bool = False,
         acts: bool = True,
     ) -> None:
         self.false_alarms, self.views, self.warmup = false_alarms, tuple(views), warmup
-        self.acts = acts
+        self.equalize, self.acts = equalize, acts
         self.images_per_class, self.memory, self.consecutive = images_per_class, memory, consecutive
         self.recent: dict[str, dict[int, list[float]]] = {view: {} for view in self.views}  # scores, the last ones
-        self.evidence: dict[str, Evidence] = {view: Evidence(memory, VIEWS[view].background) for view in self.views}
+        self.evidence: dict[str, Evidence] = {
+            view: Evidence(memory, VIEWS[view].background, equalize and VIEWS[view].of_pixels) for view in self.views
+        }
         self.threshold = self.threshold_for(rounds=1)
         self.flagged: set[int] = set()
         self.planes: dict[str, dict[int, Plane]] = {}

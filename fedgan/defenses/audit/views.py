@@ -71,13 +71,19 @@ class View(NamedTuple):
         map_of: their map.
         background: pixels per side of the box whose mean is taken away of a map. Spectra differ smoothly between
             honest clients, and a trigger's mark on them is wide.
+        of_pixels: whether a gain of the images is one of the map.
     """
 
     map_of: Callable[[Tensor], Map]
     background: int
+    of_pixels: bool = True
 
 
-VIEWS: Mapping[str, View] = {"place": View(place, 9), "classes": View(classes, 9), "spectrum": View(spectrum, 17)}
+VIEWS: Mapping[str, View] = {
+    "place": View(place, 9),
+    "classes": View(classes, 9),
+    "spectrum": View(spectrum, 17, of_pixels=False),
+}
 
 
 def reduced(images: Tensor) -> Tensor:

@@ -4,7 +4,17 @@ import torch
 from scipy.ndimage import uniform_filter
 from scipy.stats import gumbel_r, kstest
 
-from fedgan.defenses.audit.evidence import Evidence, Finding, Plane, Tail, block_maxima, deviations, surprise, tail_of
+from fedgan.defenses.audit.evidence import (
+    Evidence,
+    Finding,
+    Plane,
+    Tail,
+    block_maxima,
+    deviations,
+    fitted,
+    surprise,
+    tail_of,
+)
 from fedgan.defenses.audit.views import Map
 
 
@@ -33,6 +43,30 @@ def test_what_all_clients_share_and_drifts_of_brightness_do_not_count() -> None:
     brightness = np.array([5.0, -3.0, 0.0, 1.0]).reshape(4, 1, 1, 1)
     np.testing.assert_allclose(deviations(drawn + shared, 9), deviations(drawn, 9), atol=1e-12)
     assert not deviations(np.zeros((4, 1, 16, 16)) + brightness, 9).round(12).any()
+
+
+def test_a_gain_and_an_offset_are_fitted_as_numpy_does() -> None:
+    rng = np.random.default_rng(3)
+    maps, targets = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 3, 4, 5))
+    near = fitted(maps, targets)
+    for place in np.ndindex(2, 3):
+        line = np.polyfit(maps[place].ravel(), targets[place].ravel(), deg=1)
+        np.testing.assert_allclose(near[place], np.polyval(line, maps[place]), atol=1e-12)
+    flat = fitted(np.full((4, 5), 2.0), targets[0, 0])
+    np.testing.assert_allclose(flat, np.full((4, 5), targets[0, 0].mean()))
+
+
+def test_other_scanners_do_not_count_when_equalized_and_a_patch_does() -> None:
+    rng = np.random.default_rng(4)
+    scene = rng.uniform(1, 3, size=(2, 32, 32))  # positive: then the median of the others has the median of their gains
+    gains = np.array([[0.8, 1.3], [0.9, 1.1], [1.0, 1.0], [1.2, 0.7]])  # of each channel
+    maps = gains[:, :, None, None] * scene - 1.0
+    assert np.abs(deviations(maps, 9)).max() > 0.1
+    np.testing.assert_allclose(deviations(maps, 9, equalized=True), 0, atol=1e-12)
+    maps[1, :, 4:8, 20:24] += 2.0
+    apart = np.abs(deviations(maps, 9, equalized=True)).sum(axis=1)
+    client, row, column = np.unravel_index(int(apart.argmax()), apart.shape)
+    assert (client, row in range(4, 8), column in range(20, 24)) == (1, True, True)
 
 
 def test_one_round_by_hand() -> None:

@@ -86,6 +86,16 @@ def test_without_an_attacker_nobody_is_flagged() -> None:
         assert dict(decisions[-1].weights) == dict.fromkeys(range(4), 0.25)
 
 
+def test_equalize_takes_gains_out_of_images_and_leaves_spectra_alone() -> None:
+    evidence = GeneratorAudit(equalize=True).evidence
+    assert {view: each.equalized for view, each in evidence.items()} == {
+        "place": True,
+        "classes": True,
+        "spectrum": False,
+    }
+    assert not any(each.equalized for each in GeneratorAudit().evidence.values())
+
+
 def test_a_client_that_stops_is_forgiven() -> None:
     decisions = play(ready(rounds=60, memory=0.7), [1.0] * 8 + [0.0] * 20)
     assert decisions[7].flagged == {2}
