@@ -88,7 +88,9 @@ class LossForest(LossDetector):
 def isolation_outliers(losses: Sequence[float], random_state: int, trees: int = 100) -> list[bool]:
     """Which losses an isolation forest (Liu et al. 2008; Algorithm 2) calls outliers.
 
-    Sub-sampling size = all losses and the usual threshold (score above 0.5), as in the first code.
+    Sub-sampling size = all losses and the usual threshold (score above 0.5), as in the first code. A loss beyond
+    float32, which a client may report, is taken for float32's largest: sklearn would make infinity of it, and flag
+    another client.
 
     Example:
         >>> isolation_outliers([2.0, 2.1, 2.05, 9.0], random_state=0)
@@ -97,7 +99,8 @@ def isolation_outliers(losses: Sequence[float], random_state: int, trees: int = 
     # A second to import: only those who detect pay for it.
     from sklearn.ensemble import IsolationForest
 
-    column = np.asarray(losses, dtype=np.float64).reshape(-1, 1)  # (N, 1)
+    largest = float(np.finfo(np.float32).max)
+    column = np.asarray(losses, dtype=np.float64).clip(-largest, largest).reshape(-1, 1)  # (N, 1)
     forest = IsolationForest(
         n_estimators=trees, max_samples=len(column), contamination="auto", random_state=random_state
     )

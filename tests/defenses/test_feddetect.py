@@ -184,6 +184,12 @@ def test_the_forest_is_sklearns_on_all_losses_alone(losses: list[float]) -> None
     assert isolation_outliers(losses, random_state=3) == expected.tolist()
 
 
+@pytest.mark.parametrize("reported", [1e38, 1e39, 1e300])
+def test_a_loss_beyond_float32_makes_no_other_client_an_outlier(reported: float) -> None:
+    assert isolation_outliers([2.0, 2.1, 1.9, reported], random_state=0) == [False, False, False, True]
+    assert isolation_outliers([-reported, 2.0, 2.1, 1.9], random_state=0) == [True, False, False, False]
+
+
 def test_the_verdict_follows_the_client_not_its_place() -> None:
     losses, ids = (9.0, 2.0, 2.05, 2.1), (3, 0, 1, 2)
     verdict = detector(warmup=0).reweight(updates(*losses, ids=ids), QUARTERS, at(1))
