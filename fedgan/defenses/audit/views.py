@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 Map = NDArray[np.float64]  # (K, H, W)
 LARGEST = 64  # pixels per side: larger images are averaged down
 _DARKEST = 1e-6  # of an amplitude: its logarithm is taken
+_BRIGHTEST = 1e6  # of a pixel: far beyond [-1, 1], and sums over images and their squares are numbers
 
 
 def place(images: Tensor) -> Map:
@@ -81,8 +82,13 @@ VIEWS: Mapping[str, View] = {"place": View(place, 9), "classes": View(classes, 9
 
 
 def reduced(images: Tensor) -> Tensor:
-    """Images of at most ``LARGEST`` pixels per side, by averaging: float32, (B, C, h, w)."""
-    return images.float() if images.shape[-1] <= LARGEST else adaptive_avg_pool2d(images.float(), LARGEST)
+    """Images of at most ``LARGEST`` pixels per side, by averaging: float32, (B, C, h, w), finite.
+
+    A client's weights may be finite and what they draw is not. Such pixels are taken for gray, and those beyond any
+    measure are cut: one client's in one round would make all clients' evidence NaN, for good.
+    """
+    images = images.float().nan_to_num(nan=0.0).clamp(-_BRIGHTEST, _BRIGHTEST)
+    return images if images.shape[-1] <= LARGEST else adaptive_avg_pool2d(images, LARGEST)
 
 
 def _numbers(tensor: Tensor) -> Map:

@@ -93,6 +93,14 @@ def test_a_client_that_stops_is_forgiven() -> None:
     assert decisions[-1].weights[2] == 0.25
 
 
+@pytest.mark.parametrize("drawn", [math.nan, math.inf, -math.inf, 3e38])
+def test_a_client_that_draws_no_numbers_in_a_round_does_not_blind_the_audit(drawn: float) -> None:
+    audit = ready()
+    decisions = play(audit, [drawn] + 9 * [1.0])
+    assert all(np.isfinite(plane).all() for planes in audit.planes.values() for plane in planes.values())
+    assert [sorted(each.flagged) for each in decisions[-3:]] == [[2], [2], [2]]
+
+
 def test_the_threshold_shares_the_false_alarms_out() -> None:
     assert ready(rounds=20, false_alarms=0.01).threshold == pytest.approx(math.log(3 * 20 / 0.01))
     assert ready(rounds=20, false_alarms=0.01, views=["place"]).threshold == pytest.approx(math.log(20 / 0.01))
