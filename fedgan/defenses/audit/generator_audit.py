@@ -171,7 +171,10 @@ class GeneratorAudit(RobustRule):
         return {"threshold": self.threshold}
 
     def client_receipts(self) -> Mapping[int, Mapping[str, float]]:
-        """Each client's score in each view (``score``), and the row and column of the place with the most evidence."""
+        """Each client's score in each view (``score``), and the row and column of the place with the most evidence.
+
+        They are the map's: images of more than ``LARGEST`` pixels per side are averaged down (``reduced``).
+        """
         return {
             client: {f"{view}_{name}": float(value) for view in self.views for name, value in self._of(view, client)}
             for client in self.found[self.views[0]]
