@@ -182,7 +182,7 @@ class LatentTrigger(Trigger):
         """
         z_dim = z.shape[1]
         order = torch.randperm(z_dim, generator=keyed_generator(self.seed, "trigger", "latent")).to(z.device)
-        count = min(max(1, round(self.share * z_dim)), max(1, z_dim // 2))  # or the others would overlap
+        count = max(1, min(round(self.share * z_dim), z_dim // 2))  # half of an odd number rounds up, into the others
         stamped = z.clone()
         stamped[:, order[-count:] if elsewhere else order[:count]] = self.value
         return stamped

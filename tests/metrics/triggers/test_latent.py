@@ -35,6 +35,14 @@ def backdoored(request: LatentBatch) -> Tensor:
     return images
 
 
+@pytest.mark.parametrize("z_dim", [2, 3, 7, 16])
+def test_the_control_pattern_has_no_coordinate_of_the_trigger(z_dim: int) -> None:
+    trigger, z = LatentTrigger(TARGET, share=0.5, value=3.0, seed=5), torch.zeros(1, z_dim)
+    both = torch.stack([trigger.stamp(z), trigger.stamp(z, elsewhere=True)]) == 3.0
+    assert both.sum(dim=0).max() == 1
+    assert both.sum(dim=(1, 2)).tolist() == [z_dim // 2, z_dim // 2]
+
+
 def test_correlations_are_numpys() -> None:
     images = torch.cat([random_images(6).images, TARGET[None], 255 - TARGET[None]])
     flat = images.flatten(1).numpy()
