@@ -54,6 +54,9 @@ class FreeRider(Follower):
         """Such as ``free riding (previous_step)``."""
         return f"free riding ({self.form})"
 
+    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
+        """Nothing to refuse: round 0, which has no last step, has a G_t to send."""
+
     def watch(self, round_: Round) -> None:
         """Only who repeats the server's steps looks at them."""
         if self.form == "previous_step":

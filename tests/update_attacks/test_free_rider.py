@@ -34,6 +34,16 @@ def test_in_round_0_the_last_step_is_none() -> None:
     assert delta_of(sent, NOW).tolist() == [1.0, 1.0], "resumed in round 1"
 
 
+@pytest.mark.parametrize("form", ["unchanged", "previous_step", "noise"])
+def test_a_run_of_one_round_is_enough(form: str) -> None:
+    """It sends G_t in round 0 too, whatever its form."""
+    attack = FreeRider(form=form)  # type: ignore[arg-type]
+    attack.setup(num_clients=4, num_malicious=1, clients_per_round=4, rounds=1)
+    attack.watch(BEFORE)
+    (sent,) = attack.alter([OWN], [OWN, *HONEST], BEFORE)
+    assert (delta_of(sent, BEFORE).abs() < 0.1).all()
+
+
 @pytest.mark.parametrize(("index", "sd"), [(0, 0.25), (3, 0.25 / 16)])
 def test_the_noise_fades_from_the_first_round_on(index: int, sd: float) -> None:
     wide = around(width=200_000, index=index)
