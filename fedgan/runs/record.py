@@ -118,8 +118,9 @@ class Recorder(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Record that a run broke off."""
         assert isinstance(pl_module, Federation)
-        if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
-            self._append("events.csv", [asdict(event) for event in pl_module.events])
+        if self.writes and (self.folder / "events.csv").exists():
+            untold = [event for event in pl_module.events if event.round > self.recorded]
+            self._append("events.csv", [asdict(event) for event in untold])
         self.close_after(exception)
 
     def close_after(self, error: BaseException) -> None:
