@@ -141,8 +141,8 @@ class Recorder(Callback):
         """One row of rounds.csv; losses are means over the clients that took part."""
         decision, updates = self.server.decision, federation.updates
         assert decision is not None
-        rates = decision.detection_rates(self.data.malicious) if self.server.reweighting else (None, None)
-        found, falsely = rates  # absent where no defense flags
+        flags = bool(self.server.reweighting) and not federation.fine_tunes
+        found, falsely = decision.detection_rates(self.data.malicious) if flags else (None, None)
         row: Row = {
             "round": federation.round,
             **{name: sum(u.metrics[name] for u in updates) / len(updates) for name in self.losses},
