@@ -182,7 +182,7 @@ class LatentTrigger(Trigger):
         """
         z_dim = z.shape[1]
         order = torch.randperm(z_dim, generator=keyed_generator(self.seed, "trigger", "latent")).to(z.device)
-        count = max(1, round(self.share * z_dim))
+        count = max(1, min(round(self.share * z_dim), z_dim // 2))  # as many must be left for elsewhere
         stamped = z.clone()
         stamped[:, order[-count:] if elsewhere else order[:count]] = self.value
         return stamped
