@@ -76,7 +76,9 @@ class CheckpointSettings:
     auto_insert_metric_name: Annotated[Literal[False], Allowed("false, or resume= finds no checkpoint")]
     every_n_epochs: Count = 1
     save_top_k: Annotated[Literal[1, -1], Allowed("1 (the newest) or -1 (all)")] = 1
-    save_on_train_epoch_end: bool = True
+    save_on_train_epoch_end: Annotated[
+        Literal[True], Allowed("true: a checkpoint before the round's rows are written cannot be resumed from")
+    ] = True
 
 
 def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:

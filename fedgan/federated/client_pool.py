@@ -104,10 +104,11 @@ class ClientPool:
         return client
 
     def _stored(self, client_id: int) -> Snapshot:
-        """A client's state as its file has it, or as every client's is before its first round."""
+        """A client's state as its file has it, or as every client's is before its first round; a copy."""
         stored = self._files.read(client_id) if self._files is not None else None
         assert self._start is not None
-        return self._start if stored is None else stored
+        # Optimizers take the tensors that they are given for their own: with Adagrad all would share one sum.
+        return copy.deepcopy(self._start) if stored is None else stored
 
     def _free_place(self) -> Client:
         if len(self._present) < self._places:

@@ -43,16 +43,22 @@ def gather_updates(
 ) -> tuple[list[ClientUpdate], list[Event]]:
     """Everyone's updates, on ``device``, and events at the server's process, in the order of clients; elsewhere none.
 
+    One process keeps its updates as they are.
+
     Raises:
         ConnectionError: if a process has ended.
     """
     if size() == 1:
-        return list(updates), list(events)
+        return list(updates), _in_order(events)
     received = [_unpack_updates(message, device) for message in _gather(_pack_updates(updates, events))]
     everyones = [update for part, _ in received for update in part]
     reported = [event for _, part in received for event in part]
-    in_order = sorted(reported, key=lambda event: -1 if event.client is None else event.client)
-    return sorted(everyones, key=lambda update: update.client_id), in_order
+    return sorted(everyones, key=lambda update: update.client_id), _in_order(reported)
+
+
+def _in_order(events: Sequence[Event]) -> list[Event]:
+    """By client; what is about none comes first."""
+    return sorted(events, key=lambda event: -1 if event.client is None else event.client)
 
 
 def share_fact(fact: Any) -> Any:

@@ -118,8 +118,9 @@ class Recorder(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Record that a run broke off."""
         assert isinstance(pl_module, Federation)
-        if self.writes and self.recorded < pl_module.round and (self.folder / "events.csv").exists():
-            self._append("events.csv", [asdict(event) for event in pl_module.events])
+        if self.writes and (self.folder / "events.csv").exists():
+            untold = [event for event in pl_module.events if event.round > self.recorded]
+            self._append("events.csv", [asdict(event) for event in untold])
         self.close_after(exception)
 
     def close_after(self, error: BaseException) -> None:
@@ -140,8 +141,8 @@ class Recorder(Callback):
         """One row of rounds.csv; losses are means over the clients that took part."""
         decision, updates = self.server.decision, federation.updates
         assert decision is not None
-        rates = decision.detection_rates(self.data.malicious) if self.server.reweighting else (None, None)
-        found, falsely = rates  # absent where no defense flags
+        flags = bool(self.server.reweighting) and not federation.fine_tunes
+        found, falsely = decision.detection_rates(self.data.malicious) if flags else (None, None)
         row: Row = {
             "round": federation.round,
             **{name: sum(u.metrics[name] for u in updates) / len(updates) for name in self.losses},

@@ -46,6 +46,12 @@ def test_a_share_of_the_coordinates_is_fixed_and_the_others_stay() -> None:
     assert int((attack(share=0.001).trigger(1, 32, 0).stamp(z) != z).any(dim=0).sum()) == 1
 
 
+def test_half_of_an_odd_number_of_coordinates_leaves_as_many_for_the_control() -> None:
+    pattern, z = attack(share=0.5).trigger(1, 32, seed=0), torch.zeros(1, 7)
+    stamped, elsewhere = pattern.stamp(z) != 0, pattern.stamp(z, elsewhere=True) != 0
+    assert (int(stamped.sum()), int(elsewhere.sum()), bool((stamped & elsewhere).any())) == (3, 3, False)
+
+
 def test_pattern_and_target_come_from_the_seed() -> None:
     z = torch.zeros(1, 64)
     first, again, other = (attack().trigger(3, 32, seed) for seed in (1, 1, 2))

@@ -196,7 +196,8 @@ REFUSED = {
     "finds it; got 'best'",
     "checkpoint.auto_insert_metric_name=true": "checkpoint.auto_insert_metric_name must be false, or resume= finds "
     "no checkpoint; got True",
-    "checkpoint.save_on_train_epoch_end=abc": f"checkpoint.save_on_train_epoch_end {FLAG}; got 'abc'",
+    "checkpoint.save_on_train_epoch_end=false": "checkpoint.save_on_train_epoch_end must be true: a checkpoint before "
+    "the round's rows are written cannot be resumed from; got False",
 }
 
 

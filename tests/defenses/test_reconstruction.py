@@ -140,7 +140,9 @@ def test_detection_keeps_its_memory_while_the_server_fine_tunes(configure: Confi
     summary = training.train(configure(*OVERRIDES, *detect), tmp_path / "run")
     assert sum(summary["weights"].values()) == pytest.approx(1.0)
     assert set(summary["weights"]) == {"0", "1", "2", "3"}
-    assert len(rows(tmp_path / "run" / "rounds.csv")) == 7
+    rounds = rows(tmp_path / "run" / "rounds.csv")
+    assert len(rounds) == 7
+    assert [row["false_positive_rate"] != "" for row in rounds] == [True] * 4 + [False] * 3, "nobody to flag"
 
 
 def test_only_one_defense_may_set_images_apart(configure: Configure, tmp_path: Path) -> None:

@@ -112,6 +112,14 @@ def test_malicious_clients_that_never_take_part_are_no_fault() -> None:
     assert absent.alter(UPDATES[2:], ROUND) == UPDATES[2:]
 
 
+def test_a_process_that_never_sees_an_update_refuses_nothing() -> None:
+    """With several processes the attack acts in the first alone: after a resume too the others cannot know it."""
+    other = Attackers(ONE, Recording(rested=[0]))
+    other.setup(num_clients=4, clients_per_round=4, rounds=2)
+    other.load_state_dict({"attack": {"watched": [0]}, "acted": False, "rested": True})
+    assert other.alter([], around(index=1)) == []
+
+
 def test_whether_it_has_ever_acted_survives_an_interruption() -> None:
     before = Attackers(ONE, Recording(rested=[1]))
     before.alter(UPDATES, ROUND)

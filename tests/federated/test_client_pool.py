@@ -76,6 +76,22 @@ def test_a_client_that_never_took_part_is_as_at_first(configure: Configure, tmp_
         federation.backend.clients[6]
 
 
+def test_clients_have_moments_of_their_own_from_the_start(configure: Configure) -> None:
+    """Adagrad's are there before its first step: one client's steps must not be found in another's."""
+    adagrad = [f"model.optimizer_{part}._target_=torch.optim.Adagrad" for part in ("g", "d")]
+    betas = [f"~model.optimizer_{part}.betas" for part in ("g", "d")]
+    federation = build(configure(*adagrad, *betas))
+    backend, clients = federation.backend, federation.backend.clients
+    clients.snapshot(0)
+    backend.train_client(0, federation.this_round())
+    for untouched in (clients[1], clients[2]):
+        assert not untouched.optimizer_d.state_dict()["state"][0]["sum"].any()
+    clients.put_back(0)
+    assert not clients[0].optimizer_d.state_dict()["state"][0]["sum"].any()
+    backend.train_client(0, federation.this_round())
+    assert not clients[3].optimizer_d.state_dict()["state"][0]["sum"].any()
+
+
 def test_checkpoints_write_what_has_changed_and_no_more(configure: Configure, tmp_path: Path) -> None:
     run = tmp_path / "run"
     training.train(configure(*FEW, "fl.rounds=2"), run)

@@ -14,6 +14,7 @@ from fedgan.config import training
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, state_hash
 from fedgan.federated.faults import DIVERGING, Tolerance, fault_of
+from fedgan.federated.federation import Federation
 from fedgan.federated.serial import SerialBackend
 from fedgan.gan.client import GANClient
 from tests.helpers.federation import build, fit, sabotage, spoil
@@ -133,6 +134,23 @@ def test_a_run_whose_updates_are_all_bad_stops_with_its_last_checkpoint(
     assert not (folder / "generator.safetensors").exists()
     kinds = [event["kind"] for event in events(folder)]
     assert kinds == [*["bad_update"] * 4, "too_few_clients"] * 2
+
+
+def test_a_run_that_breaks_off_between_rounds_tells_no_event_twice(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage(monkeypatch, lambda backend, round_, i: round_.index == 0 and i == 2, spoil)
+    original = Federation.participants
+
+    def participants(self: Federation) -> list[int]:
+        if self.round == 1:
+            raise RuntimeError("between the rounds")
+        return original(self)
+
+    monkeypatch.setattr(Federation, "participants", participants)
+    with pytest.raises(RuntimeError, match="between the rounds"):
+        training.train(configure(), tmp_path / "run")
+    assert [(event["round"], event["client"]) for event in events(tmp_path / "run")] == [("0", "2")]
 
 
 def test_what_is_done_about_a_round_with_too_few_is_said_of_each_try(

@@ -285,6 +285,12 @@ def test_one_process_keeps_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (messages.size(), messages.rank(), messages.own([0, 1, 2])) == (1, 0, [0, 1, 2])
 
 
+def test_events_are_in_the_order_of_clients_in_one_process_too() -> None:
+    """Who drops out is known before anybody trains: events.csv must not depend on the number of processes."""
+    events = [Event(0, client, "raised", "", "") for client in (3, None, 1)]
+    assert [event.client for event in messages.gather_updates([], events, CPU)[1]] == [None, 1, 3]
+
+
 def test_clients_live_where_their_ids_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "size", lambda: 3)
     homes = []
