@@ -104,8 +104,8 @@ REFUSED = {
     "number in (0, inf) or a file of python -m fedgan.calibrate, or null; got 0",
     "fl.rounds=4 defense=feddetect_cusum defense.feddetect_cusum.k=8": "defense.feddetect_cusum.k must be a number in "
     "(0, 8); got 8",
-    "fl.rounds=2 defense=feddetect_cusum": "defense.feddetect_cusum.warmup must be at most 0, so that 2 rounds of "
-    "fl.rounds=2 can count; got 1",
+    "fl.rounds=2 defense=feddetect_cusum": "defense.feddetect_cusum.warmup must be at most 0, so that it can act in "
+    "fl.rounds=2; got 1",
     "fl.rounds=4 defense=feddetect_grubbs defense.feddetect_grubbs.side=low": "defense.feddetect_grubbs.side must be "
     "one of high, both; got 'low'",
     "model.arrival_samples=-1": f"model.arrival_samples {WHOLE} 0; got -1",

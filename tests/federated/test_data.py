@@ -56,7 +56,7 @@ def test_partition_of_the_papers_sizes() -> None:
 
 
 def test_fewer_images_than_clients() -> None:
-    with pytest.raises(ValueError, match="fl.num_clients must be at most the number of training images, 3; got 4"):
+    with pytest.raises(ValueError, match="fl.num_clients must be at most 3, the number of training images; got 4"):
         partition_iid(3, 4, 0)
 
 
