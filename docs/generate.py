@@ -153,7 +153,7 @@ _LIBRARY = """# Library
 Every attack, defense, partition and server optimizer, made from the comments in `conf/` and from the classes when the
 site is built. A name leads to its section.
 
-- **stands**: how many malicious clients of N a rule is made to stand. "Refused": a federation of that size does not
+- **tolerates**: how many malicious clients of N a rule is made for. "Refused": a federation of that size does not
   start with it. No number says that an attack fails.
 - **acts in**: the step of a round ([concepts](concepts.md#one-round)) in which it changes something.
 - **control without attack**: what it does where nobody attacks. Three numbers for each N: the share of the clients that

@@ -46,7 +46,7 @@ def robust_rules() -> dict[str, Defense]:
 
 
 def ready(rule: Defense, num_clients: int) -> bool:
-    """Whether a rule stands a federation of this size, and is set up for it."""
+    """Whether a rule can be set up for a federation of this size."""
     try:
         rule.setup(num_clients=num_clients, clients_per_round=num_clients, rounds=2)
     except ValueError:
@@ -76,7 +76,7 @@ def simulate(rule: Defense, num_clients: int, draws: int, seed: int) -> dict[str
 
 
 def measure(draws: int, seed: int) -> list[Row]:
-    """A row for each rule and number of clients that it stands."""
+    """A row for each rule and number of clients that it can have."""
     cases = [(name, rule, n) for name, rule in robust_rules().items() for n in CLIENTS if ready(rule, n)]
     rows: list[Row] = []
     for name, rule, num_clients in track(cases, "rules", console=Console(stderr=True)):

@@ -45,7 +45,7 @@ class Attack:
     Args:
         start: the first round in which malicious clients train on poisoned images; see ``Window``, as for the next two.
         stop: the first round in which they do not any more; None for never.
-        every: rounds from one time to the next.
+        every: it acts in every so many rounds, from start on.
     """
 
     window = Window()  # for subclasses that leave __init__ to themselves

@@ -170,16 +170,16 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
 
 
 def outnumbered(defenses: Mapping[Any, Any], malicious: int) -> list[str]:
-    """The defenses that are set to stand fewer malicious clients than there are.
+    """The defenses that are set to tolerate fewer malicious clients than there are.
 
     Example:
         >>> outnumbered({"krum": {"num_malicious": 1}, "median": {}}, malicious=2)
         ['defense.krum.num_malicious=1 is fewer than the 2 malicious clients of this run']
     """
-    stood = {name: settings.get("num_malicious") for name, settings in defenses.items()}
+    tolerated = {name: settings.get("num_malicious") for name, settings in defenses.items()}
     return [
         f"defense.{name}.num_malicious={count} is fewer than the {counted(malicious, 'malicious client')} of this run"
-        for name, count in stood.items()
+        for name, count in tolerated.items()
         if count is not None and count < malicious
     ]
 

@@ -172,6 +172,9 @@ def placed(command: Command, finished: dict[str, Path], folder: Path) -> list[st
                 value = re.sub(rf"\b({name}|PATH)\b", str(folder / name), value)
         elif equals and key in ("dataset.root", "root", "hydra.run.dir"):
             value = value.replace("PATH", str(images))
+        elif STAMP.fullmatch(each):  # a run or a sweep, without a key
+            for name in finished if command.module == "fedgan.compare" else ["RUN"]:
+                shutil.copytree(finished[name], folder / each / name, dirs_exist_ok=True)
         arguments.append(f"{key}{equals}{value}")
     return arguments
 

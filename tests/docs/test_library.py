@@ -42,8 +42,8 @@ def accepts(name: str, num_clients: int, **settings: int) -> bool:
 
 
 def stated(name: str) -> dict[int, tuple[int, bool]]:
-    """By N: how many malicious clients the table says that a defense stands, and whether it says ``refused``."""
-    said = DEFENSES[name]["stands"]
+    """By N: how many malicious clients the table says that a defense tolerates, and whether it says ``refused``."""
+    said = DEFENSES[name]["tolerates"]
     found = re.findall(r"(\d+) of (\d+)(?: clients)?(?: \((refused))?", said)
     return {int(n): (int(f), bool(refused)) for f, n, refused in found}
 
@@ -87,7 +87,7 @@ def test_the_defaults_are_those_that_the_classes_get() -> None:
 @pytest.mark.parametrize("name", [name for name in DEFENSES if stated(name)])
 def test_the_stands_column_says_what_setup_refuses(name: str) -> None:
     found = stated(name)
-    assert set(SIZES) - set(found) <= ({16} if name == "multi_metrics" else set())  # which stands no number by proof
+    assert set(SIZES) - set(found) <= ({16} if name == "multi_metrics" else set())  # which has no proven number
     rule = defense(name)
     for count, (most, refused) in found.items():
         assert accepts(name, count) == (not refused), count
@@ -95,7 +95,7 @@ def test_the_stands_column_says_what_setup_refuses(name: str) -> None:
             taken = [f for f in range(1, count) if accepts(name, count, num_malicious=f)]
             assert most == max(taken, default=0), count
         elif isinstance(rule, RobustRule):
-            assert most == rule.condition.stands(count), count
+            assert most == rule.condition.tolerates(count), count
         elif name == "fltrust":
             assert most == count - 1
         else:
@@ -104,13 +104,13 @@ def test_the_stands_column_says_what_setup_refuses(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in DEFENSES if not stated(name)])
 def test_who_states_no_number_refuses_none_of_the_sizes(name: str) -> None:
-    assert DEFENSES[name]["stands"].startswith("no number by proof")
+    assert DEFENSES[name]["tolerates"].startswith("no proven number")
     assert all(accepts(name, count) for count in SIZES)
 
 
 def test_multi_metrics_is_refused_up_to_nine() -> None:
     assert [accepts("multi_metrics", count) for count in (9, 10, 16)] == [False, True, True]
-    assert "it takes 10" in DEFENSES["multi_metrics"]["stands"]
+    assert "it takes 10" in DEFENSES["multi_metrics"]["tolerates"]
 
 
 def test_the_counts_are_those_of_the_proofs() -> None:
@@ -160,9 +160,9 @@ def test_the_metric_that_finds_an_attack_is_the_guides() -> None:
 def test_a_part_of_a_comment_may_take_several_lines(tmp_path: Path) -> None:
     (tmp_path / "wall").mkdir()
     file = tmp_path / "wall/brick.yaml"
-    file.write_text("# Bricks (Kiln 1820),\n# red.\n# Stands 1 of\n# 4.\n# Control: none.\nheight: 2 # m\n")
+    file.write_text("# Bricks (Kiln 1820),\n# red.\n# Tolerates 1 of\n# 4.\n# Control: none.\nheight: 2 # m\n")
     parts = read_file(file, tmp_path).parts
-    assert parts == {"": "Bricks (Kiln 1820), red.", "Stands": "1 of 4.", "Control:": "none."}
+    assert parts == {"": "Bricks (Kiln 1820), red.", "Tolerates": "1 of 4.", "Control:": "none."}
 
 
 def test_the_guides_lead_to_the_tables() -> None:

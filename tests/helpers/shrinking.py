@@ -27,7 +27,7 @@ SMALLER = {
     "fl.rounds": "2",
     "trainer.enable_progress_bar": "false",
 }
-# Rules that stand nobody among four clients.
+# Rules that tolerate nobody among four clients.
 CROWDED = ("defense.bucketing.", "defense.bulyan.", "defense.krum.", "defense.multi_krum.", "defense.multi_metrics.")
 
 

@@ -122,12 +122,12 @@ def _update_attack(option: Option, conf: Path) -> Row:
 
 
 def _defense(option: Option, conf: Path) -> Row:
-    """How many malicious clients it stands, where it acts, what it does where nobody attacks."""
+    """How many malicious clients it tolerates, where it acts, what it does where nobody attacks."""
     defense = build(option.name, "defense", conf)
     assert isinstance(defense, Defense)
     hooks = [place for hook, place in _PLACES.items() if overrides(defense, hook)]
     return {
-        "stands": option.parts["Stands"].removesuffix("."),
+        "tolerates": option.parts["Tolerates"].removesuffix("."),
         "acts in": ", ".join([*hooks, *server_places(defense.server_training())]),
         "control without attack": option.parts["Control:"].removesuffix("."),
     }

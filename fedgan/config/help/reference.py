@@ -18,7 +18,7 @@ HYDRAS = ("defaults", "hydra")  # at a file's top
 SETS = ("experiment", "arm", "hparams_search")  # groups whose options only set what other files explain
 PARTS = "parts"  # folders of what several options share; no groups
 LONGEST = 60  # characters of a default in a table
-LABELS = ("Source:", "Found by:", "Stands", "Warning:", "Control:")  # a line at a file's top that begins so is a part
+LABELS = ("Source:", "Found by:", "Tolerates", "Warning:", "Control:")  # a line at a file's top with one is a part
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def parts_of(lines: Sequence[str]) -> dict[str, str]:
     """The parts of a comment: a label begins one, and the lines after it go on with it.
 
     Example:
-        >>> parts_of(["The median.", "Stands fewer than half:", "1 of 4.", "Control: none."])
-        {'': 'The median.', 'Stands': 'fewer than half: 1 of 4.', 'Control:': 'none.'}
+        >>> parts_of(["The median.", "Tolerates fewer than half:", "1 of 4.", "Control: none."])
+        {'': 'The median.', 'Tolerates': 'fewer than half: 1 of 4.', 'Control:': 'none.'}
     """
     parts, label = dict[str, list[str]](), ""
     for line in lines:

@@ -1,1 +1,1 @@
-"""Robust aggregation: rules on the clients' updates alone, each with a number of malicious clients that it stands."""
+"""Robust aggregation: rules on the clients' updates alone, with the number of malicious clients that each tolerates."""

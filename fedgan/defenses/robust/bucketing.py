@@ -19,7 +19,7 @@ class Bucketing(RobustRule):
     """Each client's state becomes the mean of its bucket's states, buckets drawn anew in each round.
 
     Means differ less than clients do, so rules for clients that are alike work on them; list it before the rule. A
-    malicious client spoils its whole bucket: the rule after it has to stand ``size`` times as many. Without another
+    malicious client spoils its whole bucket: the rule after it has to tolerate ``size`` times as many. Without another
     rule and with equal weights the aggregate is the mean as before. Where the number of clients is no multiple of
     ``size``, one bucket is smaller. All of a bucket have the same say in its mean.
 

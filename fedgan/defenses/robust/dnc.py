@@ -19,7 +19,7 @@ class DnC(WeightRule):
 
     In each iteration the f clients with the highest scores are dropped; those whom no iteration drops are kept, or
     where there are none, those who are dropped the least often. **It drops f clients where nobody attacks too.** It
-    stands fewer than half malicious.
+    tolerates fewer than half malicious.
 
     Args:
         num_malicious: f, at least 1 (the paper's filtering fraction c is 1).

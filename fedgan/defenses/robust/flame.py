@@ -18,7 +18,7 @@ class Flame(WeightRule):
 
     All updates are clipped to the median length of all clients, those outside the cluster too; clipping changes no
     direction. Noise of standard deviation ``noise`` times that length is added to the aggregate's parameters. Where
-    there is no cluster, everybody stays. It stands fewer than half malicious, and **drops 20 to 40 % of the clients
+    there is no cluster, everybody stays. It tolerates fewer than half malicious, and **drops 20 to 40 % of the clients
     where nobody attacks**. It clusters updates, where the paper clusters states, whose cosines are all 1 in a round.
 
     Args:

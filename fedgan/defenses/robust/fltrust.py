@@ -37,7 +37,7 @@ class FLTrust(WeightRule):
     sum of all TS_i (Equation 4). A client whose score is 0 is flagged. If nobody is trusted, the generator stays as it
     is, and nobody is flagged.
 
-    It stands any number of malicious clients, as long as the server's images are clean and are like the clients'.
+    It tolerates any number of malicious clients, as long as the server's images are clean and are like the clients'.
 
     Args:
         images_per_class: real images of each class that the server has, at least 1 (the paper: 100 in all).

@@ -16,7 +16,7 @@ class GeometricMedian(WeightRule):
     """Clients weigh the less, the farther their updates are from the geometric median of all of them.
 
     It is one point for the whole vector of parameters, not one per tensor. The aggregate is the mean of the clients'
-    states with the weights of the last pass, b_i, which clients.csv shows; nobody is flagged. It stands fewer than
+    states with the weights of the last pass, b_i, which clients.csv shows; nobody is flagged. It tolerates fewer than
     half malicious.
 
     Args:

@@ -13,7 +13,7 @@ class Median(RobustRule):
     """Each coordinate becomes the median of the clients' values, of floating-point buffers too.
 
     With an even number of clients that is the mean of the two middle values. Whole-number buffers take the mean,
-    rounded. No client has a weight: clients.csv leaves it empty. It stands fewer than half malicious.
+    rounded. No client has a weight: clients.csv leaves it empty. It tolerates fewer than half malicious.
     """
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:

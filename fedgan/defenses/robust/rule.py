@@ -1,4 +1,4 @@
-"""What robust rules have in common: how many malicious clients they stand, and weights from what a rule thinks."""
+"""What robust rules have in common: how many malicious clients they tolerate, and weights from what a rule thinks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ class Condition:
 
     Example:
         >>> krum = Condition(2, 3)
-        >>> print(krum, krum.least(1), krum.stands(4), krum.stands(16))
+        >>> print(krum, krum.least(1), krum.tolerates(4), krum.tolerates(16))
         N >= 2 f + 3 5 0 6
     """
 
@@ -29,19 +29,19 @@ class Condition:
         return f"N >= {self.slope} f + {self.offset}" + (f" and N >= {self.at_least}" if self.at_least else "")
 
     def least(self, num_malicious: int) -> int:
-        """The fewest clients with which a rule stands so many malicious ones."""
+        """The fewest clients with which a rule tolerates so many malicious ones."""
         return max(self.slope * num_malicious + self.offset, self.at_least)
 
-    def stands(self, num_clients: int) -> int:
-        """How many malicious clients a rule stands among so many."""
+    def tolerates(self, num_clients: int) -> int:
+        """How many malicious clients a rule tolerates among so many."""
         return max(0, (num_clients - self.offset) // self.slope) if num_clients >= self.at_least else 0
 
 
 class RobustRule(Defense):
-    """A rule that stands some malicious clients: refused where it could not.
+    """A rule that tolerates some malicious clients: refused where it could not.
 
     When updates are lost in a round (``fl.dropout``, a straggler, a fault), the rule is applied to those that there
-    are, with f as it was set, as long as its condition stands; else the run stops and names ``fl.min_clients``,
+    are, with f as it was set, as long as its condition holds; else the run stops and names ``fl.min_clients``,
     which makes the server repeat such a round.
     """
 
@@ -49,7 +49,7 @@ class RobustRule(Defense):
     num_malicious = 1
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
-        """Refuse a federation in which the rule stands too few."""
+        """Refuse a federation in which the rule tolerates too few."""
         self._check_enough("fl.num_clients", num_clients)
         self._check_enough("fl.clients_per_round", clients_per_round)
 
@@ -63,9 +63,9 @@ class RobustRule(Defense):
 
     def _check_enough(self, setting: str, count: int) -> None:
         f, least = self.num_malicious, self.condition.least(self.num_malicious)
-        stands = f"{self.condition}; {count} stand {self.condition.stands(count)}"
+        why = f"{self.condition}; {count} tolerate {self.condition.tolerates(count)}"
         called = type(self).__name__ if self.name is None else f"defense={self.name}"
-        check_at_least(setting, count, least, f" for {called} to stand {f} ({stands})")
+        check_at_least(setting, count, least, f" for {called} to tolerate {f} ({why})")
 
 
 class WeightRule(RobustRule, ABC):

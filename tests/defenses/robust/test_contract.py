@@ -180,7 +180,9 @@ def test_more_malicious_clients_need_more_clients(name: str) -> None:
     rule = kind(num_malicious=3)  # type: ignore[call-arg]
     needed = {"bulyan": 15, "krum": 9}.get(name, 7)
     rule.setup(num_clients=needed, clients_per_round=needed, rounds=1)
-    with pytest.raises(ValueError, match=rf"^fl.num_clients must be at least {needed} for {kind.__name__} to stand 3"):
+    with pytest.raises(
+        ValueError, match=rf"^fl.num_clients must be at least {needed} for {kind.__name__} to tolerate 3"
+    ):
         rule.setup(num_clients=needed - 1, clients_per_round=needed - 1, rounds=1)
 
 

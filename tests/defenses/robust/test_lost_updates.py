@@ -1,4 +1,4 @@
-"""A client's update cannot be used: Krum stands one of five, and none of four."""
+"""A client's update cannot be used: Krum tolerates one of five, and none of four."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_the_run_stops_and_names_the_setting(
     configure: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch, lambda _, round_, client: (round_.index, client) == (1, 3), spoil)
-    said = r"^fl.min_clients must be at least 5 for defense=krum to stand 1 \(N >= 2 f \+ 3; 4 stand 0\); got 4$"
+    said = r"^fl.min_clients must be at least 5 for defense=krum to tolerate 1 \(N >= 2 f \+ 3; 4 tolerate 0\); got 4$"
     with pytest.raises(ValueError, match=said):
         training.train(configure(*KRUM), tmp_path / "run")
 

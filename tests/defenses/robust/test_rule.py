@@ -1,4 +1,4 @@
-"""How many malicious clients a rule stands, and how its weights meet those of other defenses."""
+"""How many malicious clients a rule tolerates, and how its weights meet those of other defenses."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ class Given(WeightRule):
 
 
 @pytest.mark.parametrize(
-    ("condition", "stands"),
+    ("condition", "tolerated"),
     [
         (Condition(2, 1), (1, 3, 7, 31)),
         (Condition(2, 3), (0, 2, 6, 30)),
@@ -33,9 +33,9 @@ class Given(WeightRule):
     ],
     ids=["median", "krum", "bulyan", "multi_metrics"],
 )
-def test_how_many_are_stood(condition: Condition, stands: tuple[int, ...]) -> None:
-    assert tuple(condition.stands(n) for n in (4, 8, 16, 64)) == stands
-    for n, most in zip((4, 8, 16, 64), stands, strict=True):
+def test_how_many_are_tolerated(condition: Condition, tolerated: tuple[int, ...]) -> None:
+    assert tuple(condition.tolerates(n) for n in (4, 8, 16, 64)) == tolerated
+    for n, most in zip((4, 8, 16, 64), tolerated, strict=True):
         assert most == 0 or condition.least(most) <= n
         assert condition.least(most + 1) > n
 
@@ -69,6 +69,6 @@ def test_who_is_dropped_is_flagged_by_id() -> None:
 def test_a_round_with_too_few_updates_stops_the_run_and_names_the_setting() -> None:
     rule = Given([1.0, 1.0])
     rule.setup(num_clients=3, clients_per_round=3, rounds=2)
-    said = r"fl.min_clients must be at least 3 for Given to stand 1 \(N >= 2 f \+ 1; 2 stand 0\); got 2"
+    said = r"fl.min_clients must be at least 3 for Given to tolerate 1 \(N >= 2 f \+ 1; 2 tolerate 0\); got 2"
     with pytest.raises(ValueError, match=f"^{said}$"):
         rule.check_present(updates_of(TOY[:2]))
