@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.update import weighted_mean
 from tests.helpers.federation import DCGAN, STYLEGAN2, build
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedgan import evaluate, sample, utility
 from fedgan.config import training
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.precision import rounding
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from experiments.benchmarks.base import Benchmark, Row, in_turn
 from experiments.benchmarks.gpu import noise
 from experiments.benchmarks.overhead import configured
-from fedgan.config.build import build_algorithm
+from fedgan.config.building.algorithm import build_algorithm
 from fedgan.config.help.library import build
 from fedgan.config.refusals import options
 from fedgan.core.arguments import Count, checked

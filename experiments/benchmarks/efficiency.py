@@ -14,7 +14,7 @@ from pytorch_lightning.profilers import Profiler
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.benchmarks.base import Benchmark, Row, in_turn
-from fedgan.config.build import build_algorithm
+from fedgan.config.building.algorithm import build_algorithm
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet, Splits
 from fedgan.gan.client import GANClient

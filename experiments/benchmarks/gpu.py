@@ -23,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from experiments.benchmarks.base import Benchmark, Row, in_turn, paired_ratio
 from experiments.benchmarks.overhead import configured
 from fedgan.attacks.base import Attack
-from fedgan.config.build import build_algorithm, build_federation
+from fedgan.config.building.algorithm import build_algorithm
+from fedgan.config.building.federation import build_federation
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import deterministic, rounding

@@ -16,7 +16,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from experiments.benchmarks.base import Benchmark, Row, paired_ratio, spread, timed
 from experiments.benchmarks.plain_loop import PlainLoop
-from fedgan.config.build import build_algorithm, build_network, build_parts, build_trainer
+from fedgan.config.building.algorithm import build_algorithm, build_network
+from fedgan.config.building.run import build_parts, build_trainer
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import Splits
 from fedgan.core.update import State

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
-from fedgan.config.build import Parts, build_parts, build_spec, build_trainer
+from fedgan.config.building.run import Parts, build_parts, build_spec, build_trainer
 from fedgan.config.calibrating.recipe import in_other_words, recipe_of
 from fedgan.config.choices import parsed, typed_overrides
 from fedgan.config.command import AUTO, Interrupted

@@ -12,7 +12,7 @@ from fedgan.config.command import command
 def main(cfg: DictConfig) -> None:
     """The entry point; it imports torch late, so that --help and a misspelled setting do not wait."""
     from fedgan.attacks.base import Attack
-    from fedgan.config.build import made
+    from fedgan.config.building.component import made
     from fedgan.core.words import inventory
     from fedgan.flower import site
 

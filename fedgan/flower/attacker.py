@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from fedgan.attacks.base import Attack, PoisonReport
-from fedgan.config.build import made
+from fedgan.config.building.component import made
 from fedgan.core.checks import placed
 from fedgan.core.files import write_table
 from fedgan.core.images import ImageSet, Splits

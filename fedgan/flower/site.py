@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from pytorch_lightning.profilers import PassThroughProfiler
 
 import fedgan
-from fedgan.config.build import build_defended, build_local_settings, instantiate, made
+from fedgan.config.building.algorithm import build_defended, build_local_settings
+from fedgan.config.building.component import instantiate, made
 from fedgan.core.arguments import PathText, validated
 from fedgan.core.checks import check
 from fedgan.core.images import Splits

@@ -13,7 +13,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedgan.config import training
-from fedgan.config.build import build_defenses, build_malicious, made, single_server_training
+from fedgan.config.building.attackers import build_malicious
+from fedgan.config.building.component import made
+from fedgan.config.building.defenses import build_defenses, single_server_training
 from fedgan.config.refusals import CONF
 from fedgan.defenses.base import Defense, overrides
 from fedgan.federated.data import set_apart

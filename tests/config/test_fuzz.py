@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from fedgan.config.build import build_defenses, build_federation, build_malicious, single_server_training
+from fedgan.config.building.attackers import build_malicious
+from fedgan.config.building.defenses import build_defenses, single_server_training
+from fedgan.config.building.federation import build_federation
 from fedgan.config.refusals import CONF, REFUSALS, explain
 from fedgan.config.resume import leaves
 from fedgan.config.training import check_settings

@@ -5,7 +5,7 @@ import torch
 
 from fedgan.attacks.base import Attack
 from fedgan.attacks.white_square import WhiteSquare
-from fedgan.config.build import in_words
+from fedgan.config.building.attackers import in_words
 from fedgan.core.images import ImageSet
 from fedgan.federated.data import FederatedData, share_out
 from fedgan.partitions.iid import IID

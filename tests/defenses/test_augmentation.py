@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.update import state_hash
 from fedgan.defenses.base import Defense
 from fedgan.defenses.horizontal_flip import HorizontalFlip

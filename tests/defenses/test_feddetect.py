@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig
 from sklearn.ensemble import IsolationForest
 
-from fedgan.config.build import build_algorithm
+from fedgan.config.building.algorithm import build_algorithm
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate

@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.update import state_hash
 from fedgan.defenses.gradient_penalty import GradientPenalty, with_instance_norm
 from fedgan.gan.losses import NonSaturating, Wasserstein, gradient_penalty

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from fedgan.config import training
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.images import ImageSet, Splits, digests
 from fedgan.core.rng import keyed_generator
 from fedgan.core.update import state_hash

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from fedgan.config import training
-from fedgan.config.build import instantiate
+from fedgan.config.building.component import instantiate
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.audit.generator_audit import GeneratorAudit

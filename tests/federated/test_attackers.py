@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig
 
 from fedgan.config import training
-from fedgan.config.build import build_attackers
+from fedgan.config.building.attackers import build_attackers
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.attackers import Attackers

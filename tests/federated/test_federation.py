@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import Trainer
 from pytorch_lightning.profilers import SimpleProfiler
 
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round

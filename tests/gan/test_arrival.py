@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from fedgan.config import training
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.update import state_hash
 from fedgan.defenses.feddetect_cusum import FedDetectCusum
 from fedgan.federated.federation import Federation

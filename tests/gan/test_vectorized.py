@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.profilers import SimpleProfiler
 
 from fedgan.config import training
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.images import to_float
 from fedgan.core.round import Round
 from fedgan.core.update import state_hash

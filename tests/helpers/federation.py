@@ -11,7 +11,9 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.profilers import Profiler
 
 from fedgan.attacks.base import Attack
-from fedgan.config.build import build_attackers, build_federation, build_malicious, made
+from fedgan.config.building.attackers import build_attackers, build_malicious
+from fedgan.config.building.component import made
+from fedgan.config.building.federation import build_federation
 from fedgan.core.images import ImageSet
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from sklearn.model_selection import GroupKFold
 
-from fedgan.config.build import build_parts
+from fedgan.config.building.run import build_parts
 from fedgan.core.images import ImageSet
 from fedgan.datasets.image_folder import ImageFolder
 from fedgan.partitions.by_group import ByGroup, dealt

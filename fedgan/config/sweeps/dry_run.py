@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from fedgan.config.build import build_parts, build_trainer, instantiate
+from fedgan.config.building.component import instantiate
+from fedgan.config.building.run import build_parts, build_trainer
 from fedgan.config.choices import fit_choices
 from fedgan.config.command import under_setting
 from fedgan.config.refusals import REFUSALS, explain

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from fedgan.config import training
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
 from fedgan.defenses.audit.generator_audit import GeneratorAudit

@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from fedgan.config import training
-from fedgan.config.build import build_defenses
+from fedgan.config.building.defenses import build_defenses
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State, state_hash, weighted_mean

@@ -10,17 +10,11 @@ from torch import nn
 
 from fedgan.attacks.base import Attack, PoisonReport
 from fedgan.attacks.white_square import WhiteSquare
-from fedgan.config.build import (
-    build_malicious,
-    build_network,
-    build_parts,
-    build_spec,
-    build_trainer,
-    in_words,
-    is_network,
-    placed,
-    single_server_training,
-)
+from fedgan.config.building.algorithm import build_network, is_network
+from fedgan.config.building.attackers import build_malicious, in_words
+from fedgan.config.building.defenses import single_server_training
+from fedgan.config.building.run import build_parts, build_spec, build_trainer
+from fedgan.core.checks import placed
 from fedgan.core.images import Splits
 from fedgan.defenses.base import Defense, ServerTraining
 from fedgan.federated.data import ClientData, FederatedData
