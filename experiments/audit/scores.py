@@ -1,11 +1,13 @@
 """What generator_audit would have seen of federations that were recorded, without acting on it.
 
-    python -m experiments.audit.scores RUN...
+    python -m experiments.audit.scores [--equalize] RUN...
 
 Each RUN has a ``recording`` folder (see ``experiments.audit.recording``). Prints, for each kind of run (the folder
-above it), how high honest clients scored at most, and how high the attacker scored after some rounds.
+above it), how high honest clients scored at most, in how many runs that was above the threshold, and how high the
+attacker scored after some rounds. ``--equalize``: with ``defense.generator_audit.equalize=true``.
 """
 
+import argparse
 import json
 import sys
 from collections import defaultdict
@@ -30,10 +32,12 @@ class Row(NamedTuple):
 
     Attributes:
         honest: the highest score of an honest client in any round after the warm-up.
+        threshold: the score above which a client is flagged.
         attacker: the lowest of the malicious clients' scores after each of ``SHOWN``; empty where nobody attacks.
     """
 
     honest: float
+    threshold: float
     attacker: tuple[float, ...]
 
 
@@ -50,9 +54,9 @@ def by_client(recorded: Mapping[str, NDArray[np.float32]]) -> dict[int, dict[str
     }
 
 
-def scores_of(folder: Path) -> dict[str, Scores]:
+def scores_of(folder: Path, equalize: bool = False) -> dict[str, Scores]:
     """Every client's score in each view and round of a recording in which all clients take part."""
-    audit, scores = GeneratorAudit(), defaultdict[str, list[list[float]]](list)
+    audit, scores = GeneratorAudit(equalize=equalize), defaultdict[str, list[list[float]]](list)
     for t, recorded in enumerate(read(folder)):
         audit.decide(by_client(recorded), dict.fromkeys(map(int, recorded["clients"]), 1.0), t)
         for view in audit.views:
@@ -60,40 +64,46 @@ def scores_of(folder: Path) -> dict[str, Scores]:
     return {view: np.array(each) for view, each in scores.items()}
 
 
-def rows_of(run: Path) -> dict[str, Row]:
-    """A recorded federation, by view."""
+def rows_of(run: Path, equalize: bool = False) -> dict[str, Row]:
+    """A recorded federation, by view, and by the highest score in any view (``all``)."""
     malicious = json.loads((run / "run.json").read_text())["malicious"]
-    rows = {}
-    for view, scores in scores_of(run / "recording").items():
-        honest = np.delete(scores, malicious, axis=1).max()
+    by_view, rows = scores_of(run / "recording", equalize), {}
+    for view, scores in [*by_view.items(), ("all", np.max(list(by_view.values()), axis=0))]:
+        honest, threshold = np.delete(scores, malicious, axis=1).max(), GeneratorAudit().threshold_for(len(scores))
         shown = [t for t in SHOWN if t < len(scores)] if malicious else []
-        rows[view] = Row(float(honest), tuple(float(scores[t, malicious].min()) for t in shown))
+        rows[view] = Row(float(honest), threshold, tuple(float(scores[t, malicious].min()) for t in shown))
     return rows
 
 
-def table(runs: Sequence[Path]) -> str:
-    """By kind of run and view: how many, honest clients' highest scores, the attacker's lowest and median ones."""
+def table(runs: Sequence[Path], equalize: bool = False) -> str:
+    """By kind of run and view: how many, honest clients' highest scores, the attacker's lowest ones."""
     kinds = defaultdict[tuple[str, str], list[Row]](list)
     for run in runs:
-        for view, row in rows_of(run).items():
+        for view, row in rows_of(run, equalize).items():
             kinds[str(run.parent), view].append(row)
-    lines = ["| runs | view | n | honest, highest three | attacker, lowest after " + ", ".join(map(str, SHOWN)) + " |"]
-    lines.append("|---|---|---|---|---|")
+    lines = ["| runs | view | n | honest, highest three | runs with one above the threshold | "]
+    lines[0] += "attacker, lowest after " + ", ".join(map(str, SHOWN)) + " |"
+    lines.append("|---|---|---|---|---|---|")
     for (kind, view), rows in sorted(kinds.items()):
         honest = ", ".join(f"{each:.1f}" for each in sorted((row.honest for row in rows), reverse=True)[:3])
+        above = sum(row.honest > row.threshold for row in rows)
         attacked = [row.attacker for row in rows if row.attacker]
         attacker = ", ".join(f"{min(each):.1f}" for each in zip(*attacked, strict=False)) or "-"
-        lines.append(f"| {kind} | {view} | {len(rows)} | {honest} | {attacker} |")
+        lines.append(f"| {kind} | {view} | {len(rows)} | {honest} | {above} | {attacker} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Print the table of the folders that are typed."""
-    runs = [Path(text) for text in sys.argv[1:]]
-    missing = [str(run) for run in runs if not (run / "recording").is_dir()]
-    if missing or not runs:
+    form = argparse.ArgumentParser("experiments.audit.scores", description=__doc__)
+    form.formatter_class = argparse.RawDescriptionHelpFormatter
+    form.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run's folder with recording/ in it")
+    form.add_argument("--equalize", action="store_true", help="with equalize=true")
+    typed = form.parse_args()
+    missing = [str(run) for run in typed.runs if not (run / "recording").is_dir()]
+    if missing or not typed.runs:
         sys.exit(f"error: RUN must be a run's folder with recording/ in it; got {missing or 'none'}")
-    print(table(runs))
+    print(table(typed.runs, typed.equalize))
 
 
 if __name__ == "__main__":

@@ -47,9 +47,24 @@ def test_the_table_has_a_line_for_each_view(
     monkeypatch.setattr("sys.argv", ["audit_scores", str(run)])
     audit_scores.main()
     lines = capsys.readouterr().out.splitlines()[2:]
-    assert [line.split("|")[2].strip() for line in lines] == ["classes", "place", "spectrum"]
-    assert all(line.split("|")[3].strip() == "1" for line in lines)
-    assert all(float(line.split("|")[4].split(",")[0]) >= 0 for line in lines)
+    cells = [[cell.strip() for cell in line.split("|")[2:-1]] for line in lines]
+    assert [view for view, *_ in cells] == ["all", "classes", "place", "spectrum"]
+    assert all(count == "1" for _, count, *_ in cells)
+    highest = [float(honest) for _, _, honest, *_ in cells]
+    assert highest[0] == max(highest[1:]) >= 0
+
+
+def test_runs_with_an_honest_client_above_the_threshold_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"a": 12.0, "b": 10.9, "c": 11.1}
+    monkeypatch.setattr(audit_scores, "rows_of", lambda run, _: {"all": audit_scores.Row(rows[run.name], 11.0, ())})
+    line = audit_scores.table([Path("kind") / name for name in rows]).splitlines()[-1]
+    assert line == "| kind | all | 3 | 12.0, 11.1, 10.9 | 2 | - |"
+
+
+def test_equalized_scores_leave_other_views_as_they_are(run: Path) -> None:
+    plain, equalized = (audit_scores.scores_of(run / "recording", each) for each in (False, True))
+    np.testing.assert_array_equal(plain["spectrum"], equalized["spectrum"])
+    assert not np.array_equal(plain["place"], equalized["place"])
 
 
 def test_a_folder_without_a_recording_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
