@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from annotated_types import Predicate
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -126,7 +127,8 @@ def load_generator(folder: Path, trust: Sequence[str] = (), setting: str = "run"
         ) from error
     digest = state_hash(state)
     check(digest == expected, f"{setting}: the hash of {path}", expected, digest)
-    return Release(generator.eval(), spec, digest)
+    # As in training: another memory layout sums in another order, and a pixel in thousands is a gray level off.
+    return Release(generator.eval().to(memory_format=torch.channels_last), spec, digest)
 
 
 def _read_spec(fields: Mapping[str, Any]) -> GeneratorSpec:

@@ -19,6 +19,8 @@ from fedgan.core.images import Splits
 from fedgan.defenses.base import Defense, ServerTraining
 from fedgan.federated.data import ClientData, FederatedData
 from fedgan.federated.strategy import FederatedStrategy
+from fedgan.runs.export import load_generator, save_generator
+from fedgan.scoring.sampling import draw_set
 from fedgan.update_attacks.base import UpdateAttack
 from fedgan.update_attacks.scaling import Scaling
 from tests.helpers.images import random_images
@@ -131,6 +133,18 @@ def test_what_the_released_generator_is_made_of(configure: Configure, tmp_path: 
     assert parts.attack.startswith("client ")
     parts.evaluator.latest = {"emission": 0.25}
     assert build_spec(cfg, parts).emission == 0.25
+
+
+def test_a_loaded_generator_draws_the_same_images_to_the_bit(configure: Configure, tmp_path: Path) -> None:
+    """One gray level in one pixel is another image: ``transfer`` then trains another classifier."""
+    cfg = configure("model=dcgan_small", tiny=False)
+    parts = build_parts(cfg, tmp_path)
+    save_generator(tmp_path, parts.federation.released, build_spec(cfg, parts))
+    drawn, again = (
+        draw_set(generator.eval(), parts.splits.classes, per_class=256, seed=0).images.int()
+        for generator in (parts.federation.released, load_generator(tmp_path).generator)
+    )
+    assert torch.equal(drawn, again), f"{(drawn != again).sum()} pixels differ"
 
 
 def test_what_is_off_is_called_none_and_the_record_says_what_is_run(configure: Configure, tmp_path: Path) -> None:

@@ -56,11 +56,17 @@ def metrics_of(file: Path) -> dict[str, float]:
     return metrics
 
 
-def test_the_same_metrics_as_at_the_end_of_training(call: Call, attacked: Path) -> None:
-    call(evaluate.main, f"run={attacked}", *QUICK)
-    summary = json.loads((attacked / "summary.json").read_text())
-    assert metrics_of(attacked / "evaluation.json") == pytest.approx(summary["metrics"], rel=1e-5)
-    assert json.loads((attacked / "evaluation.json").read_text())["facts"] == summary["facts"]
+@pytest.mark.parametrize("model", ["dcgan_small", "dcgan"])
+@pytest.mark.parametrize("backend", ["serial", "vectorized"])
+def test_the_same_metrics_as_at_the_end_of_training(
+    call: Call, run_of: Callable[..., Path], model: str, backend: str, tmp_path: Path
+) -> None:
+    run = run_of(f"{model}-{backend}", f"model={model}", f"fl/backend={backend}")
+    call(evaluate.main, f"run={run}", *QUICK, f"out={tmp_path / 'evaluation.json'}")
+    summary = json.loads((run / "summary.json").read_text())
+    evaluated = json.loads((tmp_path / "evaluation.json").read_text())
+    assert evaluated["metrics"] == summary["metrics"]
+    assert evaluated["facts"] == summary["facts"]
 
 
 def test_the_same_settings_give_the_same_metrics_and_others_do_not(call: Call, attacked: Path, tmp_path: Path) -> None:
