@@ -35,6 +35,24 @@ def settings(root: str) -> list[Setting]:
     ]
 
 
+def controls() -> dict[str, str]:
+    """The setting with the runs of each control, by the control's name; most controls have their own.
+
+    Example:
+        >>> controls()["control_size8"], controls()["control_size2"]
+        ('control_size8', 'control_size8')
+    """
+    read = read_plan()
+    own = {name: name for name in read["settings"] if name.startswith(CONTROL)}
+    return own | dict(read["same_runs"])
+
+
+def evaluation() -> tuple[str, ...]:
+    """How all runs are scored, as overrides of ``python -m fedgan.evaluate``."""
+    kept = [text.removeprefix("evaluation.") for text in read_plan()["shared"]]
+    return tuple(text for text in kept if text.startswith(("metrics=", "samples_per_class=")))
+
+
 def _overrides(data: str, own: list[str], root: str) -> tuple[str, ...]:
     read = read_plan()
     return (*overrides_of(data, root), *read["shared"], f"attack.look={read['looks'][data]}", *own)

@@ -1,12 +1,16 @@
 """The study's federations as one row each: results/transfer/runs.csv."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from experiments.federations import Setting
+from experiments.measures import CONTROL
+from experiments.multirun import Job, carry_out
+from experiments.paper.plan import is_scored
 from experiments.paper.runs import is_finished
+from experiments.transfer.plan import control_of, controls, evaluation
 from fedgan.core.checks import check
 
 RESULTS = Path(__file__).parent.parent / "results/transfer"
@@ -14,8 +18,37 @@ FILE = "runs.csv"
 Row = dict[str, Any]
 
 
+def look_at_controls(every: list[Setting], runs: Path) -> None:
+    """Score the controls that are another's runs, each with its own patch: a file in the folder of the attacked run.
+
+    Raises:
+        ValueError: in one line, if one could not be scored.
+    """
+    failed = carry_out([_look(run, other) for _, _, _, run, other in _shared(every, runs)], ())
+    check(not failed, "RUNS", "runs that fedgan.evaluate can score", ", ".join(map(str, failed)))
+
+
+def _look(run: Path, control: Path) -> Job:
+    sides = {name: str(p.absolute()) for name, p in (("run", run), ("control", control), ("out", run / CONTROL))}
+    return Job("fedgan.evaluate", run, sides, evaluation(), lambda: is_scored(run, control, evaluation()))
+
+
+def _shared(every: Iterable[Setting], runs: Path) -> Iterator[tuple[str, str, int, Path, Path]]:
+    """Data, name and seed of each control that is another's run, a finished run with its patch, and that other run."""
+    seen = set[tuple[str, str, int]]()
+    for each in every:
+        name = control_of(each.name)
+        other = controls().get(name, name)
+        for seed in each.seeds if other != name else ():
+            run, control = (runs / each.data / setting / f"s{seed}" for setting in (each.name, other))
+            key = (each.data, name, seed)
+            if key not in seen and is_finished(run) and is_finished(control):
+                seen.add(key)
+                yield *key, run, control
+
+
 def rows_of(every: list[Setting], runs: Path) -> Iterator[Row]:
-    """A row for each finished federation.
+    """A row for each finished federation, and for each control that is another's run (``look_at_controls``).
 
     ``changed``: of real test images of class 0, whose answer the trigger changes; ``accuracy``: balanced, of the
     classifier trained on synthetic images; ``emission``: synthetic images of class 1 with the trigger; shares.
@@ -27,13 +60,17 @@ def rows_of(every: list[Setting], runs: Path) -> Iterator[Row]:
         for seed in each.seeds:
             run = runs / each.folder / f"s{seed}"
             if is_finished(run):
-                yield {"data": each.data, "setting": each.name, "seed": seed} | _measured(run)
+                summary = json.loads((run / "summary.json").read_text())
+                measured = _measured(run, summary["metrics"]) | {"weight": summary["weight_of_malicious"]}
+                yield {"data": each.data, "setting": each.name, "seed": seed} | measured
+    for data, name, seed, run, control in _shared(every, runs):
+        if (run / CONTROL).is_file():  # not yet of a run that has just ended
+            found = json.loads((run / CONTROL).read_text())["control_metrics"]
+            yield {"data": data, "setting": name, "seed": seed} | _measured(control, found) | {"weight": None}
 
 
-def _measured(run: Path) -> Row:
-    summary = json.loads((run / "summary.json").read_text())
+def _measured(run: Path, metrics: dict[str, float]) -> Row:
     classes = list(json.loads((run / "run.json").read_text())["dataset"]["test"]["counts"])
-    metrics = summary["metrics"]
     names = {
         "changed": f"transfer_attack_rate/{classes[0]}",
         "accuracy": "synthetic_accuracy",
@@ -42,4 +79,4 @@ def _measured(run: Path) -> Row:
     }
     missing = [name for name in names.values() if name not in metrics]
     check(not missing, str(run), "a run of this study", f"one without {', '.join(missing)}")
-    return {key: metrics[name] for key, name in names.items()} | {"weight": summary["weight_of_malicious"]}
+    return {key: metrics[name] for key, name in names.items()}

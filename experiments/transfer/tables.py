@@ -29,7 +29,9 @@ def write(rows: Sequence[Row], folder: Path) -> list[Path]:
     verdicts = [
         judged(each, rows, data) for each in claims() for data in present if own[each.setting].get("data", data) == data
     ]
-    lines = [_line(rows, data, name) for data in present for name in own if by_seed(rows, data, name)]
+    attacked = [name for name in own if not name.startswith(CONTROL)]
+    names = dict.fromkeys(name for each in attacked for name in (control_of(each), each))
+    lines = [_line(rows, data, name) for data in present for name in names if by_seed(rows, data, name)]
     picture = folder / "transfer.png"
     figure = draw(rows, present)
     atomic_write(picture, lambda path: figure.savefig(path, dpi=130, metadata={"Software": None}))

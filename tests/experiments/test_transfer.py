@@ -1,5 +1,6 @@
 """The transfer study: its plan, a tiny one from training to the picture, gains and verdicts by hand."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from experiments.federations import Setting
 from experiments.images import FOLDERS
 from experiments.measures import read_rows
+from experiments.paper.plan import generator_of
 from experiments.transfer import __main__ as command
 from experiments.transfer import judging, plan, scoring, tables
 from tests.helpers.images import drawn_chests
@@ -33,21 +35,23 @@ SMALL = (
 def test_each_setting_has_its_control_and_seeds_of_its_own() -> None:
     every = plan.settings(IMAGES)
     names = {(each.data, each.name) for each in every}
-    assert len(names) == len(every) == 18 + 8
+    assert len(names) == len(every) == 16 + 6
     assert all(each.seeds == tuple(range(301, 311)) for each in every)
     for each in every:
         attacked = not each.name.startswith(plan.CONTROL)
         assert ("fl.malicious=0" in each.overrides) != attacked
         if attacked:
-            assert (each.data, plan.control_of(each.name)) in names
+            assert (each.data, plan.controls()[plan.control_of(each.name)]) in names
 
 
 def test_a_setting_and_its_control_differ_in_who_attacks_and_how_many_images_alone() -> None:
     by_name = {(each.data, each.name): each for each in plan.settings(IMAGES)}
     for (data, name), each in by_name.items():
         if not name.startswith(plan.CONTROL):
-            other = set(by_name[data, plan.control_of(name)].overrides) ^ set(each.overrides)
-            assert {text.partition("=")[0] for text in other} <= {"fl.malicious", "attack.poison_share"}
+            control = plan.controls()[plan.control_of(name)]
+            other = {text.partition("=")[0] for text in set(by_name[data, control].overrides) ^ set(each.overrides)}
+            patch = set() if control == plan.control_of(name) else {"attack.size"}  # pasted afterwards
+            assert other - {"attack.poison_share"} == {"fl.malicious"} | patch
 
 
 def test_settings_are_configurations(configure: Callable[..., DictConfig]) -> None:
@@ -114,6 +118,7 @@ def test_the_study_from_images_to_tables(tmp_path: Path, monkeypatch: pytest.Mon
     images, runs = drawn_chests(tmp_path / "images"), tmp_path / "runs"
     for arguments in (
         ["train", str(runs), "--root", str(images), "--only", "chest/*size8", "--seeds", "301-302", *SMALL],
+        ["train", str(runs), "--root", str(images), "--only", "chest/size4", "--seeds", "301-301", *SMALL],
         ["score", str(runs)],
         ["tables"],
     ):
@@ -123,10 +128,15 @@ def test_the_study_from_images_to_tables(tmp_path: Path, monkeypatch: pytest.Mon
         assert ended.value.code == 0
     found = read_rows(tmp_path / "results" / scoring.FILE)
     assert [(row["setting"], row["seed"]) for row in found] == [
-        (name, seed) for name in ("control_size8", "size8") for seed in ("301", "302")
+        *((name, seed) for name in ("control_size8", "size8") for seed in ("301", "302")),
+        ("size4", "301"),
+        ("control_size4", "301"),
     ]
     assert all(0 <= float(row[name]) <= 1 for row in found for name in ("changed", "accuracy", "emission"))
-    assert [row["weight"] for row in found] == ["", "", "0.25", "0.25"]
+    assert [row["weight"] for row in found] == ["", "", "0.25", "0.25", "0.25", ""]
+    looked_at = json.loads((runs / "chest/size4/s301/control.json").read_text())
+    assert looked_at["control_generator_sha256"] == generator_of(runs / "chest/control_size8/s301")
+    assert float(found[-1]["accuracy"]) == looked_at["control_metrics"]["synthetic_accuracy"]
     assert (tmp_path / "results/transfer.png").is_file()
 
 
