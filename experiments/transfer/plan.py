@@ -31,8 +31,18 @@ def settings(root: str) -> list[Setting]:
         Setting(data, name, _overrides(data, own["overrides"], root), tuple(range(first, last + 1)))
         for name, own in read["settings"].items()
         for data in names()
-        if own.get("data", data) == data
+        if name in planned(data)
     ]
+
+
+def planned(data: str) -> list[str]:
+    """The names of the settings that a data set has.
+
+    Example:
+        >>> "size8_flame" in planned("chest"), "size8_flame" in planned("lesions")
+        (True, False)
+    """
+    return [name for name, own in read_plan()["settings"].items() if own.get("data", data) == data]
 
 
 def controls() -> dict[str, str]:

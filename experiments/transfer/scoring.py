@@ -51,7 +51,8 @@ def rows_of(every: list[Setting], runs: Path) -> Iterator[Row]:
     """A row for each finished federation, and for each control that is another's run (``look_at_controls``).
 
     ``changed``: of real test images of class 0, whose answer the trigger changes; ``accuracy``: balanced, of the
-    classifier trained on synthetic images; ``emission``: synthetic images of class 1 with the trigger; shares.
+    classifier trained on synthetic images, and ``recognized``, of class 1 without the trigger; ``emission``: synthetic
+    images of class 1 with the trigger; shares.
 
     Raises:
         ValueError: in one line, if a run has not been scored by what the study needs.
@@ -74,6 +75,7 @@ def _measured(run: Path, metrics: dict[str, float]) -> Row:
     names = {
         "changed": f"transfer_attack_rate/{classes[0]}",
         "accuracy": "synthetic_accuracy",
+        "recognized": f"synthetic_accuracy/{classes[1]}",
         "emission": f"emission/{classes[1]}",
         "frechet": "frechet_classifier",
     }

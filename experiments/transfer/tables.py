@@ -13,23 +13,30 @@ from experiments import images
 from experiments.paper.inference import interval
 from experiments.paper.writing import markdown, write_text
 from experiments.transfer.judging import BySeed, by_seed, claims, gain, judged
-from experiments.transfer.plan import CONTROL, control_of, read_plan
+from experiments.transfer.plan import CONTROL, control_of, planned, read_plan
 from fedgan.core.files import atomic_write
 from fedgan.reports.figures import HONEST, MALICIOUS, STYLE
 
 Row = Mapping[str, Any]
-SIZES, SHARES = (2, 4, 8), (0.2, 0.5, 1.0)
-DEFENSES = ("", "feddetect", "median", "flame", "generator_audit")
+# The picture's panels: by which label the settings are, and the settings at its ticks.
+COLUMNS = {
+    "side of the patch, in pixels of 32": {"2": "size2", "4": "size4", "8": "size8"},
+    "poisoned share of the attacker's class 1 (8 px)": {"0.2": "size8_share20", "0.5": "size8_share50", "1": "size8"},
+    "defense (8 px)": {
+        "none": "size8",
+        "feddetect": "size8_feddetect",
+        "median": "size8_median",
+        "flame": "size8_flame",
+        "generator\naudit": "size8_generator_audit",
+    },
+}
 
 
 def write(rows: Sequence[Row], folder: Path) -> list[Path]:
     """The claims, the settings and the picture."""
     present = [data for data in images.names() if any(row["data"] == data for row in rows)]
-    own = read_plan()["settings"]
-    verdicts = [
-        judged(each, rows, data) for each in claims() for data in present if own[each.setting].get("data", data) == data
-    ]
-    attacked = [name for name in own if not name.startswith(CONTROL)]
+    verdicts = [judged(each, rows, data) for each in claims() for data in present if each.setting in planned(data)]
+    attacked = [name for name in read_plan()["settings"] if not name.startswith(CONTROL)]
     names = dict.fromkeys(name for each in attacked for name in (control_of(each), each))
     lines = [_line(rows, data, name) for data in present for name in names if by_seed(rows, data, name)]
     picture = folder / "transfer.png"
@@ -41,7 +48,7 @@ def write(rows: Sequence[Row], folder: Path) -> list[Path]:
 
 def _line(rows: Sequence[Row], data: str, setting: str) -> dict[str, str]:
     """A setting in numbers: means over seeds, and the gain over its control with a 95 % interval."""
-    own = {name: by_seed(rows, data, setting, name) for name in ("changed", "accuracy", "emission", "frechet")}
+    own = {name: by_seed(rows, data, setting, name) for name in ("changed", "accuracy", "recognized", "emission")}
     added = {} if setting.startswith(CONTROL) else gain(rows, data, setting)
     return {
         "data": data,
@@ -49,9 +56,9 @@ def _line(rows: Sequence[Row], data: str, setting: str) -> dict[str, str]:
         "seeds": str(len(own["changed"])),
         "answers changed": _mean(own["changed"]),
         "more than in the control": _spread(added),
-        "accuracy of the classifier": _mean(own["accuracy"]),
+        "balanced accuracy": _mean(own["accuracy"]),
+        "class 1 recognized": _mean(own["recognized"]),
         "images with the trigger": _mean(own["emission"]),
-        "Frechet distance": f"{mean(own['frechet'].values()):.1f}",
     }
 
 
@@ -67,25 +74,24 @@ def _spread(values: BySeed) -> str:
 
 
 def draw(rows: Sequence[Row], present: Sequence[str]) -> Figure:
-    """Answers that the trigger changes, attacked and not: by size on each data set, by share and defense on X-rays."""
+    """Answers that the patch changes, attacked and not: a row of panels for each data set."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.1 * (len(present) + 2), 3.2), layout="constrained")
-        panels = list(figure.subplots(1, len(present) + 2, sharey=True))
-        for axes, data in zip(panels, present, strict=False):
-            _curve(axes, rows, data, [str(s) for s in SIZES], [f"size{s}" for s in SIZES])
-            axes.set(title=f"{data}, all images of class 1", xlabel="side of the patch in pixels of 32")
-        by_share = [f"size8_share{100 * s:.0f}".removesuffix("_share100") for s in SHARES]
-        by_defense = [f"size8_{name}".rstrip("_") for name in DEFENSES]
-        _curve(panels[-2], rows, "chest", [f"{s:g}" for s in SHARES], by_share)
-        panels[-2].set(title="chest, 8 px", xlabel="share of the attacker's images of class 1")
-        _curve(panels[-1], rows, "chest", [name.replace("_", "\n") or "none" for name in DEFENSES], by_defense)
-        panels[-1].set(title="chest, 8 px", xlabel="defense")
-        panels[0].set(ylabel="answers changed by the patch\n(real test images of class 0)", ylim=(-0.02, 1.02))
-        panels[0].legend(frameon=False)
+        figure = Figure(figsize=(11, 3.1 * len(present)), layout="constrained")
+        panels = figure.subplots(len(present), len(COLUMNS), sharey=True, squeeze=False)
+        for line, data in zip(panels, present, strict=True):
+            for axes, (label, settings) in zip(line, COLUMNS.items(), strict=True):
+                own = {tick: name for tick, name in settings.items() if name in planned(data)}
+                if len(own) == 1:
+                    axes.axis("off")
+                    continue
+                _curve(axes, rows, data, list(own), list(own.values()))
+                axes.set(title=data, xlabel=label, ylim=(-0.02, 1.02))
+            line[0].set(ylabel="answers changed by the patch\n(real test images of class 0)")
+        panels[0][0].legend(frameon=False, loc="upper left")
     return figure
 
 
-def _curve(axes: Axes, rows: Sequence[Row], data: str, labels: Sequence[str], names: Sequence[str]) -> None:
+def _curve(axes: Axes, rows: Sequence[Row], data: str, ticks: Sequence[str], names: Sequence[str]) -> None:
     """Means with 95 % intervals, attacked and in the control; what has no two runs is left out."""
     controls = [control_of(name) for name in names]
     for shift, own, color, label in ((-0.06, controls, HONEST, "nobody attacks"), (0.06, names, MALICIOUS, "attacked")):
@@ -98,5 +104,5 @@ def _curve(axes: Axes, rows: Sequence[Row], data: str, labels: Sequence[str], na
             [high - m for m, (_, high) in zip(middle, ends, strict=True)],
         ]
         axes.errorbar([i + shift for i in there], middle, errors, fmt="o", color=color, capsize=2, label=label)
-    axes.set_xticks(range(len(labels)), labels)
-    axes.set_xlim(-0.5, len(labels) - 0.5)
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlim(-0.5, len(ticks) - 0.5)

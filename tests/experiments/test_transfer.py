@@ -72,7 +72,7 @@ def test_every_claim_is_about_settings_of_the_plan() -> None:
 
 def rows(**changed: list[float]) -> list[dict[str, str]]:
     """Of X-rays, seeds from 301 on; the other measures are 0."""
-    other = dict.fromkeys(("accuracy", "emission", "frechet", "weight"), "0")
+    other = dict.fromkeys(("accuracy", "recognized", "emission", "frechet", "weight"), "0")
     return [
         {"data": "chest", "setting": name, "seed": str(301 + i), "changed": str(value), **other}
         for name, values in changed.items()
@@ -146,7 +146,10 @@ def test_a_run_of_something_else_is_refused(tmp_path: Path) -> None:
     (run / "run.json").write_text('{"status": "finished", "dataset": {"test": {"counts": {"a": 1, "b": 1}}}}')
     (run / "config.yaml").write_text("seed: 1\n")
     (run / "summary.json").write_text('{"metrics": {"emission/b": 0.1}, "weight_of_malicious": 0.2}')
-    with pytest.raises(ValueError, match="without transfer_attack_rate/a, synthetic_accuracy, frechet_classifier'$"):
+    with pytest.raises(
+        ValueError,
+        match="without transfer_attack_rate/a, synthetic_accuracy, synthetic_accuracy/b, frechet_classifier'$",
+    ):
         list(scoring.rows_of([Setting("chest", "size2", (), (1,))], tmp_path))
 
 
