@@ -85,7 +85,7 @@ def test_the_defaults_are_those_that_the_classes_get() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in DEFENSES if stated(name)])
-def test_the_stands_column_says_what_setup_refuses(name: str) -> None:
+def test_the_tolerates_column_says_what_setup_refuses(name: str) -> None:
     found = stated(name)
     assert set(SIZES) - set(found) <= ({16} if name == "multi_metrics" else set())  # which has no proven number
     rule = defense(name)
