@@ -70,7 +70,7 @@ def test_the_attacker_loses_its_weight_and_nobody_else_does() -> None:
     assert shown[2]["place_score"] > audit.receipt()["threshold"] > max(shown[i]["place_score"] for i in (0, 1, 3))
 
 
-@pytest.mark.parametrize(("typed", "tolerated"), [("generator_audit", "4"), ("multi_krum", "5")])
+@pytest.mark.parametrize(("typed", "least"), [("generator_audit", "4"), ("multi_krum", "5")])
 def test_e8_an_error_names_the_defense_as_it_is_typed(typed: str, least: str, configure: Configure) -> None:
     cfg = configure(f"defense={typed}", "fl.num_clients=3", "fl.rounds=4")
     with pytest.raises(
