@@ -140,6 +140,11 @@ def test_the_study_from_images_to_tables(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "results/transfer.png").is_file()
 
 
+def test_the_documentation_shows_the_picture_that_is_kept() -> None:
+    shown = Path(__file__).parents[2] / "docs/pictures/transfer.png"
+    assert shown.read_bytes() == (scoring.RESULTS / "transfer.png").read_bytes()
+
+
 def test_a_run_of_something_else_is_refused(tmp_path: Path) -> None:
     run = tmp_path / "chest/size2/s1"
     run.mkdir(parents=True)
