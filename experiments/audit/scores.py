@@ -68,8 +68,10 @@ def rows_of(run: Path, equalize: bool = False) -> dict[str, Row]:
     """A recorded federation, by view, and by the highest score in any view (``all``)."""
     malicious = json.loads((run / "run.json").read_text())["malicious"]
     by_view, rows = scores_of(run / "recording", equalize), {}
-    for view, scores in [*by_view.items(), ("all", np.max(list(by_view.values()), axis=0))]:
-        honest, threshold = np.delete(scores, malicious, axis=1).max(), GeneratorAudit().threshold_for(len(scores))
+    highest = np.max(list(by_view.values()), axis=0)
+    threshold = GeneratorAudit().threshold_for(len(highest))
+    for view, scores in [*by_view.items(), ("all", highest)]:
+        honest = np.delete(scores, malicious, axis=1).max()
         shown = [t for t in SHOWN if t < len(scores)] if malicious else []
         rows[view] = Row(float(honest), threshold, tuple(float(scores[t, malicious].min()) for t in shown))
     return rows

@@ -286,11 +286,7 @@ class Plan:
 
     def _control(self, arm: Arm, seed: int) -> Job:
         run, control = self.folder(arm, seed), self.folder(Arm(arm.data, arm.defense, 0), seed)
-        sides = {
-            name: str(path.absolute()) for name, path in (("run", run), ("control", control), ("out", run / CONTROL))
-        }
-        shared = (*self.data[arm.data].place("root"), *self.control_settings)
-        return Job("fedgan.evaluate", run, sides, shared, lambda: is_scored(run, control, self.control_settings))
+        return control_job(run, control, self.control_settings, self.data[arm.data].place("root"))
 
 
 def check_kept(cfg: DictConfig) -> None:
@@ -336,6 +332,19 @@ def pixels_of(sizes: Sequence[int], image_size: int) -> dict[int, int]:
     check(known, "scale.sizes", f"some of the paper's {', '.join(map(str, SIZES))}", sizes)
     validated("scale.image_size", Annotated[int, Ge(16)], image_size)
     return {size: size * image_size // 256 for size in sizes}
+
+
+def control_job(run: Path, control: Path, settings: tuple[str, ...], place: Sequence[str] = ()) -> Job:
+    """Score a run and its control, with the run's trigger, into the run's folder.
+
+    Args:
+        run: its folder.
+        control: the folder of a run without attack.
+        settings: how, as overrides of ``python -m fedgan.evaluate``.
+        place: where the images are, likewise; by default where the run found them.
+    """
+    sides = {name: str(path.absolute()) for name, path in (("run", run), ("control", control), ("out", run / CONTROL))}
+    return Job("fedgan.evaluate", run, sides, (*place, *settings), lambda: is_scored(run, control, settings))
 
 
 def is_scored(run: Path, control: Path, settings: Sequence[str]) -> bool:

@@ -36,8 +36,9 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
         case "train":
             return train_typed(typed, settings, overrides)
         case "score":
-            scoring.look_at_controls(settings(""), typed.runs)
-            rows = list(scoring.rows_of(settings(""), typed.runs))
+            every = settings("")
+            scoring.look_at_controls(every, typed.runs)
+            rows = list(scoring.rows_of(every, typed.runs))
             check(bool(rows), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
             print(f"{len(rows)} federations in {write_csv(file, rows)}")
         case "tables":

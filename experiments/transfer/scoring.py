@@ -7,8 +7,8 @@ from typing import Any
 
 from experiments.federations import Setting
 from experiments.measures import CONTROL
-from experiments.multirun import Job, carry_out
-from experiments.paper.plan import is_scored
+from experiments.multirun import carry_out
+from experiments.paper.plan import control_job
 from experiments.paper.runs import is_finished
 from experiments.transfer.plan import control_of, controls, evaluation
 from fedgan.core.checks import check
@@ -24,13 +24,8 @@ def look_at_controls(every: list[Setting], runs: Path) -> None:
     Raises:
         ValueError: in one line, if one could not be scored.
     """
-    failed = carry_out([_look(run, other) for _, _, _, run, other in _shared(every, runs)], ())
+    failed = carry_out([control_job(run, other, evaluation()) for _, _, _, run, other in _shared(every, runs)], ())
     check(not failed, "RUNS", "runs that fedgan.evaluate can score", ", ".join(map(str, failed)))
-
-
-def _look(run: Path, control: Path) -> Job:
-    sides = {name: str(p.absolute()) for name, p in (("run", run), ("control", control), ("out", run / CONTROL))}
-    return Job("fedgan.evaluate", run, sides, evaluation(), lambda: is_scored(run, control, evaluation()))
 
 
 def _shared(every: Iterable[Setting], runs: Path) -> Iterator[tuple[str, str, int, Path, Path]]:

@@ -142,7 +142,8 @@ def test_the_study_from_images_to_tables(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_documentation_shows_the_picture_that_is_kept() -> None:
     shown = Path(__file__).parents[2] / "docs/pictures/transfer.png"
-    assert shown.read_bytes() == (scoring.RESULTS / "transfer.png").read_bytes()
+    kept = scoring.RESULTS / "transfer.png"
+    assert shown.read_bytes() == kept.read_bytes(), f"copy {kept} to {shown}"
 
 
 def test_a_run_of_something_else_is_refused(tmp_path: Path) -> None:
