@@ -5,14 +5,24 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 from annotated_types import Predicate
+from torch import nn
 
 from fedgan.core.arguments import Allowed, also
 
 TF32 = "tf32-true"
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def laid_out(network: Network) -> Network:
+    """``network`` with its weights in the memory layout that all networks compute in, channels last.
+
+    Another layout sums in another order: some pixels of the images that a generator draws are then a gray level off.
+    """
+    return network.to(memory_format=torch.channels_last)
 
 
 @contextmanager

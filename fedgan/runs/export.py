@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from annotated_types import Predicate
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 from fedgan.core.arguments import Allowed, also, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
+from fedgan.core.precision import laid_out
 from fedgan.core.update import state_hash
 from fedgan.core.words import counted, reason_of
 from fedgan.models.base import Generator
@@ -127,8 +127,7 @@ def load_generator(folder: Path, trust: Sequence[str] = (), setting: str = "run"
         ) from error
     digest = state_hash(state)
     check(digest == expected, f"{setting}: the hash of {path}", expected, digest)
-    # As in training: another memory layout sums in another order, and a pixel in thousands is a gray level off.
-    return Release(generator.eval().to(memory_format=torch.channels_last), spec, digest)
+    return Release(laid_out(generator.eval()), spec, digest)
 
 
 def _read_spec(fields: Mapping[str, Any]) -> GeneratorSpec:

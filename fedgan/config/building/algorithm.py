@@ -12,6 +12,7 @@ from fedgan.config.building.component import instantiate, made
 from fedgan.config.building.defenses import in_turn
 from fedgan.config.validate import within
 from fedgan.core.images import Splits
+from fedgan.core.precision import laid_out
 from fedgan.core.rng import derive_seed
 from fedgan.defenses.base import Defense
 from fedgan.federated.local import LocalAlgorithm, LocalSettings
@@ -52,7 +53,7 @@ def build_network(part: DictConfig, splits: Splits, seed: int, name: str) -> nn.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "init", name))
         network: nn.Module = instantiate(part, **splits.shape)
-    return network.to(memory_format=torch.channels_last)
+    return laid_out(network)
 
 
 def build_local_settings(cfg: DictConfig) -> LocalSettings:
