@@ -45,7 +45,7 @@ class Attack:
     Args:
         start: the first round in which malicious clients train on poisoned images; see ``Window``, as for the next two.
         stop: the first round in which they do not any more; None for never.
-        every: it acts in every so many rounds, from start on.
+        every: it acts once in this many rounds.
     """
 
     window = Window()  # for subclasses that leave __init__ to themselves

@@ -14,7 +14,7 @@ class Window:
     Args:
         start: the first round in which the attack acts, counted from 0.
         stop: the first round in which it does not any more, above ``start``; None for never.
-        every: in every so many rounds from start on, at least 1.
+        every: once in this many rounds from start on, at least 1.
 
     Raises:
         ValueError: in one line, if one is out of range.

@@ -47,7 +47,7 @@ class UpdateAttack:
         knowledge: own: the malicious clients know each other's updates; all: they know everyone's.
         start: the first round in which it acts; see ``Window``, as for the next two.
         stop: the first round in which it does not act any more; None for never.
-        every: it acts in every so many rounds, from start on.
+        every: it acts once in this many rounds.
     """
 
     knowledge: Knowledge = "own"  # for subclasses that leave __init__ to themselves, as the window is
