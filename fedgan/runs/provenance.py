@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
+from fedgan import __version__
+
 # Seen from this folder: code, settings, versions.
 DECISIVE = ("..", "../../conf", "../../experiments", "../../pyproject.toml")
 BESIDE = (":(exclude)../../experiments/results", ":(top,exclude)*.md")
-PACKAGES = ("fedgan", "torch", "torchvision", "pytorch-lightning", "hydra-core", "scikit-learn", "numpy")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "scikit-learn", "numpy")
 
 
 def git_state() -> dict[str, Any]:
@@ -31,8 +33,9 @@ def git_state() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python's and the libraries' versions."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    """Python's, fedgan's (also of a checkout that is not installed) and the libraries' versions."""
+    libraries = {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "fedgan": __version__} | libraries
 
 
 def device_name(device: torch.device) -> str:

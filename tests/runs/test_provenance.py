@@ -1,10 +1,11 @@
+import importlib.metadata
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from fedgan.runs import provenance
-from fedgan.runs.provenance import git_state
+from fedgan.runs.provenance import git_state, versions
 
 WRITTEN = {
     "fedgan/code.py": "1",
@@ -54,3 +55,14 @@ def test_texts_and_results_do_not(checkout: Path, name: str):
 def test_outside_a_checkout_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "environment.py"))
     assert git_state() == {"commit": None, "dirty": None}
+
+
+def test_a_checkout_that_is_not_installed_has_a_version(monkeypatch: pytest.MonkeyPatch):
+    def installed(name: str) -> str:
+        if name == "fedgan":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return f"{name}'s"
+
+    monkeypatch.setattr(provenance, "version", installed)
+    assert versions()["fedgan"] == provenance.__version__
+    assert versions()["numpy"] == "numpy's"
