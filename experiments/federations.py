@@ -5,7 +5,13 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from experiments.multirun import train
+from omegaconf import OmegaConf
+
+from experiments.multirun import option_of, train
+from fedgan.config.resume import is_begun, leaves, recorded_settings
+from fedgan.core.checks import check
+
+_ELSEWHERE = ("+", "dataset.root", "resume", "trainer.", "hydra.")  # where and how a run is made
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,37 @@ def chosen(every: Sequence[Setting], only: str | None, seeds: range | None) -> l
     matching = [each for each in every if only is None or fnmatchcase(each.folder, only)]
     cut = [replace(each, seeds=tuple(s for s in each.seeds if seeds is None or s in seeds)) for each in matching]
     return [each for each in cut if each.seeds]
+
+
+def check_runs(runs: Path, every: Sequence[Setting], overrides: Sequence[str] = ()) -> None:
+    """Refuse runs with other values than their settings and these overrides give; there need be none.
+
+    Raises:
+        ValueError: in one line.
+    """
+    for setting in every:
+        for seed in setting.seeds:
+            check_run(runs / setting.folder / f"s{seed}", [*setting.overrides, *overrides, f"seed={seed}"])
+
+
+def check_run(folder: Path, overrides: Sequence[str]) -> None:
+    """Refuse a run with other values than these overrides give; where none has begun there is none.
+
+    Raises:
+        ValueError: in one line.
+    """
+    if not is_begun(folder):
+        return
+    recorded = leaves(recorded_settings(folder))
+    wanted = option_of([text for text in overrides if _is_kept(text)])
+    for key, value in leaves(OmegaConf.create(wanted)).items():
+        same = key not in recorded or recorded[key] == value
+        check(same, str(folder), f"a run with {key}={value}, or none", f"{key}={recorded.get(key)}")
+
+
+def _is_kept(override: str) -> bool:
+    key = override.partition("=")[0]
+    return ("." in key or key == "seed") and not override.startswith(_ELSEWHERE)
 
 
 def train_all(runs: Path, every: Sequence[Setting], overrides: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.federations import Setting, chosen, train_all
+from experiments.federations import Setting, check_runs, chosen, train_all
 from experiments.images import check_root
 from experiments.settings import seed_range
 from fedgan.config.command import Interrupted
@@ -31,12 +31,13 @@ def carry_out_typed(
     sys.exit(code)
 
 
-def study_form(name: str, description: str | None) -> argparse.ArgumentParser:
+def study_form(name: str, description: str | None, results: Path) -> argparse.ArgumentParser:
     """What can be typed of a study whose federations are settings and seeds.
 
     Args:
         name: of the module, ``experiments.audit``.
         description: its docstring, the first thing that --help shows.
+        results: where its tables go if nothing else is typed.
     """
     parser = argparse.ArgumentParser(
         name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -52,7 +53,9 @@ def study_form(name: str, description: str | None) -> argparse.ArgumentParser:
     training.add_argument("--seeds", metavar="FIRST-LAST", help="of the settings' seeds these alone")
     scoring = commands.add_parser("score", help="measure what was trained")
     scoring.add_argument("runs", type=Path, metavar="RUNS", help="where the federations are")
-    commands.add_parser("tables", help="write the tables and the picture")
+    writing = commands.add_parser("tables", help="write the tables and the picture")
+    for each in (scoring, writing):
+        each.add_argument("--results", type=Path, metavar="FOLDER", default=results, help=f"results/{results.name}/")
     return parser
 
 
@@ -67,9 +70,10 @@ def train_typed(
         overrides: of every run.
 
     Raises:
-        ValueError: in one line, if there are no images, or no such settings and seeds.
+        ValueError: in one line, if there are no images, no such settings and seeds, or runs with other overrides.
     """
     check_root(typed.root)
     every = chosen(settings(str(typed.root)), typed.only, typed.seeds and seed_range(typed.seeds))
     check(bool(every), "--only and --seeds", "of the plan's settings and seeds", (typed.only, typed.seeds))
+    check_runs(typed.runs, every, overrides)
     return train_all(typed.runs, every, overrides)

@@ -1,12 +1,13 @@
 """Train the federations of the study, say what each detector makes of them, and put it into tables.
 
     python -m experiments.audit train RUNS --root IMAGES [--only 'chest/*'] [--seeds 100-119] [OVERRIDE ...]
-    python -m experiments.audit score RUNS
-    python -m experiments.audit tables
+    python -m experiments.audit score RUNS [--results FOLDER]
+    python -m experiments.audit tables [--results FOLDER]
 
 IMAGES has chest_xray/ and skin_lesions/; RUNS is where the federations go: 860 of them, a minute or two of one core
 and 5 MB each. train resumes where it was stopped; OVERRIDE is for all of them (hydra/launcher=joblib).
-score needs what is recorded alone; tables needs what score left in results/audit/.
+score needs what is recorded alone; tables needs what score left in results/audit/, where runs of the plan alone are
+counted; --results FOLDER is for others (fl.rounds=2).
 """
 
 import argparse
@@ -14,20 +15,21 @@ from collections.abc import Sequence
 
 from experiments.audit import counting, tables
 from experiments.audit.plan import settings
+from experiments.federations import check_runs
 from experiments.typed import carry_out_typed, study_form, train_typed
 from fedgan.core.checks import check
 
 
 def main() -> None:
     """What is typed; see the module."""
-    carry_out_typed(study_form("experiments.audit", __doc__), carried_out)
+    carry_out_typed(study_form("experiments.audit", __doc__, counting.RESULTS), carried_out)
 
 
 def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Do it; the exit code.
 
     Raises:
-        ValueError: in one line, if there is nothing to train, to score or to put into tables.
+        ValueError: in one line, if there is nothing to train, to score or to put into tables, or a run is another one.
     """
     match typed.command:
         case "train":
@@ -35,13 +37,15 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
         case "score":
             found = counting.finished(typed.runs)
             check(bool(found), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
-            print(f"{counting.count(found)} federations in {counting.FEDERATIONS}")
+            if typed.results == counting.RESULTS:
+                check_runs(typed.runs, settings(""))
+            file = typed.results / counting.FILE
+            print(f"{counting.count(found, file)} federations in {file}")
         case "tables":
-            rows = counting.kept()
-            check(
-                bool(rows), str(counting.FEDERATIONS), "there: python -m experiments.audit score RUNS", "no such file"
-            )
-            print(*tables.write(rows, counting.RESULTS), sep="\n")
+            file = typed.results / counting.FILE
+            rows = counting.kept(file)
+            check(bool(rows), str(file), "there: python -m experiments.audit score RUNS", "no such file")
+            print(*tables.write(rows, typed.results), sep="\n")
     return 0
 
 

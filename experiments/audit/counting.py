@@ -1,4 +1,4 @@
-"""The study's federations as one row for each detector: results/audit/federations.csv."""
+"""The study's federations as one row for each detector: federations.csv."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from experiments.audit.replay import Verdict, replay, verdict
 from experiments.paper.writing import write_csv
 
 RESULTS = Path(__file__).parent.parent / "results/audit"
-FEDERATIONS = RESULTS / "federations.csv"
+FILE = "federations.csv"
 KEY = ("data", "setting", "seed", "detector")
 SHARES = ("emission", "template_emission", "spectrum_emission")  # of the images that bear the trigger, by its kind
 Row = dict[str, Any]
@@ -44,12 +44,12 @@ def as_acted(run: Path) -> Verdict:
     return verdict(flags, sorted(table["client"].unique()), malicious)
 
 
-def kept(file: Path = FEDERATIONS) -> list[Row]:
+def kept(file: Path) -> list[Row]:
     """The rows that are there already, all values as text."""
     return list(csv.DictReader(file.open(newline=""))) if file.exists() else []
 
 
-def count(runs: Sequence[Path], file: Path = FEDERATIONS) -> int:
+def count(runs: Sequence[Path], file: Path) -> int:
     """Add those of the ``finished`` runs that are not there yet, ordered by key; returns how many there are now."""
     rows = {tuple(str(row[name]) for name in KEY): row for row in kept(file)}
     known = {key[:3] for key in rows}

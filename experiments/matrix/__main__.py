@@ -8,7 +8,7 @@
 IMAGES has chest_xray/ and skin_lesions/; RUNS is where the federations go. PATTERN: names of conf/ between commas, with
 * and ?; control: nobody attacks, none: no defense. train resumes where it was stopped, controls come first; --dry-run
 prints what it would cost. OVERRIDE is for all runs (hydra/launcher=joblib). tables needs what score left in
-experiments/results/matrix/ (or FOLDER), of as much of the matrix as there is.
+experiments/results/matrix/ (or FOLDER), of as much of the matrix as there is; runs of the plan alone are counted there.
 """
 
 import argparse
@@ -105,6 +105,8 @@ def _score(typed: argparse.Namespace) -> int:
     unfinished = len(list(scoring.found(typed.runs))) - len(found)
     if unfinished:
         print(f"note: {unfinished} runs are not finished, and have no row", file=sys.stderr)
+    if typed.results == scoring.RESULTS:
+        plan.check_runs(list(found), typed.runs, ())
     file = typed.results / scoring.FILE
     count = scoring.score(found, typed.runs, typed.root and str(typed.root), file)
     print(f"{count} runs in {file}")

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
 
 from experiments import images
+from experiments.federations import check_run
 from experiments.multirun import Job, option_of
 from experiments.paper.runs import is_finished
 from fedgan.config.help.library import tables
 from fedgan.config.help.reference import groups
 from fedgan.config.refusals import options
-from fedgan.config.resume import is_begun, leaves, recorded_settings
-from fedgan.core.checks import check
 
 PLAN = Path(__file__).parent / "plan.yaml"
 CONTROL, NONE = "control", "none"  # nobody attacks; no defense
@@ -188,21 +186,8 @@ def check_runs(some: Sequence[Cell], runs: Path, overrides: Sequence[str]) -> No
         ValueError: in one line.
     """
     for cell in some:
-        folder = runs / cell.folder
-        if not is_begun(folder):
-            continue
-        recorded = leaves(recorded_settings(folder))
-        wanted = option_of((*cell.overrides, *_shared(cell.data, overrides)))
-        for key, value in leaves(OmegaConf.create(wanted)).items():
-            same = key not in recorded or recorded[key] == value
-            check(same, str(folder), f"a run with {key}={value}, or none", f"{key}={recorded.get(key)}")
-
-
-def _shared(data: str, overrides: Sequence[str]) -> list[str]:
-    """The values that all runs on some images have, wherever these are."""
-    every = (*images.overrides_of(data, ""), *read_plan()["shared"], *overrides)
-    elsewhere = ("dataset.root", "resume", "trainer.", "hydra.")
-    return [text for text in every if "." in text.partition("=")[0] and not text.startswith(elsewhere)]
+        shared = (*images.overrides_of(cell.data, ""), *read_plan()["shared"])
+        check_run(runs / cell.folder, [*cell.overrides, *shared, *overrides])
 
 
 def jobs(some: Sequence[Cell], runs: Path, root: str, overrides: Sequence[str]) -> list[Job]:

@@ -1,4 +1,4 @@
-"""The study's federations as one row each: results/transfer/runs.csv."""
+"""The study's federations as one row each: runs.csv."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.federations import Setting
-from experiments.measures import CONTROL
+from experiments.measures import CONTROL, read_rows
 from experiments.multirun import carry_out
 from experiments.paper.plan import control_job
 from experiments.paper.runs import is_finished
+from experiments.paper.writing import write_csv
 from experiments.transfer.plan import control_of, controls, evaluation
 from fedgan.core.checks import check
 
@@ -40,6 +41,27 @@ def _shared(every: Iterable[Setting], runs: Path) -> Iterator[tuple[str, str, in
             if key not in seen and is_finished(run) and is_finished(control):
                 seen.add(key)
                 yield *key, run, control
+
+
+def kept(file: Path) -> list[dict[str, str]]:
+    """The rows that are there already, all values as text."""
+    return read_rows(file) if file.is_file() else []
+
+
+def count(every: list[Setting], runs: Path, file: Path) -> int:
+    """Add the finished runs to those of the plan that are there, or renew them; returns how many there are now.
+
+    Raises:
+        ValueError: in one line, if there is no finished run, or if one has not been scored by what the study needs.
+    """
+    found = list(rows_of(every, runs))
+    check(bool(found), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(runs))
+    rows = {(row["data"], row["setting"], str(row["seed"])): row for row in (*kept(file), *found)}
+    own = [(each.data, each.name, str(seed)) for each in every for seed in each.seeds]
+    their_controls = [(data, control_of(name), seed) for data, name, seed in own]
+    ordered = [rows[key] for key in dict.fromkeys(own + their_controls) if key in rows]
+    write_csv(file, ordered)
+    return len(ordered)
 
 
 def rows_of(every: list[Setting], runs: Path) -> Iterator[Row]:

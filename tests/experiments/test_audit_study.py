@@ -229,8 +229,7 @@ def test_what_is_nothing_to_do_is_refused_in_one_line(
     for name in FOLDERS:
         (tmp_path / name).mkdir()
     monkeypatch.setattr("sys.argv", ["audit", *typed.format(tmp=tmp_path).split()])
-    monkeypatch.setattr(counting, "FEDERATIONS", tmp_path / "none.csv")
-    monkeypatch.setattr(counting.kept, "__defaults__", (tmp_path / "none.csv",))
+    monkeypatch.setattr(counting, "RESULTS", tmp_path / "none")
     with pytest.raises(SystemExit) as stopped:
         command.main()
     assert says in str(stopped.value)

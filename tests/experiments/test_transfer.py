@@ -113,19 +113,17 @@ def test_tables_of_part_of_the_study(tmp_path: Path) -> None:
 
 
 def test_the_study_from_images_to_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "RESULTS", tmp_path / "results")
     monkeypatch.setattr("experiments.multirun.call", partial(in_process, monkeypatch))
     images, runs = drawn_chests(tmp_path / "images"), tmp_path / "runs"
+    elsewhere = ["--results", str(tmp_path / "results")]
+    train = ["train", str(runs), "--root", str(images), *SMALL]
     for arguments in (
-        ["train", str(runs), "--root", str(images), "--only", "chest/*size8", "--seeds", "301-302", *SMALL],
-        ["train", str(runs), "--root", str(images), "--only", "chest/size4", "--seeds", "301-301", *SMALL],
-        ["score", str(runs)],
-        ["tables"],
+        [*train, "--only", "chest/*size8", "--seeds", "301-302"],
+        [*train, "--only", "chest/size4", "--seeds", "301-301"],
+        ["score", str(runs), *elsewhere],
+        ["tables", *elsewhere],
     ):
-        monkeypatch.setattr("sys.argv", ["transfer", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command.main()
-        assert ended.value.code == 0
+        assert typed(monkeypatch, *arguments) == 0
     found = read_rows(tmp_path / "results" / scoring.FILE)
     assert [(row["setting"], row["seed"]) for row in found] == [
         *((name, seed) for name in ("control_size8", "size8") for seed in ("301", "302")),
@@ -138,6 +136,23 @@ def test_the_study_from_images_to_tables(tmp_path: Path, monkeypatch: pytest.Mon
     assert looked_at["control_generator_sha256"] == generator_of(runs / "chest/control_size8/s301")
     assert float(found[-1]["accuracy"]) == looked_at["control_metrics"]["synthetic_accuracy"]
     assert (tmp_path / "results/transfer.png").is_file()
+
+    (runs / "chest/size8/s301").rename(tmp_path / "gone")
+    assert typed(monkeypatch, "score", str(runs), *elsewhere) == 0
+    assert read_rows(tmp_path / "results" / scoring.FILE) == found, "what was scored before is kept"
+    refused = str(typed(monkeypatch, "score", str(runs)))
+    allowed = "control_size8/s301 must be a run with dataset.test_per_class=234, or none"
+    assert refused.endswith(f"{allowed}; got 'dataset.test_per_class=6'")
+    refused = str(typed(monkeypatch, *train, "fl.rounds=3", "--seeds", "302-302"))
+    assert refused.endswith("/s302 must be a run with fl.rounds=3, or none; got 'fl.rounds=1'")
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
+    """The exit code, or the line of a refusal."""
+    monkeypatch.setattr("sys.argv", ["transfer", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    return ended.value.code
 
 
 def test_the_documentation_shows_the_picture_that_is_kept() -> None:
