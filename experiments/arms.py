@@ -141,7 +141,8 @@ def show(arms: dict[str, list[Path]], folder: Path, title: str) -> None:
 def outcomes(arms: dict[str, list[Path]]) -> list[str]:
     """Of each defended arm in words: in how many federations the defense stopped the trigger.
 
-    Stopped: at most 5 in 100 images more carry it than where nobody attacks, with the same seed.
+    Stopped: at most 5 in 100 images more carry it than where nobody attacks, with the same seed. Without such a run
+    the line says only how many carry it.
     """
     runs = [run for own in arms.values() for run in own]
     controls = {seed_of(run): emission_of(run) for run in runs if not summary_of(run)["malicious"]}
@@ -150,9 +151,11 @@ def outcomes(arms: dict[str, list[Path]]) -> list[str]:
         defended = [run for run in own if settings_of(run)["defense"] and summary_of(run)["malicious"]]
         known = {run: emission for run in defended if (emission := emission_of(run)) is not None}
         if known:
-            stopped = sum(share <= (controls.get(seed_of(run)) or 0.0) + 0.05 for run, share in known.items())
+            pairs = [(share, controls.get(seed_of(run))) for run, share in known.items()]
+            compared = [share <= control + 0.05 for share, control in pairs if control is not None]
+            stopped = f"trigger stopped in {sum(compared)} of {len(compared)} federation(s)"
             on = f"{mean(known.values()):.0%} of the images carry it"
-            lines.append(f"{arm}: trigger stopped in {stopped} of {len(known)} federation(s); {on}")
+            lines.append(f"{arm}: {stopped if compared else 'no arm without attack to compare with'}; {on}")
     return lines
 
 

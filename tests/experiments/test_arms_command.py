@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from experiments.arms import main, show
+from experiments.arms import main, outcomes, show
 from tests.helpers.federation import TINY
 
 
@@ -85,6 +85,19 @@ def test_it_says_what_a_defense_came_to(tmp_path: Path, capsys: pytest.CaptureFi
     assert [float(row["images with the trigger"]) for row in rows] == [0.02, 0.0, 0.06, 0.06]
     assert [row["rounds in which the malicious client was flagged"] for row in rows] == ["", "", "2.0", "2.0"]
     assert [row["flags of honest clients"] for row in rows] == ["", "", "1.0", "1.0"]
+
+
+def test_without_a_control_nothing_is_called_stopped(tmp_path: Path) -> None:
+    """One of two seeds with a control of its own, then none."""
+    detector = "{feddetect: {warmup: 0}}"
+    defended = [write_run(tmp_path / f"b{i}", [0], 0.1, 0.06, i, detector) for i in range(2)]
+    control = write_run(tmp_path / "a", [], None, 0.02, seed=1)
+    assert outcomes({"no attack": [control], "attack + FedDetect": defended}) == [
+        "attack + FedDetect: trigger stopped in 1 of 1 federation(s); 6% of the images carry it"
+    ]
+    assert outcomes({"attack + FedDetect": defended}) == [
+        "attack + FedDetect: no arm without attack to compare with; 6% of the images carry it"
+    ]
 
 
 SETTINGS = [*TINY, "metrics=[emission]", "fl.local_epochs=1"]
