@@ -120,16 +120,16 @@ REFUSED = {
     "be a whole number from 0 to 4294967295; got 4294967296",
     "fl.num_clients=2 fl.malicious=0 fl.rounds=4 defense=feddetect": "fl.num_clients must be at least 3 for "
     "defense=feddetect; got 2",
-    "defense=krum": "fl.num_clients must be at least 5 for defense=krum to tolerate 1 "
+    "defense=krum": "fl.num_clients must be at least 5 for defense=krum to tolerate 1 malicious client "
     "(N >= 2 f + 3; 4 tolerate 0); got 4",
     "fl.num_clients=8 fl.clients_per_round=6 defense=bulyan": "fl.clients_per_round must be at least 7 for "
-    "defense=bulyan to tolerate 1 (N >= 4 f + 3; 6 tolerate 0); got 6",
-    "defense=bucketing": "fl.num_clients must be at least 5 for defense=bucketing to tolerate 1 (N >= 4 f + 1; "
-    "4 tolerate 0); got 4",
+    "defense=bulyan to tolerate 1 malicious client (N >= 4 f + 3; 6 tolerate 0); got 6",
+    "defense=bucketing": "fl.num_clients must be at least 5 for defense=bucketing to tolerate 1 malicious client "
+    "(N >= 4 f + 1; 4 tolerate 0); got 4",
     "fl.num_clients=9 defense=multi_metrics": "fl.num_clients must be at least 10 for "
-    "defense=multi_metrics to tolerate 1 (N >= 2 f + 1 and N >= 10; 9 tolerate 0); got 9",
+    "defense=multi_metrics to tolerate 1 malicious client (N >= 2 f + 1 and N >= 10; 9 tolerate 0); got 9",
     "defense=trimmed_mean defense.trimmed_mean.num_malicious=2": "fl.num_clients must be at least 5 for "
-    "defense=trimmed_mean to tolerate 2 (N >= 2 f + 1; 4 tolerate 1); got 4",
+    "defense=trimmed_mean to tolerate 2 malicious clients (N >= 2 f + 1; 4 tolerate 1); got 4",
     "fl.num_clients=8 defense=multi_krum defense.multi_krum.selected=8": "defense.multi_krum.selected must be at most "
     "7, the round's clients less num_malicious=1, or null; got 8",
     "defense=robust_learning_rate defense.robust_learning_rate.threshold=4": "defense.robust_learning_rate.threshold "

@@ -65,7 +65,8 @@ class RobustRule(Defense):
         f, least = self.num_malicious, self.condition.least(self.num_malicious)
         why = f"{self.condition}; {count} tolerate {self.condition.tolerates(count)}"
         called = type(self).__name__ if self.name is None else f"defense={self.name}"
-        check_at_least(setting, count, least, f" for {called} to tolerate {f} ({why})")
+        malicious = f"{f} malicious client{'' if f == 1 else 's'}"
+        check_at_least(setting, count, least, f" for {called} to tolerate {malicious} ({why})")
 
 
 class WeightRule(RobustRule, ABC):

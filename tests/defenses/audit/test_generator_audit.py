@@ -74,7 +74,7 @@ def test_the_attacker_loses_its_weight_and_nobody_else_does() -> None:
 def test_e8_an_error_names_the_defense_as_it_is_typed(typed: str, least: str, configure: Configure) -> None:
     cfg = configure(f"defense={typed}", "fl.num_clients=3", "fl.rounds=4")
     with pytest.raises(
-        ValueError, match=rf"^fl.num_clients must be at least {least} for defense={typed} to tolerate 1 \("
+        ValueError, match=rf"^fl.num_clients must be at least {least} for defense={typed} to tolerate 1 malicious "
     ):
         build_defenses(cfg)
 

@@ -17,7 +17,8 @@ def test_the_run_stops_and_names_the_setting(
     configure: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch, lambda _, round_, client: (round_.index, client) == (1, 3), spoil)
-    said = r"^fl.min_clients must be at least 5 for defense=krum to tolerate 1 \(N >= 2 f \+ 3; 4 tolerate 0\); got 4$"
+    least = "fl.min_clients must be at least 5 for defense=krum to tolerate 1 malicious client"
+    said = rf"^{least} \(N >= 2 f \+ 3; 4 tolerate 0\); got 4$"
     with pytest.raises(ValueError, match=said):
         training.train(configure(*KRUM), tmp_path / "run")
 

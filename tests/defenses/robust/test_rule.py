@@ -69,6 +69,7 @@ def test_who_is_dropped_is_flagged_by_id() -> None:
 def test_a_round_with_too_few_updates_stops_the_run_and_names_the_setting() -> None:
     rule = Given([1.0, 1.0])
     rule.setup(num_clients=3, clients_per_round=3, rounds=2)
-    said = r"fl.min_clients must be at least 3 for Given to tolerate 1 \(N >= 2 f \+ 1; 2 tolerate 0\); got 2"
+    least = "fl.min_clients must be at least 3 for Given to tolerate 1 malicious client"
+    said = rf"{least} \(N >= 2 f \+ 1; 2 tolerate 0\); got 2"
     with pytest.raises(ValueError, match=f"^{said}$"):
         rule.check_present(updates_of(TOY[:2]))
