@@ -1,15 +1,18 @@
 """Federations of a study that differ in their seeds alone: which they are, and how they are trained."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from experiments.budget import Step, table_of
 from experiments.multirun import option_of, train
+from experiments.paper.runs import is_finished
 from fedgan.config.resume import is_begun, leaves, recorded_settings
 from fedgan.core.checks import check
+from fedgan.runs.folder import record_of
 
 _ELSEWHERE = ("+", "dataset.root", "resume", "trainer.", "hydra.")  # where and how a run is made
 
@@ -52,6 +55,40 @@ def chosen(every: Sequence[Setting], only: str | None, seeds: range | None) -> l
     matching = [each for each in every if only is None or fnmatchcase(each.folder, only)]
     cut = [replace(each, seeds=tuple(s for s in each.seeds if seeds is None or s in seeds)) for each in matching]
     return [each for each in cut if each.seeds]
+
+
+def without(every: Sequence[Setting], counted: Collection[tuple[str, str, int]]) -> list[Setting]:
+    """Those that are left when some federations, by data, setting and seed, are taken away.
+
+    Example:
+        >>> one = Setting("chest", "control", (), (100, 101, 102))
+        >>> [each.seeds for each in without([one], {("chest", "control", 101)})]
+        [(100, 102)]
+        >>> without([one], {("chest", "control", seed) for seed in one.seeds})
+        []
+    """
+    cut = [
+        replace(each, seeds=tuple(s for s in each.seeds if (each.data, each.name, s) not in counted)) for each in every
+    ]
+    return [each for each in cut if each.seeds]
+
+
+def budget(every: Sequence[Setting], runs: Path, guess: float) -> str:
+    """A table with a row for each setting, in the order of training; then what is left in all.
+
+    Args:
+        every: the federations.
+        runs: the study's folder, whose finished runs are done and measured.
+        guess: seconds of a run, for as long as none has been measured.
+    """
+    folders = [(each, runs / each.folder / f"s{seed}") for each in every for seed in each.seeds]
+    return table_of([_step(each, folder, guess) for each, folder in folders])
+
+
+def _step(setting: Setting, run: Path, guess: float) -> Step:
+    done = is_finished(run)
+    seconds = float(record_of(run)["seconds"]) if done else None
+    return Step(setting.name, setting.data, guess, is_done=done, seconds=seconds)
 
 
 def check_runs(runs: Path, every: Sequence[Setting], overrides: Sequence[str] = ()) -> None:

@@ -53,14 +53,14 @@ def spread(data: str, clients: int) -> float:
     return by_clients[max(n for n in by_clients if n <= clients)]
 
 
-def check_root(root: Path) -> None:
-    """Refuse a folder without the images.
+def check_root(root: Path | None) -> None:
+    """Refuse a folder without the images, or none.
 
     Raises:
         ValueError: in one line.
     """
-    missing = [name for name in FOLDERS if not (root / name).is_dir()]
-    check(not missing, "--root", f"a folder with {' and '.join(FOLDERS)} in it", str(root))
+    there = root is not None and all((root / name).is_dir() for name in FOLDERS)
+    check(there, "--root", f"a folder with {' and '.join(FOLDERS)} in it", root and str(root))
 
 
 def folder_of(data: str, root: Path) -> Path:

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.federations import Setting, check_runs, chosen, train_all
+from experiments.federations import Setting, budget, check_runs, chosen, train_all, without
 from experiments.images import check_root
+from experiments.measures import read_rows
 from experiments.settings import seed_range
 from fedgan.config.command import Interrupted
 from fedgan.core.checks import check
@@ -31,31 +32,38 @@ def carry_out_typed(
     sys.exit(code)
 
 
-def study_form(name: str, description: str | None, results: Path) -> argparse.ArgumentParser:
+_GUESS = 120.0  # seconds of a federation on one core
+
+
+def study_form(name: str, description: str | None, file: Path) -> argparse.ArgumentParser:
     """What can be typed of a study whose federations are settings and seeds.
 
     Args:
         name: of the module, ``experiments.audit``.
         description: its docstring, the first thing that --help shows.
-        results: where its tables go if nothing else is typed.
+        file: where its rows go, and next to it its tables, if nothing else is typed.
     """
     parser = argparse.ArgumentParser(
         name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    usage = "%(prog)s RUNS --root IMAGES [--only PATTERN] [--seeds FIRST-LAST] [OVERRIDE ...]"
+    usage = "%(prog)s RUNS --root IMAGES [--only PATTERN] [--seeds FIRST-LAST] [--missing] [--dry-run] [OVERRIDE ...]"
     training = commands.add_parser("train", help="train what is not there yet", usage=usage)
     training.add_argument("runs", type=Path, metavar="RUNS", help="where the federations go")
-    training.add_argument(
-        "--root", type=Path, required=True, metavar="IMAGES", help="with chest_xray/ and skin_lesions/"
-    )
+    training.add_argument("--root", type=Path, metavar="IMAGES", help="with chest_xray/ and skin_lesions/")
     training.add_argument("--only", metavar="PATTERN", help="settings: 'chest/*', '*/control*'")
     training.add_argument("--seeds", metavar="FIRST-LAST", help="of the settings' seeds these alone")
+    where = "/".join(file.parts[-3:])
+    training.add_argument("--missing", action="store_true", help=f"those without a row in {where} alone")
+    training.add_argument("--dry-run", action="store_true", help="train nothing, print runs and hours")
+    training.set_defaults(file=file)
     scoring = commands.add_parser("score", help="measure what was trained")
     scoring.add_argument("runs", type=Path, metavar="RUNS", help="where the federations are")
     writing = commands.add_parser("tables", help="write the tables and the picture")
     for each in (scoring, writing):
-        each.add_argument("--results", type=Path, metavar="FOLDER", default=results, help=f"results/{results.name}/")
+        each.add_argument(
+            "--results", type=Path, metavar="FOLDER", default=file.parent, help="/".join(file.parts[-3:-1])
+        )
     return parser
 
 
@@ -72,8 +80,23 @@ def train_typed(
     Raises:
         ValueError: in one line, if there are no images, no such settings and seeds, or runs with other overrides.
     """
-    check_root(typed.root)
+    if not typed.dry_run:
+        check_root(typed.root)
     every = chosen(settings(str(typed.root)), typed.only, typed.seeds and seed_range(typed.seeds))
     check(bool(every), "--only and --seeds", "of the plan's settings and seeds", (typed.only, typed.seeds))
+    if typed.missing:
+        every = without(every, _counted(typed.file))
+        if not every:
+            print(f"nothing is missing in {typed.file}")
+            return 0
     check_runs(typed.runs, every, overrides)
+    if typed.dry_run:
+        print(budget(every, typed.runs, _GUESS))
+        return 0
     return train_all(typed.runs, every, overrides)
+
+
+def _counted(file: Path) -> set[tuple[str, str, int]]:
+    """Data, setting and seed of the federations that have a row."""
+    rows = read_rows(file) if file.is_file() else []
+    return {(row["data"], row["setting"], int(row["seed"])) for row in rows}

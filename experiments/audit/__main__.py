@@ -1,13 +1,15 @@
 """Train the federations of the study, say what each detector makes of them, and put it into tables.
 
-    python -m experiments.audit train RUNS --root IMAGES [--only 'chest/*'] [--seeds 100-119] [OVERRIDE ...]
+    python -m experiments.audit train RUNS --root IMAGES [--only 'chest/*'] [--seeds 100-119] [--missing] [--dry-run] \\
+        [OVERRIDE ...]
     python -m experiments.audit score RUNS [--results FOLDER]
     python -m experiments.audit tables [--results FOLDER]
 
 IMAGES has chest_xray/ and skin_lesions/; RUNS is where the federations go: 860 of them, a minute or two of one core
-and 5 MB each. train resumes where it was stopped; OVERRIDE is for all of them (hydra/launcher=joblib).
-score needs what is recorded alone; tables needs what score left in results/audit/, where runs of the plan alone are
-counted; --results FOLDER is for others (fl.rounds=2).
+and 5 MB each. train resumes where it was stopped; --missing leaves out what was scored before, --dry-run prints what is
+left and its hours; OVERRIDE is for all of them (hydra/launcher=joblib). score needs what is recorded alone; tables
+needs what score left in results/audit/, where runs of the plan alone are counted; --results FOLDER is for others
+(fl.rounds=2).
 """
 
 import argparse
@@ -22,7 +24,7 @@ from fedgan.core.checks import check
 
 def main() -> None:
     """What is typed; see the module."""
-    carry_out_typed(study_form("experiments.audit", __doc__, counting.RESULTS), carried_out)
+    carry_out_typed(study_form("experiments.audit", __doc__, counting.RESULTS / counting.FILE), carried_out)
 
 
 def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:

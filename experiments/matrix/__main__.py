@@ -88,7 +88,6 @@ def _train(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
     if typed.dry_run:
         print(budget(some, typed.runs, overrides))
         return 0
-    check(typed.root is not None, "--root", f"a folder with {' and '.join(images.FOLDERS)} in it", None)
     images.check_root(typed.root)
     plan.check_runs(some, typed.runs, overrides)
     undone = carry_out(plan.jobs(some, typed.runs, str(typed.root), overrides), ())

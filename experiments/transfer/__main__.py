@@ -1,13 +1,15 @@
 """Does the trigger reach classifiers that are trained on the synthetic images? Train, score, tables and a picture.
 
-    python -m experiments.transfer train RUNS --root IMAGES [--only 'chest/size*'] [--seeds 301-303] [OVERRIDE ...]
+    python -m experiments.transfer train RUNS --root IMAGES [--only 'chest/size*'] [--seeds 301-303] [--missing] \\
+        [--dry-run] [OVERRIDE ...]
     python -m experiments.transfer score RUNS [--results FOLDER]
     python -m experiments.transfer tables [--results FOLDER]
 
 IMAGES has chest_xray/ and skin_lesions/; RUNS is where the federations go, a minute or two of one core each. train
-resumes where it was stopped; OVERRIDE is for all of them (hydra/launcher=joblib). score adds the runs that are there
-to those that were scored before; tables needs what it left in results/transfer/, where runs of the plan alone are
-counted; --results FOLDER is for others (fl.rounds=2).
+resumes where it was stopped; --missing leaves out what was scored before, --dry-run prints what is left and its hours;
+OVERRIDE is for all of them (hydra/launcher=joblib). score adds the runs that are there to those that were scored
+before; tables needs what it left in results/transfer/, where runs of the plan alone are counted; --results FOLDER is
+for others (fl.rounds=2).
 """
 
 import argparse
@@ -22,7 +24,7 @@ from fedgan.core.checks import check
 
 def main() -> None:
     """What is typed; see the module."""
-    carry_out_typed(study_form("experiments.transfer", __doc__, scoring.RESULTS), carried_out)
+    carry_out_typed(study_form("experiments.transfer", __doc__, scoring.RESULTS / scoring.FILE), carried_out)
 
 
 def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:

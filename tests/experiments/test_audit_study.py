@@ -249,3 +249,28 @@ def test_replay_leaves_out_who_refuses(tmp_path: Path) -> None:
     assert "krum" not in found
     assert found["generator_audit"].found is not None
     assert len(read(tmp_path / "chest/size2/s100/recording")) == 8
+
+
+def test_a_dry_run_says_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of ten seeds one was scored before and is not there any more, another was trained in 72 seconds."""
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / counting.FILE).write_text("data,setting,seed,detector\nchest,size2,100,flame\n")
+    monkeypatch.setattr(counting, "RESULTS", results)
+    run = tmp_path / "runs/chest/size2/s101"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text('{"status": "finished", "seconds": 72.0, "rounds": 20}')
+    (run / "config.yaml").write_text("{fl: {weighting: {}}, partition: {}, model: {_target_: x}}")
+    dry = ("train", str(tmp_path / "runs"), "--only", "chest/size2", "--dry-run")
+    for typed, said in (
+        (dry, "10 runs, 9 left: 0.2 hours of one process"),
+        ((*dry, "--missing"), "9 runs, 8 left: 0.2 hours of one process"),
+        ((*dry, "--missing", "--seeds", "100-100"), f"nothing is missing in {results / counting.FILE}"),
+    ):
+        monkeypatch.setattr("sys.argv", ["audit", *typed])
+        with pytest.raises(SystemExit, match="0"):
+            command.main()
+        assert capsys.readouterr().out.splitlines()[-1] == said
+    assert [path.name for path in (tmp_path / "runs").glob("*/*/*")] == ["s101"]
