@@ -31,7 +31,7 @@ class Server(Callback):
         reweighting: the defenses, by name, that may change weights and flag clients.
         decision: of the last round.
         last_of_clients: of the last round in which clients took part.
-        flag_counts: by client, in how many rounds it was flagged by one defense or several.
+        flag_counts: by client that ever took part, in how many rounds it was flagged by one defense or several.
         rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate.
         flagged: by defense, the clients that it flagged in the last round.
         receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.

@@ -18,7 +18,7 @@ from fedgan.federated.federation import Federation
 from fedgan.federated.server import Server
 from fedgan.runs.findings import Found, found_by, places, save_flagged, save_maps
 from fedgan.runs.provenance import device_name, git_state, peak_memory, versions
-from fedgan.runs.scores import flag_counts_of, scores_of
+from fedgan.runs.scores import scores_of
 from fedgan.scoring.callback import Evaluator
 
 DECISION_COLUMNS = ("effective_clients", "true_positive_rate", "false_positive_rate")
@@ -218,7 +218,7 @@ class Recorder(Callback):
             "malicious": sorted(self.data.malicious),
             "weights": {str(i): weight for i, weight in decision.weights.items()},
             "weight_of_malicious": sum(decision.weights[i] for i in guilty) if guilty else None,
-            "flag_counts": flag_counts_of(self.folder / "clients.csv"),
+            "flag_counts": {str(i): count for i, count in sorted(self.server.flag_counts.items())},
             "effective_clients": decision.effective_clients,
             "rounds_acted": self.server.rounds_acted,
             "scores": scores_of(self.folder / "receipts.csv"),

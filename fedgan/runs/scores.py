@@ -116,9 +116,3 @@ def _groups(receipts: Path) -> Iterator[tuple[tuple[str, str, str], dict[str, fl
         rows = (row for row in csv.DictReader(stream) if row["component"].startswith(COMPONENT))
         for key, own in groupby(rows, key=itemgetter("round", "component", "client")):
             yield key, {row["measure"]: float(row["value"]) for row in own if row["value"]}
-
-
-def flag_counts_of(file: Path) -> dict[str, int]:
-    """How often each client was flagged, from clients.csv: of those who ever took part, in the last round or not."""
-    with file.open(newline="") as stream:
-        return {row["client"]: int(row["flag_count"]) for row in csv.DictReader(stream)}

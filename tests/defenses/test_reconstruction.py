@@ -83,6 +83,7 @@ def test_fine_tuning_is_recorded_like_rounds(run_of: Callable[..., Path]) -> Non
     assert [row["effective_clients"] for row in rounds] == ["4.0", "4.0", "1.0", "1.0", "1.0"]
     summary = json.loads((run / "summary.json").read_text())
     assert (summary["rounds"], summary["fine_tuning_rounds"]) == (2, 3)
+    assert summary["flag_counts"] == {"0": 0, "1": 0, "2": 0, "3": 0}  # the server's own is no client
     assert summary["weight_of_malicious"] == 0.25  # in the federation, where there was somebody to weigh
     assert sorted(file.name for file in (run / "samples").iterdir()) == ["round_0001.png", "round_0004.png"]
     checkpoint = torch.load(run / "checkpoints" / "round_0004.ckpt", weights_only=True)
