@@ -1,20 +1,14 @@
 """Federations of a study that differ in their seeds alone: which they are, and how they are trained."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from experiments.budget import Step, table_of
-from experiments.multirun import option_of, train
-from experiments.paper.runs import is_finished
-from fedgan.config.resume import is_begun, leaves, recorded_settings
-from fedgan.core.checks import check
+from experiments.multirun import train
+from experiments.paper.runs import check_run, is_finished
 from fedgan.runs.folder import record_of
-
-_ELSEWHERE = ("+", "dataset.root", "resume", "trainer.", "hydra.")  # where and how a run is made
 
 
 @dataclass(frozen=True)
@@ -53,8 +47,7 @@ def chosen(every: Sequence[Setting], only: str | None, seeds: range | None) -> l
         [(101, 102)]
     """
     matching = [each for each in every if only is None or fnmatchcase(each.folder, only)]
-    cut = [replace(each, seeds=tuple(s for s in each.seeds if seeds is None or s in seeds)) for each in matching]
-    return [each for each in cut if each.seeds]
+    return _with_seeds(matching, lambda _, seed: seeds is None or seed in seeds)
 
 
 def without(every: Sequence[Setting], counted: Collection[tuple[str, str, int]]) -> list[Setting]:
@@ -67,9 +60,12 @@ def without(every: Sequence[Setting], counted: Collection[tuple[str, str, int]])
         >>> without([one], {("chest", "control", seed) for seed in one.seeds})
         []
     """
-    cut = [
-        replace(each, seeds=tuple(s for s in each.seeds if (each.data, each.name, s) not in counted)) for each in every
-    ]
+    return _with_seeds(every, lambda each, seed: (each.data, each.name, seed) not in counted)
+
+
+def _with_seeds(every: Sequence[Setting], wanted: Callable[[Setting, int], bool]) -> list[Setting]:
+    """The settings with some of their seeds; none without seeds."""
+    cut = [replace(each, seeds=tuple(seed for seed in each.seeds if wanted(each, seed))) for each in every]
     return [each for each in cut if each.seeds]
 
 
@@ -100,26 +96,6 @@ def check_runs(runs: Path, every: Sequence[Setting], overrides: Sequence[str] = 
     for setting in every:
         for seed in setting.seeds:
             check_run(runs / setting.folder / f"s{seed}", [*setting.overrides, *overrides, f"seed={seed}"])
-
-
-def check_run(folder: Path, overrides: Sequence[str]) -> None:
-    """Refuse a run with other values than these overrides give; where none has begun there is none.
-
-    Raises:
-        ValueError: in one line.
-    """
-    if not is_begun(folder):
-        return
-    recorded = leaves(recorded_settings(folder))
-    wanted = option_of([text for text in overrides if _is_kept(text)])
-    for key, value in leaves(OmegaConf.create(wanted)).items():
-        same = key not in recorded or recorded[key] == value
-        check(same, str(folder), f"a run with {key}={value}, or none", f"{key}={recorded.get(key)}")
-
-
-def _is_kept(override: str) -> bool:
-    key = override.partition("=")[0]
-    return ("." in key or key == "seed") and not override.startswith(_ELSEWHERE)
 
 
 def train_all(runs: Path, every: Sequence[Setting], overrides: Sequence[str]) -> int:

@@ -26,6 +26,11 @@ def read_rows(file: Path) -> list[Row]:
         return list(csv.DictReader(stream))
 
 
+def kept_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of a study that are there already, all values as text; none where there is no file yet."""
+    return [*read_rows(file)] if file.is_file() else []
+
+
 def client_rows(run: Path) -> list[Row]:
     """clients.csv: one row per client and round."""
     return read_rows(run / "clients.csv")

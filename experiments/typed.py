@@ -7,10 +7,12 @@ from pathlib import Path
 
 from experiments.federations import Setting, budget, check_runs, chosen, train_all, without
 from experiments.images import check_root
-from experiments.measures import read_rows
+from experiments.measures import kept_rows
 from experiments.settings import seed_range
 from fedgan.config.command import Interrupted
 from fedgan.core.checks import check
+
+_GUESS = 120.0  # seconds of a federation on one core
 
 
 def carry_out_typed(
@@ -30,9 +32,6 @@ def carry_out_typed(
     except (ValueError, Interrupted) as error:
         sys.exit(f"error: {error}" if isinstance(error, ValueError) else str(error))
     sys.exit(code)
-
-
-_GUESS = 120.0  # seconds of a federation on one core
 
 
 def study_form(name: str, description: str | None, file: Path) -> argparse.ArgumentParser:
@@ -96,7 +95,16 @@ def train_typed(
     return train_all(typed.runs, every, overrides)
 
 
+def are_kept(results: Path, own: Path) -> bool:
+    """Whether a typed folder is the one in which a study keeps its results, however it is written.
+
+    Example:
+        >>> are_kept(Path("experiments/../results"), Path("results").resolve())
+        True
+    """
+    return results.resolve() == own.resolve()
+
+
 def _counted(file: Path) -> set[tuple[str, str, int]]:
     """Data, setting and seed of the federations that have a row."""
-    rows = read_rows(file) if file.is_file() else []
-    return {(row["data"], row["setting"], int(row["seed"])) for row in rows}
+    return {(row["data"], row["setting"], int(row["seed"])) for row in kept_rows(file)}

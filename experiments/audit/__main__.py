@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from experiments.audit import counting, tables
 from experiments.audit.plan import settings
 from experiments.federations import check_runs
-from experiments.typed import carry_out_typed, study_form, train_typed
+from experiments.measures import kept_rows
+from experiments.typed import are_kept, carry_out_typed, study_form, train_typed
 from fedgan.core.checks import check
 
 
@@ -39,13 +40,13 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
         case "score":
             found = counting.finished(typed.runs)
             check(bool(found), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
-            if typed.results == counting.RESULTS:
+            if are_kept(typed.results, counting.RESULTS):
                 check_runs(typed.runs, settings(""))
             file = typed.results / counting.FILE
             print(f"{counting.count(found, file)} federations in {file}")
         case "tables":
             file = typed.results / counting.FILE
-            rows = counting.kept(file)
+            rows = kept_rows(file)
             check(bool(rows), str(file), "there: python -m experiments.audit score RUNS", "no such file")
             print(*tables.write(rows, typed.results), sep="\n")
     return 0

@@ -1,6 +1,5 @@
 """The study's federations as one row for each detector: federations.csv."""
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 
 from experiments.audit.plan import ACTING
 from experiments.audit.replay import Verdict, replay, verdict
+from experiments.measures import kept_rows
 from experiments.paper.writing import write_csv
 
 RESULTS = Path(__file__).parent.parent / "results/audit"
@@ -44,14 +44,9 @@ def as_acted(run: Path) -> Verdict:
     return verdict(flags, sorted(table["client"].unique()), malicious)
 
 
-def kept(file: Path) -> list[Row]:
-    """The rows that are there already, all values as text."""
-    return list(csv.DictReader(file.open(newline=""))) if file.exists() else []
-
-
 def count(runs: Sequence[Path], file: Path) -> int:
     """Add those of the ``finished`` runs that are not there yet, ordered by key; returns how many there are now."""
-    rows = {tuple(str(row[name]) for name in KEY): row for row in kept(file)}
+    rows = {tuple(str(row[name]) for name in KEY): row for row in kept_rows(file)}
     known = {key[:3] for key in rows}
     for run in runs:
         if (run.parent.parent.name, run.parent.name, run.name[1:]) in known:

@@ -19,9 +19,10 @@ from pathlib import Path
 from experiments import images
 from experiments.matrix import plan, scoring, tables
 from experiments.matrix.budget import budget
+from experiments.measures import kept_rows
 from experiments.multirun import carry_out
 from experiments.settings import seed_range
-from experiments.typed import carry_out_typed
+from experiments.typed import are_kept, carry_out_typed
 from fedgan.core.checks import check, check_choice
 
 _TRAIN = (
@@ -70,7 +71,7 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
             return _score(typed)
         case "tables":
             file = typed.results / scoring.FILE
-            rows = scoring.kept(file)
+            rows = kept_rows(file)
             check(bool(rows), str(file), "there: python -m experiments.matrix score RUNS", "no such file")
             print(*tables.write(rows, typed.results), sep="\n")
     return 0
@@ -104,7 +105,7 @@ def _score(typed: argparse.Namespace) -> int:
     unfinished = len(list(scoring.found(typed.runs))) - len(found)
     if unfinished:
         print(f"note: {unfinished} runs are not finished, and have no row", file=sys.stderr)
-    if typed.results == scoring.RESULTS:
+    if are_kept(typed.results, scoring.RESULTS):
         plan.check_runs(list(found), typed.runs, ())
     file = typed.results / scoring.FILE
     count = scoring.score(found, typed.runs, typed.root and str(typed.root), file)

@@ -12,9 +12,8 @@ from typing import Any
 import yaml
 
 from experiments import images
-from experiments.federations import check_run
 from experiments.multirun import Job, option_of
-from experiments.paper.runs import is_finished
+from experiments.paper.runs import check_run, is_finished
 from fedgan.config.help.library import tables
 from fedgan.config.help.reference import groups
 from fedgan.config.refusals import options

@@ -12,7 +12,7 @@ from typing import Any
 from experiments import images
 from experiments.matrix.detecting import check_same, column_of, seen_in
 from experiments.matrix.plan import CONTROL, FRECHET, Attack, Cell, attacks, defenses
-from experiments.measures import client_rows, read_rows
+from experiments.measures import client_rows, kept_rows
 from experiments.paper.runs import is_finished
 from experiments.paper.writing import write_csv
 
@@ -43,11 +43,6 @@ def finished(runs: Path) -> list[Cell]:
     return [cell for cell in found(runs) if is_finished(runs / cell.folder)]
 
 
-def kept(file: Path) -> list[Row]:
-    """The rows that are there already, all values as text."""
-    return list(read_rows(file)) if file.is_file() else []
-
-
 def score(cells: Sequence[Cell], runs: Path, root: str | None, file: Path) -> int:
     """Add rows of these finished cells; a row is made again only if its run or its control is another by now.
 
@@ -63,7 +58,7 @@ def score(cells: Sequence[Cell], runs: Path, root: str | None, file: Path) -> in
     Raises:
         ValueError: in one line, if a run and its control differ in more than the attack, or the images are not found.
     """
-    rows = {_key(row): row for row in kept(file)}
+    rows = {_key(row): row for row in kept_rows(file)}
     controls = {_place(cell): runs / cell.folder for cell in cells if cell.attack.name == CONTROL}
     for group in _groups(cells):
         pairs = {cell: controls.get(_place(cell)) for cell in group}

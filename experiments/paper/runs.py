@@ -8,15 +8,18 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from experiments.multirun import option_of
 from fedgan.config.choices import drop_unchosen
 from fedgan.config.refusals import CONF
 from fedgan.config.resume import WHERE, is_begun, leaves, recorded_settings
+from fedgan.core.checks import check
 from fedgan.runs.folder import record_of
 
 # Settings that may differ between two starts of one run: where things are, and how many processes there are.
 ELSEWHERE = {"resume", "dataset.root", "dataset.file", "dataset.cache_dir", "metrics.lpips.weights", *WHERE}
+_NO_VALUES = ("+", "dataset.root", "resume", "trainer.", "hydra.")  # overrides that `check_run` leaves aside
 
 
 def is_finished(folder: Path) -> bool:
@@ -40,6 +43,28 @@ def check_settings(folder: Path, overrides: Sequence[str]) -> None:
         if then.get(key) != now.get(key):
             here = f"{key}={now.get(key)}"
             raise ValueError(f"{folder} must contain a run with {here}, or none; its run has {key}={then.get(key)}")
+
+
+def check_run(folder: Path, overrides: Sequence[str]) -> None:
+    """Refuse a run with other values than these overrides give; where none has begun there is none.
+
+    Unlike ``check_settings`` it looks at what is typed alone, not at files of conf/, and it does not look at groups.
+
+    Raises:
+        ValueError: in one line.
+    """
+    if not is_begun(folder):
+        return
+    recorded = leaves(recorded_settings(folder))
+    wanted = option_of([text for text in overrides if _is_kept(text)])
+    for key, value in leaves(OmegaConf.create(wanted)).items():
+        same = key not in recorded or recorded[key] == value
+        check(same, str(folder), f"a run with {key}={value}, or none", f"{key}={recorded.get(key)}")
+
+
+def _is_kept(override: str) -> bool:
+    key = override.partition("=")[0]
+    return ("." in key or key == "seed") and not override.startswith(_NO_VALUES)
 
 
 def settings_of(overrides: tuple[str, ...]) -> dict[str, Any]:

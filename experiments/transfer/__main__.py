@@ -16,9 +16,10 @@ import argparse
 from collections.abc import Sequence
 
 from experiments.federations import check_runs
+from experiments.measures import kept_rows
 from experiments.transfer import scoring, tables
 from experiments.transfer.plan import settings
-from experiments.typed import carry_out_typed, study_form, train_typed
+from experiments.typed import are_kept, carry_out_typed, study_form, train_typed
 from fedgan.core.checks import check
 
 
@@ -38,15 +39,15 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
             return train_typed(typed, settings, overrides)
         case "score":
             every = settings("")
-            if typed.results == scoring.RESULTS:
+            if are_kept(typed.results, scoring.RESULTS):
                 check_runs(typed.runs, every)
             scoring.look_at_controls(every, typed.runs)
             file = typed.results / scoring.FILE
             print(f"{scoring.count(every, typed.runs, file)} federations in {file}")
         case "tables":
-            rows = scoring.kept(typed.results / scoring.FILE)
-            wanted = "there: python -m experiments.transfer score RUNS"
-            check(bool(rows), str(typed.results / scoring.FILE), wanted, "no such file")
+            file = typed.results / scoring.FILE
+            rows = kept_rows(file)
+            check(bool(rows), str(file), "there: python -m experiments.transfer score RUNS", "no such file")
             print(*tables.write(rows, typed.results), sep="\n")
     return 0
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.federations import Setting
-from experiments.measures import CONTROL, read_rows
+from experiments.measures import CONTROL, kept_rows
 from experiments.multirun import carry_out
 from experiments.paper.plan import control_job
 from experiments.paper.runs import is_finished
@@ -43,11 +43,6 @@ def _shared(every: Iterable[Setting], runs: Path) -> Iterator[tuple[str, str, in
                 yield *key, run, control
 
 
-def kept(file: Path) -> list[dict[str, str]]:
-    """The rows that are there already, all values as text."""
-    return read_rows(file) if file.is_file() else []
-
-
 def count(every: list[Setting], runs: Path, file: Path) -> int:
     """Add the finished runs to those of the plan that are there, or renew them; returns how many there are now.
 
@@ -56,7 +51,7 @@ def count(every: list[Setting], runs: Path, file: Path) -> int:
     """
     found = list(rows_of(every, runs))
     check(bool(found), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(runs))
-    rows = {(row["data"], row["setting"], str(row["seed"])): row for row in (*kept(file), *found)}
+    rows = {(row["data"], row["setting"], str(row["seed"])): row for row in (*kept_rows(file), *found)}
     own = [(each.data, each.name, str(seed)) for each in every for seed in each.seeds]
     their_controls = [(data, control_of(name), seed) for data, name, seed in own]
     ordered = [rows[key] for key in dict.fromkeys(own + their_controls) if key in rows]

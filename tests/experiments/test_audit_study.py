@@ -15,6 +15,7 @@ from experiments.audit.recording import read
 from experiments.audit.replay import _updates, audited, detectors, rated, replay, verdict
 from experiments.federations import chosen
 from experiments.images import FOLDERS
+from experiments.measures import kept_rows
 from fedgan.core.round import Round
 from fedgan.defenses.feddetect_mean import FedDetectMean
 from fedgan.defenses.replay import replay as replay_losses
@@ -154,7 +155,7 @@ def test_federations_are_counted_once_and_tables_are_written_from_the_file(tmp_p
     before = file.read_text()
     assert counting.count(counting.finished(tmp_path), file) == 4
     assert file.read_text() == before
-    rows = counting.kept(file)
+    rows = kept_rows(file)
     assert {row["detector"] for row in rows} == {"generator_audit", *detectors(1, 0.1)} - {"krum", "multi_krum"}
     written = tables.write(rows, tmp_path)
     assert [path.name for path in written] == ["claims.md", "settings.md", "roc.png"]

@@ -143,6 +143,8 @@ def test_the_study_from_images_to_tables(tmp_path: Path, monkeypatch: pytest.Mon
     refused = str(typed(monkeypatch, "score", str(runs)))
     allowed = "control_size8/s301 must be a run with dataset.test_per_class=234, or none"
     assert refused.endswith(f"{allowed}; got 'dataset.test_per_class=6'")
+    monkeypatch.chdir(scoring.RESULTS.parent)
+    assert str(typed(monkeypatch, "score", str(runs), "--results", scoring.RESULTS.name)) == refused
     refused = str(typed(monkeypatch, *train, "fl.rounds=3", "--seeds", "302-302"))
     assert refused.endswith("/s302 must be a run with fl.rounds=3, or none; got 'fl.rounds=1'")
 
