@@ -34,7 +34,8 @@ def settings(root: str, plan: Path = PLAN) -> list[Setting]:
 def _setting(read: dict[str, Any], data: str, name: str, root: str) -> Setting:
     own = read["settings"][name]
     typed = [part for text in own["overrides"] for part in (patch_on(data) if text == "{patch}" else [text])]
-    first, last = own.get("seeds", read["seeds"])
+    given = own.get("seeds", read["seeds"])
+    first, last = given[data] if isinstance(given, dict) else given
     recorded = (f"+defense.recording={_RECORDING}", "trust=[experiments]")
     overrides = (*overrides_of(data, root), *typed, *read["shared"], *recorded)
     return Setting(data, name, overrides, tuple(range(first, last + 1)))

@@ -64,7 +64,7 @@ class Evidence:
     Args:
         memory: in (0, 1]; 1 never forgets.
         background: pixels, of the box whose mean is taken away, so that drifts of brightness do not count.
-        equalized: whether a gain and an offset of each client's map do not count either; see ``deviations``.
+        equalized: whether each client's own gain, offset and mix of colors do not count either; see ``deviations``.
     """
 
     def __init__(self, memory: float, background: int, equalized: bool = False) -> None:
@@ -146,8 +146,8 @@ def deviations(maps: Map, background: int, equalized: bool = False) -> Map:
     Args:
         maps: (N, K, H, W).
         background: pixels per side of the box.
-        equalized: whether the median is first brought to the client's gain and offset, in each of the K by least
-            squares: another scanner multiplies all of an image, a trigger does not.
+        equalized: whether the median is first brought to the client's colors (``recolored``): another scanner changes
+            all of an image alike, a trigger does not.
 
     Example:
         >>> maps = np.zeros((4, 1, 16, 16))
@@ -156,25 +156,30 @@ def deviations(maps: Map, background: int, equalized: bool = False) -> Map:
         array([ 0.,  0., 80.,  0.])
     """
     others = np.stack([np.median(np.delete(maps, i, axis=0), axis=0) for i in range(len(maps))])
-    apart: Map = maps - (fitted(others, maps) if equalized else others)
+    near = [recolored(each, own) for each, own in zip(others, maps, strict=True)] if equalized else others
+    apart: Map = maps - np.stack(near)
     return apart - smooth(apart, background)
 
 
-def fitted(maps: Map, targets: Map) -> Map:
-    """gain * map + offset for each map, (..., H, W), with the two numbers that bring it nearest to its target.
+def recolored(image: Map, target: Map) -> Map:
+    """An image with the colors of another: the affine map of its channels that brings it nearest, by least squares.
 
-    Where a map has no contrast, the gain is 0 and the offset the target's mean.
+    Each channel becomes a weighted sum of all channels and a constant, the same at every pixel: for one channel a gain
+    and an offset.
+
+    Args:
+        image: (C, H, W).
+        target: (C, H, W).
 
     Example:
-        >>> plane = np.arange(16.0).reshape(4, 4)
-        >>> np.allclose(fitted(plane, 3 * plane - 7), 3 * plane - 7)
+        >>> image = np.random.default_rng(0).normal(size=(3, 8, 8))
+        >>> warmer = np.stack([1.2 * image[0] + 0.1 * image[1] - 7, image[1], 0.8 * image[2]])
+        >>> np.allclose(recolored(image, warmer), warmer)
         True
     """
-    means, centers = (each.mean(axis=(-2, -1), keepdims=True) for each in (maps, targets))
-    centered = maps - means
-    squares = np.square(centered).sum(axis=(-2, -1), keepdims=True)
-    products = (centered * (targets - centers)).sum(axis=(-2, -1), keepdims=True)
-    near: Map = centers + products / np.maximum(squares, _NOTHING) * centered
+    pixels = np.vstack([image.reshape(len(image), -1), np.ones(image[0].size)]).T
+    weights = np.linalg.lstsq(pixels, target.reshape(len(target), -1).T, rcond=None)[0]
+    near: Map = (pixels @ weights).T.reshape(target.shape)
     return near
 
 

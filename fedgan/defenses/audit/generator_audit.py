@@ -62,8 +62,8 @@ class GeneratorAudit(RobustRule):
         memory: the share of the evidence that is kept from round to round, in (0, 1].
         consecutive: rounds, of those in which a client takes part, for which its score must be above the threshold.
         warmup: the first rounds, in which nobody is flagged.
-        equalize: whether a client's gain and offset are taken out of its maps before they are compared (not out of
-            spectra, to which they are nothing): hospitals have other scanners.
+        equalize: whether a client's gain, offset and mix of colors are taken out of its mean image before it is
+            compared (other views stay as they are): hospitals have different scanners.
         acts: False: it looks, and flags nobody.
     """
 
@@ -86,7 +86,7 @@ class GeneratorAudit(RobustRule):
         self.images_per_class, self.memory, self.consecutive = images_per_class, memory, consecutive
         self.recent: dict[str, dict[int, list[float]]] = {view: {} for view in self.views}  # scores, the last ones
         self.evidence: dict[str, Evidence] = {
-            view: Evidence(memory, VIEWS[view].background, equalize and VIEWS[view].of_pixels) for view in self.views
+            view: Evidence(memory, VIEWS[view].background, equalize and VIEWS[view].equalizable) for view in self.views
         }
         self.threshold = self.threshold_for(rounds=1)
         self.flagged: set[int] = set()

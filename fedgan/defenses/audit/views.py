@@ -72,18 +72,19 @@ class View(NamedTuple):
         map_of: their map.
         background: pixels per side of the box whose mean is taken away of a map. Spectra differ smoothly between
             honest clients, and a trigger's mark on them is wide.
-        of_pixels: whether a gain of the images is one of the map.
+        equalizable: whether a map can be brought to other colors (``recolored``) without losing what it is for: a gain
+            of class differences is what flipped labels are, and spectra have no colors.
     """
 
     map_of: Callable[[Tensor], Map]
     background: int
-    of_pixels: bool = True
+    equalizable: bool = False
 
 
 VIEWS: Mapping[str, View] = {
-    "place": View(place, 9),
+    "place": View(place, 9, equalizable=True),
     "classes": View(classes, 9),
-    "spectrum": View(spectrum, 17, of_pixels=False),
+    "spectrum": View(spectrum, 17),
 }
 
 
