@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.arms import settings_of
 from experiments.audit.plan import ACTING
-from experiments.audit.replay import Verdict, replay, verdict
+from experiments.audit.replay import AUDIT, EQUALIZED, Verdict, replay, verdict
 from experiments.measures import kept_rows
 from experiments.paper.writing import write_csv
 
@@ -26,14 +27,20 @@ def finished(runs: Path) -> list[Path]:
 
 
 def rows_of(run: Path) -> Iterator[Row]:
-    """A row for each detector; for ``generator_audit`` alone where it acted."""
+    """A row for each detector; for the audit alone where it acted."""
     acted = run.parent.name.endswith(ACTING)
-    found = {"generator_audit": as_acted(run)} if acted else replay(run)
+    found = {acting(run): as_acted(run)} if acted else replay(run)
     rounds = pd.read_csv(run / "rounds.csv")
     emission = next((rounds[name].dropna() for name in SHARES if name in rounds), pd.Series(dtype=float))
     start = {"data": run.parent.parent.name, "setting": run.parent.name, "seed": int(run.name[1:])}
     for name, each in found.items():
         yield {**start, "detector": name, **each._asdict(), "emission": emission.iloc[-1] if len(emission) else None}
+
+
+def acting(run: Path) -> str:
+    """The name of the audit that acted in a run; those from before ``equalize`` was there did without it."""
+    audit = settings_of(run)["defense"]["generator_audit"]
+    return EQUALIZED if audit.get("equalize", False) else AUDIT
 
 
 def as_acted(run: Path) -> Verdict:

@@ -27,6 +27,7 @@ from fedgan.defenses.robust.krum import Krum
 
 Recorded = Mapping[str, NDArray[Any]]
 Flags = list[frozenset[int]]  # of each round
+AUDIT, EQUALIZED = "generator_audit", "generator_audit_equalized"  # with equalize=false, and true
 WARMUP = 5  # of FedDetect, of the 20 rounds: the paper's 10 would leave half of them
 
 
@@ -64,9 +65,9 @@ def verdict(flags: Flags, clients: Sequence[int], malicious: Sequence[int]) -> V
     return Verdict(len(frozenset().union(*honest)), count, found, count / (len(flags) * (len(clients) - len(bad))))
 
 
-def audited(rounds: Sequence[Recorded], malicious: Sequence[int]) -> Verdict:
-    """``generator_audit`` with its own settings."""
-    audit = GeneratorAudit()
+def audited(rounds: Sequence[Recorded], malicious: Sequence[int], *, equalize: bool) -> Verdict:
+    """``generator_audit``, its other settings as they are."""
+    audit = GeneratorAudit(equalize=equalize)
     clients = _clients(rounds)
     audit.setup(num_clients=len(clients), clients_per_round=len(clients), rounds=len(rounds))
     flags, scores = [], []
@@ -138,7 +139,10 @@ def replay(run: Path) -> dict[str, Verdict]:
     malicious = [int(i) for i in json.loads((run / "run.json").read_text())["malicious"]]
     rounds = read(run / "recording")
     known = spread(run.parent.parent.name, len(_clients(rounds)))
-    found = {"generator_audit": audited(rounds, malicious)}
+    found = {
+        AUDIT: audited(rounds, malicious, equalize=False),
+        EQUALIZED: audited(rounds, malicious, equalize=True),
+    }
     for name, make in detectors(len(malicious), known).items():
         try:
             found[name] = rated(make(), rounds, malicious)

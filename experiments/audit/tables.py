@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from experiments.audit.judging import claims, judged
+from experiments.audit.replay import AUDIT, EQUALIZED
 from experiments.paper.inference import share_interval
 from experiments.paper.writing import markdown, write_text
 
@@ -27,7 +28,7 @@ def by_setting(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 def _summary(data: str, setting: str, detector: str, rows: Sequence[Row]) -> dict[str, str]:
     alarms, count = sum(int(row["honest"]) > 0 for row in rows), len(rows)
-    found = [int(float(row["found"])) for row in rows if row["found"] not in ("", None)]
+    found = [seen for row in rows if (seen := _round(row)) is not None]
     emission = [float(row["emission"]) for row in rows if row["emission"] not in ("", None)]
     return {
         "data": data,
@@ -46,12 +47,45 @@ def _range(hits: int, count: int) -> str:
     return f"{100 * low:.0f} to {100 * high:.0f} %"
 
 
+def in_pairs(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """The audit without and with ``equalize`` on the same recordings, by setting, those with both alone."""
+    audits = {
+        detector: {(row["data"], row["setting"], row["seed"]): row for row in rows if row["detector"] == detector}
+        for detector in (AUDIT, EQUALIZED)
+    }
+    groups = defaultdict[tuple[str, str], list[tuple[Row, Row]]](list)
+    for key in sorted(audits[AUDIT].keys() & audits[EQUALIZED].keys()):
+        groups[key[0], key[1]].append((audits[AUDIT][key], audits[EQUALIZED][key]))
+    return [_pair(*names, own) for names, own in groups.items()]
+
+
+def _pair(data: str, setting: str, pairs: Sequence[tuple[Row, Row]]) -> dict[str, str]:
+    rounds = [[_round(row) for row in pair] for pair in pairs]
+    later = [new - old for old, new in rounds if old is not None and new is not None]
+    alarms = [sum(int(pair[i]["honest"]) > 0 for pair in pairs) for i in (0, 1)]
+    found = [sum(pair[i] is not None for pair in rounds) for i in (0, 1)]
+    control = setting.startswith(_CONTROL)
+    return {
+        "data": data,
+        "setting": setting,
+        "federations": str(len(pairs)),
+        "false alarms, without and with": f"{alarms[0]}, {alarms[1]}",
+        "found, without and with": "-" if control else f"{found[0]}, {found[1]}",
+        "rounds later (median of those found by both)": f"{median(later):g}" if later else "-",
+    }
+
+
+def _round(row: Row) -> int | None:
+    return None if row["found"] in ("", None) else int(float(row["found"]))
+
+
 def write(rows: Sequence[Row], folder: Path) -> list[Path]:
-    """The claims, the settings and the ROC curves."""
+    """The claims, the settings, ``equalize`` in pairs and the ROC curves."""
     verdicts = [judged(claim, rows) for claim in claims()]
     return [
         write_text(folder / "claims.md", markdown(verdicts)),
         write_text(folder / "settings.md", markdown(by_setting(rows))),
+        write_text(folder / "equalized.md", markdown(in_pairs(rows))),
         roc(rows, folder / "roc.png"),
     ]
 
@@ -73,7 +107,7 @@ def _above(scores: Sequence[float], cut: float) -> float:
 
 def roc(rows: Sequence[Row], path: Path) -> Path:
     """How often attackers pass the score that the highest client of so many controls passes, for each attack."""
-    own = [row for row in rows if row["detector"] == "generator_audit" and row["highest"] not in ("", None)]
+    own = [row for row in rows if row["detector"] == AUDIT and row["highest"] not in ("", None)]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     every = sorted({row["setting"] for row in own if row["attacker"] not in ("", None)})

@@ -1,6 +1,7 @@
 """The audit's study: its plan, what detectors make of recorded federations, and how claims are judged."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from omegaconf import DictConfig
 from experiments.audit import __main__ as command
 from experiments.audit import counting, judging, plan, tables
 from experiments.audit.recording import read
-from experiments.audit.replay import _updates, audited, detectors, rated, replay, verdict
+from experiments.audit.replay import AUDIT, EQUALIZED, _updates, audited, detectors, rated, replay, verdict
 from experiments.federations import chosen
 from experiments.images import FOLDERS
 from experiments.measures import kept_rows
@@ -29,7 +30,9 @@ def test_study_seeds_were_never_used_in_the_trial() -> None:
     every = plan.settings(IMAGES)
     assert len({each.folder for each in every}) == len(every)
     assert all(seed >= 100 for each in every for seed in each.seeds)
-    assert all(len(each.seeds) >= (40 if each.name.startswith("control") else 10) for each in every)
+    assert all(len(each.seeds) >= 10 for each in every)
+    controls = Counter(each.name for each in every for _ in each.seeds if each.name.startswith("control"))
+    assert min(controls.values()) >= 40, "of both data together"
 
 
 def test_controls_have_nobody_malicious_and_acting_ones_the_audit() -> None:
@@ -48,6 +51,11 @@ def test_settings_are_configurations(name: str, configure: Callable[..., DictCon
             cfg = configure(*[text for text in each.typed if not text.startswith("seed=")], tiny=False)
             assert cfg.dataset.image_size == 32
             assert "recording" in cfg.defense
+
+
+def test_seeds_may_differ_by_data() -> None:
+    seeds = {each.data: each.seeds for each in plan.settings(IMAGES) if each.name == "control_feature_skew"}
+    assert seeds == {"chest": tuple(range(100, 120)), "lesions": tuple(range(100, 160))}
 
 
 def test_settings_are_chosen_by_pattern_and_seed() -> None:
@@ -80,15 +88,16 @@ def recorded(rounds: int, clients: int, guilty: dict[int, float]) -> list[dict[s
     return made
 
 
-def test_the_audit_finds_who_paints_in_a_recording() -> None:
-    found = audited(recorded(10, 5, {3: 3.0}), [3])
+@pytest.mark.parametrize("equalize", [False, True])
+def test_the_audit_finds_who_paints_in_a_recording(equalize: bool) -> None:
+    found = audited(recorded(10, 5, {3: 3.0}), [3], equalize=equalize)
     assert (found.honest, found.rounds) == (0, 0)
     assert found.found is not None
     assert found.found <= 4
     assert found.attacker is not None
     assert found.highest is not None
     assert found.attacker > 12 > found.highest
-    control = audited(recorded(10, 5, {}), [])
+    control = audited(recorded(10, 5, {}), [], equalize=equalize)
     assert (control.found, control.attacker, control.honest) == (None, None, 0)
 
 
@@ -156,17 +165,37 @@ def test_federations_are_counted_once_and_tables_are_written_from_the_file(tmp_p
     assert counting.count(counting.finished(tmp_path), file) == 4
     assert file.read_text() == before
     rows = kept_rows(file)
-    assert {row["detector"] for row in rows} == {"generator_audit", *detectors(1, 0.1)} - {"krum", "multi_krum"}
+    assert {row["detector"] for row in rows} == {AUDIT, EQUALIZED, *detectors(1, 0.1)} - {"krum", "multi_krum"}
     written = tables.write(rows, tmp_path)
-    assert [path.name for path in written] == ["claims.md", "settings.md", "roc.png"]
+    assert [path.name for path in written] == ["claims.md", "settings.md", "equalized.md", "roc.png"]
     claims = written[0].read_text()
     assert "| 2 of 2 " in claims
-    own = next(line for line in written[1].read_text().splitlines() if "size2" in line and "generator_audit" in line)
+    own = next(line for line in written[1].read_text().splitlines() if "size2" in line and "generator_audit " in line)
     assert [cell.strip() for cell in own.split("|")][4:6] == ["0 of 2 (0 to 84 %)", "2 of 2 (16 to 100 %)"]
     assert own.rstrip(" |").endswith("0.900")
 
 
-def test_a_run_in_which_the_audit_acted_is_read_from_its_own_record(tmp_path: Path) -> None:
+def test_the_audit_without_and_with_equalize_is_compared_on_the_same_federations() -> None:
+    def row(setting: str, seed: str, detector: str, honest: str, found: str) -> dict[str, str]:
+        start = {"data": "chest", "setting": setting, "seed": seed, "detector": detector}
+        return {**start, "honest": honest, "found": found}
+
+    rows = [
+        *(row("size2", str(i), AUDIT, "0", found) for i, found in enumerate(["3", "5", "", "7", "2"])),
+        *(row("size2", str(i), EQUALIZED, "0", found) for i, found in enumerate(["4", "9", "6", ""])),  # not seed 4
+        row("control", "0", AUDIT, "2", ""),
+        row("control", "0", EQUALIZED, "0", ""),
+        row("size8", "0", AUDIT, "0", "1"),
+    ]
+    of_controls, of_attacks = (list(each.values()) for each in tables.in_pairs(rows))
+    assert of_controls == ["chest", "control", "1", "1, 0", "-", "-"]
+    assert of_attacks == ["chest", "size2", "4", "0, 0", "3, 3", "2.5"], "1 and 4 rounds later"
+
+
+@pytest.mark.parametrize(
+    ("own", "detector"), [("{}", AUDIT), ("{equalize: false}", AUDIT), ("{equalize: true}", EQUALIZED)]
+)
+def test_a_run_in_which_the_audit_acted_is_read_from_its_own_record(own: str, detector: str, tmp_path: Path) -> None:
     run = tmp_path / "chest" / "size2_acting" / "s100"
     run.mkdir(parents=True)
     (run / "run.json").write_text(json.dumps({"status": "finished", "malicious": [1]}))
@@ -174,14 +203,9 @@ def test_a_run_in_which_the_audit_acted_is_read_from_its_own_record(tmp_path: Pa
     (run / "clients.csv").write_text(
         "round,client,malicious,flagged\n0,0,0,0\n0,1,1,0\n0,2,0,1\n1,0,0,0\n1,1,1,1\n1,2,0,0\n"
     )
+    (run / "config.yaml").write_text(f"defense: {{generator_audit: {own}}}")
     (row,) = counting.rows_of(run)
-    assert (row["detector"], row["honest"], row["rounds"], row["found"], row["weight"]) == (
-        "generator_audit",
-        1,
-        1,
-        1,
-        0.25,
-    )
+    assert (row["detector"], row["honest"], row["rounds"], row["found"], row["weight"]) == (detector, 1, 1, 1, 0.25)
     assert row["emission"] == 0.01
 
 
@@ -258,13 +282,13 @@ def test_a_dry_run_says_what_is_left(
     """Of ten seeds one was scored before and is not there any more, another was trained in 72 seconds."""
     results = tmp_path / "results"
     results.mkdir()
-    (results / counting.FILE).write_text("data,setting,seed,detector\nchest,size2,100,flame\n")
+    (results / counting.FILE).write_text("data,setting,seed,detector\nchest,size4,100,flame\n")
     monkeypatch.setattr(counting, "RESULTS", results)
-    run = tmp_path / "runs/chest/size2/s101"
+    run = tmp_path / "runs/chest/size4/s101"
     run.mkdir(parents=True)
     (run / "run.json").write_text('{"status": "finished", "seconds": 72.0, "rounds": 20}')
     (run / "config.yaml").write_text("{fl: {weighting: {}}, partition: {}, model: {_target_: x}}")
-    dry = ("train", str(tmp_path / "runs"), "--only", "chest/size2", "--dry-run")
+    dry = ("train", str(tmp_path / "runs"), "--only", "chest/size4", "--dry-run")
     for typed, said in (
         (dry, "10 runs, 9 left: 0.2 hours of one process"),
         ((*dry, "--missing"), "9 runs, 8 left: 0.2 hours of one process"),

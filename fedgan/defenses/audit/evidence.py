@@ -156,8 +156,9 @@ def deviations(maps: Map, background: int, equalized: bool = False) -> Map:
         array([ 0.,  0., 80.,  0.])
     """
     others = np.stack([np.median(np.delete(maps, i, axis=0), axis=0) for i in range(len(maps))])
-    near = [recolored(each, own) for each, own in zip(others, maps, strict=True)] if equalized else others
-    apart: Map = maps - np.stack(near)
+    if equalized:
+        others = np.stack([recolored(each, own) for each, own in zip(others, maps, strict=True)])
+    apart: Map = maps - others
     return apart - smooth(apart, background)
 
 
