@@ -75,7 +75,10 @@ def pictures(folder: Path) -> list[str]:
 
 
 def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
-    """A line for each client that a defense with scores has flagged, or one that it has flagged nobody."""
+    """A line for each client that a defense with scores has flagged, or one that it has flagged nobody.
+
+    Then one for each time that it has set the generator back.
+    """
     lines = []
     for name, own in summary.get("scores", {}).items():  # runs of older versions have none
         guilty, flagged = set(summary["malicious"]), own["flagged"]
@@ -87,8 +90,13 @@ def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
             look = "".join(f"; {file}" for file in [map_] if file.is_file())
             said = f"{name}: nobody flagged; highest score {highest['score']:.1f}{limit} ({where})"
             lines.append(f"{said}{look}; the report has a picture of all scores")
+        lines += [f"{name}: {_set_back(each)}" for each in own.get("rewound", [])]
     more = len(lines) - MOST_FOUND
     return lines if more <= 0 else [*lines[:MOST_FOUND], f"and {more} more (summary.json, scores)"]
+
+
+def _set_back(each: Mapping[str, int]) -> str:
+    return f"generator set back {counted(each['rounds'], 'round')} after round {each['round']}"
 
 
 def _flagged(each: Mapping[str, Any], malicious: bool) -> str:

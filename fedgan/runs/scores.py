@@ -46,11 +46,13 @@ class Scores:
         threshold: above which a client is flagged, of the last round; None where the defense reports none.
         highest: the highest score of all clients and rounds: ``client``, ``round``, ``view``, ``score``.
         flagged: by client.
+        rewound: after which ``round`` the generator was set back, and by how many ``rounds``.
     """
 
     threshold: float | None = None
     highest: dict[str, Any] = field(default_factory=dict)
     flagged: dict[int, Flagged] = field(default_factory=dict)
+    rewound: list[dict[str, int]] = field(default_factory=list)
 
     def take(self, round_: int, client: int, measures: Mapping[str, float]) -> None:
         """Add what was found of a client in a round; nothing where it has no score."""
@@ -69,9 +71,13 @@ class Scores:
             self.flagged[client] = Flagged(client, before.first, round_, rounds, view, scores[view], place, views)
 
     def plain(self) -> dict[str, Any]:
-        """As plain values; ``flagged`` is a list, by client, and so is ``views``, in the order of the scores."""
+        """As plain values; ``flagged`` is a list, by client, and so is ``views``, in the order of the scores.
+
+        ``rewound`` is left out where the generator was never set back.
+        """
         clients = [asdict(self.flagged[client]) for client in sorted(self.flagged)]
-        return {**asdict(self), "flagged": [each | {"views": list(each["views"].values())} for each in clients]}
+        plain = asdict(self) | {"flagged": [each | {"views": list(each["views"].values())} for each in clients]}
+        return {name: value for name, value in plain.items() if name != "rewound" or value}
 
 
 def sight_of(view: str, measures: Mapping[str, float]) -> dict[str, Any]:
@@ -91,6 +97,8 @@ def scores_of(receipts: Path) -> dict[str, dict[str, Any]]:
         own = found.setdefault(component.removeprefix(COMPONENT), Scores())
         if client == "":
             own.threshold = measures.get("threshold")
+            if rounds := int(measures.get("rewound", 0)):
+                own.rewound.append({"round": int(round_), "rounds": rounds})
         else:
             own.take(int(round_), int(client), measures)
     return {name: own.plain() for name, own in found.items() if own.highest}

@@ -83,6 +83,20 @@ def test_e5_a_view_that_was_never_above_the_threshold_flagged_nobody(tmp_path: P
     assert found(SUMMARY | {"scores": found_}, tmp_path) == [line]
 
 
+def test_when_the_generator_was_set_back_is_said_last(tmp_path: Path) -> None:
+    written: Rows = [
+        row
+        for t, rounds in enumerate((0.0, 2.0, 1.0))
+        for row in [(t, "defense.audit", None, "rewound", rounds), *of_client(t, 0, a_score=1.0, flagged=0.0)]
+    ]
+    found_ = scores_of(receipts(tmp_path, written))
+    assert found_["audit"]["rewound"] == [{"round": 1, "rounds": 2}, {"round": 2, "rounds": 1}]
+    assert found(SUMMARY | {"scores": found_}, tmp_path)[1:] == [
+        "audit: generator set back 2 rounds after round 1",
+        "audit: generator set back 1 round after round 2",
+    ]
+
+
 def test_receipts_without_scores_say_nothing(tmp_path: Path) -> None:
     assert scores_of(receipts(tmp_path, [(0, "defense.median", None, "acted", 1.0)])) == {}
 
