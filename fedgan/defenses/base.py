@@ -134,10 +134,12 @@ class Defense:
     ``name`` is what the configuration calls it, such as ``multi_krum``, for errors; who builds it from there sets it.
 
     In a round the server calls ``filter`` of each defense, then ``reweight`` of each, then the one ``aggregate`` there
-    is (or takes the weighted mean, Eq. 3), then ``finish`` of each, always in the order of the configuration.
+    is (or takes the weighted mean, Eq. 3), then ``finish`` of each, then ``rewinds`` of each, always in the order of
+    the configuration.
     """
 
     name: str | None = None
+    longest_rewind = 0  # the largest number of rounds that ``rewinds`` asks for: so many generators are kept
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Prepare for a federation, once, before its first round.
@@ -190,6 +192,15 @@ class Defense:
     def finish(self, state: State, round_: Round) -> State:
         """The aggregate before the server steps towards it: with noise, say."""
         return state
+
+    def rewinds(self, round_: Round) -> int:
+        """By how many rounds the server sets its generator back instead of stepping to the aggregate; 0: not at all.
+
+        1 leaves it as it was sent out in this round. It goes back to the first one at most, and later no further than
+        to the one that it was last set back to. What is released (``model.ema``) goes back with it; the clients'
+        discriminators and optimizers, the server's optimizer and what defenses remember stay as they are.
+        """
+        return 0
 
     def server_training(self) -> ServerTraining | None:
         """What the server itself trains, and on how many images; None for nothing."""

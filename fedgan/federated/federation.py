@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -104,6 +104,7 @@ class Federation(LightningModule):
         validated("fl.min_clients", Annotated[int, Interval(ge=1, le=self.clients_per_round)], tolerance.min_clients)
         self.parameter_names = frozenset(name for name, _ in generator.named_parameters())
         self.updates: list[ClientUpdate] = []
+        self.earlier: State | None = None  # what is released after this round instead of its own
         self.root: ClientUpdate | None = None  # the server's own of this round
         self.events: list[Event] = []  # what went wrong in this round
         self.profiler: Profiler = PassThroughProfiler()
@@ -216,6 +217,19 @@ class Federation(LightningModule):
         self.generator.load_state_dict(state)
         self.generator.zero_grad(set_to_none=True)
 
+    def snapshot(self) -> dict[str, State]:
+        """Copies of G_server and of the released generator (the same one without ``ema``); see ``set_back``."""
+        networks = {"generator": self.generator, "released": self.released}
+        return {
+            name: {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}
+            for name, network in networks.items()
+        }
+
+    def set_back(self, snapshot: Mapping[str, State]) -> None:
+        """Take over, at the end of this round, what ``snapshot`` has returned in an earlier one."""
+        self.replace(snapshot["generator"])
+        self.earlier = snapshot["released"]
+
     def propose(self, aggregate: State) -> None:
         """Set the pseudo-gradient G_server - aggregate; buffers are copied as they are."""
         parameters = dict(self.generator.named_parameters())
@@ -241,6 +255,10 @@ class Federation(LightningModule):
     @torch.no_grad()
     def _release(self) -> None:
         if self.released is self.generator:
+            return
+        if self.earlier is not None:
+            self.released.load_state_dict(self.earlier)
+            self.earlier = None
             return
         # Less is kept in the first rounds, so that the random start does not linger.
         kept = min(self.ema, (1 + self.round) / (10 + self.round))

@@ -16,7 +16,7 @@ from fedgan.federated.contracts import check_kind, check_state, check_updates, c
 from fedgan.federated.federation import Federation
 from fedgan.federated.weighting import Weighting
 
-HOOKS = ("filter", "reweight", "aggregate", "finish")
+HOOKS = ("filter", "reweight", "aggregate", "finish", "rewinds")
 _Aggregating = Annotated[Sequence[str], MaxLen(1), Allowed("at most one with its own aggregate")]
 
 
@@ -37,6 +37,7 @@ class Server(Callback):
         receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.
         client_receipts: by defense that has any, and client, what it found in the last round: its own numbers, and
             ``flagged`` (0 or 1).
+        past: the generators at the start of the last rounds, the oldest first, as many as a defense may want back.
 
     Raises:
         ValueError: in one line, if two defenses have their own aggregate.
@@ -58,6 +59,8 @@ class Server(Callback):
         self.flag_counts: dict[int, int] = {}
         self.receipts: dict[str, dict[str, float]] = {}
         self.client_receipts: dict[str, dict[int, dict[str, float]]] = {}
+        self.longest_rewind = max((each.longest_rewind for each in self.defenses.values()), default=0)
+        self.past: list[dict[str, State]] = []
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -75,8 +78,16 @@ class Server(Callback):
             pl_module.replace(updates[0].state)
             return
         with torch.no_grad():
-            state, self.decision = self.serve(updates, pl_module.this_round())
-            pl_module.propose(state)
+            if self.longest_rewind:
+                self.past = [*self.past, pl_module.snapshot()][-self.longest_rewind :]
+            round_ = pl_module.this_round()
+            state, self.decision = self.serve(updates, round_)
+            rounds = self._rewound(round_)
+            if rounds:
+                pl_module.set_back(self.past[-rounds])
+                self.past = []  # the next round begins with it
+            else:
+                pl_module.propose(state)
         self.last_of_clients = self.decision
 
     def serve(self, updates: Sequence[ClientUpdate], round_: Round) -> tuple[State, Decision]:
@@ -154,6 +165,17 @@ class Server(Callback):
         allowed = f"without {' and '.join(idle)} next to {self.aggregating}, whose aggregate has no weights"
         check(aggregate.weights is not None or not idle, "defense", allowed, list(self.defenses))
 
+    def _rewound(self, round_: Round) -> int:
+        """By how many rounds the generator is set back: the most that a defense wants and that there are."""
+        wanted = {name: each.rewinds(round_) for name, each in self.defenses.items() if each.longest_rewind}
+        for name, rounds in wanted.items():
+            back = min(rounds, len(self.past))
+            self.receipts[name]["rewound"] = float(back)
+            if back and not self.receipts[name]["acted"]:
+                self.receipts[name]["acted"] = 1.0
+                self.rounds_acted[name] += 1
+        return min(max(wanted.values(), default=0), len(self.past))
+
     def _take_receipts(self, acted: Mapping[str, bool]) -> None:
         for name in self.rounds_acted:
             self.rounds_acted[name] += acted[name]
@@ -169,7 +191,7 @@ class Server(Callback):
         last = None if self.last_of_clients is None else self.last_of_clients.to_plain()
         memory = {name: defense.state_dict() for name, defense in self.defenses.items()}
         counts = {"flag_counts": dict(self.flag_counts), "rounds_acted": dict(self.rounds_acted)}
-        return {"defenses": memory, "last": last, **counts}
+        return {"defenses": memory, "last": last, "past": self.past, **counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Give every defense its memory back.
@@ -184,3 +206,4 @@ class Server(Callback):
         last = state_dict["last"]
         self.last_of_clients = None if last is None else Decision.from_plain(last)
         self.flag_counts, self.rounds_acted = dict(state_dict["flag_counts"]), dict(state_dict["rounds_acted"])
+        self.past = list(state_dict.get("past", []))  # a version that set nothing back kept none

@@ -13,7 +13,7 @@ from fedgan.core.arguments import Allowed, Count, Fraction, NonNegative, Share, 
 from fedgan.core.checks import check
 from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
-from fedgan.core.update import ClientUpdate, State, normalize
+from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses.audit.evidence import Evidence, Finding, Plane
 from fedgan.defenses.audit.views import VIEWS, Map, reduced
 from fedgan.defenses.base import Comparison, Decision, minority
@@ -66,8 +66,6 @@ class GeneratorAudit(RobustRule):
             compared (other views stay as they are): hospitals have different scanners.
         rewind: rounds by which the generator is set back when somebody is newly flagged, and after the last round: what
             a trigger has put into it before it was noticed is gone with them, and so is their training. 0: never.
-            At the start the generator is set back to the first one at most, later to the one it was last set back to.
-            A server optimizer steps towards that generator.
         acts: False: it looks, flags nobody and sets nothing back.
     """
 
@@ -87,7 +85,8 @@ class GeneratorAudit(RobustRule):
         acts: bool = True,
     ) -> None:
         self.false_alarms, self.views, self.warmup = false_alarms, tuple(views), warmup
-        self.equalize, self.rewind, self.acts = equalize, rewind, acts
+        self.equalize, self.acts = equalize, acts
+        self.rewind, self.longest_rewind = rewind, rewind if acts else 0
         self.images_per_class, self.memory, self.consecutive = images_per_class, memory, consecutive
         self.recent: dict[str, dict[int, list[float]]] = {view: {} for view in self.views}  # scores, the last ones
         self.evidence: dict[str, Evidence] = {
@@ -97,8 +96,6 @@ class GeneratorAudit(RobustRule):
         self.flagged: set[int] = set()
         self.caught = False  # whether somebody was newly flagged in the last round
         self.last = 0  # the last round
-        self.past: list[State] = []  # generators that may be set back to, the oldest first, the current one last
-        self.rewound = 0  # rounds, in the last round
         self.planes: dict[str, dict[int, Plane]] = {}
         self.found: dict[str, dict[int, Finding]] = {}
         self.seen: Mapping[int, Mapping[str, Map]] = {}  # each client's maps of the last round
@@ -178,20 +175,13 @@ class GeneratorAudit(RobustRule):
         self.flagged = self.flagged - set(ids) | found
         return found
 
-    def finish(self, state: State, round_: Round) -> State:
-        """The aggregate, or the generator of ``rewind`` rounds before where somebody was caught or this is the last."""
-        if not self.rewind or not self.acts:
-            return state
-        self.past = [*(self.past or [_copied(round_.reference)]), _copied(state)][-self.rewind - 1 :]
-        self.rewound = len(self.past) - 1 if self.caught or round_.index == self.last else 0
-        if not self.rewound:
-            return state
-        self.past = self.past[:1]
-        return self.past[0]
+    def rewinds(self, round_: Round) -> int:
+        """``rewind`` where somebody was newly flagged or this is the last round, else 0."""
+        return self.longest_rewind if self.caught or round_.index == self.last else 0
 
     def receipt(self) -> Mapping[str, float]:
-        """The threshold; with ``rewind`` how many rounds the generator was set back."""
-        return {"threshold": self.threshold} | ({"rewound": float(self.rewound)} if self.rewind else {})
+        """The threshold."""
+        return {"threshold": self.threshold}
 
     def client_receipts(self) -> Mapping[int, Mapping[str, float]]:
         """Each client's score in each view (``score``), and the row and column of the place with the most evidence.
@@ -230,12 +220,11 @@ class GeneratorAudit(RobustRule):
         return Comparison(one, rest, images if in_images else images[:0])
 
     def state_dict(self) -> dict[str, Any]:
-        """The evidence, who is flagged, the last scores, and generators that may be set back to."""
+        """The evidence, who is flagged, and the last scores."""
         return {
             "evidence": {view: each.state_dict() for view, each in self.evidence.items()},
             "flagged": sorted(self.flagged),
             "recent": {view: {i: list(scores) for i, scores in each.items()} for view, each in self.recent.items()},
-            "past": self.past,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -244,8 +233,3 @@ class GeneratorAudit(RobustRule):
             each.load_state_dict(state["evidence"][view])
         self.flagged = set(state["flagged"])
         self.recent = {view: {i: list(scores) for i, scores in state["recent"][view].items()} for view in self.views}
-        self.past = list(state.get("past", []))  # absent in those of a version without ``rewind``
-
-
-def _copied(state: State) -> State:
-    return {name: tensor.clone() for name, tensor in state.items()}

@@ -1,7 +1,10 @@
-"""The audit sets the generator back: by hand, and in a federation."""
+"""The audit sets the generator back: what it asks for, by hand, and what is then released, in federations."""
 
+import copy
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,12 +12,40 @@ from omegaconf import DictConfig
 from safetensors.torch import load_file
 
 from fedgan.config import training
+from fedgan.config.command import Interrupted
 from fedgan.core.round import Round
 from fedgan.core.update import State
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
-from tests.helpers.runs import rows
+from fedgan.defenses.base import Defense
+from fedgan.federated.server import Server
+from fedgan.federated.weighting import Uniform
+from tests.helpers.federation import build, fit
+from tests.helpers.runs import outcome, resume, rows, signalled
 
-SENT = -1.0  # what the generator of each round's start is taken to hold; that of its end holds the round's index
+Configure = Callable[..., DictConfig]
+AUDIT = ("defense=generator_audit", "defense.generator_audit.images_per_class=4", "attack=none", "fl.malicious=0")
+SMALL = ("model=dcgan_small", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
+
+
+class Back(Defense):
+    """Asks for what it is given, by round."""
+
+    def __init__(self, asked: dict[int, int], longest: int) -> None:
+        self.asked, self.longest_rewind = asked, longest
+
+    def rewinds(self, round_: Round) -> int:
+        return self.asked.get(round_.index, 0)
+
+
+class Watched(Server):
+    """Keeps what each round begins with: the generator and what is released."""
+
+    def __init__(self, defenses: dict[str, Defense]) -> None:
+        super().__init__(defenses, Uniform())
+        self.begun: list[dict[str, State]] = []
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        self.begun.append(pl_module.snapshot())
 
 
 def ready(rewind: int, rounds: int = 10, *, acts: bool = True) -> GeneratorAudit:
@@ -23,57 +54,21 @@ def ready(rewind: int, rounds: int = 10, *, acts: bool = True) -> GeneratorAudit
     return audit
 
 
-def finished(audit: GeneratorAudit, index: int, *, caught: bool = False) -> float:
-    """What the generator holds after a round in which somebody was newly flagged, or nobody."""
-    audit.caught = caught
-    state: State = {"w": torch.tensor([float(index)])}
-    return float(audit.finish(state, Round(index, {"w": torch.tensor([SENT])}, frozenset({"w"}), num_clients=4))["w"])
+def asked(audit: GeneratorAudit, caught: tuple[int, ...], rounds: int = 10) -> list[int]:
+    """By how many rounds it wants to go back in each round, if somebody is newly flagged in some of them."""
+    wanted = []
+    for t in range(rounds):
+        audit.caught = t in caught
+        wanted.append(audit.rewinds(Round(t, {}, frozenset(), num_clients=4)))
+    return wanted
 
 
-def test_nothing_is_set_back_without_rewind_nor_by_an_audit_that_only_looks() -> None:
+def test_the_audit_asks_where_somebody_is_caught_and_after_the_last_round() -> None:
+    assert asked(ready(3), caught=()) == [0] * 9 + [3]
+    assert asked(ready(3), caught=(1, 5)) == [0, 3, 0, 0, 0, 3, 0, 0, 0, 3]
     for audit in (ready(0), ready(3, acts=False)):
-        assert [finished(audit, t, caught=t == 5) for t in range(10)] == list(range(10))
-        assert audit.past == []
-    assert "rewound" not in ready(0).receipt()
-
-
-def test_the_last_generator_is_one_of_some_rounds_before() -> None:
-    audit = ready(3)
-    assert [finished(audit, t) for t in range(9)] == list(range(9))
-    assert audit.receipt()["rewound"] == 0
-    assert finished(audit, 9) == 6
-    assert audit.receipt()["rewound"] == 3
-
-
-def test_where_somebody_is_caught_the_generator_is_set_back_and_later_no_further_than_that() -> None:
-    audit = ready(3)
-    after = [finished(audit, t, caught=t in (5, 7)) for t in range(9)]
-    assert after == [0, 1, 2, 3, 4, 2, 6, 2, 8], "in round 7 what was set back to in round 5, two rounds before"
-    assert finished(audit, 9) == 2, "two rounds before"
-
-
-def test_at_the_start_the_generator_is_set_back_to_the_first_one() -> None:
-    audit = ready(3)
-    assert [finished(audit, t, caught=t == 1) for t in range(2)] == [0, SENT]
-    assert audit.receipt()["rewound"] == 2
-
-
-@pytest.mark.parametrize("stop", [2, 4, 6])
-def test_it_goes_on_where_it_was(stop: int) -> None:
-    once, first, second = (ready(3) for _ in range(3))
-    for t in range(stop):
-        finished(once, t, caught=t == 3)
-        finished(first, t, caught=t == 3)
-    second.load_state_dict(first.state_dict())
-    rest = [[finished(audit, t, caught=t == 5) for t in range(stop, 10)] for audit in (once, second)]
-    assert rest[0] == rest[1]
-
-
-def test_what_is_kept_is_a_copy() -> None:
-    audit, state = ready(2, rounds=3), {"w": torch.zeros(1)}
-    audit.finish(state, Round(0, {"w": torch.ones(1)}, frozenset({"w"}), num_clients=4))
-    state["w"] += 7
-    assert [finished(audit, t) for t in (1, 2)] == [1, 0]
+        assert asked(audit, caught=(1, 5)) == [0] * 10
+        assert audit.longest_rewind == 0
 
 
 def test_a_client_that_stays_flagged_is_caught_once() -> None:
@@ -92,15 +87,72 @@ def test_fewer_rounds_than_are_set_back_are_refused() -> None:
     ready(8, rounds=9)
 
 
-def test_a_run_ends_with_the_generator_of_two_rounds_before(
-    configure: Callable[..., DictConfig], tmp_path: Path
+def same(one: dict[str, State], other: dict[str, State]) -> bool:
+    return all(torch.equal(one[each][name], other[each][name]) for each in one for name in one[each])
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("optimizer", ["sgd", "fedadam"])
+def test_generator_and_what_is_released_are_set_back_to_the_bit(
+    ema: float, optimizer: str, configure: Configure, tmp_path: Path
 ) -> None:
-    audit = ("defense=generator_audit", "defense.generator_audit.images_per_class=4", "attack=none", "fl.malicious=0")
-    training.train(configure(*audit, "fl.rounds=3"), tmp_path / "short")
-    training.train(configure(*audit, "fl.rounds=5", "defense.generator_audit.rewind=2"), tmp_path / "long")
+    cfg = configure(*SMALL, "attack=none", "fl.malicious=0", f"model.ema={ema}", f"fl/server_optimizer={optimizer}")
+    server = Watched({"back": Back({3: 2, 5: 3, 6: 1}, longest=3)})
+    federation = build(cfg)
+    fit(federation, tmp_path, 7, server=server)
+    begun = [*server.begun, federation.snapshot()]
+    assert same(begun[4], begun[2]), "two rounds before the end of round 3"
+    assert same(begun[6], begun[4]), "of three rounds two are left: no further than to what it was set back to"
+    assert same(begun[7], begun[6]), "what round 6 began with"
+    assert not any(same(begun[i], begun[i + 1]) for i in (0, 1, 2, 3, 4))
+    assert same(begun[0], dict.fromkeys(begun[0], begun[0]["generator"])), "at the start they are alike"
+    assert (ema == 0) == same(begun[5], dict.fromkeys(begun[5], begun[5]["generator"]))
+
+
+def test_receipts_say_how_far_and_that_it_acted(configure: Configure, tmp_path: Path) -> None:
+    server = Watched({"back": Back({1: 3}, longest=3), "other": Back({1: 1}, longest=1)})
+    seen = []
+    server.on_train_epoch_end = lambda *_: seen.append(copy.deepcopy(server.receipts))  # type: ignore[method-assign]
+    fit(build(configure("attack=none", "fl.malicious=0")), tmp_path, 2, server=server)
+    assert [each["back"] for each in seen] == [{"acted": 0.0, "rewound": 0.0}, {"acted": 1.0, "rewound": 2.0}]
+    assert [each["other"]["rewound"] for each in seen] == [0.0, 1.0]
+    assert server.rounds_acted == {"back": 1, "other": 1}
+    assert server.past == [], "the next round begins with it"
+
+
+def test_the_one_that_wants_most_is_followed(configure: Configure, tmp_path: Path) -> None:
+    server = Watched({"one": Back({2: 1}, longest=2), "other": Back({2: 2}, longest=2)})
+    federation = build(configure("attack=none", "fl.malicious=0"))
+    fit(federation, tmp_path, 3, server=server)
+    assert same(federation.snapshot(), server.begun[1])
+
+
+def test_servers_that_set_nothing_back_keep_nothing(configure: Configure, tmp_path: Path) -> None:
+    server = Watched({"none": Defense()})
+    fit(build(configure("attack=none", "fl.malicious=0")), tmp_path, 2, server=server)
+    assert server.past == []
+    assert server.receipts == {}
+
+
+def test_a_run_releases_the_generator_of_two_rounds_before(configure: Configure, tmp_path: Path) -> None:
+    back = "defense.generator_audit.rewind=2"
+    training.train(configure(*AUDIT, *SMALL, "fl.rounds=3"), tmp_path / "short")
+    training.train(configure(*AUDIT, *SMALL, "fl.rounds=5", back), tmp_path / "long")
     short, long = (load_file(tmp_path / run / "generator.safetensors") for run in ("short", "long"))
     assert short.keys() == long.keys()
-    for name, tensor in short.items():
-        torch.testing.assert_close(long[name], tensor)
+    assert all(torch.equal(long[name], tensor) for name, tensor in short.items())
     rewound = [row["value"] for row in rows(tmp_path / "long/receipts.csv") if row["measure"] == "rewound"]
     assert list(map(float, rewound)) == [0, 0, 0, 0, 2]
+
+
+def test_a_stopped_run_keeps_what_it_may_be_set_back_to(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = (*AUDIT, *SMALL, "fl.rounds=5", "defense.generator_audit.rewind=3")
+    training.train(configure(*settings), tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        signalled(patch, signal.SIGTERM, 14)  # in the fourth round
+        with pytest.raises(Interrupted):
+            training.train(configure(*settings), tmp_path / "stopped")
+    resume(configure, tmp_path / "stopped")
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
