@@ -43,9 +43,11 @@ class Watched(Server):
     def __init__(self, defenses: dict[str, Defense]) -> None:
         super().__init__(defenses, Uniform())
         self.begun: list[dict[str, State]] = []
+        self.most = 0  # generators that were kept at once
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self.begun.append(pl_module.snapshot())
+        self.most = max(self.most, len(self.past))
 
 
 def ready(rewind: int, rounds: int = 10, *, acts: bool = True) -> GeneratorAudit:
@@ -97,16 +99,19 @@ def test_generator_and_what_is_released_are_set_back_to_the_bit(
     ema: float, optimizer: str, configure: Configure, tmp_path: Path
 ) -> None:
     cfg = configure(*SMALL, "attack=none", "fl.malicious=0", f"model.ema={ema}", f"fl/server_optimizer={optimizer}")
-    server = Watched({"back": Back({3: 2, 5: 3, 6: 1}, longest=3)})
+    server = Watched({"back": Back({4: 2, 6: 3, 7: 1}, longest=3)})
     federation = build(cfg)
-    fit(federation, tmp_path, 7, server=server)
+    fit(federation, tmp_path, 8, server=server)
     begun = [*server.begun, federation.snapshot()]
-    assert same(begun[4], begun[2]), "two rounds before the end of round 3"
-    assert same(begun[6], begun[4]), "of three rounds two are left: no further than to what it was set back to"
-    assert same(begun[7], begun[6]), "what round 6 began with"
-    assert not any(same(begun[i], begun[i + 1]) for i in (0, 1, 2, 3, 4))
+    assert same(begun[5], begun[3]), "two rounds before the end of round 4"
+    assert same(begun[7], begun[5]), "of three rounds two are left: no further than to what it was set back to"
+    assert same(begun[8], begun[7]), "what round 7 began with"
+    for i in range(6):
+        for name in ("generator", "released"):
+            assert not same({name: begun[i][name]}, {name: begun[i + 1][name]})
+    assert server.most == 3, "as many as are ever wanted"
     assert same(begun[0], dict.fromkeys(begun[0], begun[0]["generator"])), "at the start they are alike"
-    assert (ema == 0) == same(begun[5], dict.fromkeys(begun[5], begun[5]["generator"]))
+    assert (ema == 0) == same(begun[6], dict.fromkeys(begun[6], begun[6]["generator"]))
 
 
 def test_receipts_say_how_far_and_that_it_acted(configure: Configure, tmp_path: Path) -> None:
