@@ -55,6 +55,22 @@ def check_weights(place: str, weights: Mapping[int, float], clients: Sequence[in
         raise ValueError(f"{place} must return {allowed}; got {got}")
 
 
+def check_rewind(place: str, returned: object, longest: int) -> None:
+    """A number of rounds to be set back: whole, from 0 to the most that was announced.
+
+    Raises:
+        ValueError: in one line.
+
+    Example:
+        >>> check_rewind("defense.mine: rewinds", 3, longest=2)
+        Traceback (most recent call last):
+        ...
+        ValueError: defense.mine: rewinds must return an int from 0 to longest_rewind, which is 2; got 3
+    """
+    if type(returned) is not int or not 0 <= returned <= longest:
+        raise ValueError(f"{place} must return an int from 0 to longest_rewind, which is {longest}; got {returned!r}")
+
+
 def check_state(place: str, state: State, reference: State) -> None:
     """A state: the names and shapes of the one that was sent out, every number finite.
 

@@ -254,11 +254,11 @@ class Federation(LightningModule):
 
     @torch.no_grad()
     def _release(self) -> None:
+        earlier, self.earlier = self.earlier, None
         if self.released is self.generator:
             return
-        if self.earlier is not None:
-            self.released.load_state_dict(self.earlier)
-            self.earlier = None
+        if earlier is not None:
+            self.released.load_state_dict(earlier)
             return
         # Less is kept in the first rounds, so that the random start does not linger.
         kept = min(self.ema, (1 + self.round) / (10 + self.round))

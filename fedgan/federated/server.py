@@ -12,7 +12,7 @@ from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State, weighted_mean
 from fedgan.defenses.base import Aggregate, Decision, Defense, overrides
-from fedgan.federated.contracts import check_kind, check_state, check_updates, check_weights, versions
+from fedgan.federated.contracts import check_kind, check_rewind, check_state, check_updates, check_weights, versions
 from fedgan.federated.federation import Federation
 from fedgan.federated.weighting import Weighting
 
@@ -167,8 +167,13 @@ class Server(Callback):
 
     def _rewound(self, round_: Round) -> int:
         """By how many rounds the generator is set back: the most that a defense wants and that there are."""
-        wanted = {name: each.rewinds(round_) for name, each in self.defenses.items() if each.longest_rewind}
+        rewinding = {name: each for name, each in self.defenses.items() if overrides(each, "rewinds")}
+        wanted = {name: each.rewinds(round_) for name, each in rewinding.items()}
         for name, rounds in wanted.items():
+            longest = self.defenses[name].longest_rewind
+            check_rewind(f"defense.{name}: rewinds", rounds, longest)
+            if not longest:
+                continue
             back = min(rounds, len(self.past))
             self.receipts[name]["rewound"] = float(back)
             if back and not self.receipts[name]["acted"]:

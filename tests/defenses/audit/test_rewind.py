@@ -111,6 +111,7 @@ def test_generator_and_what_is_released_are_set_back_to_the_bit(
             assert not same({name: begun[i][name]}, {name: begun[i + 1][name]})
     assert server.most == 3, "as many as are ever wanted"
     assert same(begun[0], dict.fromkeys(begun[0], begun[0]["generator"])), "at the start they are alike"
+    assert federation.earlier is None
     assert (ema == 0) == same(begun[6], dict.fromkeys(begun[6], begun[6]["generator"]))
 
 
@@ -130,6 +131,14 @@ def test_the_one_that_wants_most_is_followed(configure: Configure, tmp_path: Pat
     federation = build(configure("attack=none", "fl.malicious=0"))
     fit(federation, tmp_path, 3, server=server)
     assert same(federation.snapshot(), server.begun[1])
+
+
+@pytest.mark.parametrize("wrong", [3, -1, True, 1.0, None])
+def test_a_breach_of_the_contract_stops_the_run(wrong: Any, configure: Configure, tmp_path: Path) -> None:
+    server = Watched({"mine": Back({0: wrong}, longest=2)})
+    said = rf"^defense.mine: rewinds must return an int from 0 to longest_rewind, which is 2; got {wrong}$"
+    with pytest.raises(ValueError, match=said):
+        fit(build(configure("attack=none", "fl.malicious=0")), tmp_path, 1, server=server)
 
 
 def test_servers_that_set_nothing_back_keep_nothing(configure: Configure, tmp_path: Path) -> None:
