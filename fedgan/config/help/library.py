@@ -26,6 +26,7 @@ _PLACES = {  # where a defense acts, by what it overrides
     "reweight": "reweight",
     "aggregate": "aggregate",
     "finish": "finish",
+    "rewinds": "rewind",
 }
 
 
