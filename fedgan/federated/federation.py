@@ -104,7 +104,7 @@ class Federation(LightningModule):
         validated("fl.min_clients", Annotated[int, Interval(ge=1, le=self.clients_per_round)], tolerance.min_clients)
         self.parameter_names = frozenset(name for name, _ in generator.named_parameters())
         self.updates: list[ClientUpdate] = []
-        self.earlier: State | None = None  # what is released after this round instead of its own
+        self.restored: State | None = None  # what is released after this round instead of its own
         self.root: ClientUpdate | None = None  # the server's own of this round
         self.events: list[Event] = []  # what went wrong in this round
         self.profiler: Profiler = PassThroughProfiler()
@@ -153,7 +153,8 @@ class Federation(LightningModule):
         """
         start = time.perf_counter()
         if self.round == self.fine_tuning_start:
-            self.generator.load_state_dict(self.released.state_dict())  # it is the released one that is fine-tuned
+            # It is the released one that is fine-tuned: that of the first process, which alone knows of ``set_back``.
+            self.generator.load_state_dict(messages.share_state(self.released.state_dict()))
         self.root = None
         self.updates = self.collect(batch, self.this_round())
         with self.profiler.profile("server"):
@@ -218,17 +219,15 @@ class Federation(LightningModule):
         self.generator.zero_grad(set_to_none=True)
 
     def snapshot(self) -> dict[str, State]:
-        """Copies of G_server and of the released generator (the same one without ``ema``); see ``set_back``."""
-        networks = {"generator": self.generator, "released": self.released}
-        return {
-            name: {key: tensor.detach().clone() for key, tensor in network.state_dict().items()}
-            for name, network in networks.items()
-        }
+        """Copies of G_server and of the released generator, on the CPU (one without ``ema``); see ``set_back``."""
+        generator = _copied(self.generator)
+        released = generator if self.released is self.generator else _copied(self.released)
+        return {"generator": generator, "released": released}
 
     def set_back(self, snapshot: Mapping[str, State]) -> None:
         """Take over, at the end of this round, what ``snapshot`` has returned in an earlier one."""
         self.replace(snapshot["generator"])
-        self.earlier = snapshot["released"]
+        self.restored = snapshot["released"]
 
     def propose(self, aggregate: State) -> None:
         """Set the pseudo-gradient G_server - aggregate; buffers are copied as they are."""
@@ -254,11 +253,11 @@ class Federation(LightningModule):
 
     @torch.no_grad()
     def _release(self) -> None:
-        earlier, self.earlier = self.earlier, None
+        restored, self.restored = self.restored, None
         if self.released is self.generator:
             return
-        if earlier is not None:
-            self.released.load_state_dict(earlier)
+        if restored is not None:
+            self.released.load_state_dict(restored)
             return
         # Less is kept in the first rounds, so that the random start does not linger.
         kept = min(self.ema, (1 + self.round) / (10 + self.round))
@@ -268,6 +267,10 @@ class Federation(LightningModule):
                 tensor.lerp_(current[name], 1.0 - kept)
             else:
                 tensor.copy_(current[name])
+
+
+def _copied(network: torch.nn.Module) -> State:
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
 
 
 def _usable(

@@ -32,7 +32,8 @@ class Server(Callback):
         decision: of the last round.
         last_of_clients: of the last round in which clients took part.
         flag_counts: by client that ever took part, in how many rounds it was flagged by one defense or several.
-        rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate.
+        rounds_acted: by defense with a hook at the server, in how many rounds it changed updates, weights or aggregate,
+            or set the generator back.
         flagged: by defense, the clients that it flagged in the last round.
         receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.
         client_receipts: by defense that has any, and client, what it found in the last round: its own numbers, and

@@ -77,7 +77,7 @@ def pictures(folder: Path) -> list[str]:
 def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
     """A line for each client that a defense with scores has flagged, or one that it has flagged nobody.
 
-    Then one for each time that it has set the generator back.
+    Then one for each defense that has set the generator back.
     """
     lines = []
     for name, own in summary.get("scores", {}).items():  # runs of older versions have none
@@ -90,13 +90,18 @@ def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
             look = "".join(f"; {file}" for file in [map_] if file.is_file())
             said = f"{name}: nobody flagged; highest score {highest['score']:.1f}{limit} ({where})"
             lines.append(f"{said}{look}; the report has a picture of all scores")
-        lines += [f"{name}: {_set_back(each)}" for each in own.get("rewound", [])]
     more = len(lines) - MOST_FOUND
-    return lines if more <= 0 else [*lines[:MOST_FOUND], f"and {more} more (summary.json, scores)"]
+    shown = lines if more <= 0 else [*lines[:MOST_FOUND], f"and {more} more (summary.json, scores)"]
+    return [*shown, *_rewound(summary)]
 
 
-def _set_back(each: Mapping[str, int]) -> str:
-    return f"generator set back {counted(each['rounds'], 'round')} after round {each['round']}"
+def _rewound(summary: Mapping[str, Any]) -> Iterator[str]:
+    for name, own in summary.get("scores", {}).items():
+        if rewound := own.get("rewound"):
+            steps = ", ".join(f"{counted(each['rounds'], 'round')} after round {each['round']}" for each in rewound)
+            left = summary["rounds"] - sum(each["rounds"] for each in rewound)
+            trained = f"{left} of {counted(summary['rounds'], 'round')} of training are left" if left else "untrained"
+            yield f"{name}: generator set back {steps}: {trained}"
 
 
 def _flagged(each: Mapping[str, Any], malicious: bool) -> str:

@@ -163,7 +163,7 @@ def deviations(maps: Map, background: int, equalized: bool = False) -> Map:
 
 
 def recolored(image: Map, target: Map) -> Map:
-    """An image with the colors of another: the affine map of its channels that brings it nearest, by least squares.
+    """An image with the colors of another: the affine map of its channels that fits the target best (least squares).
 
     Each channel becomes a weighted sum of all channels and a constant, the same at every pixel: for one channel a gain
     and an offset.

@@ -64,8 +64,9 @@ class GeneratorAudit(RobustRule):
         warmup: the first rounds, in which nobody is flagged.
         equalize: whether a client's gain, offset and mix of colors are taken out of its mean image before it is
             compared (other views stay as they are): hospitals have different scanners.
-        rewind: rounds by which the generator is set back when somebody is newly flagged, and after the last round: what
-            a trigger has put into it before it was noticed is gone with them, and so is their training. 0: never.
+        rewind: rounds by which the generator is set back when a client is newly flagged, and after the last round. That
+            discards what a trigger added before it was noticed, along with those rounds' training. Never goes back
+            beyond the first generator or the last rewind. 0: never.
         acts: False: it looks, flags nobody and sets nothing back.
     """
 
@@ -107,7 +108,8 @@ class GeneratorAudit(RobustRule):
         least = max(self.warmup + 1, self.consecutive)
         why = f"so that somebody can be flagged (warmup={self.warmup}, consecutive={self.consecutive}), or acts=false"
         check(rounds >= least or not self.acts, "fl.rounds", f"at least {least} {why}", rounds)
-        check(rounds > self.rewind, "fl.rounds", f"above {self.rewind}, the rounds to be set back (rewind)", rounds)
+        longest = self.longest_rewind
+        check(rounds > longest, "fl.rounds", f"above defense.generator_audit.rewind, which is {longest}", rounds)
         self.last = rounds - 1
         self.threshold = self.threshold_for(rounds)
 

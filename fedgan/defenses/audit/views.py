@@ -72,8 +72,8 @@ class View(NamedTuple):
         map_of: their map.
         background: pixels per side of the box whose mean is taken away of a map. Spectra differ smoothly between
             honest clients, and a trigger's mark on them is wide.
-        equalizable: whether a map can be brought to other colors (``recolored``) without losing what it is for: a gain
-            of class differences is what flipped labels are, and spectra have no colors.
+        equalizable: whether color differences can be fitted away (``recolored``) without hiding what the view detects:
+            a gain of class differences is what flipped labels are, and spectra have no colors.
     """
 
     map_of: Callable[[Tensor], Map]

@@ -84,8 +84,11 @@ def test_a_client_that_stays_flagged_is_caught_once() -> None:
 
 
 def test_fewer_rounds_than_are_set_back_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^fl.rounds must be above 8, the rounds to be set back \(rewind\); got 8$"):
+    with pytest.raises(
+        ValueError, match=r"^fl.rounds must be above defense.generator_audit.rewind, which is 8; got 8$"
+    ):
         ready(8, rounds=8)
+    ready(8, rounds=8, acts=False)
     ready(8, rounds=9)
 
 
@@ -111,7 +114,7 @@ def test_generator_and_what_is_released_are_set_back_to_the_bit(
             assert not same({name: begun[i][name]}, {name: begun[i + 1][name]})
     assert server.most == 3, "as many as are ever wanted"
     assert same(begun[0], dict.fromkeys(begun[0], begun[0]["generator"])), "at the start they are alike"
-    assert federation.earlier is None
+    assert federation.restored is None
     assert (ema == 0) == same(begun[6], dict.fromkeys(begun[6], begun[6]["generator"]))
 
 
@@ -170,3 +173,20 @@ def test_a_stopped_run_keeps_what_it_may_be_set_back_to(
             training.train(configure(*settings), tmp_path / "stopped")
     resume(configure, tmp_path / "stopped")
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
+
+
+def test_with_several_processes_it_is_the_generator_set_back_that_is_fine_tuned(
+    configure: Configure, tmp_path: Path
+) -> None:
+    """The server's own client, of which reconstruction makes use, is trained by the second process."""
+    settings = (
+        *("defense=[generator_audit,reconstruction]", "attack=none", "fl.malicious=0", *SMALL, "model.ema=0.9"),
+        *("fl.num_clients=5", "fl.rounds=4", "dataset.train_per_class=40", "fl.batch_size=4"),
+        *("defense.generator_audit.images_per_class=4", "defense.generator_audit.rewind=2"),
+        *("defense.reconstruction.images_per_class=8", "defense.reconstruction.epochs=1"),
+    )
+    hashes = {
+        training.train(configure(*settings, f"trainer.devices={count}"), tmp_path / str(count))["generator_sha256"]
+        for count in (1, 2)
+    }
+    assert len(hashes) == 1
