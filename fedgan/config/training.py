@@ -222,8 +222,21 @@ def fit(
                 trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
         except BaseException as error:
             recorder.close_after(error)
+            if isinstance(error, KeyboardInterrupt) and (newest := latest_checkpoint(folder)):
+                raise stopped(folder, rounds_done(newest), planned_of(cfg, parts)) from None
             raise
         return finish(cfg, folder, parts, trainer, interruption)
+
+
+def planned_of(cfg: DictConfig, parts: Parts) -> int:
+    """All rounds of a run, the server's own included."""
+    return int(cfg.fl.rounds + parts.server_training.rounds_after)
+
+
+def stopped(folder: Path, done: int, planned: int) -> Interrupted:
+    """That a signal ended a run after so many rounds, and how it continues."""
+    goes_on = f"python -m fedgan.train resume={folder}"
+    return Interrupted(f"stopped after {done} of {counted(planned, 'round')}; to continue: {goes_on}")
 
 
 def begin_logging(cfg: DictConfig, folder: Path, parts: Parts, trainer: Trainer) -> None:
@@ -244,11 +257,10 @@ def finish(cfg: DictConfig, folder: Path, parts: Parts, trainer: Trainer, interr
         Interrupted: if it has not.
     """
     federation, recorder = parts.federation, parts.recorder
-    planned = cfg.fl.rounds + parts.server_training.rounds_after
+    planned = planned_of(cfg, parts)
     if federation.round < planned:
         recorder.close("interrupted", reason=interruption.received)
-        goes_on = f"python -m fedgan.train resume={folder}"
-        raise Interrupted(f"stopped after {federation.round} of {counted(planned, 'round')}; to continue: {goes_on}")
+        raise stopped(folder, federation.round, planned)
     if not recorder.writes:
         return {}
     spec = build_spec(cfg, parts)

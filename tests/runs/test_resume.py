@@ -125,7 +125,7 @@ def test_a_second_signal_stops_at_once(
     handler = signal.getsignal(signal.SIGINT)
     cfg = configure(*settings_of("feddetect"), f"fl.rounds={ROUNDS}", tiny=False)
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted, match=f"^stopped after 1 of {ROUNDS} rounds; to continue: .* resume="):
             training.train(cfg, tmp_path / "run")
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning leaves it ignored, for the process is about to end
@@ -134,6 +134,18 @@ def test_a_second_signal_stops_at_once(
     assert (record["status"], record["reason"]) == ("interrupted", "at once")
     resume(configure, tmp_path / "run")
     assert outcome(tmp_path / "run") == straight("feddetect")
+
+
+def test_a_second_signal_in_the_first_round_leaves_nothing_to_continue(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signalled(monkeypatch, signal.SIGINT, 1, 2)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            training.train(configure(*settings_of("feddetect"), "fl.rounds=2", tiny=False), tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 # The process kills itself at the n-th call of some function, halfway through where that is possible.
