@@ -108,7 +108,7 @@ def _above(scores: Sequence[float], cut: float) -> float:
 def roc(rows: Sequence[Row], path: Path) -> Path:
     """How often attackers pass the score that the highest client of so many controls passes, for each attack."""
     own = [row for row in rows if row["detector"] == AUDIT and row["highest"] not in ("", None)]
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 4.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     every = sorted({row["setting"] for row in own if row["attacker"] not in ("", None)})
     colors = dict(zip(every, mpl.colormaps["tab20"].colors, strict=False))  # type: ignore[attr-defined]
@@ -124,6 +124,6 @@ def roc(rows: Sequence[Row], path: Path) -> Path:
     panels[0].set_ylabel("federations in which the attackers are found")
     for axes in panels:
         if axes.lines:
-            axes.legend(loc="lower right", frameon=False, fontsize=7)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=7)
     figure.savefig(path, dpi=120)
     return path
