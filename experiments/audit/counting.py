@@ -9,8 +9,8 @@ import pandas as pd
 
 from experiments.arms import settings_of
 from experiments.audit.plan import ACTING
-from experiments.audit.replay import AUDIT, EQUALIZED, Verdict, replay, verdict
-from experiments.measures import kept_rows
+from experiments.audit.replay import EQUALIZED, Verdict, replay, verdict
+from experiments.measures import AUDIT, kept_rows
 from experiments.paper.writing import write_csv
 
 RESULTS = Path(__file__).parent.parent / "results/audit"

@@ -57,11 +57,22 @@ class Claim:
             case "false alarm":
                 return int(row["honest"]) > 0
             case "found":
-                return row["found"] not in ("", None) and int(float(row["found"])) <= self.by
+                seen = round_found(row)
+                return seen is not None and seen <= self.by
             case "clean":
                 return row["emission"] not in ("", None) and float(row["emission"]) <= CLEAN
             case "weight":
                 return float(row["weight"]) <= LOST
+
+
+def round_found(row: Row) -> int | None:
+    """The first round in which all attackers are flagged, counted from 0; None if there is none.
+
+    Example:
+        >>> round_found({"found": "5.0"}), round_found({"found": ""})
+        (5, None)
+    """
+    return None if row["found"] in ("", None) else int(float(row["found"]))
 
 
 def claims(file: Path = CLAIMS) -> list[Claim]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from experiments.audit.recording import read
 from experiments.audit.scores import by_client
 from experiments.images import spread
+from experiments.measures import AUDIT
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
@@ -27,7 +28,7 @@ from fedgan.defenses.robust.krum import Krum
 
 Recorded = Mapping[str, NDArray[Any]]
 Flags = list[frozenset[int]]  # of each round
-AUDIT, EQUALIZED = "generator_audit", "generator_audit_equalized"  # with equalize=false, and true
+EQUALIZED = f"{AUDIT}_equalized"  # with equalize=true; ``AUDIT`` is without
 WARMUP = 5  # of FedDetect, of the 20 rounds: the paper's 10 would leave half of them
 
 

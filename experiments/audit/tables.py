@@ -9,8 +9,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from experiments.audit.judging import claims, judged
-from experiments.audit.replay import AUDIT, EQUALIZED
+from experiments.audit.judging import claims, judged, round_found
+from experiments.audit.replay import EQUALIZED
+from experiments.measures import AUDIT
 from experiments.paper.inference import share_interval
 from experiments.paper.writing import markdown, write_text
 
@@ -28,7 +29,7 @@ def by_setting(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 def _summary(data: str, setting: str, detector: str, rows: Sequence[Row]) -> dict[str, str]:
     alarms, count = sum(int(row["honest"]) > 0 for row in rows), len(rows)
-    found = [seen for row in rows if (seen := _round(row)) is not None]
+    found = [seen for row in rows if (seen := round_found(row)) is not None]
     emission = [float(row["emission"]) for row in rows if row["emission"] not in ("", None)]
     return {
         "data": data,
@@ -60,7 +61,7 @@ def in_pairs(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def _pair(data: str, setting: str, pairs: Sequence[tuple[Row, Row]]) -> dict[str, str]:
-    rounds = [[_round(row) for row in pair] for pair in pairs]
+    rounds = [[round_found(row) for row in pair] for pair in pairs]
     later = [new - old for old, new in rounds if old is not None and new is not None]
     alarms = [sum(int(pair[i]["honest"]) > 0 for pair in pairs) for i in (0, 1)]
     found = [sum(pair[i] is not None for pair in rounds) for i in (0, 1)]
@@ -73,10 +74,6 @@ def _pair(data: str, setting: str, pairs: Sequence[tuple[Row, Row]]) -> dict[str
         "found, without and with": "-" if control else f"{found[0]}, {found[1]}",
         "rounds later (median of those found by both)": f"{median(later):g}" if later else "-",
     }
-
-
-def _round(row: Row) -> int | None:
-    return None if row["found"] in ("", None) else int(float(row["found"]))
 
 
 def write(rows: Sequence[Row], folder: Path) -> list[Path]:

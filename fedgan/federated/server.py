@@ -38,6 +38,7 @@ class Server(Callback):
         receipts: by defense, what it did in the last round: ``acted`` (0 or 1) and its own numbers.
         client_receipts: by defense that has any, and client, what it found in the last round: its own numbers, and
             ``flagged`` (0 or 1).
+        rewound: by defense that may set the generator back, by how many rounds it did in the last round.
         past: the generators at the start of the last rounds, the oldest first, as many as a defense may want back.
 
     Raises:
@@ -62,6 +63,7 @@ class Server(Callback):
         self.client_receipts: dict[str, dict[int, dict[str, float]]] = {}
         self.longest_rewind = max((each.longest_rewind for each in self.defenses.values()), default=0)
         self.past: list[dict[str, State]] = []
+        self.rewound: dict[str, int] = {}
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -81,10 +83,8 @@ class Server(Callback):
         with torch.no_grad():
             if self.longest_rewind:
                 self.past = [*self.past, pl_module.snapshot()][-self.longest_rewind :]
-            round_ = pl_module.this_round()
-            state, self.decision = self.serve(updates, round_)
-            rounds = self._rewound(round_)
-            if rounds:
+            state, self.decision = self.serve(updates, pl_module.this_round())
+            if rounds := max(self.rewound.values(), default=0):  # the most that a defense wants
                 pl_module.set_back(self.past[-rounds])
                 self.past = []  # the next round begins with it
             else:
@@ -109,6 +109,9 @@ class Server(Callback):
                 check_state(f"defense.{name}: finish", finished, round_.reference)
             acted[name] |= finished is not state or defense is self.aggregator
             state = finished
+        self.rewound = self._rewind(round_)
+        for name, rounds in self.rewound.items():
+            acted[name] |= rounds > 0
         self._take_receipts(acted)
         return state, Decision(aggregate.weights or {}, decision.flagged, decision.flag_counts)
 
@@ -166,26 +169,22 @@ class Server(Callback):
         allowed = f"without {' and '.join(idle)} next to {self.aggregating}, whose aggregate has no weights"
         check(aggregate.weights is not None or not idle, "defense", allowed, list(self.defenses))
 
-    def _rewound(self, round_: Round) -> int:
-        """By how many rounds the generator is set back: the most that a defense wants and that there are."""
-        rewinding = {name: each for name, each in self.defenses.items() if overrides(each, "rewinds")}
-        wanted = {name: each.rewinds(round_) for name, each in rewinding.items()}
-        for name, rounds in wanted.items():
-            longest = self.defenses[name].longest_rewind
-            check_rewind(f"defense.{name}: rewinds", rounds, longest)
-            if not longest:
-                continue
-            back = min(rounds, len(self.past))
-            self.receipts[name]["rewound"] = float(back)
-            if back and not self.receipts[name]["acted"]:
-                self.receipts[name]["acted"] = 1.0
-                self.rounds_acted[name] += 1
-        return min(max(wanted.values(), default=0), len(self.past))
+    def _rewind(self, round_: Round) -> dict[str, int]:
+        """By how many rounds each defense that may set the generator back does: as many as it wants and there are."""
+        back = {}
+        for name, defense in self.defenses.items():
+            if overrides(defense, "rewinds"):
+                rounds = defense.rewinds(round_)
+                check_rewind(f"defense.{name}: rewinds", rounds, defense.longest_rewind)
+                if defense.longest_rewind:
+                    back[name] = min(rounds, len(self.past))
+        return back
 
     def _take_receipts(self, acted: Mapping[str, bool]) -> None:
         for name in self.rounds_acted:
             self.rounds_acted[name] += acted[name]
-            self.receipts[name] = {"acted": float(acted[name]), **self.defenses[name].receipt()}
+            back = {"rewound": float(self.rewound[name])} if name in self.rewound else {}
+            self.receipts[name] = {"acted": float(acted[name]), **self.defenses[name].receipt(), **back}
             single = self.defenses[name].client_receipts()
             self.client_receipts[name] = {
                 client: {**measures, "flagged": float(client in self.flagged[name])}

@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 from experiments.audit import __main__ as command
 from experiments.audit import counting, judging, plan, tables
 from experiments.audit.recording import read
-from experiments.audit.replay import AUDIT, EQUALIZED, _updates, audited, detectors, rated, replay, verdict
+from experiments.audit.replay import EQUALIZED, _updates, audited, detectors, rated, replay, verdict
 from experiments.federations import chosen
 from experiments.images import FOLDERS
-from experiments.measures import kept_rows
+from experiments.measures import AUDIT, kept_rows
 from fedgan.core.round import Round
 from fedgan.defenses.feddetect_mean import FedDetectMean
 from fedgan.defenses.replay import replay as replay_losses

@@ -87,7 +87,7 @@ class GeneratorAudit(RobustRule):
     ) -> None:
         self.false_alarms, self.views, self.warmup = false_alarms, tuple(views), warmup
         self.equalize, self.acts = equalize, acts
-        self.rewind, self.longest_rewind = rewind, rewind if acts else 0
+        self.longest_rewind = rewind if acts else 0
         self.images_per_class, self.memory, self.consecutive = images_per_class, memory, consecutive
         self.recent: dict[str, dict[int, list[float]]] = {view: {} for view in self.views}  # scores, the last ones
         self.evidence: dict[str, Evidence] = {

@@ -68,7 +68,7 @@ def test_other_scanners_do_not_count_when_equalized_and_a_patch_does() -> None:
     gains = np.array([[0.8, 1.3], [0.9, 1.1], [1.0, 1.0], [1.2, 0.7]])  # of each channel
     maps = gains[:, :, None, None] * scene - 1.0
     assert np.abs(deviations(maps, 9)).max() > 0.1
-    np.testing.assert_allclose(deviations(maps, 9, equalized=True), 0, atol=1e-11)
+    np.testing.assert_allclose(deviations(maps, 9, equalized=True), 0, atol=1e-12)
     maps[1, :, 4:8, 20:24] += 2.0
     apart = np.abs(deviations(maps, 9, equalized=True)).sum(axis=1)
     client, row, column = np.unravel_index(int(apart.argmax()), apart.shape)

@@ -19,12 +19,11 @@ from fedgan.defenses.audit.generator_audit import GeneratorAudit
 from fedgan.defenses.base import Defense
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
-from tests.helpers.federation import build, fit
+from tests.helpers.federation import SMALL, build, fit
 from tests.helpers.runs import outcome, resume, rows, signalled
 
 Configure = Callable[..., DictConfig]
 AUDIT = ("defense=generator_audit", "defense.generator_audit.images_per_class=4", "attack=none", "fl.malicious=0")
-SMALL = ("model=dcgan_small", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
 
 
 class Back(Defense):
