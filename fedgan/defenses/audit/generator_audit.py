@@ -66,7 +66,8 @@ class GeneratorAudit(RobustRule):
             compared (other views stay as they are): hospitals have different scanners.
         rewind: rounds by which the generator is set back when a client is newly flagged, and after the last round. That
             discards what a trigger added before it was noticed, along with those rounds' training. Never goes back
-            beyond the first generator or the last rewind. 0: never.
+            beyond the first generator or the last rewind. Not after the last round where as many clients are flagged
+            as are tolerated (1 of 4): nobody is left whom it could have missed. 0: never.
         acts: False: it looks, flags nobody and sets nothing back.
     """
 
@@ -178,8 +179,9 @@ class GeneratorAudit(RobustRule):
         return found
 
     def rewinds(self, round_: Round) -> int:
-        """``rewind`` where somebody was newly flagged or this is the last round, else 0."""
-        return self.longest_rewind if self.caught or round_.index == self.last else 0
+        """``rewind`` where somebody was newly flagged, and in the last round while somebody else could be; else 0."""
+        others = round_.index == self.last and len(self.flagged) < self.condition.tolerates(round_.num_clients)
+        return self.longest_rewind if self.caught or others else 0
 
     def receipt(self) -> Mapping[str, float]:
         """The threshold."""

@@ -72,6 +72,19 @@ def test_the_audit_asks_where_somebody_is_caught_and_after_the_last_round() -> N
         assert audit.longest_rewind == 0
 
 
+@pytest.mark.parametrize(
+    ("clients", "flagged", "last"), [(4, 0, 3), (4, 1, 0), (7, 2, 3), (7, 3, 0), (8, 2, 3), (8, 3, 0)]
+)
+def test_nothing_is_set_back_at_the_end_where_nobody_else_could_be_flagged(
+    clients: int, flagged: int, last: int
+) -> None:
+    audit = ready(3)
+    audit.flagged, audit.caught = set(range(flagged)), False
+    assert [audit.rewinds(Round(t, {}, frozenset(), num_clients=clients)) for t in (8, 9)] == [0, last]
+    audit.caught = True
+    assert audit.rewinds(Round(9, {}, frozenset(), num_clients=clients)) == 3, "in the last round itself"
+
+
 def test_a_client_that_stays_flagged_is_caught_once() -> None:
     audit, caught = ready(3), []
     for score in (0.0, 99.0, 99.0):
