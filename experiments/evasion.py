@@ -4,15 +4,15 @@ python -m experiments.evasion OUT --preset chestx_small --seeds 0,1,2 dataset.ro
 
 Each setting is trained twice: with an audit that only looks (acts=false), which changes nothing and scores the attacker
 as it would be without defense, and with one that acts. The same command resumes: finished runs stay. OUT gets
-evasion.csv, one row per setting and seed, and evasion.png; both have all arms that OUT has by then of these sizes and
-seeds.
+evasion.csv, one row per setting and seed, evasion.md, one row per setting, and evasion.png; all have the arms that OUT
+has by then of these sizes and seeds.
 """
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 import matplotlib
@@ -26,7 +26,7 @@ from experiments.arms import emission_of, settings_of
 from experiments.measures import Row, client_rows, read_rows
 from experiments.multirun import train
 from experiments.paper.runs import is_finished
-from experiments.paper.writing import write_csv
+from experiments.paper.writing import markdown, write_csv, write_text
 from experiments.settings import checked_overrides, checked_seeds, listed
 from fedgan.config.command import Interrupted
 from fedgan.config.refusals import CONF, REFUSALS, explain, options
@@ -37,7 +37,7 @@ from fedgan.core.files import atomic_write
 from fedgan.core.folders import check_own, claim
 from fedgan.reports.figures import INK, RULE, SERIES, STYLE
 
-TABLE, PICTURE = "evasion.csv", "evasion.png"
+TABLE, SUMMARY, PICTURE = "evasion.csv", "evasion.md", "evasion.png"
 AUDIT = "defense.generator_audit"
 LOOKS = f"{AUDIT}.acts=false"
 MARKERS = "os^Dv"  # of the trigger's sizes
@@ -71,7 +71,9 @@ ARMS = {
     "start": Arm("attack.start", (5, 10, 15)),
     "spread": Arm("fl.malicious", (2, 3, 4), DIVIDED, divided=True),
     "crowd": Arm("fl.malicious", (2, 3, 4), ("attack=white_square", TEN)),  # the control of spread: each pastes it all
-    "hide": Arm("update_attack.weight", (0, 1, 10, 100, 1000), ("attack=white_square", "update_attack=audit_evasion")),
+    "hide": Arm(
+        "update_attack.weight", (0, 1, 10, 100, 300, 1000), ("attack=white_square", "update_attack=audit_evasion")
+    ),
 }
 
 
@@ -107,7 +109,7 @@ def main() -> None:
         for arm in arms:
             check_composes([*settings, *settings_of_arm(arm, sizes[0])])
         check_own(asked.out, TABLE, "OUT")
-        claim(asked.out, (TABLE, PICTURE), "OUT")
+        claim(asked.out, (TABLE, SUMMARY, PICTURE), "OUT")
     except REFUSALS as error:
         sys.exit(f"error: {explain(error)}")
     try:
@@ -117,7 +119,7 @@ def main() -> None:
     rows = rows_of(asked.out, cells(list(ARMS), sizes, seeds))
     if rows:
         write(asked.out, rows)
-        print(asked.out / TABLE, asked.out / PICTURE, sep="\n")
+        print(*(asked.out / name for name in (TABLE, SUMMARY, PICTURE)), sep="\n")
     sys.exit(int(any(failed)))
 
 
@@ -210,13 +212,17 @@ def row_of(cell: Cell, looking: Path, acting: Path) -> dict[str, object]:
     """What two runs came to.
 
     ``emission`` without defense and ``emission_audited`` with the audit acting, at the end; ``score``: the malicious
-    clients' highest in any view and round after the warm-up, where nobody is flagged; ``first_flagged``: the first
-    round in which one of them is, empty for never; ``honest_flags``: honest clients flagged, summed over the rounds.
+    clients' highest in any view and round after the warm-up, where nobody is flagged; ``lowest_score``: that of the
+    malicious client with the lowest one; ``honest_score``: the honest clients' highest; ``first_flagged``: the first
+    round in which a malicious client is flagged, empty for never; ``honest_flags``: honest clients flagged, summed over
+    the rounds.
     """
     warmup = settings_of(acting)["defense"]["generator_audit"]["warmup"]
     receipts = [row for row in read_rows(looking / "receipts.csv") if row["component"] == AUDIT]
     flagged = [row for row in client_rows(acting) if row["flagged"] == "1"]
-    guilty = {row["client"] for row in client_rows(looking) if row["malicious"] == "1"}
+    malicious = {row["client"]: row["malicious"] == "1" for row in client_rows(looking)}
+    scores = {client: highest_score(receipts, client, warmup) for client in malicious}
+    guilty = [score for client, score in scores.items() if malicious[client]]
     return {
         "arm": cell.arm,
         "setting": f"{ARMS[cell.arm].key}={cell.value}",
@@ -224,29 +230,66 @@ def row_of(cell: Cell, looking: Path, acting: Path) -> dict[str, object]:
         "seed": cell.seed,
         "emission": emission_of(looking),
         "emission_audited": emission_of(acting),
-        "score": highest_score(receipts, guilty, warmup),
+        "score": max(guilty),
+        "lowest_score": min(guilty),
+        "honest_score": max(score for client, score in scores.items() if not malicious[client]),
         "threshold": float(next(row["value"] for row in receipts if row["measure"] == "threshold")),
         "first_flagged": min((int(row["round"]) for row in flagged if row["malicious"] == "1"), default=""),
         "honest_flags": sum(row["malicious"] == "0" for row in flagged),
     }
 
 
-def highest_score(receipts: Sequence[Row], clients: set[str], warmup: int) -> float:
-    """The highest score of any of the clients in any view, from round ``warmup`` on.
+def highest_score(receipts: Sequence[Row], client: str, warmup: int) -> float:
+    """A client's highest score in any view, from round ``warmup`` on.
 
     Example:
         >>> measured = [("0", "place_score", "9.0"), ("1", "place_score", "2.5"), ("1", "place_row", "30")]
         >>> rows = [{"client": "3", "round": t, "measure": name, "value": value} for t, name, value in measured]
-        >>> highest_score(rows, {"3"}, warmup=1)
+        >>> highest_score(rows, "3", warmup=1)
         2.5
     """
-    own = [row for row in receipts if row["client"] in clients and int(row["round"]) >= warmup]
+    own = [row for row in receipts if row["client"] == client and int(row["round"]) >= warmup]
     return max((float(row["value"]) for row in own if row["measure"].endswith("_score")), default=0.0)
 
 
+def summary_of(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
+    """One row per setting: over its seeds the lowest and the highest of each number."""
+    settings = [list(same) for _, same in groupby(rows, lambda row: (row["setting"], row["size"], row["arm"]))]
+    return [_summarized(same) for same in settings]
+
+
+def _summarized(rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    first = rows[0]
+    flagged = [int(str(row["first_flagged"])) for row in rows if row["first_flagged"] != ""]
+    return {
+        "way to hide": str(first["arm"]),
+        "setting": f"{first['setting']}, {first['size']} px",
+        "images with the trigger, detection only": span(rows, "emission", 3),
+        "its score (of several attackers the lowest)": span(rows, "lowest_score", 1),
+        "honest clients' highest score": span(rows, "honest_score", 1),
+        "threshold": span(rows, "threshold", 1),
+        "flagged in": f"{len(flagged)} of {len(rows)}"
+        + (f", from round {', '.join(map(str, sorted(flagged)))}" * bool(flagged)),
+        "images with the trigger, audit acting": span(rows, "emission_audited", 3),
+    }
+
+
+def span(rows: Sequence[Mapping[str, object]], name: str, digits: int) -> str:
+    """The lowest and the highest of a column, rounded.
+
+    Example:
+        >>> span([{"x": 0.25}, {"x": 0.5}, {"x": 0.125}], "x", 2), span([{"x": 1.0}], "x", 1)
+        ('0.12 to 0.50', '1.0')
+    """
+    values = [float(str(row[name])) for row in rows]
+    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
+
+
 def write(out: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """The table and the picture."""
+    """The tables and the picture."""
     write_csv(out / TABLE, rows)
+    write_text(out / SUMMARY, markdown(summary_of(rows)))
     sheet = picture(rows)
     atomic_write(out / PICTURE, lambda file: sheet.savefig(file, dpi=150, metadata={"Software": None}))
 

@@ -1,4 +1,8 @@
-"""Every attack of conf/ against every defense of conf/, and stacks of several: two rounds each, none listed here."""
+"""Every attack of conf/ against every defense of conf/, and stacks of several: two rounds each, none listed here.
+
+Of the pairs a quarter is tried in every test run, so that each attack and each defense meets several of the others, and
+the rest under ``slow``.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -28,6 +32,7 @@ from tests.helpers.shrinking import shrunk
 ATTACKS = [(group, file.stem) for group in ("attack", "update_attack") for file in sorted(CONF.glob(f"{group}/*.yaml"))]
 ATTACKS.remove(("update_attack", "none"))  # as attack=none, the control
 DEFENSES = sorted(file.stem for file in CONF.glob("defense/*.yaml"))
+TURNS = 4
 CLIENTS = (4, 5, 7, 8, 10, 12)  # the fewest that a defense takes
 # One after the other: clipped or normalized updates, then a rule or weights, then noise.
 STACKS = (
@@ -100,9 +105,11 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Server, dict[str, Defense]]:
     return server, defenses
 
 
+@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.slow) for turn in range(1, TURNS))])
 @pytest.mark.parametrize("defense", DEFENSES)
-def test_every_attack_meets_every_defense(defense: str, tmp_path: Path) -> None:
-    for attack in ATTACKS:
+def test_every_attack_meets_every_defense(defense: str, turn: int, tmp_path: Path) -> None:
+    first = (DEFENSES.index(defense) + turn) % TURNS
+    for attack in ATTACKS[first::TURNS]:
         cfg = federation_of(attack, (defense,), fewest(defense))
         try:
             server, defenses = run(cfg, tmp_path)

@@ -54,6 +54,8 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
             "emission": 0.9,
             "emission_audited": 0.25,
             "score": 7.5,
+            "lowest_score": 6.0,
+            "honest_score": 12.0,
             "threshold": 10.0,
             "first_flagged": 3,
             "honest_flags": 2,
@@ -84,6 +86,23 @@ def test_nobody_flagged_leaves_the_round_empty(tmp_path: Path) -> None:
     assert (row["setting"], row["first_flagged"], row["honest_flags"]) == ("update_attack.weight=10", "", 0)
 
 
+def test_a_summary_by_hand() -> None:
+    numbers = ((0.5, 2.0, 1.0, 0.25, 7), (0.75, 3.0, 0.5, 0.25, ""), (0.625, 1.0, 0.75, 0.25, 4))
+    names = ("emission", "lowest_score", "honest_score", "emission_audited", "first_flagged")
+    rows = [
+        {"arm": "start", "setting": "attack.start=5", "size": 8, "seed": seed, "threshold": 8.0}
+        | dict(zip(names, values, strict=True))
+        for seed, values in enumerate(numbers)
+    ]
+    other = {**rows[0], "setting": "attack.start=9", "first_flagged": ""}
+    first, second = evasion.summary_of([*rows, other])
+    assert list(first.values()) == [
+        *("start", "attack.start=5, 8 px", "0.500 to 0.750", "1.0 to 3.0", "0.5 to 1.0", "8.0"),
+        *("2 of 3, from round 4, 7", "0.250"),
+    ]
+    assert (second["setting"], second["flagged in"]) == ("attack.start=9, 8 px", "0 of 1")
+
+
 def made_up(arm: str, size: int, score: float, emission: float, audited: float) -> dict[str, object]:
     return {
         "arm": arm,
@@ -110,7 +129,7 @@ def test_the_picture_has_two_points_a_row_a_color_per_arm_and_a_shape_per_size()
 
 def test_a_trigger_has_as_many_parts_as_pixels_at_most() -> None:
     assert [cell.value for cell in evasion.cells(["spread"], [2, 3, 8], [0])] == [2, 2, 3, 2, 3, 4]
-    assert len(evasion.cells(["hide", "start"], [2], [0, 1])) == 2 * (5 + 3)
+    assert len(evasion.cells(["hide", "start"], [2], [0, 1])) == 2 * (6 + 3)
 
 
 def study(out: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Any:
@@ -171,6 +190,7 @@ def test_an_audit_that_looks_changes_nothing(
     (row,) = csv.DictReader((tmp_path / "out" / "evasion.csv").open())
     assert (row["arm"], row["setting"], row["size"], row["seed"]) == ("share", "attack.poison_share=1", "8", "0")
     assert float(row["score"]) > 0
+    assert "attack.poison_share=1, 8 px" in (tmp_path / "out" / "evasion.md").read_text()
     assert (tmp_path / "out" / "evasion.png").read_bytes().startswith(b"\x89PNG")
     preset = ("experiment=demo", "evaluation.every=1000000", "metrics=[emission]", "logger=none", *SMALL)
     plain = training.train(configure(*preset, "attack.size=8", "defense=none", tiny=False), tmp_path / "plain")

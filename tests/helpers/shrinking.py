@@ -17,6 +17,8 @@ SMALLER = {
     "model.discriminator.base_channels": "4",
     "metrics.*.classifier.steps": "3",
     "defense.feddetect*.warmup": "0",
+    "defense.feddetect*.samples": "8",
+    "defense.feddetect*.trees": "10",
     "defense.reconstruction.images_per_class": "4",
     "defense.fltrust.images_per_class": "4",
     "defense.generator_audit.images_per_class": "4",
