@@ -39,9 +39,11 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
             return train_typed(typed, settings, overrides)
         case "score":
             found = counting.finished(typed.runs)
-            check(bool(found), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
             if are_kept(typed.results, counting.RESULTS):
                 check_runs(typed.runs, settings(""))
+                planned = {typed.runs / each.folder / f"s{seed}" for each in settings("") for seed in each.seeds}
+                found = [run for run in found if run in planned]
+            check(bool(found), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
             file = typed.results / counting.FILE
             print(f"{counting.count(found, file)} federations in {file}")
         case "tables":

@@ -9,6 +9,7 @@ import yaml
 
 from experiments.federations import Setting
 from experiments.images import names, overrides_of, patch_on
+from experiments.multirun import option_of
 
 PLAN = Path(__file__).parent / "plan.yaml"
 _RECORDING = (
@@ -29,6 +30,11 @@ def settings(root: str, plan: Path = PLAN) -> list[Setting]:
     watching = [_setting(read, data, name, root) for name in read["settings"] for data in names()]
     acting = [_acting(each, read["acting"][each.name]) for each in watching if each.name in read["acting"]]
     return watching + acting
+
+
+def rounds(plan: Path = PLAN) -> int:
+    """Of each federation."""
+    return int(option_of(yaml.safe_load(plan.read_text())["shared"])["fl"]["rounds"])
 
 
 def _setting(read: dict[str, Any], data: str, name: str, root: str) -> Setting:

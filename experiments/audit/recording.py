@@ -22,7 +22,7 @@ from fedgan.core.images import to_uint8
 from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
-from fedgan.defenses.audit.views import log_amplitudes
+from fedgan.defenses.audit.views import log_amplitudes, reduced
 from fedgan.defenses.base import Defense
 from fedgan.defenses.robust.gram import gram_matrix
 from fedgan.gan.recipe import Recipe
@@ -63,9 +63,9 @@ class Recording(Defense):
         """What is kept of a round, by name; the first axis of all but ``gram`` and ``names`` is that of the clients.
 
         ``clients``: ids. ``mean``, ``variance``: of the images of each class, float32, (N, classes, C, H, W), images in
-        [-1, 1]. ``spectrum``: the mean logarithm of their amplitudes, (N, classes, C, H, W // 2 + 1). ``images``:
-        uint8, (N, classes, kept, C, H, W). ``losses``: float64, (N, losses), NaN where absent; ``names``: theirs.
-        ``gram``: inner products of the updates, float64, (N, N).
+        [-1, 1], averaged down as the audit does. ``spectrum``: the mean logarithm of their amplitudes,
+        (N, classes, C, H, W // 2 + 1). ``images``: uint8, (N, classes, kept, C, H, W), as drawn. ``losses``: float64,
+        (N, losses), NaN where absent; ``names``: theirs. ``gram``: inner products of the updates, float64, (N, N).
         """
         assert round_.renderer is not None
         draw = round_.renderer
@@ -83,12 +83,14 @@ class Recording(Defense):
         }
 
     def _views(self, images: Tensor, classes: int) -> Arrays:
-        by_class = images.float().reshape(classes, self.per_class, *images.shape[1:])
+        shown = images.float().reshape(classes, self.per_class, *images.shape[1:])
+        seen = reduced(images)  # as the audit sees them
+        by_class = seen.reshape(classes, self.per_class, *seen.shape[1:])
         return {
             "mean": by_class.mean(1).cpu().numpy(),
             "variance": by_class.var(1).cpu().numpy(),
             "spectrum": log_amplitudes(by_class).mean(1).cpu().numpy(),
-            "images": to_uint8(by_class[:, : self.kept_per_class]).cpu().numpy(),
+            "images": to_uint8(shown[:, : self.kept_per_class]).cpu().numpy(),
         }
 
 

@@ -144,9 +144,15 @@ def replay(run: Path) -> dict[str, Verdict]:
         AUDIT: audited(rounds, malicious, equalize=False),
         EQUALIZED: audited(rounds, malicious, equalize=True),
     }
-    for name, make in detectors(len(malicious), known).items():
-        try:
-            found[name] = rated(make(), rounds, malicious)
-        except ValueError:  # in one line: too few clients
-            continue
-    return found
+    takers = {name: make for name, make in detectors(len(malicious), known).items() if takes(make(), rounds)}
+    return found | {name: rated(make(), rounds, malicious) for name, make in takers.items()}
+
+
+def takes(defense: Defense, rounds: Sequence[Recorded]) -> bool:
+    """Whether a defense accepts so few clients and rounds."""
+    clients = len(_clients(rounds))
+    try:
+        defense.setup(num_clients=clients, clients_per_round=clients, rounds=len(rounds))
+    except ValueError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,17 +11,24 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from experiments.audit.judging import claims, judged, round_found
+from experiments.audit.plan import rounds
 from experiments.audit.replay import EQUALIZED
 from experiments.measures import AUDIT
 from experiments.paper.inference import share_interval
 from experiments.paper.writing import markdown, write_text
+from fedgan.defenses.audit.generator_audit import GeneratorAudit
 
 Row = Mapping[str, Any]
 _CONTROL = "control"  # how the names of settings in which nobody attacks begin
 
 
 def by_setting(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """False alarms of every detector in each setting, and how soon it finds the attackers."""
+    """False alarms of every detector in each setting, and how soon it finds the attackers.
+
+    At most (N - 1) / 2 clients are flagged at once, so next to an attacker an honest client may stay unflagged whatever
+    its score. Where the audit has another number of federations in which an honest client's score is above the
+    threshold than of those in which one is flagged, it follows as ``above``.
+    """
     groups = defaultdict[tuple[str, str, str], list[Row]](list)
     for row in rows:
         groups[row["data"], row["setting"], row["detector"]].append(row)
@@ -29,18 +37,25 @@ def by_setting(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 def _summary(data: str, setting: str, detector: str, rows: Sequence[Row]) -> dict[str, str]:
     alarms, count = sum(int(row["honest"]) > 0 for row in rows), len(rows)
+    above = sum(float(row["highest"] or 0.0) > _threshold() for row in rows)
     found = [seen for row in rows if (seen := round_found(row)) is not None]
     emission = [float(row["emission"]) for row in rows if row["emission"] not in ("", None)]
     return {
         "data": data,
         "setting": setting,
         "detector": detector,
-        "false alarms": f"{alarms} of {count} ({_range(alarms, count)})",
+        "false alarms": f"{alarms} of {count} ({_range(alarms, count)})" + f", {above} above" * (above != alarms),
         "found": "-" if setting.startswith(_CONTROL) else f"{len(found)} of {count} ({_range(len(found), count)})",
         "median round": f"{median(found):g}" if found else "-",
         "honest flagged": f"{sum(float(row['weight']) for row in rows) / count:.1%}",
         "trigger in images": f"{median(emission):.3f}" if emission else "-",
     }
+
+
+@cache
+def _threshold() -> float:
+    """Of the audit, in a federation of the study."""
+    return GeneratorAudit().threshold_for(rounds())
 
 
 def _range(hits: int, count: int) -> str:

@@ -1,6 +1,7 @@
 """The audit's study: its plan, what detectors make of recorded federations, and how claims are judged."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +174,38 @@ def test_federations_are_counted_once_and_tables_are_written_from_the_file(tmp_p
     own = next(line for line in written[1].read_text().splitlines() if "size2" in line and "generator_audit " in line)
     assert [cell.strip() for cell in own.split("|")][4:6] == ["0 of 2 (0 to 84 %)", "2 of 2 (16 to 100 %)"]
     assert own.rstrip(" |").endswith("0.900")
+
+
+def test_an_honest_client_above_the_threshold_is_named_where_the_attacker_has_its_place() -> None:
+    def row(seed: int, honest: str, highest: str) -> dict[str, str]:
+        start = {"data": "chest", "setting": "size2", "seed": str(seed), "detector": AUDIT, "found": "1"}
+        return {**start, "honest": honest, "highest": highest, "weight": "0", "emission": ""}
+
+    threshold = -math.log(0.02 / (3 * 20))
+    scores = (threshold + 0.01, threshold - 0.01, 30.0)
+    rows = [row(seed, "0", str(score)) for seed, score in enumerate(scores)]
+    assert tables.by_setting(rows)[0]["false alarms"] == "0 of 3 (0 to 71 %), 2 above"
+    rows = [row(0, "1", "30.0"), row(1, "0", "1.0")]
+    assert tables.by_setting(rows)[0]["false alarms"] == "1 of 2 (1 to 99 %)"
+
+
+@pytest.mark.parametrize(("seed", "counted"), [(5, False), (100, True)])
+def test_runs_of_the_plan_alone_are_counted_among_the_studys_own(
+    seed: int,
+    counted: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Seed 5 is one of those on which the method was chosen."""
+    run_folder(tmp_path / "runs", seed, [], "")
+    monkeypatch.setattr(counting, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(command, "check_runs", lambda *_: None)
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr("sys.argv", ["audit", "score", str(tmp_path / "runs")])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert (ended.value.code == 0) == counted
+    assert len({row["seed"] for row in kept_rows(tmp_path / "results" / counting.FILE)}) == int(counted)
 
 
 def test_the_audit_without_and_with_equalize_is_compared_on_the_same_federations() -> None:

@@ -49,7 +49,8 @@ class GeneratorAudit(RobustRule):
     trigger stays. It is flagged until nothing about it has been unusual for as long: until its scores are below
     ln(views / 0.05), which honest clients exceed in one round of 20. A trigger fades from the evidence while its client
     is left out, since the others' generator no longer carries it. At most fewer than half of those present are flagged,
-    those with the highest scores. With ``memory`` below 1 a client that stops is forgiven.
+    those with the highest scores, of clients flagged before the highest since then. With ``memory`` below 1 a client
+    that stops is forgiven.
 
     To the audit a hospital's own mark, such as a ruler or a letter at one place, is a trigger: the maps in
     ``defenses/`` show a person where it is. It is blind to triggers at random places.
@@ -95,7 +96,7 @@ class GeneratorAudit(RobustRule):
             view: Evidence(memory, VIEWS[view].background, equalize and VIEWS[view].equalizable) for view in self.views
         }
         self.threshold = self.threshold_for(rounds=1)
-        self.flagged: set[int] = set()
+        self.flagged: dict[int, float] = {}  # each client's highest score since it was flagged
         self.caught = False  # whether somebody was newly flagged in the last round
         self.last = 0  # the last round
         self.planes: dict[str, dict[int, Plane]] = {}
@@ -138,8 +139,9 @@ class GeneratorAudit(RobustRule):
                 self.recent[view][client] = [*self.recent[view].get(client, []), found.score][-self.consecutive :]
         flagged = self._flag(ids) if self.acts and index >= self.warmup else frozenset[int]()
         shares = [0.0 if i in flagged else weights[i] for i in ids]
-        kept = dict(zip(ids, normalize(shares), strict=True)) if any(shares) else weights
-        return Decision(kept, flagged)
+        if not any(shares):  # a defense before this one left weight only to those who are flagged now
+            shares = [float(i not in flagged) for i in ids]
+        return Decision(dict(zip(ids, normalize(shares), strict=True)), flagged)
 
     def look(self, updates: Sequence[ClientUpdate], round_: Round) -> list[dict[str, Map]]:
         """Each client's maps, by view, of what its generator draws from the same latents as all others'."""
@@ -170,12 +172,23 @@ class GeneratorAudit(RobustRule):
         return max(self.recent[view][client]) > self.release
 
     def _flag(self, ids: Sequence[int]) -> frozenset[int]:
+        """Those who get no weight in this round.
+
+        A client that is left out no longer finds its trigger in the generator it receives, so its score falls. It is
+        therefore ranked by its highest score since it was flagged, and stays flagged in the rounds in which others
+        take its place among the excluded: else an honest client with a lower score would set it free.
+        """
         scores = {i: self.score_of(i) for i in ids}
-        known = {i for i in self.flagged & set(ids) if any(self.unusual(view, i) for view in self.views)}
-        stand_out = known | {i for i in ids if scores[i] > self.threshold}
-        found = minority(stand_out, scores)
-        self.caught = not found <= self.flagged
-        self.flagged = self.flagged - set(ids) | found
+        known = {
+            i: max(highest, scores[i])
+            for i, highest in self.flagged.items()
+            if i in scores and any(self.unusual(view, i) for view in self.views)
+        }
+        ranked = scores | known
+        found = minority({i for i in ids if i in known or scores[i] > self.threshold}, ranked)
+        self.caught = not found <= self.flagged.keys()
+        absent = {i: highest for i, highest in self.flagged.items() if i not in scores}
+        self.flagged = absent | known | {i: ranked[i] for i in sorted(found)}
         return found
 
     def rewinds(self, round_: Round) -> int:
@@ -227,7 +240,7 @@ class GeneratorAudit(RobustRule):
         """The evidence, who is flagged, and the last scores."""
         return {
             "evidence": {view: each.state_dict() for view, each in self.evidence.items()},
-            "flagged": sorted(self.flagged),
+            "flagged": dict(self.flagged),
             "recent": {view: {i: list(scores) for i, scores in each.items()} for view, each in self.recent.items()},
         }
 
@@ -235,5 +248,6 @@ class GeneratorAudit(RobustRule):
         """Restore them."""
         for view, each in self.evidence.items():
             each.load_state_dict(state["evidence"][view])
-        self.flagged = set(state["flagged"])
+        flagged = state["flagged"]  # without scores in checkpoints of earlier versions
+        self.flagged = dict(flagged) if isinstance(flagged, dict) else dict.fromkeys(flagged, 0.0)
         self.recent = {view: {i: list(scores) for i, scores in state["recent"][view].items()} for view in self.views}

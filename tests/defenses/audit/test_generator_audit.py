@@ -16,6 +16,7 @@ from fedgan.config.building.defenses import build_defenses
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
+from fedgan.defenses.audit.views import Map
 from fedgan.defenses.base import Decision
 from tests.helpers.runs import rows
 
@@ -94,6 +95,84 @@ def test_equalize_takes_colors_out_of_the_mean_image_alone() -> None:
         "spectrum": False,
     }
     assert not any(each.equalized for each in GeneratorAudit().evidence.values())
+
+
+def marked(marks: Mapping[int, tuple[int, float]], round_: int) -> dict[int, dict[str, Map]]:
+    """Maps of these clients, noise around 3 x 3 pixels with a mark: the row where it is, and how strong."""
+    maps = {}
+    for i, (row, strength) in marks.items():
+        plane = np.random.default_rng((i + 1) * 1000 + round_).normal(size=(1, 32, 32)) * 0.02
+        plane[0, row : row + 3, row : row + 3] += strength
+        maps[i] = {"place": plane}
+    return maps
+
+
+def test_an_attacker_that_fades_is_not_set_free_by_an_honest_client_with_a_weak_mark() -> None:
+    """An excluded client's score falls, here from 73; the other's passes it in round 18, at 16."""
+    audit, strength = GeneratorAudit(views=["place"]), 0.5
+    audit.setup(num_clients=4, clients_per_round=4, rounds=40)
+    flags, unusual = [], []
+    for t in range(40):
+        marks = {0: (4, strength), 1: (0, 0.0), 2: (0, 0.0), 3: (20, 0.028)}
+        flags.append(audit.decide(marked(marks, t), dict.fromkeys(range(4), 0.25), t).flagged)
+        unusual.append(audit.unusual("place", 0))
+        strength *= 0.5 if 0 in flags[-1] else 1.0
+    assert audit.score_of(3) > audit.threshold
+    assert flags[:2] == [frozenset()] * 2
+    released = unusual.index(False)
+    assert flags[2:released] == [frozenset({0})] * (released - 2), "as long as it is unusual"
+    assert flags[released:] == [frozenset({3})] * (40 - released), "then the place is free"
+
+
+def test_two_attackers_of_five_stay_known_where_one_client_drops_out() -> None:
+    """With four present one is flagged at most; the other is no new one when all are there again."""
+    audit = GeneratorAudit(views=["place"], rewind=1)
+    audit.setup(num_clients=5, clients_per_round=5, rounds=30)
+    caught, excluded = [], []
+    for t in range(30):
+        present = [i for i in range(5) if not (i == 4 and t % 10 == 9)]
+        marks = {i: (4 if i in (0, 1) else 0, 0.5 * (i in (0, 1))) for i in present}
+        excluded.append(audit.decide(marked(marks, t), dict.fromkeys(present, 1 / len(present)), t).flagged)
+        caught.append(audit.caught)
+    assert [t for t in range(30) if caught[t]] == [2]
+    assert [len(each) for each in excluded] == [0, 0, *(1 if t % 10 == 9 else 2 for t in range(2, 30))]
+
+
+def test_a_client_that_was_absent_is_still_flagged() -> None:
+    audit = GeneratorAudit(views=["place"], rewind=1)
+    audit.setup(num_clients=5, clients_per_round=4, rounds=30)
+    for t in range(6):
+        present = [i for i in range(5) if i != (2 if t == 5 else 4)]
+        decision = audit.decide(marked({i: (4, 0.5 * (i == 2)) for i in present}, t), dict.fromkeys(present, 0.25), t)
+        assert decision.flagged == ({2} if 2 <= t < 5 else set())
+    assert audit.flagged.keys() == {2}
+    again = audit.decide(marked({i: (4, 0.5 * (i == 2)) for i in range(4)}, 6), dict.fromkeys(range(4), 0.25), 6)
+    assert (again.flagged, audit.caught) == ({2}, False)
+
+
+def test_those_who_are_not_flagged_share_the_weight_that_a_defense_before_left_to_the_flagged() -> None:
+    audit = GeneratorAudit(views=["place"])
+    audit.setup(num_clients=4, clients_per_round=4, rounds=10)
+    krum = {0: 1.0, 1: 0.0, 2: 0.0, 3: 0.0}
+    for t in range(4):
+        decision = audit.decide(marked({i: (4, 0.5 * (i == 0)) for i in range(4)}, t), krum, t)
+    assert decision.flagged == {0}
+    assert dict(decision.weights) == pytest.approx({0: 0.0, 1: 1 / 3, 2: 1 / 3, 3: 1 / 3})
+    assert audit.decide(marked(dict.fromkeys(range(4), (0, 0.0)), 4), {**krum, 0: 0.5, 1: 0.5}, 4).weights[1] == 1.0
+
+
+def test_a_checkpoint_of_earlier_versions_has_no_scores_of_those_flagged() -> None:
+    audit, other = GeneratorAudit(views=["place"]), GeneratorAudit(views=["place"])
+    for each in (audit, other):
+        each.setup(num_clients=4, clients_per_round=4, rounds=10)
+    for t in range(4):
+        audit.decide(marked({i: (4, 0.5 * (i == 0)) for i in range(4)}, t), dict.fromkeys(range(4), 0.25), t)
+    state = audit.state_dict()
+    other.load_state_dict(state)
+    assert other.flagged == audit.flagged == {0: audit.score_of(0)}
+    other.load_state_dict({**state, "flagged": [0]})
+    other.decide(marked({i: (4, 0.5 * (i == 0)) for i in range(4)}, 4), dict.fromkeys(range(4), 0.25), 4)
+    assert (other.flagged, other.caught) == ({0: other.score_of(0)}, False)
 
 
 def test_a_client_that_stops_is_forgiven() -> None:

@@ -79,7 +79,7 @@ def test_nothing_is_set_back_at_the_end_where_nobody_else_could_be_flagged(
     clients: int, flagged: int, last: int
 ) -> None:
     audit = ready(3)
-    audit.flagged, audit.caught = set(range(flagged)), False
+    audit.flagged, audit.caught = dict.fromkeys(range(flagged), 9.0), False
     assert [audit.rewinds(Round(t, {}, frozenset(), num_clients=clients)) for t in (8, 9)] == [0, last]
     audit.caught = True
     assert audit.rewinds(Round(9, {}, frozenset(), num_clients=clients)) == 3, "in the last round itself"
