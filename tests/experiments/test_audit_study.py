@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import DictConfig
 
 from experiments.audit import __main__ as command
 from experiments.audit import counting, judging, plan, tables
-from experiments.audit.recording import read
+from experiments.audit.recording import Recording, read
 from experiments.audit.replay import EQUALIZED, _updates, audited, detectors, rated, replay, verdict
+from experiments.audit.scores import by_client
 from experiments.federations import chosen
 from experiments.images import FOLDERS
 from experiments.measures import AUDIT, kept_rows
 from fedgan.core.round import Round
+from fedgan.defenses.audit.views import VIEWS, reduced
 from fedgan.defenses.feddetect_mean import FedDetectMean
 from fedgan.defenses.replay import replay as replay_losses
 from fedgan.defenses.robust.gram import gram_matrix
@@ -299,6 +302,18 @@ def test_overrides_are_for_training_alone(typed: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr("sys.argv", ["audit", *typed.format(tmp=tmp_path).split()])
     with pytest.raises(SystemExit, match="2"):
         command.main()
+
+
+def test_statistics_of_large_images_are_those_that_the_audit_takes() -> None:
+    drawn = torch.rand(8, 1, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    kept = Recording(folder="unused", per_class=4, kept_per_class=2)._views(drawn, 2)
+    seen = reduced(drawn).reshape(2, 4, 1, 64, 64)
+    assert kept["images"].shape == (2, 2, 1, 128, 128)
+    np.testing.assert_array_equal(kept["mean"], seen.mean(1))
+    audit = {view: VIEWS[view].map_of(seen) for view in VIEWS}
+    (maps,) = by_client({"clients": np.array([0])} | {name: kept[name][None] for name in ("mean", "spectrum")}).values()
+    for view in VIEWS:
+        np.testing.assert_allclose(maps[view], audit[view], atol=1e-5)
 
 
 def test_replay_leaves_out_who_refuses(tmp_path: Path) -> None:
