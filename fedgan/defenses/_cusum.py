@@ -9,8 +9,6 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fedgan.defenses.base import minority
-
 Values = NDArray[np.float64]  # (..., N)
 
 CLIP = 8.0  # in spreads: no round counts for more
@@ -92,8 +90,8 @@ def added(sums: Values, z: Values, k: float, h: float) -> Values:
     return grown
 
 
-def flag(evidence: Mapping[int, float], flagged: Collection[int], h: float) -> frozenset[int]:
-    """Who is flagged: above h, or flagged before and not below h / 2 yet; at most floor((N - 1) / 2), the largest.
+def suspects(evidence: Mapping[int, float], flagged: Collection[int], h: float) -> frozenset[int]:
+    """Who is above h, or flagged before and not below h / 2 yet.
 
     Args:
         evidence: C_i, the larger of both sums, by client.
@@ -101,10 +99,10 @@ def flag(evidence: Mapping[int, float], flagged: Collection[int], h: float) -> f
         h: the threshold.
 
     Example:
-        >>> sorted(flag({0: 0.0, 1: 3.0, 2: 6.0, 3: 0.0, 4: 2.0}, flagged={1, 4}, h=5.0))
+        >>> sorted(suspects({0: 0.0, 1: 3.0, 2: 6.0, 3: 0.0, 4: 2.0}, flagged={1, 4}, h=5.0))
         [1, 2]
     """
-    return minority((i for i, c in evidence.items() if c > h or (i in flagged and c >= h / 2)), evidence)
+    return frozenset(i for i, c in evidence.items() if c > h or (i in flagged and c >= h / 2))
 
 
 def reversible(evidence: float, h: float) -> float:

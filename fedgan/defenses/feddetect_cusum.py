@@ -14,7 +14,7 @@ from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses import _cusum
 from fedgan.defenses._detector import LossDetector, Samples, with_loss
-from fedgan.defenses.base import Decision
+from fedgan.defenses.base import Decision, minority
 from fedgan.defenses.calibration import LossName, read_calibration
 from fedgan.gan.recipe import Recipe
 
@@ -30,8 +30,9 @@ class FedDetectCusum(LossDetector):
     In each round r_i is the client's log loss less the median over those present, z_i = r_i / spread, cut at 8. Two
     sums per client, U <- max(0, U + z - k) and D <- max(0, D - z - k), at most h + 7, gather what is too high and what
     is too low (CUSUM, Page 1954); C = max(U, D). A client is flagged while C > h, until C < h / 2, at most fewer than
-    half of those present, the largest C first. Its weight is multiplied by 2^-max(0, C - h): 1/128 at most, and all of
-    it comes back as C falls. Who does not take part keeps both sums.
+    half of those present, the largest C first; a flagged client that is one too many in a round keeps its weight in it
+    and its flag. The weight is multiplied by 2^-max(0, C - h): 1/128 at most, and all of it comes back as C falls. Who
+    does not take part keeps both sums.
 
     Losses that may be negative (a Wasserstein critic's, Eq. 6) are compared as they are: once half of a round's losses
     are not above 0, the sums start anew without logarithms, for the rest of the federation. A calibration says which.
@@ -100,8 +101,10 @@ class FedDetectCusum(LossDetector):
         if round_.index >= self.warmup and len(ids) >= LEAST:
             self._add(updates)
         evidence = {i: self.evidence_of(i) for i in ids}
-        found = _cusum.flag(evidence, self.flagged, self.h)
-        self.flagged = self.flagged - set(ids) | found
+        suspects = _cusum.suspects(evidence, self.flagged, self.h)
+        found = minority(suspects, evidence)
+        # Flags last until C < h/2, also where others take a client's place: a dropout lowers how many may be flagged.
+        self.flagged = self.flagged - (set(ids) - suspects) | found
         if not found:
             return Decision(weights, found)
         shares = [weights[i] * (_cusum.reversible(evidence[i], self.h) if i in found else 1.0) for i in ids]

@@ -206,7 +206,7 @@ class GANClient(LightningModule):
         """G's loss on what the server sent, where a defense needs it, as ``loss_g_arrival``; the networks stay.
 
         Args:
-            num_classes: of the labels, each as often as the others.
+            num_classes: of the labels, each as often as the others, but for one image at most.
             batch_size: images at once, the same for all clients, as ``rng`` is: then all judge the same images.
             rng: of latents and noises; nothing is drawn where no loss is needed.
         """
@@ -223,8 +223,9 @@ class GANClient(LightningModule):
         self.train()
         means = []
         with kept_buffers(self.generator, self.discriminator):
-            for _ in range(ceil(self.arrival_samples / batch_size)):
-                labels = torch.arange(batch_size, device=rng.device) % num_classes
+            for step in range(ceil(self.arrival_samples / batch_size)):
+                # Counted on from batch to batch: else small batches would never reach the last of many classes.
+                labels = (step * batch_size + torch.arange(batch_size, device=rng.device)) % num_classes
                 means.append(self.loss.generator(self.discriminator(self._generate(labels, rng), labels)).double())
         return float(torch.stack(means).mean())
 

@@ -33,7 +33,8 @@ class LittleIsEnough(WithinSpread):
 
     Args:
         z: how many standard deviations, above 0; the authors' code has 1.5. None for the paper's formula, which is for
-            many clients: it is refused where it gives no more than 0.
+            many clients, all in each round: it is refused where it gives no more than 0, and with fewer clients per
+            round. It counts the federation's clients, also in a round in which some drop out.
         knowledge: see ``UpdateAttack``; own: mean and deviation of the malicious clients' own updates as they were
             trained, at least two, also in a round in which nobody else takes part.
         start: see ``UpdateAttack``, as the next two.
@@ -58,11 +59,14 @@ class LittleIsEnough(WithinSpread):
         return f"a little is enough with z {'by formula' if self.z is None else format(self.z, 'g')}"
 
     def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
-        """A deviation needs two updates, and the formula many clients."""
+        """A deviation needs two updates, and the formula many clients, all in each round."""
         super().setup(
             num_clients=num_clients, num_malicious=num_malicious, clients_per_round=clients_per_round, rounds=rounds
         )
         if self.z is None:
+            some = f"fl.clients_per_round={clients_per_round} of fl.num_clients={num_clients}"
+            whole = f"a number above 0 with {some}: the formula of null is for rounds of all clients"
+            check(clients_per_round == num_clients, "z", whole, None)
             z = critical_z(num_clients, num_malicious)
             few = f"{num_malicious} malicious of {num_clients} clients"
             check(z > 0, "z", f"a number above 0: with {few} the formula of null gives {z:.3g}, no attack", None)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 
 from fedgan.core.arguments import Allowed, Count, NonNegative, checked
-from fedgan.core.round import Round
+from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._hiding import hidden
 from fedgan.update_attacks.base import UpdateAttack
@@ -47,6 +47,11 @@ class LossHiding(UpdateAttack):
     def __str__(self) -> str:
         """Such as ``losses like honest ones``."""
         return "losses like honest ones"
+
+    def setup(self, *, num_clients: int, num_malicious: int, clients_per_round: int, rounds: int) -> None:
+        """Refuse rounds of one client: a malicious one would never meet an honest one."""
+        why = ", so that the attack has an honest client to imitate"
+        check_clients(2, why, num_clients=num_clients, clients_per_round=clients_per_round)
 
     def rests(self, own: Sequence[ClientUpdate], known: Sequence[ClientUpdate], round_: Round) -> bool:
         """Where nobody honest takes part."""

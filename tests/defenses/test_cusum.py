@@ -16,7 +16,7 @@ from fedgan.config import training
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses import _cusum
-from fedgan.defenses.base import Decision
+from fedgan.defenses.base import Decision, minority
 from fedgan.defenses.calibration import Calibration, is_calibration, read_calibration
 from fedgan.defenses.feddetect_cusum import FedDetectCusum
 from fedgan.defenses.replay import replay
@@ -109,7 +109,7 @@ def test_as_a_plain_loop_over_clients_and_rounds() -> None:
             c = {i: max(up[i], down[i]) for i in ids}
             above = sorted((i for i in ids if c[i] > 2 or (i in flagged and c[i] >= 1)), key=lambda i: -c[i])
             now = set(above[: (len(ids) - 1) // 2])
-            flagged = flagged - set(ids) | now
+            flagged = {i for i in flagged if i not in ids or i in above} | now
             share = {i: 2 ** -max(0.0, c[i] - 2) if i in now else 1.0 for i in ids}
             assert decision.flagged == now
             flags += 2 in now
@@ -230,6 +230,19 @@ def test_who_is_absent_keeps_both_sums_and_its_flag() -> None:
     assert play(defense, logs(0, 0, 0, 0, 0), 9).flagged == {4}
 
 
+def test_a_flagged_client_whose_place_another_takes_keeps_its_flag_until_half_of_h() -> None:
+    """Without client 0 one of four may be flagged, the one with the larger C: 4. 3 is at 2, between h/2 = 1.5 and h."""
+    defense = detector(5, spread=0.1, k=2.0, h=3.0, warmup=0)
+    for t in range(2):
+        both = play(defense, logs(0, 0, 0, 0.4, 0.8), t)
+    fewer = play(defense, {i: math.exp(0.8 * (i == 4)) for i in (1, 2, 3, 4)}, 2)
+    assert defense.evidence_of(3) == pytest.approx(2)
+    again = play(defense, logs(0, 0, 0, 0.2, 0.8), 3)
+    over = play(defense, logs(0, 0, 0, 0, 0.8), 4)
+    assert [sorted(each.flagged) for each in (both, fewer, again, over)] == [[3, 4], [4], [3, 4], [4]]
+    assert fewer.weights[3] == fewer.weights[1], "no weight is lowered without a place"
+
+
 def test_sums_end_at_h_and_seven_and_all_comes_back() -> None:
     defense = detector(spread=0.1, warmup=0)
     for t in range(50):
@@ -245,8 +258,12 @@ def test_sums_end_at_h_and_seven_and_all_comes_back() -> None:
 @pytest.mark.parametrize(("num_clients", "most"), [(3, 1), (4, 1), (5, 2), (8, 3), (16, 7)])
 def test_fewer_than_half_are_flagged_the_largest_first(num_clients: int, most: int) -> None:
     evidence = {i: 6.0 + i for i in range(num_clients)}
-    assert _cusum.flag(evidence, (), h=5.0) == set(range(num_clients - most, num_clients))
-    assert _cusum.flag(dict.fromkeys(range(num_clients), 6.0), (), h=5.0) == set(range(most)), "ties: the lower id"
+
+    def flagged(evidence: Mapping[int, float]) -> frozenset[int]:
+        return minority(_cusum.suspects(evidence, (), h=5.0), evidence)
+
+    assert flagged(evidence) == set(range(num_clients - most, num_clients))
+    assert flagged(dict.fromkeys(range(num_clients), 6.0)) == set(range(most)), "ties: the lower id"
 
 
 def test_a_round_of_fewer_than_three_says_nothing() -> None:

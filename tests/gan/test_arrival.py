@@ -55,6 +55,14 @@ def test_by_hand(loss: Objective, expected: float) -> None:
     assert measured == {"loss_g_arrival": pytest.approx(expected, abs=5e-6)}
 
 
+def test_each_class_is_judged_as_often_whatever_the_batches() -> None:
+    """Four images at once, three classes: the critic's logits are 0.1, 0.2 and 0.3, four times each."""
+    sgd = {"optimizer_g": lambda p: torch.optim.SGD(p, lr=1.0), "optimizer_d": lambda p: torch.optim.SGD(p, lr=1.0)}
+    one = GANClient(generator=Scalar(), recipe=Recipe(Slope(), Wasserstein(), **sgd, arrival_samples=12))
+    found = one.arrival_loss(3, batch_size=4, rng=torch.Generator().manual_seed(0))
+    assert found == pytest.approx(-0.2, abs=1e-7)
+
+
 def federation(configure: Configure, *overrides: str) -> Federation:
     return build(configure(*SMALL, "fl.batch_size=8", *overrides))
 

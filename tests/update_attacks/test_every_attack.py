@@ -52,6 +52,19 @@ def two_rounds(attack: UpdateAttack, base: float, ids: frozenset[int]) -> tuple[
     return sent, round_, attackers
 
 
+@pytest.mark.parametrize("ids", [[1], [1, 2]])
+@pytest.mark.parametrize("name", [name for name in NAMES if attack_of(name).alters])
+def test_malicious_clients_alone_in_a_round_act_or_rest(name: str, ids: list[int]) -> None:
+    """Whatever it takes from honest clients, a round without them does not stop the run."""
+    attackers = Attackers(frozenset({1, 2}), attack_of(name))
+    for index in range(2):
+        round_ = around(width=6, index=index, base=1.0 + index * 0.25, num_clients=5)
+        updates = [client(i, [3.0, 1.0, -2.0, i, 0.5, 1.0], round_, {"loss_g": float(i)}) for i in ids]
+        attackers.alter(updates, round_)
+    rests = {"loss_hiding"} | ({"norm_bounded", "little_is_enough", "min_max", "min_sum"} if len(ids) == 1 else set())
+    assert bool(attackers.reports) == (name not in rests)
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if attack_of(name).alters])
 def test_it_acts_on_deltas_and_leaves_buffers(name: str) -> None:
     """Around another reference it does the same, as no rule does that takes states for deltas."""
@@ -165,7 +178,9 @@ def test_who_has_no_spread_to_know_is_refused_at_the_start(name: str, configure:
     assert training.train(configure("attack=none", *control), tmp_path / "control")["malicious"] == []
 
 
-@pytest.mark.parametrize("name", ["little_is_enough", "inner_product", "min_sum", "neurotoxin", "loss_hiding"])
+@pytest.mark.parametrize(
+    "name", ["little_is_enough", "inner_product", "min_sum", "neurotoxin", "loss_hiding", "norm_bounded"]
+)
 def test_with_some_clients_per_round_the_malicious_act_where_they_take_part(
     name: str, configure: Configure, tmp_path: Path
 ) -> None:
@@ -184,6 +199,18 @@ def test_with_some_clients_per_round_the_malicious_act_where_they_take_part(
     assert acted == {(t, i) for t, i in taking_part if t not in rested}
     assert acted
     assert set(counts.values()) == {1, 2, 3}, "not the same number in each round"
+
+
+def test_a_malicious_client_that_answers_alone_does_not_stop_the_run(configure: Configure, tmp_path: Path) -> None:
+    """Half of the clients drop out: in some rounds the malicious one is the only one left, and rests."""
+    settings = ("update_attack=norm_bounded", "fl.num_clients=3", "fl.dropout=0.5", "fl.rounds=8")
+    training.train(configure(*BASE, *settings), tmp_path / "run")
+    present: dict[str, set[str]] = {}
+    for row in rows(tmp_path / "run" / "clients.csv"):
+        present.setdefault(row["round"], set()).add(row["client"])
+    acted = {row["round"] for row in rows(tmp_path / "run" / "receipts.csv")}
+    assert {"1"} in present.values(), "alone once at least"
+    assert acted == {t for t, clients in present.items() if "1" in clients and len(clients) > 1}
 
 
 def test_an_attack_that_rests_in_all_rounds_fails_at_the_last(configure: Configure, tmp_path: Path) -> None:

@@ -68,6 +68,12 @@ def test_the_formula_sets_z_where_there_are_many_clients() -> None:
             "got null",
         ),
         (
+            {"z": None},
+            {**SIZES, "num_clients": 20, "num_malicious": 4, "clients_per_round": 19},
+            "z must be a number above 0 with fl.clients_per_round=19 of fl.num_clients=20: the formula of null is for "
+            "rounds of all clients; got null",
+        ),
+        (
             {"knowledge": "own"},
             SIZES,
             "knowledge must be all with fewer than 2 malicious clients: the spread of one update is 0; got 'own'",

@@ -96,6 +96,12 @@ def test_it_rests_without_an_honest_client() -> None:
     assert not LossHiding().rests([OWN], [OWN, HONEST[0]], ROUND)
 
 
+def test_a_federation_in_which_it_never_meets_an_honest_client_is_refused() -> None:
+    LossHiding().setup(num_clients=4, num_malicious=1, clients_per_round=2, rounds=2)
+    with pytest.raises(ValueError, match="^fl.clients_per_round must be at least 2, so that the attack has an honest"):
+        LossHiding().setup(num_clients=4, num_malicious=1, clients_per_round=1, rounds=2)
+
+
 def test_no_client_sees_what_others_report() -> None:
     with pytest.raises(ValueError, match="^knowledge must be all: no client sees what others report; got 'own'$"):
         LossHiding(knowledge="own")

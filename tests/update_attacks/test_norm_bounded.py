@@ -53,7 +53,32 @@ def test_it_rests_where_nothing_is_too_long() -> None:
     assert plain.rests([short], [short, *HONEST], ROUND)
     assert not plain.rests([OWN], [OWN, *HONEST], ROUND)
     assert not NormBounded().rests([short], [short, *HONEST], ROUND), "it is scaled first"
-    assert plain.rests([OWN], [OWN], ROUND), "alone, it is as long as itself"
+
+
+@pytest.mark.parametrize(
+    ("settings", "rests"),
+    [
+        ({}, True),
+        ({"factor": 1.0}, True),
+        ({"factor": 1.0, "radius": 3.0}, True),
+        ({"factor": 3.0, "radius": 2.0}, False),
+        ({"radius": 0.5}, False),
+        ({"factor": 0.25}, False),
+    ],
+)
+def test_alone_it_is_its_own_measure(settings: dict[str, float], rests: bool) -> None:
+    """Where that leaves its update as it is, it rests, and a federation of such rounds alone is refused."""
+    attack = NormBounded(**settings)  # type: ignore[arg-type]
+    assert attack.rests([OWN], [OWN], ROUND) == rests
+    still = client(1, [0.0, 0.0], ROUND)
+    assert attack.rests([still], [still, *HONEST], ROUND), "a zero update has nothing to scale"
+    sizes = {**SIZES, "clients_per_round": 1, "rounds": 2}
+    if rests:
+        with pytest.raises(ValueError, match="^fl.clients_per_round must be at least 2, so that a malicious"):
+            attack.setup(**sizes)
+    else:
+        attack.setup(**sizes)
+    NormBounded(knowledge="own").setup(**sizes)
 
 
 def test_who_knows_nothing_else_takes_the_servers_last_step() -> None:
