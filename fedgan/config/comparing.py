@@ -16,6 +16,7 @@ from rich.table import Table
 from fedgan.config.next_steps import report_of
 from fedgan.config.screen import screen
 from fedgan.core.arguments import Allowed, PathText, checked
+from fedgan.core.files import atomic_write
 from fedgan.core.folders import check_own, claim
 from fedgan.core.words import counted, name_lines
 from fedgan.reports.compare import Comparison, compare, draw, readable
@@ -54,7 +55,7 @@ def main(cfg: DictConfig) -> None:
     claim(folder, WRITTEN, "hydra.run.dir")
     shown = readable(comparison)
     write_table(comparison.table, folder / "table", title(len(comparison.runs)), shown)
-    comparison.runs.to_csv(folder / "runs.csv", index=False, lineterminator="\n")
+    atomic_write(folder / "runs.csv", lambda file: comparison.runs.to_csv(file, index=False, lineterminator="\n"))
     pictures = [] if settings.x is None else write_picture(draw(comparison), folder / "picture", dpi=150)
     for line in unfinished(comparison):
         print(f"note: {line}", file=sys.stderr)

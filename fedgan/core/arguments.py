@@ -11,10 +11,11 @@ from functools import cache, partial, wraps
 from inspect import BoundArguments, Parameter, signature
 from math import inf
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, LiteralString, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, MinLen, Predicate
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from fedgan.core.checks import as_typed, unknown
 
@@ -22,6 +23,9 @@ T = TypeVar("T")
 
 # As YAML reads them: "3" and true are no numbers, 3.0 is no whole number; an int is a float, inf and nan are not.
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+_PLAINEST = 9999  # the largest number that nobody types with underscores, as 2026_01 may be
+_UNCLEAR: LiteralString = "unclear_text"
+_QUOTED = " (a number in two kinds of quotes: \"'...'\")"
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ def also(annotation: object) -> Trial:
 
 def _as_text(value: object) -> object:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not (isinstance(value, int) and abs(value) <= _PLAINEST):
+        raise PydanticCustomError(_UNCLEAR, "a number that may have been typed in another way")
     return str(value) if is_number else value
 
 
@@ -82,7 +88,7 @@ Probability = Annotated[float, Interval(ge=0, lt=1)]
 Fraction = Annotated[float, Interval(gt=0, lt=1)]
 _PLAIN: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
-# YAML reads a folder that is named 2026 as a number.
+# Hydra reads a folder that is named 2026 as a number, and 2026_01_31 and 12.50 as numbers that are written otherwise.
 PathText = Annotated[str, BeforeValidator(_as_text), Predicate(is_filled), Allowed("a path")]
 Numbers = Annotated[
     Sequence[NonNegative],
@@ -198,8 +204,9 @@ class _Rule(NamedTuple):
         if self.adapter is not None:
             try:
                 value = self.adapter.validate_python(value)
-            except ValidationError:
-                raise ValueError(f"{name} must be {self.words}; got {as_typed(value)}") from None
+            except ValidationError as error:
+                unclear = any(each["type"] == _UNCLEAR for each in error.errors())
+                raise ValueError(f"{name} must be {self.words}{_QUOTED * unclear}; got {as_typed(value)}") from None
         _try_partial(name, value)
         for trial in self.trials if value is not None else ():
             trial.refuse(name, value)

@@ -19,10 +19,11 @@ class ClientFiles:
 
     Args:
         folder: of these files alone; made when the first is written.
+        only: a client; files of others, which another process may keep in the same folder, are left alone. None: all.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, only: int | None = None) -> None:
+        self.folder, self.only = folder, only
         self._newest: dict[int, int] = {}
 
     def write(self, client_id: int, round_: int, snapshot: dict[str, Any]) -> None:
@@ -75,7 +76,8 @@ class ClientFiles:
 
     def _written(self) -> list[tuple[int, int]]:
         names = (_CLIENT.fullmatch(file.name) for file in self.folder.glob("client_*"))
-        return [(int(name[1]), int(name[2])) for name in names if name]
+        written = [(int(name[1]), int(name[2])) for name in names if name]
+        return [item for item in written if self.only in (None, item[0])]
 
     def _file(self, client_id: int, round_: int) -> Path:
         return self.folder / f"client_{client_id:04d}_round_{round_:04d}.ckpt"

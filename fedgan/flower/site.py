@@ -87,7 +87,7 @@ def answer_order(site: DictConfig, message: bytes) -> bytes:
 
 
 def _train(site: DictConfig, order: Order, reference: State, folder: Path) -> ClientUpdate:
-    files = ClientFiles(folder)
+    files = ClientFiles(folder, only=order.client)  # two sites on one machine may share their folder
     kept = {} if order.kept is None else {order.client: order.kept}
     files.rewind(kept)
     if order.checkpointed is not None:

@@ -11,10 +11,8 @@ import yaml
 from fedgan.reports.blocks import Table, shown
 from fedgan.reports.glossary import companions, entry, leading, reference
 from fedgan.reports.run import Run
-from fedgan.reports.table import results, runs_table, setting, spread, varying
+from fedgan.reports.table import arm_name, results, runs_table, settings_of, spread, varying
 from fedgan.reports.words import absent, facts_of
-
-ALL = "all runs"
 
 
 def named(runs: Sequence[Run]) -> dict[str, Run]:
@@ -24,10 +22,10 @@ def named(runs: Sequence[Run]) -> dict[str, Run]:
     return {str(place.relative_to(above)): run for place, run in zip(places, runs, strict=True)}
 
 
-def arm_of(run: Run, settings: Sequence[str]) -> str:
-    """What sets a run's arm apart, as it is typed: ``defense=feddetect attack.size=4``."""
-    parts = [f"{key}={value}" for key in settings if (value := setting(run, key)) is not None]
-    return " ".join(parts) or ALL
+def arms_of(runs: Sequence[Run], settings: Sequence[str]) -> list[str]:
+    """What sets each run's arm apart; see ``arm_name``."""
+    values = {key: settings_of(runs, key) for key in settings}
+    return [arm_name({key: own[i] for key, own in values.items()}) for i in range(len(runs))]
 
 
 def overview(runs: Mapping[str, Run]) -> Table:
@@ -77,7 +75,7 @@ def scores(runs: Mapping[str, Run]) -> Table | None:
     metrics = scored(everything)
     if not metrics:
         return None
-    table["arm"] = [arm_of(run, settings) for run in everything]
+    table["arm"] = arms_of(everything, settings)
     frame = spread(table, ["arm"], metrics)
     order = list(dict.fromkeys(table["arm"]))
     frame = frame.set_index("arm").loc[order].reset_index()

@@ -127,8 +127,8 @@ def clients(first: Mapping[str, Run], named: Mapping[str, Run]) -> list[Block]:
 
 def _arms(runs: Mapping[str, Run]) -> dict[str, str]:
     """What each run's arm is called among these runs: by what differs between them, and nothing else."""
-    settings_ = varying(list(runs.values()))
-    return {name: arms.arm_of(run, settings_) for name, run in runs.items()}
+    own = list(runs.values())
+    return dict(zip(runs, arms.arms_of(own, varying(own)), strict=True))
 
 
 def _lines(runs: Mapping[str, Run]) -> str:

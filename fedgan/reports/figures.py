@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from fedgan.reports.detail import losses
 from fedgan.reports.glossary import entry
 from fedgan.reports.run import Run
-from fedgan.reports.table import setting, spread
+from fedgan.reports.table import arm_name, setting, spread
 from fedgan.reports.words import evaluated
 
 # Colors by what they stand for. A page replaces each by the variable of its style sheet: light or dark.
@@ -247,7 +247,7 @@ def against(table: pd.DataFrame, key: str, lines: Sequence[str], metrics: Sequen
         for each in axes[len(metrics) :]:
             each.set_visible(False)
         own = table[table[key].notna()].copy()
-        own["line"] = [_line_name(row, lines) for _, row in own.iterrows()]
+        own["line"] = [arm_name({name: row[name] for name in lines}) for _, row in own.iterrows()]
         looks = styles(own["line"])
         means = spread(own, ["line", key], metrics)
         for panel, name in zip(axes, metrics, strict=False):
@@ -269,11 +269,6 @@ def _at_values(panel: Axes, values: "pd.Series[float]") -> None:
         panel.set_xticks(places, [f"{place:g}" for place in places])
     room = 0.06 * np.ptp(places)
     panel.set_xlim(places[0] - room, places[-1] + room)
-
-
-def _line_name(row: "pd.Series[Any]", lines: Sequence[str]) -> str:
-    parts = [f"{key}={row[key]}" for key in lines if row[key] is not None and row[key] == row[key]]
-    return " ".join(parts) or "all runs"
 
 
 def numeric(runs: Sequence[Run], settings: Sequence[str]) -> list[str]:

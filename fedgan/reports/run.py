@@ -15,6 +15,7 @@ from fedgan.core.images import ImageSet
 from fedgan.core.words import reason_of
 from fedgan.models.base import Generator
 from fedgan.runs.export import Release, load_generator
+from fedgan.scoring.grid_files import grid_files
 from fedgan.scoring.sampling import draw_set
 
 RECORD = "run.json"
@@ -146,7 +147,7 @@ class Run:
 
     def grids(self) -> dict[int, Path]:
         """The sample grids in the run's folder by their rounds; all show the same latents."""
-        return {int(file.stem.rpartition("_")[2]): file for file in sorted(self.folder.glob("samples/round_*.png"))}
+        return grid_files(self.folder / "samples")
 
     def _json(self, name: str) -> dict[str, Any]:
         try:

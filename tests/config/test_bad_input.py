@@ -199,6 +199,11 @@ REFUSED = {
     "no checkpoint; got True",
     "checkpoint.save_on_train_epoch_end=false": "checkpoint.save_on_train_epoch_end must be true: a checkpoint before "
     "the round's rows are written cannot be resumed from; got False",
+    **{
+        f"+checkpoint.{setting}": f"checkpoint.{setting.partition('=')[0]} is not a setting of a federation; checkpoint "
+        "has: filename, auto_insert_metric_name, every_n_epochs, save_top_k, save_on_train_epoch_end"
+        for setting in ("save_weights_only=true", "monitor=loss_g", "dirpath=elsewhere")
+    },
 }
 
 
@@ -403,6 +408,8 @@ def test_run_folder_without_a_trustworthy_generator(
         (("run=r", "out=o", "per_class=0"), ("per_class", "at least 1", "0")),
         (("run=r", "out=o", "seed=abc"), ("seed", "whole number", "abc")),
         (("run=7", "out=2026"), ("run", "finished run", "7")),
+        (("run=7", "out=2026_01_31"), ("out", "the folder to write to", "in two kinds of quotes", "20260131")),
+        (("run=7", "out='12.50'"), ("run", "finished run", "7")),
         (("run=r", "out=full/file"), ("out", "empty folder", "full/file")),
         (("run=r", "out=full"), ("out", "empty folder", "full")),
         (("run=r", "out=o", "per_clas=3"), ("per_clas is not a setting", "per_class")),

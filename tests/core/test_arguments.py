@@ -68,6 +68,7 @@ def test_what_is_allowed_is_taken_as_it_is(annotation: object, value: object) ->
 
 
 WHOLE = "a whole number of at least"
+QUOTED = " (a number in two kinds of quotes: \"'...'\")"
 REFUSED = [
     (Count, 0, f"{WHOLE} 1; got 0"),
     (Count, True, f"{WHOLE} 1; got True"),
@@ -103,6 +104,11 @@ REFUSED = [
     (int | Sequence[int], True, "a whole number or a list, each a whole number; got True"),
     (list[str], "abc", "a list, each text; got 'abc'"),
     (PathText | None, True, "a path, or null; got True"),
+    (PathText, 12.5, f"a path{QUOTED}; got 12.5"),
+    (PathText | None, 1e5, f"a path, or null{QUOTED}; got 100000.0"),
+    (PathText, 20260131, f"a path{QUOTED}; got 20260131"),
+    (Annotated[PathText, Allowed("a file")], 202601, f"a file{QUOTED}; got 202601"),
+    (Sequence[PathText], ["a", 1.0], f"a list, each a path{QUOTED}; got ['a', 1.0]"),
 ]
 
 

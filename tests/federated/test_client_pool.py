@@ -174,6 +174,21 @@ def test_pruning_leaves_what_a_checkpoint_needs(tmp_path: Path) -> None:
     assert kept.read(7) is None
 
 
+def test_files_of_one_client_alone(tmp_path: Path) -> None:
+    """Two sites on one machine may keep theirs in one folder."""
+    first, second = (ClientFiles(tmp_path, only=client_id) for client_id in (0, 1))
+    for client_id, own in enumerate((first, second)):
+        for round_ in range(3):
+            own.write(client_id, round_, {"client": client_id, "round": round_})
+    first.rewind({0: 1})
+    first.prune([1])
+    assert first.read(0) == {"client": 0, "round": 1}
+    assert first.index(2) == {0: 1}
+    assert second.read(1) == {"client": 1, "round": 2}
+    assert second.index(2) == {1: 2}
+    assert len(list(tmp_path.iterdir())) == 1 + 3
+
+
 @pytest.mark.parametrize("written", [False, True], ids=["in memory", "in its file"])
 def test_a_snapshot_can_be_put_back(written: bool, configure: Configure, tmp_path: Path) -> None:
     federation = build(configure(), folder=tmp_path)

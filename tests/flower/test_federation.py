@@ -191,6 +191,14 @@ def test_public_images_of_another_kind_are_refused(tmp_path: Path) -> None:
         serve(FakeLink(tmp_path, 2), tmp_path / "run", *public, "dataset.test_per_class=8")
 
 
+def test_two_sites_of_one_machine_may_share_their_folder(tmp_path: Path) -> None:
+    link = FakeLink(tmp_path, 2)
+    apart = serve(link, tmp_path / "apart", "fl.rounds=3")
+    link.own = dict.fromkeys(range(2), (f"folder={tmp_path / 'shared'}",))
+    together = serve(link, tmp_path / "together", "fl.rounds=3")
+    assert together["generator_sha256"] == apart["generator_sha256"]
+
+
 def test_an_order_for_a_state_that_is_not_there_is_refused(tmp_path: Path) -> None:
     link = FakeLink(tmp_path, 2)
     order = Order(run="0" * 32, client=0, round=4, attempt=0, kept=3, checkpointed=None, settings={})

@@ -104,6 +104,35 @@ def test_the_command_writes_tables_and_a_picture(
     call(command.main, str(sweep), "x=attack.size", "by=defense", "hydra.run.dir=out")  # its own files again
 
 
+def test_methods_of_one_module_are_not_averaged(tmp_path: Path) -> None:
+    for seed, (name, value) in enumerate((("Uniform", 0.2), ("Uniform", 0.4), ("NumExamples", 0.8))):
+        weighting = {"weighting": {"_target_": f"fedgan.federated.weighting.{name}"}}
+        run_of(tmp_path / str(seed), {"emission": value}, fl=weighting, seed=seed)
+    for by in (None, ["fl.weighting"]):
+        table = compare(runs(tmp_path), by=by, metrics=["emission"]).table
+        assert table["fl.weighting"].tolist() == ["NumExamples", "Uniform"]
+        assert table["emission_mean"].tolist() == pytest.approx([0.8, 0.3])
+
+
+def test_a_table_is_written_whole_or_stays_as_it_was(
+    sweep: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(command.main, str(sweep), "hydra.run.dir=out")
+    before = (tmp_path / "out/runs.csv").read_text()
+    write = pd.DataFrame.to_csv
+
+    def half(self: pd.DataFrame, file: Path, **options: Any) -> None:
+        if "run" not in self:
+            return write(self, file, **options)
+        Path(file).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    with pytest.raises(SystemExit):
+        call(command.main, str(sweep), "hydra.run.dir=out")
+    assert (tmp_path / "out/runs.csv").read_text() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -146,6 +146,17 @@ def test_arms_by_hand(tmp_path: Path) -> None:
     assert table.frame["emission_n"].tolist() == [2, 1]
 
 
+def test_an_arm_without_the_one_setting_that_differs_says_so(tmp_path: Path) -> None:
+    plain = {"_target_": "torch.optim.SGD", "lr": 1.0}
+    runs = [
+        run_of(tmp_path / name, {"emission": 0.5}, fl={"server_optimizer": optimizer})
+        for name, optimizer in (("a", plain), ("b", plain | {"momentum": 0.9}))
+    ]
+    table = arms.scores(arms.named(runs))
+    momentum = "fl.server_optimizer.momentum"
+    assert table.shown["arm"].tolist() == [f"without {momentum}", f"{momentum}=0.9"]
+
+
 def test_settings_once_where_all_agree(tmp_path: Path) -> None:
     runs = {
         name: run_of(tmp_path / name, {}, attack=SQUARE | {"size": size}, defense=defense)

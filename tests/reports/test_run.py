@@ -69,6 +69,20 @@ def test_what_is_no_run_is_refused(made: str, tmp_path: Path) -> None:
         find_runs([place])
 
 
+def test_files_that_are_called_otherwise_are_no_grids(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "samples").mkdir()
+    for name in ("0003", "0003 copy", "10000", "9999", "3", "0003_large", "best"):
+        (tmp_path / f"samples/round_{name}.png").write_bytes(b"")
+    grids = fedgan.load(tmp_path).grids()
+    assert {round_: file.name for round_, file in grids.items()} == {
+        3: "round_0003.png",
+        9999: "round_9999.png",
+        10000: "round_10000.png",
+    }
+    assert list(grids) == [3, 9999, 10000]
+
+
 @pytest.mark.parametrize("name", ["run.json", "config.yaml", "clients.csv"])
 def test_a_damaged_file_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")

@@ -180,3 +180,14 @@ def test_an_evaluation_is_printed_in_its_round(
     drive(RoundProgress(), monkeypatch, object(), evaluator)
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("round 3 of 5: ")] == printed
+
+
+def test_a_continued_run_removes_its_own_grids_alone(tmp_path: Path) -> None:
+    """Of rounds to come, or that it would not draw; a user's copy is neither."""
+    for name in ("0001", "0003", "0004", "0003 copy", "5"):
+        (tmp_path / f"round_{name}.png").write_bytes(b"")
+    evaluator = object.__new__(Evaluator)
+    evaluator.folder, evaluator.every, evaluator.always = tmp_path, 2, ()
+    trainer: Any = SimpleNamespace(is_global_zero=True, current_epoch=3)
+    evaluator.on_train_start(trainer, SimpleNamespace())  # type: ignore[arg-type]
+    assert {file.name for file in tmp_path.iterdir()} == {"round_0001.png", "round_0003 copy.png", "round_5.png"}
