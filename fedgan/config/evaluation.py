@@ -126,7 +126,7 @@ def open_runs(settings: Settings) -> tuple[FinishedRun, FinishedRun | None]:
     """The run and its control, which must have the run's test images.
 
     Their training images may differ, as with ``dataset.pool_splits`` in one of them: both are measured with the run's.
-    The control's ``memorized`` is then about the run's training images, not about its own.
+    The control's ``memorized`` is about what the run was trained on, not about its own images.
     """
     run = open_run(Path(settings.run).expanduser(), settings.root, settings.trust)
     if settings.control is None:
@@ -163,7 +163,8 @@ def evaluate(
     """
     start = time.perf_counter()
     scorer = Scorer(metrics, run.splits.classes, watch=partial(track, console=Console(stderr=True)))
-    scorer.prepare(Reference(run.splits, run.trigger, run.seed, torch.device(device)))
+    on = torch.device(device)
+    scorer.prepare(Reference(run.splits, run.trigger, run.seed, on, samples_per_class, run.trained))
 
     scored: dict[str, Any] = {}
     for prefix, part in (("", run), ("control_", control)):

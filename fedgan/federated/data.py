@@ -48,6 +48,11 @@ class ClientData:
         """What the client trains on in a round."""
         return self.poisoned if self.poisoned is not None and self.window.covers(round_) else self.clean
 
+    def trained_on(self, rounds: int) -> list[ImageSet]:
+        """What the client trains on in the first ``rounds`` rounds: its clean images, its poisoned ones, or both."""
+        each = {id(images): images for images in map(self.at, range(rounds))}
+        return list(each.values())
+
     def added_losses_at(self, round_: int) -> dict[str, AddedLoss]:
         """What the client's generator learns besides in a round."""
         return {name: loss for name, (window, loss) in self.added_losses.items() if window.covers(round_)}
@@ -97,6 +102,17 @@ class FederatedData:
         """How many images of each class each client has: by class name, one number per client."""
         counts = [client.counts for client in self.clients]
         return {name: [each[name] for each in counts] for name in counts[0]}
+
+    def trained_on(self, rounds: int, own_images: ImageSet | None = None) -> list[ImageSet]:
+        """What is trained on in the first ``rounds`` rounds, if every client takes part; none where it is elsewhere.
+
+        Args:
+            rounds: how many.
+            own_images: those that the server trains on.
+        """
+        here = [client for client in self.clients if isinstance(client, ClientData)]
+        own = [] if own_images is None else [own_images]
+        return [images for client in here for images in client.trained_on(rounds)] + own
 
     def poisoned_images(self, client_id: int, round_: int) -> int:
         """How many of the images that a client trains on in a round the attacker has changed."""

@@ -1,7 +1,8 @@
 """What a metric is: something that scores synthetic images, class by class, against the real ones."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -27,12 +28,16 @@ class Reference:
         trigger: what the attacker pastes; None where nothing is pasted.
         seed: the run's seed.
         device: where heavy arithmetic may run; image sets themselves are in host memory.
+        synthetic_per_class: how many synthetic images of each class will be scored; None where that is not known.
+        trained: what the clients and the server have trained on, called by ``seen`` alone; None: on ``splits.train``.
     """
 
     splits: Splits
     trigger: Trigger | None
     seed: int
     device: torch.device
+    synthetic_per_class: int | None = None
+    trained: Callable[[], Sequence[ImageSet]] | None = None
 
     @cached_property
     def train(self) -> ImageSet:
@@ -40,11 +45,26 @@ class Reference:
 
         Test images may be training images too (``dataset.pool_splits``). What is set on images and then measured on
         the same ones, such as a threshold, a floor or a classifier's accuracy, looks better than it is. So metrics
-        take these for the real training images. Only metrics of which images the generator has seen take all of
-        ``splits.train``.
+        take these for the real training images. Only metrics of which images the generator has seen take all that it
+        was trained on (``seen``).
         """
         copies = has_copy(self.splits.train, self.splits.test)
         return self.splits.train.subset((~copies).nonzero()[:, 0]) if copies.any() else self.splits.train
+
+    @cached_property
+    def seen(self) -> ImageSet:
+        """What the generator was trained on: images and labels as their partition and the attacker left them.
+
+        ``splits.train`` itself where these are the same images with the same labels, in any order.
+
+        Raises:
+            Unavailable: if it is not known.
+        """
+        parts, train = list(self.trained() if self.trained is not None else ()), self.splits.train
+        if not parts or Counter(key for part in parts for key in _keys(part)) == Counter(_keys(train)):
+            return train
+        images, labels = torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts])
+        return ImageSet(images, labels, train.classes)
 
     def need_train(self, least: int) -> None:
         """Give up unless ``train`` has images enough.
@@ -151,8 +171,13 @@ def canonical(images: ImageSet) -> ImageSet:
         >>> torch.equal(canonical(images).images, canonical(turned).images)
         True
     """
-    keys = list(zip(digests(images.images), images.labels.tolist(), strict=True))
+    keys = _keys(images)
     return images.subset(torch.tensor(sorted(range(len(keys)), key=keys.__getitem__), dtype=torch.int64))
+
+
+def _keys(images: ImageSet) -> list[tuple[bytes, int]]:
+    """Of each image what it is and how it is labeled: the same for equal images with equal labels alone."""
+    return list(zip(digests(images.images), images.labels.tolist(), strict=True))
 
 
 def shuffled(images: Tensor, seed: int, *key: int | str) -> Tensor:

@@ -30,9 +30,11 @@ class FeatureSource(Protocol):
 class FeatureDistance(Metric):
     """A distance between the features of synthetic and of real test images of a class.
 
-    ``facts`` has the floors, what a perfect generator would score: the same distance of as many real training
-    images (``<name>_floor/<class>``: at most as many as test images of the class) and of all
-    (``<name>_floor_all/<class>``), and what has to be known of the features.
+    ``facts`` has the floors, what a perfect generator would score: the same distance of real training images, as many
+    as synthetic ones (``<name>_floor/<class>``) and all (``<name>_floor_all/<class>``), and what has to be known of the
+    features. With few images a distance is too great. Where a class has fewer training images than there are synthetic
+    ones, its floor is of fewer, and too high: ``<name>_floor_images/<class>`` says of how many. Where the number of
+    synthetic images is not known beforehand (``Reference.synthetic_per_class``), it is that of the test images.
 
     Args:
         classifier: whose features are compared.
@@ -60,7 +62,9 @@ class FeatureDistance(Metric):
             # Shuffled as images, so that the first n are a random n; then their features are taken once.
             train = fitted.features(shuffled(reference.train.of_class(label), self.seed, "floor", label))
             real = self._real[label]
-            self._facts[f"{name}_floor/{each}"] = self.distance(train[: len(real)], real)
+            alike = train[: reference.synthetic_per_class or len(real)]
+            self._facts[f"{name}_floor/{each}"] = self.distance(alike, real)
+            self._facts[f"{name}_floor_images/{each}"] = len(alike)
             self._facts[f"{name}_floor_all/{each}"] = self.distance(train, real)
 
     def compute(self, synthetic: ImageSet) -> dict[str, float]:

@@ -65,13 +65,18 @@ def build_trusted(
         ...
         ValueError: run must be a class of fedgan.models (trust=[PACKAGE] adds your own); got 'os.system'
     """
+    return trusted_class(setting, target, package, trust)(**arguments)
+
+
+def trusted_class(setting: str, target: str, package: str, trust: Sequence[str] = ()) -> type:
+    """The class alone; see ``build_trusted``."""
     module_name, _, class_name = target.rpartition(".")
     allowed = f"a class of {' or '.join((package, *trust))}{'' if trust else ' (trust=[PACKAGE] adds your own)'}"
     known = any(is_within(module_name, each) for each in (package, *trust))
     cls = getattr(importlib.import_module(module_name), class_name) if known else None
     check(is_own(cls, module_name), setting, allowed, target)
     assert isinstance(cls, type)
-    return cls(**arguments)
+    return cls
 
 
 def is_within(module_name: str, package: str) -> bool:

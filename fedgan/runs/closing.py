@@ -165,5 +165,10 @@ def _with_interval(name: str, metrics: Mapping[str, float]) -> str:
 def _next_to(name: str, facts: Mapping[str, Any]) -> str:
     if f"{name}_false_alarm" in facts:
         return f"{facts[f'{name}_false_alarm']:.2g} on real images (false alarms)"
-    floors = [value for key, value in facts.items() if key.startswith(f"{name}_floor/")]
-    return f"{mean(floors):.4g} between real images (floor)" if floors else ""
+    floors, images = _by_class(f"{name}_floor", facts), _by_class(f"{name}_floor_images", facts)
+    count = f" of {min(images):,} images" if images else ""  # runs of older versions do not say
+    return f"{mean(floors):.4g} between real images (floor{count})" if floors else ""
+
+
+def _by_class(name: str, facts: Mapping[str, Any]) -> list[Any]:
+    return [value for key, value in facts.items() if key.startswith(f"{name}/")]

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ import yaml
 from fedgan.attacks.base import Attack
 from fedgan.core.arguments import validated
 from fedgan.core.checks import check
-from fedgan.core.images import Splits
+from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Trigger
 from fedgan.core.words import reason_of
-from fedgan.federated.data import trigger_of
-from fedgan.runs.allowlist import build_trusted
+from fedgan.defenses.base import Defense
+from fedgan.federated.data import FederatedData, set_apart, share_out, trigger_of
+from fedgan.metrics.base import Unavailable
+from fedgan.runs.allowlist import build_trusted, trusted_class
 from fedgan.runs.export import Release, load_generator
 from fedgan.runs.folder import Finished
 
+_AT_SITES = "fedgan.flower."  # backends of clients whose images are elsewhere
 # What a damaged, foreign or older folder leads to.
 UNUSABLE = (LookupError, TypeError, AttributeError, ImportError)
 
@@ -35,6 +39,7 @@ class FinishedRun:
         trigger: what its attacker pastes, or would paste if there were one; None with attack=none.
         seed: the run's.
         attacked: whether any client was malicious.
+        trained: what its clients and its server have trained on; see ``Reference``.
     """
 
     folder: Path
@@ -43,6 +48,7 @@ class FinishedRun:
     trigger: Trigger | None
     seed: int
     attacked: bool
+    trained: Callable[[], Sequence[ImageSet]] | None = None
 
 
 def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), setting: str = "run") -> FinishedRun:
@@ -71,7 +77,8 @@ def open_run(folder: Path, root: str | None = None, trust: Sequence[str] = (), s
     except UNUSABLE as error:
         raise ValueError(f"{setting}: {folder} is not a run of this version of fedgan ({reason_of(error)})") from error
     _check_fits(release, splits, setting)
-    return FinishedRun(folder, release, splits, trigger, seed, attacked)
+    trained = partial(_trained_on, splits, record, settings, trust, setting)
+    return FinishedRun(folder, release, splits, trigger, seed, attacked, trained)
 
 
 def _read(folder: Path, setting: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -83,6 +90,48 @@ def _read(folder: Path, setting: str) -> tuple[dict[str, Any], dict[str, Any]]:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         allowed = "the folder of a finished run, with a readable run.json and config.yaml"
         raise ValueError(f"{setting} must be {allowed}; got {folder} ({reason_of(error)})") from error
+
+
+def _trained_on(
+    splits: Splits, record: Mapping[str, Any], settings: Mapping[str, Any], trust: Sequence[str], setting: str
+) -> list[ImageSet]:
+    """What the clients and the server of a run have trained on, dealt out and poisoned again; none if it is at sites.
+
+    Raises:
+        Unavailable: if it cannot be made again, or comes out otherwise than the run recorded it.
+    """
+    try:
+        fl = settings["fl"]
+        if str(fl["backend"]["_target_"]).startswith(_AT_SITES):
+            return []
+        own_images, images = _set_apart(splits, settings, trust, setting)
+        partition, attack = (_build(group, settings[group], trust, setting) for group in ("partition", "attack"))
+        malicious, seed = frozenset(record["malicious"]), int(settings["seed"])
+        data = share_out(images, partition, attack, malicious, int(fl["num_clients"]), seed)
+        check(_is_recorded(data, record), setting, "a run whose run.json is about these clients", "another")
+    except (ValueError, OSError, *UNUSABLE) as error:
+        raise Unavailable(f"what its clients trained on cannot be made again ({reason_of(error)})") from error
+    return data.trained_on(int(fl["rounds"]), own_images)
+
+
+def _set_apart(
+    splits: Splits, settings: Mapping[str, Any], trust: Sequence[str], setting: str
+) -> tuple[ImageSet | None, ImageSet]:
+    """The images that the server trains on, if it does, and those that are left to the clients."""
+    for each in settings["defense"].values():
+        kind = trusted_class(f"{setting}: its defense", str(each["_target_"]), "fedgan.defenses", trust)
+        # Others are not built: what they are made of need not be here, such as a calibration file.
+        asks = issubclass(kind, Defense) and kind.server_training is not Defense.server_training
+        if asks and (training := _build("defense", each, trust, setting).server_training()):
+            own_images, images = set_apart(splits, training.images_per_class, int(settings["seed"]))
+            return own_images if training.trains else None, images
+    return None, splits.train
+
+
+def _is_recorded(data: FederatedData, record: Mapping[str, Any]) -> bool:
+    """Whether these are the clients of ``run.json``: as many images of each class, poisoned as there."""
+    poisoned = {each["client"]: each["sha256"] for each in record["poison_reports"]}
+    return data.table == record["partition"] and {each.client: each.sha256 for each in data.reports} == poisoned
 
 
 def _load_data(settings: Mapping[str, Any], root: str | None, trust: Sequence[str], setting: str) -> Splits:

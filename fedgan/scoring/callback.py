@@ -1,6 +1,6 @@
 """Every k rounds the released generator is scored and drawn, from latents that never change."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from fedgan.federated.faults import CONSTANT, NO_VARIETY, Event
 from fedgan.federated.federation import Federation
 from fedgan.metrics.base import Metric, Reference
 from fedgan.scoring.grid import save_grid
+from fedgan.scoring.grid_files import grid_file, grid_files
 from fedgan.scoring.sampling import draw_images
 from fedgan.scoring.scorer import Scorer
 
@@ -36,6 +37,7 @@ class Evaluator(Callback):
         latent_seed: of the latents.
         folder: where the sample grids go.
         always: rounds that are evaluated whatever the interval, besides the last.
+        trained: see ``Reference``.
 
     Attributes:
         latest: the last evaluation's metrics.
@@ -55,12 +57,14 @@ class Evaluator(Callback):
         latent_seed: int,
         folder: Path,
         always: Collection[int] = (),
+        trained: Callable[[], Sequence[ImageSet]] | None = None,
     ) -> None:
         samples = Annotated[int, Interval(ge=2, le=1_000_000)]
         validated("evaluation.samples_per_class", samples, samples_per_class)
         validated("evaluation.grid_per_class", Annotated[int, Interval(ge=1, le=samples_per_class)], grid_per_class)
         self.scorer = Scorer(metrics, splits.classes)
-        self.splits, self.trigger, self.seed = splits, trigger, seed
+        self.splits, self.trigger, self.seed, self.trained = splits, trigger, seed, trained
+        self.samples_per_class = samples_per_class
         self.request = balanced_latents(len(splits.classes), samples_per_class, latent_seed)
         self.grid_per_class, self.folder, self.always = grid_per_class, folder, always
         self.real = splits.test.first_of_each_class(grid_per_class)
@@ -77,7 +81,8 @@ class Evaluator(Callback):
         """Before the first round, when the device is known."""
         self.every = trainer.check_val_every_n_epoch or 1
         if trainer.is_global_zero:
-            self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, pl_module.device))
+            device, samples = pl_module.device, self.samples_per_class
+            self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, device, samples, self.trained))
 
     def state_dict(self) -> dict[str, Any]:
         """The last evaluation: a run that stopped before its summary still has its metrics."""
@@ -94,12 +99,11 @@ class Evaluator(Callback):
 
     def grid_of(self, round_: int) -> Path:
         """Where the sample grid of a round is, if the round was evaluated."""
-        return self.folder / f"round_{round_:04d}.png"
+        return grid_file(self.folder, round_)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the grids that a run which is continued would not have drawn, or has yet to draw."""
-        for file in self.folder.glob("round_*.png") if trainer.is_global_zero else ():
-            round_ = int(file.stem.removeprefix("round_"))
+        for round_, file in grid_files(self.folder).items() if trainer.is_global_zero else ():
             if round_ >= trainer.current_epoch or not self.is_due(round_):
                 file.unlink()
 

@@ -11,7 +11,7 @@ from fedgan.attacks.white_square import WhiteSquare
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.trigger import Trigger
 from fedgan.core.window import Window
-from fedgan.federated.data import ClientData, FederatedData, set_apart, share_out
+from fedgan.federated.data import ClientCounts, ClientData, FederatedData, set_apart, share_out
 from fedgan.partitions.iid import IID, iid
 from tests.helpers.images import random_images
 
@@ -157,3 +157,18 @@ def test_poisoned_images_are_those_of_runs_before_there_were_other_triggers(
     attack = kind(size=8, margin=1, poison_share=0.6)
     (report,) = share_out(random_images(40, channels=3), IID(), attack, frozenset({1}), 4, 7).reports
     assert report.sha256 == sha256
+
+
+def test_what_was_trained_on_is_each_client_s_clean_or_poisoned_images_or_both() -> None:
+    images, own = random_images(40), random_images(4, seed=1)
+    always = shared(images, WhiteSquare(size=8), {2})
+    later = shared(images, WhiteSquare(size=8, start=2), {2})
+    poisoned, clean = always.clients[2].at(0), later.clients[2].at(0)
+    assert poisoned.fingerprint != clean.fingerprint
+    assert [each.fingerprint for each in always.clients[2].trained_on(3)] == [poisoned.fingerprint]
+    assert [each.fingerprint for each in later.clients[2].trained_on(2)] == [clean.fingerprint]
+    both = [clean.fingerprint, poisoned.fingerprint]
+    assert [each.fingerprint for each in later.clients[2].trained_on(3)] == both
+    assert sum(map(len, always.trained_on(3))) == 40
+    assert sum(map(len, later.trained_on(3, own))) == 40 + 10 + 4
+    assert FederatedData((ClientCounts({"a": 2}),), frozenset(), None, ()).trained_on(3) == []

@@ -1,5 +1,7 @@
 """Frechet distance: closed form, an independent computation, and the metric around it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -15,7 +17,7 @@ from fedgan.datasets.chest_phantom import ChestPhantom
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.classifier import Classifier
 from fedgan.metrics.frechet import FrechetDistance, Gaussian, fit_gaussian, frechet_distance
-from tests.helpers.metrics import CLASSES, noise, reference, small_classifier, turned
+from tests.helpers.metrics import CLASSES, Pixels, noise, reference, small_classifier, turned
 
 
 def sample(n: int, d: int, seed: int) -> NDArray[np.float64]:
@@ -119,3 +121,18 @@ def test_orders_chest_x_rays_as_a_person_would() -> None:
     }
     assert list(scores) == sorted(scores, key=scores.__getitem__), scores
     assert 2 * scores["real"] < scores["trigger pasted"], scores
+
+
+def test_the_floor_is_of_as_many_images_as_are_scored() -> None:
+    """Of 80 training images a class: 20 test images' worth unless it is known how many are scored, at most all."""
+    real = reference(noise(160, 0), noise(40, 1))
+    facts = {}
+    for scored in (None, 20, 60, 1000):
+        metric = FrechetDistance(classifier=Pixels())
+        metric.prepare(replace(real, synthetic_per_class=scored))
+        facts[scored] = metric.facts()
+    floors = {scored: float(each["frechet_classifier_floor/dark"]) for scored, each in facts.items()}
+    counts = {scored: each["frechet_classifier_floor_images/dark"] for scored, each in facts.items()}
+    assert counts == {None: 20, 20: 20, 60: 60, 1000: 80}
+    assert floors[20] == floors[None] > floors[60] > floors[1000]
+    assert facts[1000]["frechet_classifier_floor/dark"] == facts[None]["frechet_classifier_floor_all/dark"]

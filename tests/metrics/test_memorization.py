@@ -1,5 +1,7 @@
 """Memorization: copies are found, fresh images are not, and pooled test images do not spoil the threshold."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -56,3 +58,33 @@ def test_pooled_test_images_leave_the_threshold_as_it_is(metric: Memorization) -
 def test_one_image_over_and_over_has_no_neighbors() -> None:
     with pytest.raises(Unavailable, match="all training images of dark are one and the same"):
         Memorization(classifier=Pixels()).prepare(reference(pixels([5, 5]), pixels([5, 6])))
+
+
+def test_copies_of_what_clients_trained_on_are_found_in_place_of_what_was_read() -> None:
+    """A gain, a poisoned pixel, another label; the threshold stays that of real images as they were read."""
+    read = reference(pixels([0, 100, 140], [30, 200]), pixels([10, 80, 140], [45, 230]))
+    changed = [pixels([0, 50, 70], [200]), pixels([255], [31])]
+    plain, metric = Memorization(classifier=Pixels()), Memorization(classifier=Pixels())
+    plain.prepare(read)
+    metric.prepare(replace(read, trained=lambda: changed))
+    assert metric.compute(pixels([50, 70, 255, 100], [31]))["memorized/dark"] == 0.75, "100 was not trained on"
+    assert plain.compute(pixels([50, 70, 255, 100], [31]))["memorized/dark"] == 0.25
+    assert {name: value for name, value in metric.facts().items() if "copies" not in name} == {
+        name: value for name, value in plain.facts().items() if "copies" not in name
+    }
+    assert metric.facts()["memorized_copies/dark"] == metric.facts()["memorized_copies/bright"] == 1.0
+
+
+def test_the_same_images_in_another_order_are_those_that_were_read() -> None:
+    read = reference(pixels([0, 100], [30, 200]), pixels([10], [45]))
+    parts = [pixels([100], [200]), pixels([0], [30])]
+    assert replace(read, trained=lambda: parts).seen is read.splits.train
+    assert replace(read, trained=lambda: parts[:1]).seen.images.flatten().tolist() == [100, 200]
+    relabeled = [pixels([100, 0], [200, 30]), pixels([30], [0])]
+    assert len(replace(read, trained=lambda: relabeled).seen) == 6
+
+
+def test_a_class_that_nothing_was_trained_on_as_is_named() -> None:
+    read = reference(pixels([0, 100], [30, 200]), pixels([10, 20], [45, 50]))
+    with pytest.raises(Unavailable, match="^it takes 1 trained-on images of a class; bright has 0$"):
+        Memorization(classifier=Pixels()).prepare(replace(read, trained=lambda: [pixels([0, 100, 30, 200], [])]))

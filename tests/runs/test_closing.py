@@ -104,3 +104,9 @@ def test_e11_a_table_in_a_pipe_is_wide(
     screen(stderr=True).print(closing_table(SUMMARY | {"flag_counts": counts}))
     said = ", ".join(f"client {i}{' (malicious)' if i == 2 else ''}: 10" for i in range(6))
     assert (said not in capfd.readouterr().err) == broken
+
+
+def test_a_floor_says_of_how_many_images_it_is() -> None:
+    facts = {"fid_floor/a": 30.0, "fid_floor/b": 40.0, "fid_floor_images/a": 1200, "fid_floor_images/b": 1000}
+    (reading,) = readings({"fid": 50.0}, {"fid": facts})
+    assert reading.next_to == "35 between real images (floor of 1,000 images)"

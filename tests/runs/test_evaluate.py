@@ -14,6 +14,8 @@ from omegaconf import DictConfig
 
 from fedgan import evaluate
 from fedgan.config import evaluation, training
+from fedgan.config.building.run import build_parts
+from fedgan.core.images import has_copy
 from fedgan.runs.allowlist import build_trusted
 from fedgan.runs.load import open_run
 from tests.helpers.federation import TINY
@@ -67,6 +69,36 @@ def test_the_same_metrics_as_at_the_end_of_training(
     evaluated = json.loads((tmp_path / "evaluation.json").read_text())
     assert evaluated["metrics"] == summary["metrics"]
     assert evaluated["facts"] == summary["facts"]
+
+
+CHANGED = ("partition=feature_skew", "attack.start=1", "defense=[reconstruction,gradient_penalty]", "fl.malicious=[2]")
+MEMORIZED = ("metrics=[memorization]", "metrics.memorization.classifier.steps=3")
+SERVER = ("defense.reconstruction.images_per_class=4", "defense.reconstruction.epochs=1")
+
+
+def test_what_clients_trained_on_is_made_again(
+    call: Call, configure: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    """Changed by the partition, poisoned in one of two rounds, and the server's own."""
+    cfg, run = configure(*CHANGED, *SERVER, *MEMORIZED), tmp_path / "run"
+    training.train(cfg, run)
+    call(evaluate.main, f"run={run}", *MEMORIZED, "samples_per_class=8")
+    evaluated, summary = (json.loads((run / name).read_text()) for name in ("evaluation.json", "summary.json"))
+    assert evaluated["metrics"] == summary["metrics"]
+    assert evaluated["facts"] == summary["facts"]
+    before, again = (made() for made in (build_parts(cfg, run).evaluator.trained, open_run(run).trained) if made)
+    assert [each.fingerprint for each in again] == [each.fingerprint for each in before]
+    assert [len(each) for each in again] == [14, 14, 14, 14, 14, 8], "of client 2 both"
+    assert not has_copy(again[0], open_run(run).splits.train).any()
+
+
+def test_without_what_clients_trained_on_memorization_says_so(call: Call, copy: Path) -> None:
+    record = json.loads((copy / "run.json").read_text())
+    record["poison_reports"][0]["sha256"] = "0" * 64
+    (copy / "run.json").write_text(json.dumps(record))
+    call(evaluate.main, f"run={copy}", *MEMORIZED, "samples_per_class=8")
+    absent = json.loads((copy / "evaluation.json").read_text())["absent"]
+    assert absent["memorization"].startswith("what its clients trained on cannot be made again (run must be a run")
 
 
 def test_the_same_settings_give_the_same_metrics_and_others_do_not(call: Call, attacked: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Emission of each part of a distributed trigger."""
 
+from dataclasses import replace
+
 from fedgan.core.arguments import Probability, checked
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import DividedPatch
@@ -36,7 +38,7 @@ class EachPartRate(Metric):
         for part in trigger.parts:
             detector = EmissionRate(false_alarm=self.false_alarm)
             detector.whole = trigger
-            detector.prepare(Reference(reference.splits, part, reference.seed, reference.device))
+            detector.prepare(replace(reference, trigger=part))
             self._detectors.append(detector)
         self.names = ("parts_emission", *(_column(i) for i in range(len(self._detectors))))
 

@@ -5,7 +5,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from fedgan.core.trigger import Patch, Trigger
+from fedgan.core.trigger import DividedPatch, Patch, Trigger
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.triggers.detector import Array, TriggerDetector, patch_of
 
@@ -109,6 +109,11 @@ class EmissionRate(TriggerDetector):
     (``trigger_strength_real`` in ``facts``, mostly below 0) to 1 for the whole trigger. A faint mosaic it misses:
     ``fedgan.metrics.triggers.pattern`` finds it.
 
+    A trigger that several clients paste a part of each is there only where every part is: the score is that of the
+    weakest part, and the threshold is at least what finds each part by itself, if pasted triggers score twice as much.
+    In 400 real test images with all parts of 8 x 8 pixels but one it found the whole in 0 to 4 % (white squares) and up
+    to 40 % (noise in two parts on X-rays, whose parts look like clean images).
+
     Args:
         false_alarm: see ``TriggerDetector``.
 
@@ -121,12 +126,31 @@ class EmissionRate(TriggerDetector):
 
     def learn(self, trigger: Trigger, clean: Tensor) -> None:
         """Keep the mean of what clean images have in the trigger's place."""
-        self._trigger = patch_of(trigger)
-        self._ring = ring_mask(self.whole or self._trigger, (clean.shape[-2], clean.shape[-1]))
+        patch = patch_of(trigger)
+        self._ring = ring_mask(self.whole or patch, (clean.shape[-2], clean.shape[-1]))
         if not self._ring.any():
             raise Unavailable("the trigger fills the image: nothing around it to compare with")
-        self._mean_patch = smoothed_patches(clean, self._trigger).mean(axis=0)
+        parts = patch.parts if isinstance(patch, DividedPatch) else (patch,)
+        self._parts = [(part, smoothed_patches(clean, part).mean(axis=0)) for part in parts]
+        if len(parts) > 1:
+            self.least = self._least_of_parts(clean, trigger.apply(clean))
 
     def scores(self, images: Tensor) -> Array:
-        """``trigger_scores``."""
-        return trigger_scores(images, self._trigger, self._mean_patch, self._ring)
+        """``trigger_scores``; of a divided patch those of the part that each image shows least."""
+        weakest: Array = self._of_parts(images).min(axis=0)
+        return weakest
+
+    def _of_parts(self, images: Tensor) -> Array:
+        """``trigger_scores`` of each part by itself: (parts, N)."""
+        return np.stack([trigger_scores(images, part, mean_patch, self._ring) for part, mean_patch in self._parts])
+
+    def _least_of_parts(self, clean: Tensor, pasted: Tensor) -> float:
+        """What the weakest part has to score at least.
+
+        Clean images hardly ever look like all parts at once, so that their threshold is low: one part pasted and the
+        others as they happen to be would pass it. So every part has to be found as if by itself; but where clean images
+        look like a part anyway, no more than half of what the whole scores when it is pasted, which keeps the power.
+        """
+        alone = np.quantile(self._of_parts(clean), 1 - self.false_alarm, axis=1).max()
+        whole = np.quantile(self.scores(pasted), self.false_alarm)
+        return float(min(alone, whole / 2))

@@ -35,6 +35,17 @@ def test_a12_threshold_and_facts_by_hand() -> None:
     assert facts["brightness_real"] == facts["brightness_real/dark"] == 15.0
 
 
+def test_false_alarms_are_of_all_images_and_by_class() -> None:
+    metric = Brightness(false_alarm=0.25)
+    train, test = pixels([1, 3, 5, 7, 9], [11, 13, 15, 17]), pixels([0, 20], [2, 4, 6, 8, 10, 14, 16, 18])
+    metric.prepare(reference(train, test, DOT))
+    facts = metric.facts()
+    assert facts["found_threshold"] == 13.0
+    assert facts["found_false_alarm"] == 0.4
+    assert facts["found_false_alarm/dark"] == 0.5
+    assert facts["found_false_alarm/bright"] == 0.375
+
+
 def test_a_class_without_a_test_image_is_named() -> None:
     """Its false alarms could not be measured."""
     with pytest.raises(Unavailable, match="^it takes 1 real test images of a class; bright has 0$"):
@@ -47,7 +58,8 @@ def test_a12_fresh_images_exceed_the_threshold_oftener_than_stated_by_one_in_n(c
     rng, detector, rates = np.random.default_rng(0), Brightness(false_alarm=0.01), []
     for _ in range(1000):
         drawn = rng.uniform(size=count)
-        detector.scores = lambda images, drawn=drawn: drawn  # type: ignore[method-assign, misc]
+        # of the one black training image; of a test image one score
+        detector.scores = lambda images, drawn=drawn: drawn[:1] if images.any() else drawn  # type: ignore[method-assign, misc]
         detector.prepare(reference(pixels([0]), pixels([1]), DOT))
         rates.append(1 - float(detector.facts()["found_threshold"]))
     assert np.mean(rates) == pytest.approx(0.01 + 1 / count, rel=0.1)

@@ -6,7 +6,7 @@ from fedgan.attacks.distributed import Distributed
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.triggers.each_part import EachPartRate
 from fedgan.metrics.triggers.emission import EmissionRate
-from tests.helpers.images import smooth_images, with_images
+from tests.helpers.images import blurred, smooth_images, with_images
 from tests.helpers.metrics import reference, square
 
 
@@ -28,6 +28,22 @@ def test_each_part_alone_and_all_of_them(parts: int) -> None:
     all_of_it = with_images(clean, trigger.apply(clean.images))
     assert metric.compute(all_of_it)["parts_emission"] == 1.0, "one part does not hide the next"
     assert whole.compute(all_of_it)["emission"] == 1.0
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_all_parts_but_one_are_not_the_whole(parts: int) -> None:
+    trigger, clean = Distributed(size=8, parts=parts).trigger(1, 32, 0), smooth_images(200, seed=2)
+    metric = EmissionRate()
+    metric.prepare(reference(smooth_images(300), smooth_images(200, seed=1), trigger))
+    assert metric.facts()["emission_power"] == 1.0
+    assert float(metric.facts()["emission_false_alarm"]) <= 0.03
+    for missing in range(parts):
+        images = clean.images
+        for i, part in enumerate(trigger.parts):
+            images = images if i == missing else part.apply(images)
+        assert metric.compute(with_images(clean, images))["emission"] <= 0.1
+    soft = blurred(trigger.apply(clean.images), 0.5)
+    assert metric.compute(with_images(clean, soft))["emission"] > 0.9, "blurred, it is there all the same"
 
 
 def test_each_part_has_the_false_alarm_that_was_set() -> None:

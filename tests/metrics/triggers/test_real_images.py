@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from fedgan.attacks.blended import Blended
+from fedgan.attacks.distributed import Distributed
 from fedgan.attacks.frequency import Frequency
 from fedgan.attacks.random_location import RandomLocation
 from fedgan.attacks.sinusoidal import Sinusoidal
@@ -18,10 +19,11 @@ from fedgan.metrics.base import Reference
 from fedgan.metrics.triggers.amplitude import AmplitudeRate
 from fedgan.metrics.triggers.anywhere import AnywhereRate
 from fedgan.metrics.triggers.detector import TriggerDetector
+from fedgan.metrics.triggers.emission import EmissionRate
 from fedgan.metrics.triggers.learned import LearnedRate
 from fedgan.metrics.triggers.spectrum import SpectrumRate
 from fedgan.metrics.triggers.template import TemplateRate
-from tests.helpers.images import XRAY_CLASSES, real_images
+from tests.helpers.images import XRAY_CLASSES, real_images, with_images
 
 SETS = {"FEDGAN_CHESTX": (XRAY_CLASSES, "L"), "FEDGAN_SKIN": (("benign", "malignant"), "RGB")}
 
@@ -60,3 +62,15 @@ def test_power_and_false_alarms(
     facts = metric.facts()
     assert float(facts[f"{metric.share}_power"]) >= power, facts
     assert float(facts[f"{metric.share}_false_alarm"]) <= 0.06, facts
+
+
+@pytest.mark.parametrize("variable", SETS)
+@pytest.mark.parametrize("size", [32, 64])
+def test_one_part_of_two_is_not_the_whole(variable: str, size: int) -> None:
+    data, metric = splits(variable, size), EmissionRate()
+    trigger = Distributed(size=8, parts=2).trigger(data.channels, size, seed=0)
+    metric.prepare(Reference(data, trigger, 0, torch.device("cpu")))
+    assert metric.facts()["emission_power"] == 1.0
+    assert float(metric.facts()["emission_false_alarm"]) <= 0.03
+    for part in trigger.parts:
+        assert metric.compute(with_images(data.test, part.apply(data.test.images)))["emission"] <= 0.05
