@@ -104,7 +104,7 @@ def carry_out(
         fit_choices(cfg, free)
         return task(cfg)
     except (Interrupted, KeyboardInterrupt) as stop:
-        print(explain(stop) or "stopped before the first round: there is nothing to continue", file=sys.stderr)
+        print(explain(stop) or "stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except refused as error:
         said = f"error: {under_setting(error, cfg) or explain(error)}"

@@ -1,6 +1,6 @@
 """Resuming from a run's folder: with its settings, but for the number of rounds, the device and the data's place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from fedgan.config.refusals import PLACES, SEVERAL, config_folders
+from fedgan.config.validate import check_epochs
 from fedgan.core.arguments import Allowed, Count, PathText, validated
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write
@@ -87,6 +88,8 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if "fl.rounds" in typed:
         validated("fl.rounds", Count, cfg.fl.rounds)
         recorded.fl.rounds = recorded.trainer.max_epochs = cfg.fl.rounds
+    if "trainer.max_epochs" in typed:
+        check_epochs(cfg.trainer.max_epochs, recorded.fl.rounds)
     for key in (*WHERE, *PLACES, "dataset.cache_dir"):
         if is_touched(key, typed) and OmegaConf.select(cfg, key) is not None:
             OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
@@ -118,11 +121,15 @@ def recorded_settings(folder: Path) -> DictConfig:
     """What a run's config.yaml says.
 
     Raises:
-        ValueError: in one line, if there is no such file, if it has no settings, or those of an earlier version.
+        ValueError: in one line, if there is no such file, if it has no settings, or those of an earlier version, or if
+            one is an interpolation: what it stands for could change after it was checked.
     """
     recorded = OmegaConf.load(validated("resume", RunFolder, folder) / "config.yaml")
     check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(folder))
     assert isinstance(recorded, DictConfig)
+    for name, value in _inside(OmegaConf.to_container(recorded)):
+        plain = not isinstance(value, str) or "${" not in value
+        check(plain, f"resume: {name}", "a plain value: a run writes its settings resolved", value)
     others = differences(recorded)
     allowed = "a run of this version of fedgan (with fl.weighting and partition)"
     check(not others, "resume", allowed, f"{folder} {others[0]}" if others else None)
@@ -228,11 +235,45 @@ def chosen(cfg: DictConfig, group: str) -> str:
 
 
 def refuse_foreign(recorded: DictConfig, trust: Sequence[str], why: str = "resume") -> None:
-    """Refuse settings that would build something else: a folder may come from others, and building is executing."""
-    for key, value in leaves(recorded).items():
-        if key.endswith("_target_"):
+    """Refuse settings that would build something else: a folder may come from others, and building is executing.
+
+    In lists too: Hydra builds what is in them before the component that has the list sees its arguments.
+    """
+    for name, value in _inside(OmegaConf.to_container(recorded, resolve=True)):
+        if name.endswith("_target_"):
             allowed = "a class of fedgan, torch.optim or Lightning that conf/ names, or of a package in trust=[...]"
-            check(is_trusted(str(value), trust), f"{why}: {key}", allowed, value)
+            check(is_trusted(str(value), trust), f"{why}: {name}", allowed, value)
+
+
+def logger_versions(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the loggers called a run, by name; Hydra builds a logger with it, and a folder may come from others.
+
+    Args:
+        record: the run's run.json.
+
+    Raises:
+        ValueError: in one line, if one is neither a number nor a name.
+
+    Example:
+        >>> logger_versions({"loggers": {"wandb": "x7k2", "csv": 0, "mine": None}}), logger_versions({})
+        ({'wandb': 'x7k2', 'csv': 0, 'mine': None}, {})
+    """
+    versions = dict(record.get("loggers") or {})
+    for name, version in versions.items():
+        plain = version is None or isinstance(version, int) or (isinstance(version, str) and "${" not in version)
+        check(plain, f"resume: loggers.{name} in run.json", "a number or a name", version)
+    return versions
+
+
+def _inside(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Everything in mappings and lists, at any depth, by its full name."""
+    if isinstance(node, Mapping):
+        parts = [(f"{name}.{key}" if name else str(key), value) for key, value in node.items()]
+    else:
+        parts = [(f"{name}[{place}]", value) for place, value in enumerate(node)] if isinstance(node, list) else []
+    for part, value in parts:
+        yield part, value
+        yield from _inside(value, part)
 
 
 def leaves(cfg: DictConfig) -> dict[str, Any]:

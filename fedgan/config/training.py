@@ -25,7 +25,15 @@ from fedgan.config.logging.curves import RoundLogger
 from fedgan.config.logging.loggers import build_loggers, check_loggers, closing_loggers, conclude, versions_of
 from fedgan.config.next_steps import next_steps
 from fedgan.config.refusals import SEVERAL
-from fedgan.config.resume import anchor, is_begun, keep_settings, keep_typed, refuse_foreign, resumed_config
+from fedgan.config.resume import (
+    anchor,
+    is_begun,
+    keep_settings,
+    keep_typed,
+    logger_versions,
+    refuse_foreign,
+    resumed_config,
+)
 from fedgan.config.screen import screen
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
@@ -57,7 +65,10 @@ def main(cfg: DictConfig) -> float | None:
     cfg, folder = settled(cfg)
     summary = finished_summary(cfg, folder)
     if summary is None:
-        summary = train(cfg, folder)
+        try:
+            summary = train(cfg, folder)
+        except KeyboardInterrupt:
+            raise stopped_early(folder) from None
     else:
         rounds = counted(summary["rounds"], "round")
         print(f"nothing to do: the run has its {rounds}; fl.rounds=M extends it", file=sys.stderr)
@@ -220,12 +231,12 @@ def fit(
                 begin_logging(cfg, folder, parts, trainer)
             with peers(), interruptible(trainer):
                 trainer.fit(federation, val_dataloaders=parts.evaluator.loader(federation.z_dim), ckpt_path=checkpoint)
+            return finish(cfg, folder, parts, trainer, interruption)
         except BaseException as error:
             recorder.close_after(error)
             if isinstance(error, KeyboardInterrupt) and (newest := latest_checkpoint(folder)):
                 raise stopped(folder, rounds_done(newest), planned_of(cfg, parts)) from None
             raise
-        return finish(cfg, folder, parts, trainer, interruption)
 
 
 def planned_of(cfg: DictConfig, parts: Parts) -> int:
@@ -235,13 +246,23 @@ def planned_of(cfg: DictConfig, parts: Parts) -> int:
 
 def stopped(folder: Path, done: int, planned: int) -> Interrupted:
     """That a signal ended a run after so many rounds, and how it continues."""
-    goes_on = f"python -m fedgan.train resume={folder}"
-    return Interrupted(f"stopped after {done} of {counted(planned, 'round')}; to continue: {goes_on}")
+    return Interrupted(f"stopped after {done} of {counted(planned, 'round')}; {_to_continue(folder)}")
+
+
+def stopped_early(folder: Path) -> Interrupted:
+    """That a signal ended a run before this process had finished a round of it, perhaps while it read the data."""
+    if latest_checkpoint(folder) is None:
+        return Interrupted("stopped before the first round: there is nothing to continue")
+    return Interrupted(f"stopped; {_to_continue(folder)}")
+
+
+def _to_continue(folder: Path) -> str:
+    return f"to continue: python -m fedgan.train resume={folder}"
 
 
 def begin_logging(cfg: DictConfig, folder: Path, parts: Parts, trainer: Trainer) -> None:
     """Give the Trainer its loggers; they continue the curves of a run that is resumed."""
-    recorder, before = parts.recorder, record_of(folder).get("loggers") or {}
+    recorder, before = parts.recorder, logger_versions(record_of(folder))
     recorder.note(loggers=before)
     about = {key: recorder.run[key] for key in ("malicious", "partition", "poison_reports")}
     facts = {"data": parts.splits.describe(), "federation": about}
@@ -332,8 +353,8 @@ def check_resumable(cfg: DictConfig, folder: Path, checkpoint: Path, parts: Part
     if fine_tuning and done > planned:
         allowed = f"{planned}: the server has begun to fine-tune, and the earlier rounds are not kept"
         check(cfg.fl.rounds == planned, "fl.rounds", allowed, cfg.fl.rounds)
-    allowed = f"at least {done}, the rounds that {folder} has"
-    check(cfg.fl.rounds + fine_tuning >= done, "fl.rounds", allowed, cfg.fl.rounds)
+    federated = min(done, planned) if fine_tuning else done
+    check(cfg.fl.rounds >= federated, "fl.rounds", f"at least {federated}, the rounds that {folder} has", cfg.fl.rounds)
     return record
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from fedgan.config.command import Interrupted
 from fedgan.config.next_steps import report_of
 from fedgan.config.screen import screen
 from fedgan.config.validate import FinishedRunFolder
@@ -150,16 +151,24 @@ def basis(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def carry_out(study: UtilityStudy, plan: Sequence[Key], folder: Path) -> list[Fit]:
-    """All fits of the plan; those that the folder has are not repeated. results.csv grows with every other."""
+    """All fits of the plan; those that the folder has are not repeated. results.csv grows with every other.
+
+    Raises:
+        Interrupted: if a signal stopped it.
+    """
     files = {(arm, seed, n): folder / "fits" / arm / f"seed_{seed}_real_{n}.json" for arm, seed, n in plan}
     fits = {key: read_fit(files[key]) for key in plan if files[key].is_file()}
     missing = [key for key in plan if key not in fits]
-    for arm, seed, n in track(missing, "training classifiers", console=Console(stderr=True)):
-        fits[arm, seed, n] = study.fit(arm, n, seed)
-        file = files[arm, seed, n]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, asdict(fits[arm, seed, n]))
-        write_csv(folder / "results.csv", Fit, [fits[key] for key in plan if key in fits])
+    try:
+        for arm, seed, n in track(missing, "training classifiers", console=Console(stderr=True)):
+            fits[arm, seed, n] = study.fit(arm, n, seed)
+            file = files[arm, seed, n]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, asdict(fits[arm, seed, n]))
+            write_csv(folder / "results.csv", Fit, [fits[key] for key in plan if key in fits])
+    except KeyboardInterrupt:
+        again = f"the same command with hydra.run.dir={folder}"
+        raise Interrupted(f"stopped after {len(fits)} of {counted(len(plan), 'fit')}; to continue: {again}") from None
     return [fits[key] for key in plan]
 
 

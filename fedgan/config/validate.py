@@ -70,7 +70,7 @@ class TrainerSettings:
 @checked
 @dataclass(frozen=True, kw_only=True)
 class CheckpointSettings:
-    """Without these a run would be left without the checkpoints that it is resumed from."""
+    """Settings allowed for Lightning's ModelCheckpoint: with others a run could not be resumed from what it leaves."""
 
     filename: FileName
     auto_insert_metric_name: Annotated[Literal[False], Allowed("false, or resume= finds no checkpoint")]
@@ -91,14 +91,24 @@ def check_trainer(settings: Mapping[str, Any], rounds: int) -> None:
     Raises:
         ValueError: in one line.
     """
-    known = [field.name for field in fields(TrainerSettings)]
-    for name in (each for each in settings if each not in ("_target_", *known)):
-        raise ValueError(f"trainer.{name} is not a setting of a federation; trainer has: {', '.join(known)}")
+    _refuse_others("trainer", TrainerSettings, settings)
     trainer = within("trainer", TrainerSettings, settings)
     on_cpu = trainer.accelerator == "cpu" or (trainer.accelerator == "auto" and not torch.cuda.is_available())
     if on_cpu:
         validated("trainer.devices", Processes, trainer.devices)
-    epochs = settings.get("max_epochs", rounds)
+    check_epochs(settings.get("max_epochs", rounds), rounds)
+
+
+def check_epochs(epochs: object, rounds: int) -> None:
+    """Refuse another number of epochs than there are rounds.
+
+    Args:
+        epochs: ``trainer.max_epochs``.
+        rounds: ``fl.rounds``.
+
+    Raises:
+        ValueError: in one line.
+    """
     check(epochs == rounds, "trainer.max_epochs", f"fl.rounds={rounds}, which is what sets it", epochs)
 
 
@@ -106,13 +116,20 @@ def check_checkpoint(settings: Mapping[str, Any]) -> None:
     """Refuse what would leave a run without the checkpoints that it is resumed from.
 
     Args:
-        settings: those of ``checkpoint``; Lightning checks the others.
+        settings: those of ``checkpoint``.
 
     Raises:
         ValueError: in one line.
     """
-    known = {field.name for field in fields(CheckpointSettings)}
-    within("checkpoint", CheckpointSettings, {name: settings[name] for name in known & settings.keys()})
+    _refuse_others("checkpoint", CheckpointSettings, settings)
+    within("checkpoint", CheckpointSettings, settings)
+
+
+def _refuse_others(place: str, declared: type[Any], settings: Mapping[str, Any]) -> None:
+    """Refuse settings that are not declared: Lightning would take them."""
+    known = [field.name for field in fields(declared)]
+    for name in (each for each in settings if each not in ("_target_", *known)):
+        raise ValueError(f"{place}.{name} is not a setting of a federation; {place} has: {', '.join(known)}")
 
 
 def within(place: str, declared: Callable[..., T], settings: Mapping[str, Any]) -> T:

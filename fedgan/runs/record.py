@@ -65,6 +65,7 @@ class Recorder(Callback):
         )
         self.start = time.perf_counter()
         self.recorded = -1  # the last round whose rows are written
+        self.had_all = False  # whether all rounds were there at the start (``RoundLoop``)
         self.rows: dict[str, list[Row]] = {}
         self.maps: dict[str, Path] = {}  # drawn in the last round
         self.found: dict[str, dict[int, Found]] = {}  # by defense and flagged client, of the last round
@@ -86,9 +87,15 @@ class Recorder(Callback):
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
         self._write_run()
+        self.had_all = trainer.current_epoch == trainer.max_epochs
+        again = trainer.current_epoch - 1 if self.had_all else None  # this round is evaluated again
+
+        def is_due(round_: int) -> bool:
+            return round_ != again and self.evaluator.is_due(round_)
+
         for name, columns in self._tables().items() if self.writes else ():
             scored = self.evaluator.scorer.columns
-            kept = keep_rows(self.folder / name, columns, pl_module.current_epoch, self.evaluator.is_due, scored)
+            kept = keep_rows(self.folder / name, columns, pl_module.current_epoch, is_due, scored)
             if name == "timing.csv":
                 self._count_on(kept)
 
@@ -110,6 +117,20 @@ class Recorder(Callback):
             for name, rows in self.rows.items():
                 self._append(name, rows)
             self._show(pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where no round is left to be recorded, what the evaluation adds to the last one's rows."""
+        assert isinstance(pl_module, Federation)
+        if not self.writes or not self.had_all:
+            return
+        file = self.folder / "rounds.csv"
+        rows: list[Row] = list(read_rows(file))
+        for row in rows:
+            if int(row["round"]) == pl_module.round:
+                row |= self.evaluator.latest
+        write_table(file, self._tables()[file.name], rows)
+        self._append("events.csv", [asdict(event) for event in pl_module.events])
+        self.recorded = pl_module.round
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before Lightning takes the module off its device."""
@@ -228,7 +249,7 @@ class Recorder(Callback):
         self.run |= {
             "status": "finished",
             "seconds": round(self._seconds(), 2),
-            "images_per_second": round(self.images / self.training_seconds, 2),
+            "images_per_second": round(self.images / self.training_seconds, 2) if self.training_seconds else None,
         }
         self._write_run()
         return summary
@@ -295,7 +316,7 @@ def keep_rows(
     Returns:
         The rows that are kept.
     """
-    rows = list(csv.DictReader(file.read_text().splitlines())) if rounds and file.exists() else []
+    rows = read_rows(file) if rounds and file.exists() else []
     whole = [row for row in rows if None not in row.values() and row["round"].isdigit()]  # not cut off by a kill
     kept = [row for row in whole if int(row["round"]) < rounds and not _of_an_end(row, is_due)]
     for row in kept:
@@ -303,6 +324,11 @@ def keep_rows(
             row |= dict.fromkeys(row.keys() & set(scored), "")
     write_table(file, columns, kept)
     return kept
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a table; a row that a kill has cut off has None for what it lacks."""
+    return list(csv.DictReader(file.read_text().splitlines()))
 
 
 def _of_an_end(row: Mapping[str, str], is_due: Callable[[int], bool]) -> bool:

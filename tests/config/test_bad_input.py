@@ -200,9 +200,9 @@ REFUSED = {
     "checkpoint.save_on_train_epoch_end=false": "checkpoint.save_on_train_epoch_end must be true: a checkpoint before "
     "the round's rows are written cannot be resumed from; got False",
     **{
-        f"+checkpoint.{setting}": f"checkpoint.{setting.partition('=')[0]} is not a setting of a federation; checkpoint "
-        "has: filename, auto_insert_metric_name, every_n_epochs, save_top_k, save_on_train_epoch_end"
-        for setting in ("save_weights_only=true", "monitor=loss_g", "dirpath=elsewhere")
+        f"+checkpoint.{name}={value}": f"checkpoint.{name} is not a setting of a federation; checkpoint has: filename, "
+        "auto_insert_metric_name, every_n_epochs, save_top_k, save_on_train_epoch_end"
+        for name, value in {"save_weights_only": "true", "monitor": "loss_g", "dirpath": "elsewhere"}.items()
     },
 }
 

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from fedgan import evaluate, sample, train, utility
-from fedgan.config import sampling, training
+from fedgan.config import evaluation, sampling, training
+from fedgan.config import utility as utility_command
+from fedgan.config.command import INTERRUPTED
 from fedgan.config.quoting import quoting_hint
 from fedgan.config.resume import chosen, resumed_config
 from fedgan.core.folders import check_own, claim
@@ -196,6 +199,41 @@ def test_s11_neither_does_one_that_is_interrupted(
     with pytest.raises(SystemExit):
         call(train.main, "resume=run", "fl.rounds=2")
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+STOPPED = "stopped before the first round: there is nothing to continue"
+
+
+@pytest.mark.parametrize(
+    ("main", "module", "interrupts", "typed", "said"),
+    [
+        (train.main, training, "build_parts", (), STOPPED),
+        (train.main, training, "build_parts", ("resume=run", "fl.rounds=2"), "stopped; to continue: {resume}"),
+        (evaluate.main, evaluation, "open_run", ("run=run",), "stopped"),
+        (sample.main, sampling, "load_generator", ("run=run", "out=drawn"), "stopped"),
+        (utility.main, utility_command, "open_run", ("run=run",), "stopped"),
+    ],
+)
+def test_ctrl_c_says_how_to_continue_where_there_is_a_way(
+    main: Callable[[], Any],
+    module: ModuleType,
+    interrupts: str,
+    typed: tuple[str, ...],
+    said: str,
+    call: Call,
+    run: Path,
+    capsys: PRINTED,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, interrupts, interrupted)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        call(main, *typed)
+    assert stop.value.code == INTERRUPTED
+    assert capsys.readouterr().err.splitlines()[-1] == said.format(resume=f"python -m fedgan.train resume={run}")
 
 
 # S9: what the system says

@@ -371,11 +371,15 @@ def fits_made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
-def test_an_interrupted_study_resumes(call: Call, run: Path, tmp_path: Path, fits_made: list[int]) -> None:
+def test_an_interrupted_study_resumes(
+    call: Call, run: Path, tmp_path: Path, fits_made: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = (f"run={run}", *QUICK, f"hydra.run.dir={tmp_path / 'u'}")
     with pytest.raises(SystemExit) as stop:
         call(utility.main, *arguments)
     assert stop.value.code == INTERRUPTED
+    again = f"to continue: the same command with hydra.run.dir={tmp_path / 'u'}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"stopped after 3 of 8 fits; {again}"
     assert len(table(tmp_path / "u/results.csv")) == 3
     early = table(tmp_path / "u/results.csv")
     call(utility.main, *arguments)

@@ -3,6 +3,7 @@
 import json
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -12,12 +13,22 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+import yaml
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedgan import train
 from fedgan.config import training
 from fedgan.config.command import Interrupted
-from fedgan.config.resume import anchor, is_begun, keep_settings, leaves, recorded_settings, resumed_config
+from fedgan.config.resume import (
+    anchor,
+    is_begun,
+    keep_settings,
+    leaves,
+    logger_versions,
+    recorded_settings,
+    refuse_foreign,
+    resumed_config,
+)
 from fedgan.core.tensor_files import read_checkpoint
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
 from fedgan.runs.folder import record_of
@@ -184,6 +195,9 @@ at(*{
     "checkpoint": (torch, "save", n, half_a_file),
     "rename": (files.os, "replace", n),
     "record": (record.Recorder, "_append", n, half_a_row),
+    "generator": (training, "save_generator", n),
+    "summary": (record, "write_json", n),
+    "end": (record, "write_json_in_place", n),
 }[place])
 sys.argv = ["train", *sys.argv[3:]]
 train.main()
@@ -210,6 +224,22 @@ def test_a_killed_run(
     assert json.loads((folder / "run.json").read_text())["status"] == "running"
     resume(configure, folder)
     assert outcome(folder) == expected
+
+
+@pytest.mark.parametrize(("place", "n"), [("generator", 1), ("summary", 1), ("end", 2)])
+def test_a_run_killed_after_its_last_round(
+    place: str, n: int, configure: Configure, straight: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    """It has all its checkpoints, and run.json says that it is running: only the last evaluation is repeated."""
+    expected, folder = straight("feddetect"), tmp_path / "run"
+    start = [*settings_of("feddetect"), f"fl.rounds={ROUNDS}", f"hydra.run.dir={folder}"]
+    assert killed_run(folder, place, n, start) == -signal.SIGKILL
+    assert record_of(folder)["status"] == "running"
+    timed = (folder / "timing.csv").read_text()
+    resume(configure, folder)
+    assert outcome(folder) == expected
+    assert (folder / "timing.csv").read_text() == timed
+    assert record_of(folder)["images_per_second"] > 0
 
 
 @pytest.mark.slow
@@ -409,6 +439,8 @@ def test_root_says_where_the_data_lie_now(configure: Configure, tmp_path: Path, 
         (("fl.batch_size=16",), "fl.batch_size must be 8, as in"),
         (("model=dcgan_small",), "model.[a-z_.]+ must be "),
         (("fl.rounds=0",), "fl.rounds must be a whole number of at least 1; got 0"),
+        (("trainer.max_epochs=5",), "trainer.max_epochs must be fl.rounds=2, which is what sets it; got 5$"),
+        (("fl.rounds=4", "trainer.max_epochs=5"), "trainer.max_epochs must be fl.rounds=4, which is what sets it"),
     ],
 )
 def test_a_changed_setting_is_refused(
@@ -509,6 +541,56 @@ def test_settings_of_a_foreign_run_build_nothing_else(configure: Configure, fini
         words = f"resume: model.loss._target_ must be a class of fedgan, .*; got '{target}'"
         with pytest.raises(ValueError, match=words):
             resume(configure, run, "fl.rounds=4")
+
+
+EVIL = {"_target_": "os.system", "command": "true"}
+
+
+@pytest.mark.parametrize(
+    ("note", "place"),
+    [
+        (EVIL, "note._target_"),
+        ([EVIL], "note[0]._target_"),
+        ([1, [EVIL]], "note[1][0]._target_"),
+        ([{"a": [EVIL]}], "note[0].a[0]._target_"),
+        ({"_target_": "fedgan.gan.losses.NonSaturating", "_args_": [EVIL]}, "note._args_[0]._target_"),
+        ([{"_target_": ["os.system"]}], "note[0]._target_"),
+    ],
+)
+@pytest.mark.parametrize("why", ["resume", "several processes"])
+def test_nothing_else_is_built_at_any_depth(
+    note: Any, place: str, why: str, configure: Configure, tmp_path: Path
+) -> None:
+    """Hydra builds what is in lists too, before the attack could refuse an argument that it does not know."""
+    cfg = configure()
+    with open_dict(cfg):
+        cfg.attack.note = note
+    words = f"^{why}: attack.{re.escape(place)} must be a class of fedgan, .*; got .*os.system"
+    if why == "resume":
+        with pytest.raises(ValueError, match=words):
+            settings_with(configure, recorded_run(tmp_path / "run", cfg), "fl.rounds=7")
+    else:
+        with pytest.raises(ValueError, match=words):
+            refuse_foreign(cfg, [], why)
+
+
+@pytest.mark.parametrize("text", ["[${seed}]", "${evil}", "${choice.${fl.rounds}}", r"\${oc.create:'a'}", "a ${seed}"])
+def test_a_setting_that_is_not_resolved_is_refused(configure: Configure, tmp_path: Path, text: str) -> None:
+    """What it stands for may be checked with the recorded rounds and built with others."""
+    run = recorded_run(tmp_path / "run", configure("fl.rounds=3"))
+    settings = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+    assert isinstance(settings, dict)
+    settings |= {"evil": [{"_target_": "a"}], "choice": {"3": [], "7": [EVIL]}}
+    settings["attack"]["note"] = [text]
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(ValueError, match=r"^resume: attack\.note\[0\] must be a plain value: .*; got "):
+        settings_with(configure, run, "fl.rounds=7")
+
+
+@pytest.mark.parametrize("version", [EVIL, [EVIL], "${oc.create:'{_target_: os.system}'}", 1.5])
+def test_what_a_logger_is_called_builds_nothing(version: Any) -> None:
+    with pytest.raises(ValueError, match=r"^resume: loggers\.wandb in run\.json must be a number or a name; got "):
+        logger_versions({"loggers": {"wandb": version}})
 
 
 @pytest.mark.parametrize("file", [".round_0002.", ".client_0001_round_0002."])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fedgan.config.building.component import instantiate, made
 from fedgan.config.building.defenses import build_defenses, single_server_training
 from fedgan.config.building.federation import build_federation
 from fedgan.config.validate import check_objective
-from fedgan.core.images import Splits
+from fedgan.core.images import ImageSet, Splits
 from fedgan.core.precision import lightning_name
 from fedgan.defenses.base import ServerTraining
 from fedgan.federated.data import FederatedData, set_apart, share_out
@@ -28,6 +29,7 @@ from fedgan.metrics.base import Metric
 from fedgan.partitions.base import Partition
 from fedgan.runs.checkpoint import FOLDER, AtomicCheckpointIO
 from fedgan.runs.export import GeneratorSpec
+from fedgan.runs.loop import RoundLoop
 from fedgan.runs.progress import RoundProgress
 from fedgan.runs.record import Recorder
 from fedgan.scoring.callback import Evaluator
@@ -92,7 +94,7 @@ def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None, sit
         partition = made(cfg, "partition", Partition)
         federated_data = share_out(images, partition, attack, malicious, cfg.fl.num_clients, cfg.seed)
     federation = build_federation(cfg, splits, federated_data, attackers, defenses, own_images, folder, sites)
-    evaluator = build_evaluator(cfg, metrics, splits, federated_data, folder)
+    evaluator = build_evaluator(cfg, metrics, splits, federated_data, folder, own_images)
     recorder = Recorder(
         folder,
         server=server,
@@ -118,9 +120,14 @@ def build_parts(cfg: DictConfig, folder: Path, splits: Splits | None = None, sit
 
 
 def build_evaluator(
-    cfg: DictConfig, metrics: Mapping[str, Metric], splits: Splits, federated_data: FederatedData, folder: Path
+    cfg: DictConfig,
+    metrics: Mapping[str, Metric],
+    splits: Splits,
+    federated_data: FederatedData,
+    folder: Path,
+    own_images: ImageSet | None = None,
 ) -> Evaluator:
-    """What scores the released generator every few rounds."""
+    """What scores the released generator every few rounds; ``own_images``: those that the server trains on."""
     return Evaluator(
         metrics,
         splits=splits,
@@ -131,6 +138,7 @@ def build_evaluator(
         latent_seed=cfg.evaluation.latent_seed,
         folder=folder / "samples",
         always=[cfg.fl.rounds - 1],  # the generator as it left the federation, also where it is fine-tuned later
+        trained=partial(federated_data.trained_on, cfg.fl.rounds, own_images),
     )
 
 
@@ -150,6 +158,7 @@ def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequen
         default_root_dir=folder,
         max_epochs=cfg.fl.rounds + parts.server_training.rounds_after,
     )
+    trainer.fit_loop = RoundLoop(trainer, trainer.min_epochs, trainer.max_epochs)
     return trainer
 
 
