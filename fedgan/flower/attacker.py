@@ -77,6 +77,8 @@ def receipt_of(attack: Attack, round_: int, poisoning: PoisonReport | None) -> d
 def keep_receipts(file: Path, round_: int, client_id: int, measures: Mapping[str, Any]) -> None:
     """Write what the attack did in a round below the earlier rounds; a round that is trained again replaces itself.
 
+    Rows of another client, whose site may have the same folder, stay.
+
     Args:
         file: a table like a run's receipts.csv.
         round_: t.
@@ -84,7 +86,7 @@ def keep_receipts(file: Path, round_: int, client_id: int, measures: Mapping[str
         measures: by name.
     """
     before = list(csv.DictReader(file.read_text().splitlines())) if file.exists() else []
-    kept = [row for row in before if int(row["round"]) < round_]
+    kept = [row for row in before if int(row["round"]) < round_ or int(row["client"]) != client_id]
     own = [(round_, "attack", client_id, *each) for each in measures.items()]
     rows = [dict(zip(RECEIPT_COLUMNS, row, strict=True)) for row in own]
     write_table(file, RECEIPT_COLUMNS, [*kept, *rows])

@@ -11,6 +11,7 @@ from rich.table import Table
 from fedgan.core.words import counted
 from fedgan.metrics.base import is_whole
 from fedgan.runs.folder import MAPS, flagged_picture
+from fedgan.scoring.grid_files import grid_files
 from fedgan.scoring.maps import WHOLE
 
 MOST_FOUND = 8  # lines about flagged clients
@@ -70,8 +71,8 @@ def headline(summary: Mapping[str, Any], seconds: float) -> str:
 
 def pictures(folder: Path) -> list[str]:
     """Where a run's newest sample grid is; nothing where there is none."""
-    grids = sorted(folder.glob("samples/round_*.png"))
-    return [f"pictures: {grids[-1]}"] if grids else []
+    grids = grid_files(folder / "samples")
+    return [f"pictures: {grids[max(grids)]}"] if grids else []
 
 
 def found(summary: Mapping[str, Any], folder: Path) -> list[str]:

@@ -284,5 +284,7 @@ def test_a_round_that_a_malicious_site_trains_again_replaces_its_receipts(tmp_pa
         keep_receipts(file, round_, 3, {"images_changed": changed})
     head = "round,component,client,measure,value"
     assert file.read_text().splitlines() == [head, "0,attack,3,images_changed,5", "1,attack,3,images_changed,7"]
+    keep_receipts(file, 0, 1, {"images_changed": 4})  # another site in the same folder
+    assert len(file.read_text().splitlines()) == 4
     keep_receipts(file, 0, 3, {})  # the server has gone back to its start, and the attack rests
-    assert file.read_text().splitlines() == [head]
+    assert file.read_text().splitlines() == [head, "0,attack,1,images_changed,4"]

@@ -84,12 +84,12 @@ def test_one_line_for_an_evaluation() -> None:
     assert readings({}, {}) == []
 
 
-@pytest.mark.parametrize("grids", [(), ("round_0002.png", "round_0017.png")])
+@pytest.mark.parametrize("grids", [(), ("round_0002.png", "round_0017.png"), ("round_9999.png", "round_10000.png")])
 def test_the_newest_picture_is_named(grids: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "samples").mkdir()
     for name in grids:
         (tmp_path / "samples" / name).touch()
-    assert pictures(tmp_path) == ([f"pictures: {tmp_path}/samples/round_0017.png"] if grids else [])
+    assert pictures(tmp_path) == ([f"pictures: {tmp_path}/samples/{grids[-1]}"] if grids else [])
 
 
 @pytest.mark.parametrize(("columns", "broken"), [(None, False), ("70", True)])
