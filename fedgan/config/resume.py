@@ -127,12 +127,12 @@ def recorded_settings(folder: Path) -> DictConfig:
     recorded = OmegaConf.load(validated("resume", RunFolder, folder) / "config.yaml")
     check(isinstance(recorded, DictConfig), "resume", "a run's folder, with settings in config.yaml", str(folder))
     assert isinstance(recorded, DictConfig)
-    for name, value in _inside(OmegaConf.to_container(recorded)):
-        plain = not isinstance(value, str) or "${" not in value
-        check(plain, f"resume: {name}", "a plain value: a run writes its settings resolved", value)
     others = differences(recorded)
     allowed = "a run of this version of fedgan (with fl.weighting and partition)"
     check(not others, "resume", allowed, f"{folder} {others[0]}" if others else None)
+    for name, value in _inside(OmegaConf.to_container(recorded)):
+        plain = not isinstance(value, str) or "${" not in value
+        check(plain, f"resume: {name}", "a plain value: a run writes its settings resolved", value)
     return recorded
 
 
