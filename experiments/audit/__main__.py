@@ -40,8 +40,9 @@ def carried_out(typed: argparse.Namespace, overrides: Sequence[str]) -> int:
         case "score":
             found = counting.finished(typed.runs)
             if are_kept(typed.results, counting.RESULTS):
-                check_runs(typed.runs, settings(""))
-                planned = {typed.runs / each.folder / f"s{seed}" for each in settings("") for seed in each.seeds}
+                every = settings("")
+                check_runs(typed.runs, every)
+                planned = {typed.runs / each.folder / f"s{seed}" for each in every for seed in each.seeds}
                 found = [run for run in found if run in planned]
             check(bool(found), "RUNS", "a folder with finished federations, DATA/SETTING/sN, in it", str(typed.runs))
             file = typed.results / counting.FILE

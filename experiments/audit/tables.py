@@ -37,7 +37,8 @@ def by_setting(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 def _summary(data: str, setting: str, detector: str, rows: Sequence[Row]) -> dict[str, str]:
     alarms, count = sum(int(row["honest"]) > 0 for row in rows), len(rows)
-    above = sum(float(row["highest"] or 0.0) > _threshold() for row in rows)
+    scores = [float(row["highest"]) for row in rows if row["highest"] not in ("", None)]
+    above = sum(score > _threshold() for score in scores) if scores else alarms
     found = [seen for row in rows if (seen := round_found(row)) is not None]
     emission = [float(row["emission"]) for row in rows if row["emission"] not in ("", None)]
     return {

@@ -190,6 +190,8 @@ def test_an_honest_client_above_the_threshold_is_named_where_the_attacker_has_it
     assert tables.by_setting(rows)[0]["false alarms"] == "0 of 3 (0 to 71 %), 2 above"
     rows = [row(0, "1", "30.0"), row(1, "0", "1.0")]
     assert tables.by_setting(rows)[0]["false alarms"] == "1 of 2 (1 to 99 %)"
+    without_scores = [row(0, "1", ""), row(1, "0", "")]
+    assert tables.by_setting(without_scores)[0]["false alarms"] == "1 of 2 (1 to 99 %)"
 
 
 @pytest.mark.parametrize(("seed", "counted"), [(5, False), (100, True)])

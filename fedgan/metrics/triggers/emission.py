@@ -132,8 +132,7 @@ class EmissionRate(TriggerDetector):
             raise Unavailable("the trigger fills the image: nothing around it to compare with")
         parts = patch.parts if isinstance(patch, DividedPatch) else (patch,)
         self._parts = [(part, smoothed_patches(clean, part).mean(axis=0)) for part in parts]
-        if len(parts) > 1:
-            self.least = self._least_of_parts(clean, trigger.apply(clean))
+        self.least = self._least_of_parts(clean, trigger.apply(clean)) if len(parts) > 1 else -np.inf
 
     def scores(self, images: Tensor) -> Array:
         """``trigger_scores``; of a divided patch those of the part that each image shows least."""
