@@ -59,7 +59,7 @@ def test_settings_are_configurations(name: str, configure: Callable[..., DictCon
 
 def test_seeds_may_differ_by_data() -> None:
     seeds = {each.data: each.seeds for each in plan.settings(IMAGES) if each.name == "control_feature_skew"}
-    assert seeds == {"chest": tuple(range(100, 120)), "lesions": tuple(range(100, 160))}
+    assert seeds == {"chest": tuple(range(100, 130)), "lesions": tuple(range(100, 160))}
 
 
 def test_settings_are_chosen_by_pattern_and_seed() -> None:
