@@ -1,6 +1,5 @@
 """Which federations the study has, and how they are trained: plan.yaml, read."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def settings(root: str, plan: Path = PLAN) -> list[Setting]:
     """
     read = yaml.safe_load(plan.read_text())
     watching = [_setting(read, data, name, root) for name in read["settings"] for data in names()]
-    acting = [_acting(each, read["acting"][each.name]) for each in watching if each.name in read["acting"]]
+    acting = [_acting(each, read) for each in watching if each.name in read["acting"]]
     return watching + acting
 
 
@@ -47,6 +46,9 @@ def _setting(read: dict[str, Any], data: str, name: str, root: str) -> Setting:
     return Setting(data, name, overrides, tuple(range(first, last + 1)))
 
 
-def _acting(setting: Setting, own: Sequence[str]) -> Setting:
-    overrides = (*setting.overrides, *own, "defense=generator_audit")
-    return replace(setting, name=f"{setting.name}_{ACTING}", overrides=overrides)
+def _acting(setting: Setting, read: dict[str, Any]) -> Setting:
+    # The claims are of the audit as it was when they were written.
+    own = (*read["acting"][setting.name], "defense=generator_audit", "defense.generator_audit.equalize=false")
+    first, last = read["acting_seeds"]
+    seeds = tuple(seed for seed in setting.seeds if first <= seed <= last)
+    return replace(setting, name=f"{setting.name}_{ACTING}", overrides=(*setting.overrides, *own), seeds=seeds)

@@ -42,7 +42,9 @@ def test_study_seeds_were_never_used_in_the_trial() -> None:
 def test_controls_have_nobody_malicious_and_acting_ones_the_audit() -> None:
     for each in plan.settings(IMAGES):
         assert ("fl.malicious=0" in each.overrides) == each.name.startswith("control")
-        assert ("defense=generator_audit" in each.overrides) == each.name.endswith(plan.ACTING)
+        acting = each.name.endswith(plan.ACTING)
+        assert ("defense=generator_audit" in each.overrides) == acting
+        assert not acting or ("defense.generator_audit.equalize=false" in each.overrides and max(each.seeds) == 109)
         assert not any("{" in text and "_target_" not in text for text in each.overrides)
 
 

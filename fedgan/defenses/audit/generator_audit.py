@@ -83,7 +83,7 @@ class GeneratorAudit(RobustRule):
         memory: Share = 0.95,
         consecutive: Annotated[int, Interval(ge=1, le=100)] = 3,
         warmup: NonNegative = 0,
-        equalize: bool = False,
+        equalize: bool = True,
         rewind: NonNegative = 0,
         acts: bool = True,
     ) -> None:
