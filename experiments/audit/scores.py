@@ -1,10 +1,10 @@
 """What generator_audit would have seen of federations that were recorded, without acting on it.
 
-    python -m experiments.audit.scores [--equalize] RUN...
+    python -m experiments.audit.scores [--no-equalize] RUN...
 
 Each RUN has a ``recording`` folder (see ``experiments.audit.recording``). Prints, for each kind of run (the folder
 above it), how high honest clients scored at most, in how many runs that was above the threshold, and how high the
-attacker scored after some rounds. ``--equalize``: with ``defense.generator_audit.equalize=true``.
+attacker scored after some rounds. ``--no-equalize``: with ``defense.generator_audit.equalize=false``.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def by_client(recorded: Mapping[str, NDArray[np.float32]]) -> dict[int, dict[str
     }
 
 
-def scores_of(folder: Path, equalize: bool = False) -> dict[str, Scores]:
+def scores_of(folder: Path, equalize: bool = True) -> dict[str, Scores]:
     """Every client's score in each view and round of a recording in which all clients take part."""
     audit, scores = GeneratorAudit(equalize=equalize), defaultdict[str, list[list[float]]](list)
     for t, recorded in enumerate(read(folder)):
@@ -64,7 +64,7 @@ def scores_of(folder: Path, equalize: bool = False) -> dict[str, Scores]:
     return {view: np.array(each) for view, each in scores.items()}
 
 
-def rows_of(run: Path, equalize: bool = False) -> dict[str, Row]:
+def rows_of(run: Path, equalize: bool = True) -> dict[str, Row]:
     """A recorded federation, by view, and by the highest score in any view (``all``)."""
     malicious = json.loads((run / "run.json").read_text())["malicious"]
     by_view, rows = scores_of(run / "recording", equalize), {}
@@ -77,7 +77,7 @@ def rows_of(run: Path, equalize: bool = False) -> dict[str, Row]:
     return rows
 
 
-def table(runs: Sequence[Path], equalize: bool = False) -> str:
+def table(runs: Sequence[Path], equalize: bool = True) -> str:
     """By kind of run and view: how many, honest clients' highest scores, the attacker's lowest ones."""
     kinds = defaultdict[tuple[str, str], list[Row]](list)
     for run in runs:
@@ -100,7 +100,7 @@ def main() -> None:
     form = argparse.ArgumentParser("experiments.audit.scores", description=__doc__)
     form.formatter_class = argparse.RawDescriptionHelpFormatter
     form.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run's folder with recording/ in it")
-    form.add_argument("--equalize", action="store_true", help="with equalize=true")
+    form.add_argument("--equalize", action=argparse.BooleanOptionalAction, default=True, help="as in the defense")
     typed = form.parse_args()
     missing = [str(run) for run in typed.runs if not (run / "recording").is_dir()]
     if missing or not typed.runs:
