@@ -1,10 +1,11 @@
 """What generator_audit would have seen of federations that were recorded, without acting on it.
 
-    python -m experiments.audit.scores [--no-equalize] RUN...
+    python -m experiments.audit.scores [--no-equalize] [--views place,spectrum] RUN...
 
 Each RUN has a ``recording`` folder (see ``experiments.audit.recording``). Prints, for each kind of run (the folder
 above it), how high honest clients scored at most, in how many runs that was above the threshold, and how high the
-attacker scored after some rounds. ``--no-equalize``: with ``defense.generator_audit.equalize=false``.
+attacker scored after some rounds. ``--no-equalize``: with ``defense.generator_audit.equalize=false``; ``--views``: with
+these ``views``, which decide the threshold and ``all``.
 """
 
 import argparse
@@ -13,14 +14,15 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from experiments.audit.recording import read
-from fedgan.defenses.audit.generator_audit import GeneratorAudit
+from fedgan.core.arguments import validated
+from fedgan.defenses.audit.generator_audit import GeneratorAudit, Views
 from fedgan.defenses.audit.views import Map, arranged, classes, place
 
 SHOWN = (2, 4, 9, 19)  # rounds after which the attacker's score is shown
@@ -54,9 +56,14 @@ def by_client(recorded: Mapping[str, NDArray[np.float32]]) -> dict[int, dict[str
     }
 
 
-def scores_of(folder: Path, equalize: bool = True) -> dict[str, Scores]:
-    """Every client's score in each view and round of a recording in which all clients take part."""
-    audit, scores = GeneratorAudit(equalize=equalize), defaultdict[str, list[list[float]]](list)
+def scores_of(folder: Path, **settings: Any) -> dict[str, Scores]:
+    """Every client's score in each view and round of a recording in which all clients take part.
+
+    Args:
+        folder: the recording.
+        **settings: of the audit, where they are not its defaults.
+    """
+    audit, scores = GeneratorAudit(**settings), defaultdict[str, list[list[float]]](list)
     for t, recorded in enumerate(read(folder)):
         audit.decide(by_client(recorded), dict.fromkeys(map(int, recorded["clients"]), 1.0), t)
         for view in audit.views:
@@ -64,12 +71,12 @@ def scores_of(folder: Path, equalize: bool = True) -> dict[str, Scores]:
     return {view: np.array(each) for view, each in scores.items()}
 
 
-def rows_of(run: Path, equalize: bool = True) -> dict[str, Row]:
+def rows_of(run: Path, **settings: Any) -> dict[str, Row]:
     """A recorded federation, by view, and by the highest score in any view (``all``)."""
     malicious = json.loads((run / "run.json").read_text())["malicious"]
-    by_view, rows = scores_of(run / "recording", equalize), {}
+    by_view, rows = scores_of(run / "recording", **settings), {}
     highest = np.max(list(by_view.values()), axis=0)
-    threshold = GeneratorAudit().threshold_for(len(highest))
+    threshold = GeneratorAudit(**settings).threshold_for(len(highest))
     for view, scores in [*by_view.items(), ("all", highest)]:
         honest = np.delete(scores, malicious, axis=1).max()
         shown = [t for t in SHOWN if t < len(scores)] if malicious else []
@@ -77,11 +84,11 @@ def rows_of(run: Path, equalize: bool = True) -> dict[str, Row]:
     return rows
 
 
-def table(runs: Sequence[Path], equalize: bool = True) -> str:
+def table(runs: Sequence[Path], **settings: Any) -> str:
     """By kind of run and view: how many, honest clients' highest scores, the attacker's lowest ones."""
     kinds = defaultdict[tuple[str, str], list[Row]](list)
     for run in runs:
-        for view, row in rows_of(run, equalize).items():
+        for view, row in rows_of(run, **settings).items():
             kinds[str(run.parent), view].append(row)
     lines = ["| runs | view | n | honest, highest three | runs with one above the threshold | "]
     lines[0] += "attacker, lowest after " + ", ".join(map(str, SHOWN)) + " |"
@@ -101,11 +108,15 @@ def main() -> None:
     form.formatter_class = argparse.RawDescriptionHelpFormatter
     form.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run's folder with recording/ in it")
     form.add_argument("--equalize", action=argparse.BooleanOptionalAction, default=True, help="as in the defense")
+    form.add_argument("--views", default="place,classes,spectrum", help="likewise, separated by commas")
     typed = form.parse_args()
     missing = [str(run) for run in typed.runs if not (run / "recording").is_dir()]
     if missing or not typed.runs:
         sys.exit(f"error: RUN must be a run's folder with recording/ in it; got {missing or 'none'}")
-    print(table(typed.runs, typed.equalize))
+    try:
+        print(table(typed.runs, equalize=typed.equalize, views=validated("--views", Views, typed.views.split(","))))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

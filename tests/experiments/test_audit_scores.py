@@ -56,15 +56,28 @@ def test_the_table_has_a_line_for_each_view(
 
 def test_runs_with_an_honest_client_above_the_threshold_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {"a": 12.0, "b": 10.9, "c": 11.1}
-    monkeypatch.setattr(audit_scores, "rows_of", lambda run, _: {"all": audit_scores.Row(rows[run.name], 11.0, ())})
+    monkeypatch.setattr(audit_scores, "rows_of", lambda run: {"all": audit_scores.Row(rows[run.name], 11.0, ())})
     line = audit_scores.table([Path("kind") / name for name in rows]).splitlines()[-1]
     assert line == "| kind | all | 3 | 12.0, 11.1, 10.9 | 2 | - |"
 
 
 def test_equalized_scores_leave_other_views_as_they_are(run: Path) -> None:
-    plain, equalized = (audit_scores.scores_of(run / "recording", each) for each in (False, True))
+    plain, equalized = (audit_scores.scores_of(run / "recording", equalize=each) for each in (False, True))
     np.testing.assert_array_equal(plain["spectrum"], equalized["spectrum"])
     assert not np.array_equal(plain["place"], equalized["place"])
+
+
+def test_views_that_are_left_out_raise_neither_score_nor_threshold(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = audit_scores.rows_of(run, views=("place", "spectrum"))
+    assert list(row) == ["place", "spectrum", "all"]
+    every = audit_scores.rows_of(run)
+    assert row["all"].honest == max(row["place"].honest, row["spectrum"].honest)
+    assert row["all"].threshold == pytest.approx(every["all"].threshold - np.log(3 / 2))
+    monkeypatch.setattr("sys.argv", ["audit_scores", "--views", "place,shape", str(run)])
+    with pytest.raises(SystemExit, match=r"^error: --views must be .*place, classes, spectrum.*'shape'\]$"):
+        audit_scores.main()
 
 
 def test_a_folder_without_a_recording_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
