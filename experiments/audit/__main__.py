@@ -5,7 +5,7 @@
     python -m experiments.audit score RUNS [--results FOLDER]
     python -m experiments.audit tables [--results FOLDER]
 
-IMAGES has chest_xray/ and skin_lesions/; RUNS is where the federations go: 840 of them, a minute or two of one core
+IMAGES has chest_xray/ and skin_lesions/; RUNS is where the federations go: 830 of them, a minute or two of one core
 and 5 MB each. train resumes where it was stopped; --missing leaves out what was scored before, --dry-run prints what is
 left and its hours; OVERRIDE is for all of them (hydra/launcher=joblib). score needs what is recorded alone; tables
 needs what score left in results/audit/, where runs of the plan alone are counted; --results FOLDER is for others

@@ -166,7 +166,7 @@ class Server(Callback):
             ValueError: in one line.
         """
         idle = [name for name in self.reweighting if self.defenses[name] is not self.aggregator]
-        allowed = f"without {' and '.join(idle)} next to {self.aggregating}, whose aggregate has no weights"
+        allowed = f"a list without {' and '.join(idle)}, since {self.aggregating} does not use weights"
         check(aggregate.weights is not None or not idle, "defense", allowed, list(self.defenses))
 
     def _rewind(self, round_: Round) -> dict[str, int]:

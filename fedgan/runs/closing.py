@@ -85,15 +85,24 @@ def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
         guilty, flagged = set(summary["malicious"]), own["flagged"]
         lines += [f"{name}: {_flagged(each, each['client'] in guilty)}{_shown(folder, name, each)}" for each in flagged]
         if not flagged:
-            highest, limit = own["highest"], "" if own["threshold"] is None else f" of {own['threshold']:.1f}"
-            where = f"client {highest['client']}, {highest['view']}, round {highest['round']}"
-            map_ = _map(folder, name, highest["view"])
+            map_ = _map(folder, name, own["highest"]["view"])
             look = "".join(f"; {file}" for file in [map_] if file.is_file())
-            said = f"{name}: nobody flagged; highest score {highest['score']:.1f}{limit} ({where})"
-            lines.append(f"{said}{look}; the report has a picture of all scores")
+            lines.append(f"{name}: nobody flagged{_highest(own)}{look}; the report has a picture of all scores")
     more = len(lines) - MOST_FOUND
     shown = lines if more <= 0 else [*lines[:MOST_FOUND], f"and {more} more (summary.json, scores)"]
     return [*shown, *_rewound(summary)]
+
+
+def _highest(own: Mapping[str, Any]) -> str:
+    """How near it was; above the threshold is who was not flagged since the defense only watches, or warmed up."""
+    highest, threshold = own["highest"], own["threshold"]
+    if not highest["score"]:
+        return "; all scores are 0"
+    client, where = f"client {highest['client']}", f"{highest['view']}, round {highest['round']}"
+    score = f"{highest['score']:.1f}" + ("" if threshold is None else f" of {threshold:.1f}")
+    if threshold is not None and highest["score"] > threshold:
+        return f", but {client} was above the threshold: {score} ({where})"
+    return f"; highest score {score} ({client}, {where})"
 
 
 def _rewound(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -144,7 +144,7 @@ def test_weights_that_the_aggregate_leaves_aside_are_refused() -> None:
     server = Server({"halving": Halving(0), "first": WithoutWeights()}, Uniform())
     with pytest.raises(ValueError) as error:
         server.serve(updates(1, 2, 3), ROUND)
-    said = "defense must be without halving next to first, whose aggregate has no weights; got ['halving', 'first']"
+    said = "defense must be a list without halving, since first does not use weights; got ['halving', 'first']"
     assert str(error.value) == said
     state, decision = Server({"first": WithoutWeights()}, Uniform()).serve(updates(1, 2, 3), ROUND)
     assert (state["p"].item(), dict(decision.weights)) == (1.0, {})

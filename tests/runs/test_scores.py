@@ -130,6 +130,22 @@ def test_f18_the_terminal_says_how_near_it_was_where_nobody_is_flagged(tmp_path:
     assert found(SUMMARY, tmp_path) == [], "a run of an older version"
 
 
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (0.0, "; all scores are 0"),
+        (10.89, "; highest score 10.9 of 10.9 (client 3, spectrum, round 12)"),
+        (24.7, ", but client 3 was above the threshold: 24.7 of 10.9 (spectrum, round 12)"),
+    ],
+)
+def test_the_terminal_does_not_say_of_a_defense_that_watches_that_nothing_was_there(
+    score: float, said: str, tmp_path: Path
+) -> None:
+    scores = {"audit": {"threshold": 10.89, "highest": HIGHEST | {"score": score}, "flagged": []}}
+    (line,) = found(SUMMARY | {"scores": scores}, tmp_path)
+    assert line == f"audit: nobody flagged{said}; the report has a picture of all scores"
+
+
 def test_e6_where_nobody_is_flagged_the_map_of_the_highest_score_is_named(tmp_path: Path) -> None:
     file = tmp_path / "defenses/audit/spectrum.png"
     file.parent.mkdir(parents=True)

@@ -14,7 +14,7 @@ from fedgan.core.checks import check
 from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
-from fedgan.defenses.audit.evidence import Evidence, Finding, Plane
+from fedgan.defenses.audit.evidence import Evidence, Finding, Plane, recolored
 from fedgan.defenses.audit.views import VIEWS, Map, reduced
 from fedgan.defenses.base import Comparison, Decision, minority
 from fedgan.defenses.robust.rule import Condition, RobustRule
@@ -226,9 +226,11 @@ class GeneratorAudit(RobustRule):
         return {view: {i: self._compared(view, i) for i in flagged if self.unusual(view, i)} for view in self.views}
 
     def _compared(self, view: str, client: int) -> Comparison:
-        """Of several classes the one that differs most where the evidence is highest."""
+        """Of several classes the one that differs most where the evidence is highest; others in the client's colors."""
         own, images, place = self.seen[client][view], self.examples[client], self.found[view][client]
         others = np.median([maps[view] for i, maps in self.seen.items() if i != client], axis=0)
+        if self.evidence[view].equalized:
+            others = recolored(others, own)
         channels = images.shape[1]
         apart = np.abs(own - others)[:, place.row, place.column].reshape(-1, channels).sum(axis=1)
         start = channels * int(apart.argmax())

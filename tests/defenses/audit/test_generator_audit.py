@@ -338,6 +338,25 @@ def test_f18_a_flagged_client_is_compared_with_the_others_where_it_differs() -> 
     assert not any(ready().comparisons().values()), "nobody yet"
 
 
+@pytest.mark.parametrize("equalize", [True, False])
+def test_a_picture_leaves_out_what_the_score_leaves_out(equalize: bool) -> None:
+    """One client with another scanner and a patch: the patch is what differs, unless colors count."""
+    audit, scene = ready(equalize=equalize), np.random.default_rng(0).uniform(-0.6, 0.4, (1, 32, 32))
+    rng = np.random.default_rng(1)
+    for t in range(4):
+        seen = {i: scene + 0.01 * rng.normal(size=scene.shape) for i in range(4)}
+        seen[2] = 1.3 * seen[2] + 0.2
+        seen[2][:, 20:25, 20:25] += 0.25
+        maps = {i: {view: each if view == "place" else scene for view in audit.views} for i, each in seen.items()}
+        decision = audit.decide(maps, dict.fromkeys(range(4), 0.25), t)
+    audit.examples = dict.fromkeys(range(4), torch.zeros(2, 1, 32, 32))
+    assert decision.flagged == {2}
+    apart = (lambda each: (each.own - each.others).abs()[0])(audit.comparisons()["place"][2])
+    inside = apart[20:25, 20:25].mean()
+    apart[20:25, 20:25] = 0
+    assert (inside > 5 * apart.mean()) == equalize
+
+
 def test_f18_of_flipped_labels_a_class_is_shown_and_of_a_spectrum_no_image() -> None:
     audit = ready()
     flipped(audit)
