@@ -16,9 +16,9 @@ FRAME = "#d62728"
 
 
 def draw_comparisons(title: str, found: Mapping[str, tuple[Tensor, Comparison]]) -> Image.Image:
-    """A row for each map: the map and images of the client with the place framed, then the place enlarged.
+    """A row for each map: the map and images of the client, and, enlarged, what is around the place, which is framed.
 
-    Of the place: the client's mean, the median of the others' means, both between the darkest and the brightest value
+    Enlarged are the client's mean, the median of the others' means, both between the darkest and the brightest value
     of the two, and the difference (of the channel that differs most), blue where the client is darker and red where
     it is brighter.
 
@@ -59,9 +59,12 @@ def _row(title: str, name: str, evidence: Tensor, compared: Comparison) -> Image
     tiles = [_tile(_framed(heat(evidence / (evidence.max() or 1)), place), "evidence")]
     for i, image in enumerate(compared.images[:EXAMPLES]):
         tiles.append(_tile(_framed(_gray(image, -1, 1), place), f"its image {i + 1}"))
-    tiles.append(_tile(_shown(_gray(own, low, high)), "its mean"))
-    tiles.append(_tile(_shown(_gray(others, low, high)), "others' median"))
-    tiles.append(_tile(_shown(heat(apart / (largest or 1) / 2 + 0.5, "RdBu_r")), f"difference ±{largest:.2g}"))
+    inside = Place(
+        place.top - rows.start, place.bottom - rows.start, place.left - columns.start, place.right - columns.start
+    )
+    tiles.append(_tile(_framed(_gray(own, low, high), inside), "zoom: its mean"))
+    tiles.append(_tile(_framed(_gray(others, low, high), inside), "zoom: others"))
+    tiles.append(_tile(_framed(heat(apart / (largest or 1) / 2 + 0.5, "RdBu_r"), inside), f"difference ±{largest:.2g}"))
     where = f"rows {place.top} to {place.bottom}, columns {place.left} to {place.right}"
     if place.covers(*evidence.shape):
         where = WHOLE if len(compared.images) else "the whole map"

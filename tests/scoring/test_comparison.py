@@ -66,9 +66,15 @@ def test_f18_a_person_sees_the_place_in_images_and_enlarged() -> None:
     cut = np.asarray(picture)[2 * HEADLINE :, 3 * (SCALE * 32 + GAP) :]
     large = -(-SIDE // 12)  # 4 x 4 pixels in the middle of 12 x 12
     own, others, apart = (cut[: 12 * large, i * (12 * large + GAP) :][:, : 12 * large] for i in range(3))
-    middle = slice(4 * large, 8 * large)
+    for tile in (own, others, apart):
+        framed = np.argwhere((tile == frame).all(axis=-1))
+        assert framed.min(axis=0).tolist() == [4 * large] * 2
+        assert framed.max(axis=0).tolist() == [8 * large - 1] * 2
+    middle = slice(4 * large + 1, 8 * large - 1)  # within the frame
     assert own[middle, middle].min() == 255
-    assert own[: 4 * large].max() == others.max() == 0, "from the darkest to the brightest of both"
+    assert own[: 4 * large].max() == others[: 4 * large].max() == others[middle, middle].max() == 0, (
+        "from the darkest to the brightest of both"
+    )
     assert apart[middle, middle, 0].min() > apart[middle, middle, 2].max(), "red: the client is brighter"
     assert np.ptp(apart[: 4 * large]) < 5, "white where they agree"
 
