@@ -140,8 +140,8 @@ REFUSED = {
     "defense=norm_clipping defense.norm_clipping.bound=0": "defense.norm_clipping.bound must be a number in (0, inf), "
     "or null; got 0",
     "defense=flame defense.flame.noise=-1": "defense.flame.noise must be a number in [0, inf); got -1",
-    "defense=[flame,trimmed_mean]": "defense must be without flame next to trimmed_mean, whose aggregate has no "
-    "weights; got ['flame', 'trimmed_mean']",
+    "defense=[flame,trimmed_mean]": "defense must be a list without flame, since trimmed_mean does not use weights; "
+    "got ['flame', 'trimmed_mean']",
     "defense=gradient_penalty defense.gradient_penalty.weight=0": "defense.gradient_penalty.weight must be a number "
     "in (0, 1e+06]; got 0",
     "defense=gradient_penalty defense.gradient_penalty.optimizer.lr=abc": "defense.gradient_penalty.optimizer.lr "
