@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from experiments.audit.recording import read
 from fedgan.core.arguments import validated
 from fedgan.defenses.audit.generator_audit import GeneratorAudit, Views
-from fedgan.defenses.audit.views import Map, arranged, classes, place
+from fedgan.defenses.audit.views import VIEWS, Map, arranged, classes, place
 
 SHOWN = (2, 4, 9, 19)  # rounds after which the attacker's score is shown
 Scores = NDArray[np.float64]  # (rounds, clients)
@@ -108,7 +108,7 @@ def main() -> None:
     form.formatter_class = argparse.RawDescriptionHelpFormatter
     form.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run's folder with recording/ in it")
     form.add_argument("--equalize", action=argparse.BooleanOptionalAction, default=True, help="as in the defense")
-    form.add_argument("--views", default="place,classes,spectrum", help="likewise, separated by commas")
+    form.add_argument("--views", default=",".join(VIEWS), help="likewise, separated by commas")
     typed = form.parse_args()
     missing = [str(run) for run in typed.runs if not (run / "recording").is_dir()]
     if missing or not typed.runs:

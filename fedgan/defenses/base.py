@@ -96,8 +96,8 @@ class Comparison:
 
     Attributes:
         own: the client's mean image, in [-1, 1], or what is compared in its place: float, (C, H, W).
-        others: the median of the other clients' ones, alike; without what the defense leaves out of account, such as
-            a scanner's colors.
+        others: the median of the other clients' ones, alike, as the defense compares it: for instance in the client's
+            colors.
         images: a few images that the client's generator draws, float in [-1, 1], (n, C, H, W); n is 0 where what is
             compared has no place in an image, such as a spectrum.
     """

@@ -94,7 +94,7 @@ def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _highest(own: Mapping[str, Any]) -> str:
-    """How near it was; above the threshold is who was not flagged since the defense only watches, or warmed up."""
+    """How near it was; a client above the threshold is not flagged if the defense only watches or warms up."""
     highest, threshold = own["highest"], own["threshold"]
     if not highest["score"]:
         return "; all scores are 0"

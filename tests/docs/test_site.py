@@ -63,17 +63,19 @@ def append(file: str, text: str) -> Callable[[Path], None]:
     return damage
 
 
-LINKS = {  # which the build goes on after, so that one build names them all
-    "a broken link": (append("docs/faq.md", "\n[gone](gone.md)\n"), "gone.md"),
-    "a broken anchor": (append("docs/faq.md", "\n[gone](data.md#nowhere)\n"), "#nowhere"),
-    "a page that is in no menu": (append("docs/stray.md", "# Stray\n"), "stray.md"),
-    "a page that is missing": (lambda copy: (copy / "docs/security.md").unlink(), "security.md"),
-}
-SETTING = append("conf/attack/white_square.yaml", "typo: 1\n"), "attack.typo"
-GONE = append("docs/api.md", "\n::: fedgan.core.round.Gone\n"), "Gone"
+BUILDS = (
+    {  # after which the build continues, so that one build names them all
+        "a broken link": (append("docs/faq.md", "\n[gone](gone.md)\n"), "gone.md"),
+        "a broken anchor": (append("docs/faq.md", "\n[gone](data.md#nowhere)\n"), "#nowhere"),
+        "a page that is in no menu": (append("docs/stray.md", "# Stray\n"), "stray.md"),
+        "a page that is missing": (lambda copy: (copy / "docs/security.md").unlink(), "security.md"),
+    },
+    {"a setting without a comment": (append("conf/attack/white_square.yaml", "typo: 1\n"), "attack.typo")},
+    {"a class that is gone": (append("docs/api.md", "\n::: fedgan.core.round.Gone\n"), "Gone")},
+)
 
 
-@pytest.mark.parametrize("damages", [LINKS, {"a setting without a comment": SETTING}, {"a class that is gone": GONE}])
+@pytest.mark.parametrize("damages", BUILDS, ids=", ".join)
 def test_it_fails_on(damages: dict[str, tuple[Callable[[Path], None], str]], copy: Path, tmp_path: Path) -> None:
     for damage, _ in damages.values():
         damage(copy)

@@ -67,9 +67,7 @@ def test_equalized_scores_leave_other_views_as_they_are(run: Path) -> None:
     assert not np.array_equal(plain["place"], equalized["place"])
 
 
-def test_views_that_are_left_out_raise_neither_score_nor_threshold(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_views_that_are_left_out_raise_neither_score_nor_threshold(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     row = audit_scores.rows_of(run, views=("place", "spectrum"))
     assert list(row) == ["place", "spectrum", "all"]
     every = audit_scores.rows_of(run)

@@ -155,11 +155,20 @@ def deviations(maps: Map, background: int, equalized: bool = False) -> Map:
         >>> deviations(maps, 9)[:, 0, 3, 3]
         array([ 0.,  0., 80.,  0.])
     """
-    others = np.stack([np.median(np.delete(maps, i, axis=0), axis=0) for i in range(len(maps))])
-    if equalized:
-        others = np.stack([recolored(each, own) for each, own in zip(others, maps, strict=True)])
-    apart: Map = maps - others
+    apart: Map = maps - np.stack([others_of(maps, i, equalized) for i in range(len(maps))])
     return apart - smooth(apart, background)
+
+
+def others_of(maps: Map, client: int, equalized: bool) -> Map:
+    """What a client is compared with: the median of the others' maps, (K, H, W); see ``deviations``.
+
+    Args:
+        maps: (N, K, H, W).
+        client: the index of its map.
+        equalized: whether the median is brought to the client's colors.
+    """
+    median: Map = np.median(np.delete(maps, client, axis=0), axis=0)
+    return recolored(median, maps[client]) if equalized else median
 
 
 def recolored(image: Map, target: Map) -> Map:

@@ -14,7 +14,7 @@ from fedgan.core.checks import check
 from fedgan.core.latents import balanced_latents
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
-from fedgan.defenses.audit.evidence import Evidence, Finding, Plane, recolored
+from fedgan.defenses.audit.evidence import Evidence, Finding, Plane, others_of
 from fedgan.defenses.audit.views import VIEWS, Map, reduced
 from fedgan.defenses.base import Comparison, Decision, minority
 from fedgan.defenses.robust.rule import Condition, RobustRule
@@ -226,16 +226,15 @@ class GeneratorAudit(RobustRule):
         return {view: {i: self._compared(view, i) for i in flagged if self.unusual(view, i)} for view in self.views}
 
     def _compared(self, view: str, client: int) -> Comparison:
-        """Of several classes the one that differs most where the evidence is highest; others in the client's colors."""
+        """Of several classes the one that differs most where the evidence is highest."""
         own, images, place = self.seen[client][view], self.examples[client], self.found[view][client]
-        others = np.median([maps[view] for i, maps in self.seen.items() if i != client], axis=0)
-        if self.evidence[view].equalized:
-            others = recolored(others, own)
+        maps = np.stack([each[view] for each in self.seen.values()])
+        others = others_of(maps, list(self.seen).index(client), self.evidence[view].equalized)
         channels = images.shape[1]
         apart = np.abs(own - others)[:, place.row, place.column].reshape(-1, channels).sum(axis=1)
         start = channels * int(apart.argmax())
         in_images = own.shape[1:] == images.shape[2:]  # not so in a spectrum
-        one, rest = (torch.from_numpy(maps[start : start + channels]) for maps in (own, others))
+        one, rest = (torch.from_numpy(each[start : start + channels]) for each in (own, others))
         return Comparison(one, rest, images if in_images else images[:0])
 
     def state_dict(self) -> dict[str, Any]:

@@ -351,7 +351,8 @@ def test_a_picture_leaves_out_what_the_score_leaves_out(equalize: bool) -> None:
         decision = audit.decide(maps, dict.fromkeys(range(4), 0.25), t)
     audit.examples = dict.fromkeys(range(4), torch.zeros(2, 1, 32, 32))
     assert decision.flagged == {2}
-    apart = (lambda each: (each.own - each.others).abs()[0])(audit.comparisons()["place"][2])
+    compared = audit.comparisons()["place"][2]
+    apart = (compared.own - compared.others).abs()[0]
     inside = apart[20:25, 20:25].mean()
     apart[20:25, 20:25] = 0
     assert (inside > 5 * apart.mean()) == equalize
