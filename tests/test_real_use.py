@@ -548,7 +548,14 @@ def test_a_file_in_the_place_of_a_folder_is_named_with_its_setting(where: str, c
 
 
 def test_no_metrics_are_written_as_none(call: Call, tmp_path: Path) -> None:
-    assert refused(call, train.main, *TINY, "metrics=[]").endswith("write metrics=none for none")
+    assert refused(call, train.main, *TINY, "metrics=[]").endswith(
+        "metrics must be at least one choice (metrics=none for none); got []"
+    )
+
+
+def test_a_choice_made_twice_is_refused(call: Call, tmp_path: Path) -> None:
+    message = refused(call, train.main, *TINY, "defense=[median,median]")
+    assert message.endswith("defense must be a list of choices, each once at most; got ['median', 'median']")
 
 
 def test_the_hint_for_a_list_can_be_typed(call: Call, tmp_path: Path) -> None:

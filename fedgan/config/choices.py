@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedgan.config.refusals import SEVERAL, having, options, unknown_setting
+from fedgan.core.checks import check
 
 ADDED = (OverrideType.ADD, OverrideType.FORCE_ADD)
 SETS = ("experiment", "arm", "hparams_search")  # groups whose options are sets of overrides, and no component
@@ -32,10 +33,8 @@ def fit_choices(cfg: DictConfig, free: Collection[str] = ()) -> None:
     """
     typed, chosen = parsed(typed_overrides()), HydraConfig.get().runtime.choices
     for each in typed:
-        if each.key_or_group in SEVERAL and each.value() == []:
-            raise ValueError(
-                f"{each.key_or_group} must be at least one choice; write {each.key_or_group}=none for none"
-            )
+        if each.key_or_group in SEVERAL:
+            _check_several(each.key_or_group, each.value())
     if not any(chosen.get(group) for group in SETS) and not any(each.type in ADDED for each in typed):
         return  # nothing but what conf/ has can be there
     drop_unchosen(cfg)
@@ -51,6 +50,12 @@ def fit_choices(cfg: DictConfig, free: Collection[str] = ()) -> None:
         for each in typed:
             if each.type == OverrideType.FORCE_ADD and OmegaConf.select(cfg, each.key_or_group) is None:
                 print(f"note: {each.input_line} has no effect with what is chosen", file=sys.stderr)
+
+
+def _check_several(group: str, chosen: object) -> None:
+    names = list(map(str, chosen)) if isinstance(chosen, list) else [str(chosen)]
+    check(bool(names), group, f"at least one choice ({group}=none for none)", chosen)
+    check(len(set(names)) == len(names), group, "a list of choices, each once at most", names)
 
 
 def drop_unchosen(cfg: DictConfig) -> None:

@@ -12,6 +12,7 @@ from fedgan.federated.client_files import CLIENTS, ClientFiles
 
 FOLDER = "checkpoints"
 PATTERN = "round_*.ckpt"
+_NAME = re.compile(r"round_(\d+)(-v\d+)?\.ckpt")  # Lightning adds -v1 rather than overwrite a file
 HERE = "(this folder)"  # in place of a checkpoint's own folder
 
 
@@ -60,21 +61,23 @@ def moved(state: Any, before: str, now: str) -> Any:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint of a run's folder; None where there is none.
+    """The newest checkpoint of a run's folder; None where there is none. Copies with names of their own are none.
 
     Example:
         >>> latest_checkpoint(Path("nowhere")) is None
         True
     """
-    return max((folder / FOLDER).glob(PATTERN), key=rounds_done, default=None)
+    return max((file for file in (folder / FOLDER).glob(PATTERN) if rounds_done(file)), key=rounds_done, default=None)
 
 
 def rounds_done(checkpoint: Path) -> int:
-    """After how many rounds it was written, by its name.
+    """After how many rounds it was written, by its name; 0 of a file that has no checkpoint's name.
 
     Example:
         >>> rounds_done(Path("round_0004.ckpt"))  # rounds count from 0
         5
+        >>> rounds_done(Path("round_0004 (1).ckpt"))
+        0
     """
-    number = re.match(r"round_(\d+)", checkpoint.name)
+    number = _NAME.fullmatch(checkpoint.name)
     return int(number[1]) + 1 if number else 0

@@ -507,6 +507,19 @@ def test_a_run_has_begun_with_its_first_round(tmp_path: Path, names: tuple[str, 
     assert is_begun(tmp_path) is begun
 
 
+def test_a_copy_of_a_checkpoint_is_none(finished: Path, tmp_path: Path) -> None:
+    """A file manager's copy of an older round, or of a round that there never was, is not what a run resumes from."""
+    run = copy_of(finished, tmp_path / "run")
+    newest = latest_checkpoint(run)
+    assert newest is not None
+    for name in ("round_0009 copy.ckpt", "round_0009 (1).ckpt", "round_last.ckpt"):
+        (newest.parent / name).write_bytes(newest.read_bytes())
+    assert latest_checkpoint(run) == newest
+    again = newest.with_name("round_0009-v1.ckpt")  # as Lightning names what would overwrite a file
+    again.write_bytes(newest.read_bytes())
+    assert latest_checkpoint(run) == again
+
+
 class Malicious:
     def __init__(self, file: Path) -> None:
         self.file = file
