@@ -28,7 +28,7 @@ from fedgan.config.screen import screen
 from fedgan.core.checks import check, check_choice
 from fedgan.core.files import atomic_write
 from fedgan.core.folders import LEDGER, check_empty, check_own, claim, named_folder, remove_empty
-from fedgan.runs.folder import FLAGGED, MAPS, record_of
+from fedgan.runs.folder import record_of
 
 TABLES = ("table.csv", "runs.csv")
 WRITTEN = (*TABLES, "arms.png")
@@ -46,7 +46,6 @@ TITLES = {
     "feddetect": "attack + FedDetect",
     "generator_audit": "attack + generator audit",
 }
-MOST_FLAGGED = 3  # clients of a run whose pictures are shown
 
 
 @command("arms")
@@ -228,25 +227,26 @@ def halves(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 
 def picture(arms: dict[str, list[Path]], folder: Path) -> Path:
-    """The last sample grid of each arm's first run, side by side; below them what defenses show of flagged clients."""
-    from PIL import Image
+    """What each arm's first run paints, and what defenses saw of the clients that stood out."""
+    from experiments import arms_picture  # here: a study that is refused does not wait for matplotlib
 
-    from fedgan.scoring.grid import headed, stack
-
-    grids = [headed(Image.open(sorted((runs[0] / "samples").glob("*.png"))[-1]), arm) for arm, runs in arms.items()]
-    found = [headed(Image.open(file), arm) for arm, runs in arms.items() for file in flagged_in(runs[0])]
+    first = {arm: runs[0] for arm, runs in arms.items()}
+    sheet = arms_picture.draw(first, {arm: _facts(run) for arm, run in first.items()})
     path = folder / "arms.png"
-    sheet = stack([stack(grids, vertical=False, gap=12), *found], vertical=True, gap=12)
     atomic_write(path, lambda file: sheet.save(file))
     return path
 
 
-def flagged_in(run: Path) -> list[Path]:
-    """The pictures of clients that a run's defenses have flagged, malicious ones first."""
-    guilty = set(summary_of(run)["malicious"])
-    files = run.glob(f"{MAPS}/*/{FLAGGED}*.png")
-    clients = {file: int(file.stem.removeprefix(FLAGGED)) for file in files}
-    return sorted(clients, key=lambda file: (clients[file] not in guilty, clients[file], file))[:MOST_FLAGGED]
+def _facts(run: Path) -> dict[str, Any]:
+    """What the picture needs to know of a run."""
+    data = record_of(run)["dataset"]
+    return {
+        "image_size": data["image_size"],
+        "per_class": settings_of(run)["evaluation"]["grid_per_class"],
+        "classes": list(data["train"]["counts"]),
+        "emission": emission_of(run),
+        "malicious": summary_of(run)["malicious"],
+    }
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ python -m experiments.evasion OUT --preset chestx_small --seeds 0,1,2 dataset.ro
 Each setting is trained twice: with an audit that only looks (acts=false), which changes nothing and scores the attacker
 as it would be without defense, and with one that acts. The same command resumes: finished runs stay. OUT gets
 evasion.csv, one row per setting and seed, evasion.md, one row per setting, and evasion.png; all have the arms that OUT
-has by then of these sizes and seeds.
+has by then of these sizes and seeds. --dry-run trains nothing and says how many runs are left; --tables makes
+evasion.md and evasion.png again from OUT's evasion.csv.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from fedgan.core.arguments import Numbers, validated
 from fedgan.core.checks import check, check_choice
 from fedgan.core.files import atomic_write
 from fedgan.core.folders import check_own, claim
+from fedgan.core.words import counted
 from fedgan.reports.figures import INK, RULE, SERIES, STYLE
 
 TABLE, SUMMARY, PICTURE = "evasion.csv", "evasion.md", "evasion.png"
@@ -48,12 +50,14 @@ class Arm:
     """A way to hide.
 
     Attributes:
+        called: in pictures.
         key: the setting that varies.
         values: of it.
         settings: what its runs have in common.
         divided: whether a value is a number of parts, which a trigger of fewer pixels per side does not have.
     """
 
+    called: str
     key: str
     values: tuple[float, ...]
     settings: tuple[str, ...] = ("attack=white_square",)
@@ -67,12 +71,16 @@ class Arm:
 TEN = "fl.num_clients=10"  # of which four may be malicious
 DIVIDED = ("attack=distributed", "attack.parts=${fl.malicious}", TEN)
 ARMS = {
-    "share": Arm("attack.poison_share", (1, 0.5, 0.2, 0.1)),
-    "start": Arm("attack.start", (5, 10, 15)),
-    "spread": Arm("fl.malicious", (2, 3, 4), DIVIDED, divided=True),
-    "crowd": Arm("fl.malicious", (2, 3, 4), ("attack=white_square", TEN)),  # the control of spread: each pastes it all
+    "share": Arm("poisons a share of its images", "attack.poison_share", (1, 0.5, 0.2, 0.1)),
+    "start": Arm("starts late", "attack.start", (5, 10, 15)),
+    "spread": Arm("splits the trigger among several", "fl.malicious", (2, 3, 4), DIVIDED, divided=True),
+    # The control of spread: each pastes it all.
+    "crowd": Arm("several paste all of it", "fl.malicious", (2, 3, 4), ("attack=white_square", TEN)),
     "hide": Arm(
-        "update_attack.weight", (0, 1, 10, 100, 300, 1000), ("attack=white_square", "update_attack=audit_evasion")
+        "penalty on its mean images' change",
+        "update_attack.weight",
+        (0, 1, 10, 100, 300, 1000),
+        ("attack=white_square", "update_attack=audit_evasion"),
     ),
 }
 
@@ -102,12 +110,16 @@ def main() -> None:
     """Train what is missing, then write the table and the picture."""
     asked = parsed()
     try:
+        if asked.tables:
+            return redraw(asked.out)
         arms, sizes, seeds = checked(asked)
         check_choice("--preset", asked.preset, options("experiment"))
         settings = [f"experiment={asked.preset}", "logger=none", "metrics=[emission]", "evaluation.every=1000000"]
         settings += checked_overrides(ListConfig(asked.overrides))
         for arm in arms:
-            check_composes([*settings, *settings_of_arm(arm, sizes[0])])
+            check_composes([*settings, *settings_of_arm(arm, sizes[0])], max(sizes))
+        if asked.dry_run:
+            return print(left(asked.out, cells(arms, sizes, seeds)))
         check_own(asked.out, TABLE, "OUT")
         claim(asked.out, (TABLE, SUMMARY, PICTURE), "OUT")
     except REFUSALS as error:
@@ -123,6 +135,25 @@ def main() -> None:
     sys.exit(int(any(failed)))
 
 
+def redraw(out: Path) -> None:
+    """evasion.md and evasion.png from the rows that are kept; without training.
+
+    Raises:
+        ValueError: in one line, if there are none.
+    """
+    rows = read_rows(out / TABLE) if (out / TABLE).is_file() else []
+    ours = bool(rows) and {"arm", "setting", "size", "seed", "emission", "score"} <= rows[0].keys()
+    check(ours, "OUT", f"a folder with {TABLE} as this command writes it", out)
+    show(out, rows)
+    print(*(out / name for name in (SUMMARY, PICTURE)), sep="\n")
+
+
+def left(out: Path, wanted: Sequence[Cell]) -> str:
+    """Such as ``24 runs, 20 left``."""
+    runs = [cell.run(out, acting=acting) for cell in wanted for acting in (False, True)]
+    return f"{counted(len(runs), 'run')}, {sum(not is_finished(run) for run in runs)} left"
+
+
 def parsed() -> argparse.Namespace:
     """What was typed."""
     parser = argparse.ArgumentParser(
@@ -136,6 +167,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--arms", default=",".join(ARMS), help="ways to hide, separated by commas")
     parser.add_argument("--sizes", default="2,8", help="of the trigger in pixels, separated by commas")
     parser.add_argument("--seeds", default="0", help="separated by commas")
+    parser.add_argument("--dry-run", action="store_true", help="train nothing, say how many runs are left")
+    parser.add_argument("--tables", action="store_true", help=f"train nothing, read OUT's {TABLE}")
     return parser.parse_intermixed_args()
 
 
@@ -153,14 +186,17 @@ def checked(asked: argparse.Namespace) -> tuple[list[str], tuple[int, ...], tupl
     return arms, sizes, checked_seeds(numbers(asked.seeds))
 
 
-def check_composes(overrides: Sequence[str]) -> None:
+def check_composes(overrides: Sequence[str], largest: int) -> None:
     """Refuse what no run could begin with, before the first of them.
 
     Raises:
         ValueError: in one line, as are the errors of Hydra that ``explain`` words.
     """
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        check_settings(compose("config", overrides=list(overrides)))
+        cfg = compose("config", overrides=list(overrides))
+    check_settings(cfg)
+    most = cfg.dataset.image_size - cfg.attack.margin
+    check(largest <= most, "--sizes", f"at most {most}, what the images leave next to the margin", largest)
 
 
 def settings_of_arm(name: str, size: int) -> list[str]:
@@ -275,33 +311,41 @@ def _summarized(rows: Sequence[Mapping[str, object]]) -> dict[str, str]:
 
 
 def span(rows: Sequence[Mapping[str, object]], name: str, digits: int) -> str:
-    """The lowest and the highest of a column, rounded.
+    """The lowest and the highest of a column, rounded; a dash where rows of an older version have none.
 
     Example:
         >>> span([{"x": 0.25}, {"x": 0.5}, {"x": 0.125}], "x", 2), span([{"x": 1.0}], "x", 1)
         ('0.12 to 0.50', '1.0')
     """
+    if any(name not in row for row in rows):
+        return "-"
     values = [float(str(row[name])) for row in rows]
     low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
 
 
 def write(out: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """The tables and the picture."""
+    """The rows, and what is made of them."""
     write_csv(out / TABLE, rows)
+    show(out, rows)
+
+
+def show(out: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """What is made of the rows: evasion.md and evasion.png."""
     write_text(out / SUMMARY, markdown(summary_of(rows)))
     sheet = picture(rows)
     atomic_write(out / PICTURE, lambda file: sheet.savefig(file, dpi=150, metadata={"Software": None}))
 
 
 def picture(rows: Sequence[Mapping[str, object]]) -> Figure:
-    """Emission against the highest score over the threshold: filled without defense, hollow with the audit acting."""
+    """Emission against the highest score over the threshold: filled where the audit looks, hollow where it acts."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.6), layout="constrained")
         axes = figure.subplots()
         colors = dict(zip(dict.fromkeys(str(row["arm"]) for row in rows), SERIES, strict=False))
         shapes = dict(zip(dict.fromkeys(row["size"] for row in rows), MARKERS, strict=False))
         axes.axvline(1.0, color=INK, linewidth=0.8, linestyle=":")
+        axes.annotate("threshold", (1.0, 1.0), (4, 0), textcoords="offset points", color=INK, fontsize="small")
         for row in rows:
             _points(axes, row, colors[str(row["arm"])], shapes[row["size"]])
         axes.set(xlabel="attacker's highest score / threshold", ylabel="images with the trigger", ylim=(-0.03, 1.03))
@@ -314,14 +358,15 @@ def _points(axes: Axes, row: Mapping[str, object], color: str, shape: str) -> No
     x = float(str(row["score"])) / float(str(row["threshold"]))
     free, audited = float(str(row["emission"])), float(str(row["emission_audited"]))
     axes.plot([x, x], [free, audited], color=RULE, linewidth=0.8, zorder=1)
-    axes.plot(x, free, shape, color=color)
-    axes.plot(x, audited, shape, color=color, markerfacecolor="white")
+    axes.plot(x, free, shape, color=color, markersize=4)
+    axes.plot(x, audited, shape, color=color, markerfacecolor="none", markersize=7)  # around its twin where both agree
 
 
 def _legend(figure: Figure, colors: Mapping[str, str], shapes: Mapping[object, str]) -> None:
-    handles = [Line2D([], [], color=color, marker="o", linestyle="", label=arm) for arm, color in colors.items()]
+    ways = {arm: ARMS[arm].called for arm in colors}
+    handles = [Line2D([], [], color=color, marker="o", linestyle="", label=ways[arm]) for arm, color in colors.items()]
     handles += [Line2D([], [], color=INK, marker=m, linestyle="", label=f"{size} px") for size, m in shapes.items()]
-    for label, face in (("no defense", INK), ("the audit acts", "white")):
+    for label, face in (("the audit only watches", INK), ("the audit acts", "none")):
         handles.append(Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor=face, label=label))
     figure.legend(handles=handles, loc="outside right upper")
 

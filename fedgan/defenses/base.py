@@ -235,7 +235,7 @@ class Defense:
         return {}
 
     def comparisons(self) -> Mapping[str, Mapping[int, Comparison]]:
-        """Of each client that was flagged in the last round, what it draws next to what the others do.
+        """Of each client that stood out in the last round, flagged or not, what it draws next to what the others do.
 
         By the name of a map in ``maps``, then by client; for those maps alone that speak against the client. H and W
         are the map's: the place where the map is highest is cut out, enlarged and shown.

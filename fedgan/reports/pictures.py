@@ -195,15 +195,22 @@ def left_by_defenses(run: Run, title: str) -> list[Block]:
     blocks: list[Block] = []
     for place in places_ if not folder.is_symlink() else ():
         found = [] if place.is_symlink() else sorted(filter(_is_ours, place.iterdir()), key=_order)
-        blocks += [_shown(file, f"{title}: {place.name}, {file.name}") for file in found[:MOST_FILES]]
+        blocks += [_shown(file, f"{title}: {_what(file)}") for file in found[:MOST_FILES]]
         if len(found) > MOST_FILES:
             blocks.append(Note(f"{place.name} has {len(found) - MOST_FILES} further files in {place}."))
     return blocks
 
 
 def _order(file: Path) -> tuple[bool, int, str]:
-    """What shows all clients ahead of the pictures of single ones, which may be many; these by id."""
-    return file.name.startswith(FLAGGED), len(file.name) * file.name.startswith(FLAGGED), file.name
+    """Pictures of clients that stood out, by id, ahead of what shows all clients."""
+    return not file.name.startswith(FLAGGED), len(file.name) * file.name.startswith(FLAGGED), file.name
+
+
+def _what(file: Path) -> str:
+    """Such as ``what generator_audit saw of client 2``."""
+    if file.name.startswith(FLAGGED) and file.suffix == ".png":
+        return f"what {file.parent.name} saw of client {file.stem.removeprefix(FLAGGED)}"
+    return f"{file.parent.name}, {file.name}"
 
 
 def _is_ours(file: Path) -> bool:

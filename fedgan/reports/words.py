@@ -12,6 +12,7 @@ from fedgan.reports.blocks import Card, shown
 from fedgan.reports.glossary import entry, reference
 from fedgan.reports.run import Run
 from fedgan.reports.table import results, setting
+from fedgan.runs.closing import found, is_discarded
 
 COMMAND = "python -m fedgan.train"
 ELSEWHERE = ("resume=", "root=")  # overrides that say where a run is resumed, and not what it is
@@ -90,13 +91,14 @@ def attack_in_words(run: Run, group: str) -> str:
 
 def verdict(run: Run) -> str:
     """How the run ended and what came of it, each number next to what it has to be compared with."""
-    found, where = values(run)
+    metrics, where = values(run)
     parts = [ending(run) + where]
     facts = facts_of(run)
-    parts += [share(name, found, facts) for name in SHARES if name in found]
-    parts += [distance(name, found, facts) for name in DISTANCES if name in found]
+    parts += [share(name, metrics, facts) for name in SHARES if name in metrics]
+    parts += [distance(name, metrics, facts) for name in DISTANCES if name in metrics]
     if run.status == "finished":
         parts.append(weights(run))
+        parts += [f"{line}." for line in found(run.summary)]
     return " ".join(parts)
 
 
@@ -160,10 +162,11 @@ def distance(name: str, found: Mapping[str, float], facts: Mapping[str, object])
 def weights(run: Run) -> str:
     """What the malicious clients weigh in the last aggregate, and by how many clients it is carried."""
     effective, weight = run.summary.get("effective_clients"), run.summary.get("weight_of_malicious")
+    discarded = " This was in the last round, whose aggregate was discarded." if is_discarded(run.summary) else ""
     if effective is None:
         return "The aggregate has no weights."
     total = (run.settings.get("fl") or {}).get("num_clients")
-    carried = f"Effective clients: {effective:.2f} of {total}."
+    carried = f"Effective clients: {effective:.2f} of {total}.{discarded}"
     if weight is not None:
         many = len(run.summary.get("malicious") or ()) > 1
         who = "The malicious clients have" if many else "The malicious client has"

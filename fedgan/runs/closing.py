@@ -10,11 +10,11 @@ from rich.table import Table
 
 from fedgan.core.words import counted
 from fedgan.metrics.base import is_whole
-from fedgan.runs.folder import MAPS, flagged_picture
+from fedgan.runs.folder import MAPS, client_picture
 from fedgan.scoring.grid_files import grid_files
 from fedgan.scoring.maps import WHOLE
 
-MOST_FOUND = 8  # lines about flagged clients
+MOST_FOUND = 8  # lines about clients that stood out
 
 
 class Reading(NamedTuple):
@@ -75,22 +75,38 @@ def pictures(folder: Path) -> list[str]:
     return [f"pictures: {grids[max(grids)]}"] if grids else []
 
 
-def found(summary: Mapping[str, Any], folder: Path) -> list[str]:
-    """A line for each client that a defense with scores has flagged, or one that it has flagged nobody.
+def found(summary: Mapping[str, Any], folder: Path | None = None) -> list[str]:
+    """A line for each client that stood out to a defense with scores, or one that it has flagged nobody.
 
     Then one for each defense that has set the generator back.
+
+    Args:
+        summary: as in summary.json.
+        folder: the run's, to name its pictures; None: names none.
     """
     lines = []
     for name, own in summary.get("scores", {}).items():  # runs of older versions have none
-        guilty, flagged = set(summary["malicious"]), own["flagged"]
-        lines += [f"{name}: {_flagged(each, each['client'] in guilty)}{_shown(folder, name, each)}" for each in flagged]
+        guilty, flagged = set(summary.get("malicious", ())), own["flagged"]
+        known = {each["client"] for each in flagged}
+        others = [each for each in own.get("not_flagged", ()) if each["client"] not in known]
         if not flagged:
-            map_ = _map(folder, name, own["highest"]["view"])
-            look = "".join(f"; {file}" for file in [map_] if file.is_file())
-            lines.append(f"{name}: nobody flagged{_highest(own)}{look}; the report has a picture of all scores")
+            map_ = None if others or folder is None else _map(folder, name, own["highest"]["view"])
+            look = f"; {map_}" if map_ is not None and map_.is_file() else ""
+            lines.append(f"{name}: nobody flagged{_highest(own)}{look}")
+        for what, clients in (("flagged", flagged), ("above the threshold, not flagged:", others)):
+            for each in clients:
+                file = "" if folder is None else _shown(folder, name, each)
+                lines.append(f"{name}: {what} {_stood_out(each, each['client'] in guilty)}{file}")
     more = len(lines) - MOST_FOUND
     shown = lines if more <= 0 else [*lines[:MOST_FOUND], f"and {more} more (summary.json, scores)"]
     return [*shown, *_rewound(summary)]
+
+
+def is_discarded(summary: Mapping[str, Any]) -> bool:
+    """Whether the generator was set back after the last round: what that round's clients weighed is in no image."""
+    last = summary.get("rounds", 0) - 1
+    scores = summary.get("scores", {}).values()
+    return any(each["round"] == last for own in scores for each in own.get("rewound", ()))
 
 
 def _highest(own: Mapping[str, Any]) -> str:
@@ -114,13 +130,13 @@ def _rewound(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: generator set back {steps}: {trained}"
 
 
-def _flagged(each: Mapping[str, Any], malicious: bool) -> str:
+def _stood_out(each: Mapping[str, Any], malicious: bool) -> str:
     first, last, rounds = each["first"], each["last"], each["rounds"]
-    span = f"rounds {first} to {last}" if last > first else f"round {first}"
+    span = _span("round", first, last)
     when = span if rounds == last - first + 1 else f"{rounds} of {span}"
     who = f"client {each['client']}{' (malicious)' if malicious else ''}"
     views = each.get("views") or [each]  # runs of older versions name the highest alone
-    return f"flagged {who} in {when} " + "; ".join(f"by {view['view']}{_where(view)}" for view in views)
+    return f"{who} in {when} " + "; ".join(f"by {view['view']}{_where(view)}" for view in views)
 
 
 def _where(view: Mapping[str, Any]) -> str:
@@ -129,12 +145,16 @@ def _where(view: Mapping[str, Any]) -> str:
     if view["place"] is None:
         return ""
     top, bottom, left, right = view["place"]
-    return f", rows {top} to {bottom}, columns {left} to {right}"
+    return f", {_span('row', top, bottom)}, {_span('column', left, right)}"
+
+
+def _span(what: str, first: int, last: int) -> str:
+    return f"{what} {first}" if first == last else f"{what}s {first} to {last}"
 
 
 def _shown(folder: Path, name: str, each: Mapping[str, Any]) -> str:
     """Where the client's picture is, or else the map."""
-    pictures_ = (flagged_picture(folder, name, each["client"]), _map(folder, name, each["view"]))
+    pictures_ = (client_picture(folder, name, each["client"]), _map(folder, name, each["view"]))
     return next((f": {file}" for file in pictures_ if file.is_file()), "")
 
 
@@ -144,8 +164,10 @@ def _map(folder: Path, name: str, view: str) -> Path:
 
 def _of_server(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     malicious: Sequence[int] = summary["malicious"]
+    discarded = "in the last round, whose aggregate was discarded" if is_discarded(summary) else ""
     if summary["effective_clients"] is not None:
-        yield "effective clients", f"{summary['effective_clients']:.3g}", f"of {len(summary['weights'])}"
+        of = f"of {len(summary['weights'])}{f', {discarded}' if discarded else ''}"
+        yield "effective clients", f"{summary['effective_clients']:.3g}", of
     if malicious:
         who = f"client{'s' if len(malicious) > 1 else ''} {', '.join(map(str, malicious))}"
         weight = summary["weight_of_malicious"]
@@ -153,7 +175,7 @@ def _of_server(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield (
             f"weight of malicious {who}",
             "-" if weight is None else f"{weight:.3g}",
-            without if weight is None else "",
+            without if weight is None else discarded,
         )
     flagged = {client: count for client, count in summary["flag_counts"].items() if count}
     if flagged:

@@ -1,4 +1,4 @@
-"""What defenses leave to be looked at in a run's folder: maps of all clients, and a picture of each flagged one."""
+"""What defenses leave to be looked at in a run's folder: maps of all clients, and a picture of each that stood out."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -8,18 +8,18 @@ from torch import Tensor
 
 from fedgan.core.files import atomic_write
 from fedgan.defenses.base import Comparison, Defense
-from fedgan.runs.folder import MAPS, flagged_picture
+from fedgan.runs.folder import MAPS, client_picture
 from fedgan.scoring.comparison import draw_comparisons
 from fedgan.scoring.maps import draw_maps, place_of
 
 Found = dict[str, tuple[Tensor, Comparison]]  # by the map's name: the map, and what is compared
 
 
-def found_by(defense: Defense, flagged: Collection[int]) -> dict[int, Found]:
-    """What speaks against each of the flagged clients; clients of whom the defense shows nothing are left out."""
+def found_by(defense: Defense) -> dict[int, Found]:
+    """What speaks against each client that stood out; clients of whom the defense shows nothing are left out."""
     maps, found = defense.maps(), dict[int, Found]()
     for what, compared in defense.comparisons().items():
-        for client in sorted(compared.keys() & set(flagged)):
+        for client in sorted(compared):
             found.setdefault(client, {})[what] = (maps[what][client], compared[client])
     return found
 
@@ -53,10 +53,12 @@ def save_maps(folder: Path, defenses: Mapping[str, Defense], malicious: Collecti
     return files
 
 
-def save_flagged(folder: Path, name: str, client: int, found: Found, round_: int, *, malicious: bool) -> None:
-    """What a defense, by name, has found of a client; it replaces the picture of an earlier round."""
+def save_client(folder: Path, name: str, client: int, found: Found, round_: int, *, malicious: bool) -> Path:
+    """What a defense, by name, has found of a client: a picture that replaces that of an earlier round; its file."""
     title = f"client {client}{' (malicious)' if malicious else ''}, round {round_}"
-    _save(draw_comparisons(title, found), flagged_picture(folder, name, client))
+    file = client_picture(folder, name, client)
+    _save(draw_comparisons(title, found), file)
+    return file
 
 
 def _save(picture: Image.Image, file: Path) -> None:

@@ -91,11 +91,11 @@ def open_folder(folder: Path) -> None:
     clear_leftovers(folder)
 
 
-def flagged_picture(folder: Path, defense: str, client: int) -> Path:
-    """Where the picture of a client is that a defense, by name, has flagged, if it shows any.
+def client_picture(folder: Path, defense: str, client: int) -> Path:
+    """Where the picture of a client is that stood out to a defense, by name, if it shows any.
 
     Example:
-        >>> flagged_picture(Path("run"), "generator_audit", 2).as_posix()
+        >>> client_picture(Path("run"), "generator_audit", 2).as_posix()
         'run/defenses/generator_audit/client_2.png'
     """
     return folder / MAPS / defense / f"{FLAGGED}{client}.png"

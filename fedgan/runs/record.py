@@ -16,7 +16,7 @@ from fedgan.federated.data import FederatedData
 from fedgan.federated.faults import NO_VARIETY, Event
 from fedgan.federated.federation import Federation
 from fedgan.federated.server import Server
-from fedgan.runs.findings import Found, found_by, places, save_flagged, save_maps
+from fedgan.runs.findings import Found, found_by, places, save_client, save_maps
 from fedgan.runs.provenance import device_name, git_state, peak_memory, versions
 from fedgan.runs.scores import scores_of
 from fedgan.scoring.callback import Evaluator
@@ -67,8 +67,9 @@ class Recorder(Callback):
         self.recorded = -1  # the last round whose rows are written
         self.had_all = False  # whether all rounds were there at the start (``RoundLoop``)
         self.rows: dict[str, list[Row]] = {}
-        self.maps: dict[str, Path] = {}  # drawn in the last round
-        self.found: dict[str, dict[int, Found]] = {}  # by defense and flagged client, of the last round
+        self.stood_out: dict[str, Path] = {}  # pictures of clients that were drawn since the last evaluation
+        self.shown: dict[str, Path] = {}  # what loggers show of the last round
+        self.found: dict[str, dict[int, Found]] = {}  # by defense and client that stood out, of the last round
         # What was spent before this process resumed the run is in timing.csv.
         self.training_seconds, self.images, self.seconds_before = 0.0, 0, 0.0
 
@@ -106,7 +107,8 @@ class Recorder(Callback):
             return
         self.recorded = pl_module.round
         with pl_module.profiler.profile("record"):
-            self.found = {name: found_by(self.server.defenses[name], who) for name, who in self.server.flagged.items()}
+            looked = {} if pl_module.fine_tunes else self.server.defenses  # nobody is looked at while the server tunes
+            self.found = {name: found_by(defense) for name, defense in looked.items()}
             self.rows = {
                 "rounds.csv": [self.round_row(pl_module)],
                 "clients.csv": self.client_rows(pl_module),
@@ -255,17 +257,19 @@ class Recorder(Callback):
         return summary
 
     def _show(self, federation: Federation) -> None:
-        """Pictures of whom defenses have flagged in this round; their maps of all clients with each evaluation.
+        """Pictures of who stood out to defenses in this round; their maps of all clients with each evaluation.
 
-        In every round, so that a client that is not flagged later on has its picture too.
+        In every round, so that a client that does not stand out later on has its picture too.
         """
         for name, clients in self.found.items():
             for client, found in clients.items():
                 guilty = client in self.data.malicious
-                save_flagged(self.folder, name, client, found, federation.round, malicious=guilty)
-        self.maps = {}
+                file = save_client(self.folder, name, client, found, federation.round, malicious=guilty)
+                self.stood_out[f"defense.{name}/{file.stem}"] = file
+        self.shown = {}
         if self.evaluator.round_evaluated == federation.round and not federation.fine_tunes:
-            self.maps = save_maps(self.folder, self.server.defenses, self.data.malicious)
+            self.shown = save_maps(self.folder, self.server.defenses, self.data.malicious) | self.stood_out
+            self.stood_out = {}
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.start

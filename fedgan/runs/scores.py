@@ -1,4 +1,4 @@
-"""Whom defenses that score clients have flagged in a whole run, and by what: from receipts.csv."""
+"""Who stood out in a whole run to defenses that score clients, and by what: from receipts.csv."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -12,20 +12,20 @@ COMPONENT, SCORE = "defense.", "_score"
 
 
 @dataclass
-class Flagged:
-    """A client that was flagged.
+class StoodOut:
+    """A client that was flagged, or whose score was above the threshold though it was not.
 
     Attributes:
         client: its id.
-        first: the first round in which it was flagged.
+        first: the first round in which it was.
         last: the last one.
         rounds: in how many it was.
         view: the score that was highest in the last of them: its measure without ``_score``.
         score: that score.
         place: the first and last row and the first and last column that it speaks of; None where there is none.
-        views: of each score that was above the threshold in a round in which the client was flagged, of the last such
-            round: ``view``, ``score``, ``place``, and whether that is the ``whole`` image. Where the defense reports no
-            threshold, of the score that was highest in the first.
+        views: of each score that was above the threshold in one of these rounds, of the last such round: ``view``,
+            ``score``, ``place``, and whether that is the ``whole`` image. Where the defense reports no threshold, of
+            the score that was highest in the first.
     """
 
     client: int
@@ -46,12 +46,15 @@ class Scores:
         threshold: above which a client is flagged, of the last round; None where the defense reports none.
         highest: the highest score of all clients and rounds: ``client``, ``round``, ``view``, ``score``.
         flagged: by client.
+        not_flagged: likewise clients above the threshold in rounds in which they were not flagged: because the defense
+            only watches or warms up, or as many others are.
         rewound: after which ``round`` the generator was set back, and by how many ``rounds``.
     """
 
     threshold: float | None = None
     highest: dict[str, Any] = field(default_factory=dict)
-    flagged: dict[int, Flagged] = field(default_factory=dict)
+    flagged: dict[int, StoodOut] = field(default_factory=dict)
+    not_flagged: dict[int, StoodOut] = field(default_factory=dict)
     rewound: list[dict[str, int]] = field(default_factory=list)
 
     def take(self, round_: int, client: int, measures: Mapping[str, float]) -> None:
@@ -62,26 +65,32 @@ class Scores:
         view = max(scores, key=scores.__getitem__)
         if not self.highest or scores[view] > self.highest["score"]:
             self.highest = {"client": client, "round": round_, "view": view, "score": scores[view]}
-        if measures.get("flagged"):
-            before = self.flagged.get(client, Flagged(client, round_, round_, 0, view, scores[view], None))
-            above = [name for name, score in scores.items() if self.threshold is not None and score > self.threshold]
+        above = [name for name, score in scores.items() if self.threshold is not None and score > self.threshold]
+        if measures.get("flagged") or above:
+            where = self.flagged if measures.get("flagged") else self.not_flagged
+            before = where.get(client, StoodOut(client, round_, round_, 0, view, scores[view], None))
             named = above or ([] if before.views else [view])
             views = before.views | {name: sight_of(name, measures) for name in named}
             place, rounds = place_in(view, measures), before.rounds + 1
-            self.flagged[client] = Flagged(client, before.first, round_, rounds, view, scores[view], place, views)
+            where[client] = StoodOut(client, before.first, round_, rounds, view, scores[view], place, views)
 
     def plain(self) -> dict[str, Any]:
-        """As plain values; ``flagged`` is a list, by client, and so is ``views``, in the order of the scores.
+        """As plain values; clients are lists, by id, and so is ``views``, in the order of the scores.
 
-        ``rewound`` is left out where the generator was never set back.
+        ``not_flagged`` and ``rewound`` are left out where nobody is, and the generator never was.
         """
-        clients = [asdict(self.flagged[client]) for client in sorted(self.flagged)]
-        plain = asdict(self) | {"flagged": [each | {"views": list(each["views"].values())} for each in clients]}
-        return {name: value for name, value in plain.items() if name != "rewound" or value}
+        clients = {"flagged": _listed(self.flagged), "not_flagged": _listed(self.not_flagged)}
+        plain = asdict(self) | clients
+        return {name: value for name, value in plain.items() if name not in ("not_flagged", "rewound") or value}
+
+
+def _listed(clients: Mapping[int, StoodOut]) -> list[dict[str, Any]]:
+    known = [asdict(clients[client]) for client in sorted(clients)]
+    return [each | {"views": list(each["views"].values())} for each in known]
 
 
 def sight_of(view: str, measures: Mapping[str, float]) -> dict[str, Any]:
-    """What a view says of a client in a round; see ``Flagged.views``."""
+    """What a view says of a client in a round; see ``StoodOut.views``."""
     place, whole = place_in(view, measures), bool(measures.get(f"{view}_whole"))
     return {"view": view, "score": measures[f"{view}{SCORE}"], "place": place, "whole": whole}
 

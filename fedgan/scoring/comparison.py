@@ -12,15 +12,16 @@ from fedgan.scoring.maps import GAP, SIDE, WHOLE, Place, enlarged, heat, place_o
 
 SMALLEST = 3  # pixels: what is cut out is three times the place, or three times this
 EXAMPLES = 2  # images of the client
-FRAME = "#d62728"
+FRAME = "#00e676"  # seen on gray, on the colors of evidence and on red and blue
+LINE = 2  # pixels
 
 
 def draw_comparisons(title: str, found: Mapping[str, tuple[Tensor, Comparison]]) -> Image.Image:
     """A row for each map: the map and images of the client, and, enlarged, what is around the place, which is framed.
 
-    Enlarged are the client's mean, the median of the others' means, both between the darkest and the brightest value
-    of the two, and the difference (of the channel that differs most), blue where the client is darker and red where
-    it is brighter.
+    Evidence is brightest where the client differs most surely. Enlarged are the client's mean, the median of the
+    others' means, both between the darkest and the brightest value of the two, and the difference (of the channel that
+    differs most), blue where the client is darker and red where it is brighter.
 
     Args:
         title: stands above each row, ahead of the map's name and the place; of a place that is all of the image there
@@ -97,5 +98,5 @@ def _framed(pixels: Tensor, place: Place) -> Image.Image:
     scale = picture.height // len(pixels)
     corners = (place.left, place.top, place.right + 1, place.bottom + 1)
     left, top, right, bottom = (scale * each for each in corners)
-    ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), outline=FRAME)
+    ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), outline=FRAME, width=LINE)
     return picture

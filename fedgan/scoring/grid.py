@@ -81,6 +81,30 @@ def places(
     return (across * (tile + gap) + gap, classes * band), boxes
 
 
+def real_places(image_size: int, per_class: int, classes: int, columns: int = 8) -> list[tuple[int, int, int, int]]:
+    """Where the real images below each band of a grid are: left, top, width and height, in pixels.
+
+    Args:
+        image_size: see ``places``, as are the others.
+        per_class: images of every class.
+        classes: how many there are.
+        columns: as in ``draw_grid``.
+
+    Example:
+        >>> real_places(32, 2, 2)
+        [(2, 106, 64, 64), (68, 106, 64, 64), (2, 278, 64, 64), (68, 278, 64, 64)]
+    """
+    (_, height), boxes = places(image_size, per_class, classes, columns, real=True)
+    band, tile = height // classes, boxes[0][2]
+    gap = GAP if per_class > 1 else 0
+    top = band - gap - tile
+    return [
+        (gap + i * (tile + gap), label * band + top, tile, tile)
+        for label in range(classes)
+        for i in range(min(columns, per_class))
+    ]
+
+
 def headed(picture: Image.Image, title: str) -> Image.Image:
     """The picture under a line of text, black on white."""
     sheet = Image.new("RGB", (picture.width, picture.height + HEADLINE), "white")

@@ -163,7 +163,7 @@ def test_runs_in_which_all_losses_are_alike_are_refused(call: Call, capsys: PRIN
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        (["runs=[a,b]"], "runs must be at least 10 runs (least); got 2"),
+        (["runs=[a,b]"], "runs must be at least 10 runs, which least= sets; got 2"),
         (["runs=[a,b]", "least=1"], "least must be a whole number of at least 2; got 1"),
         (["runs=[a,c]"], "runs must be folders of runs or sweeps that exist; got 'c'"),
         (["runs=[a,empty]"], "runs must be folders with a run in them (with run.json); got 'empty'"),
@@ -182,8 +182,8 @@ def test_runs_in_which_all_losses_are_alike_are_refused(call: Call, capsys: PRIN
             ["runs=[a,b]", "least=2", "out=mine.json"],
             "out must be a new file, or one that fedgan.calibrate has written;",
         ),
-        (["seeds=3", "dataset=chestx"], "seeds must be at least 10 of them (least); got 3"),
-        (["seeds=[1,2]", "least=3"], "seeds must be at least 3 of them (least); got 2"),
+        (["seeds=3", "dataset=chestx"], "seeds must be at least 10 of them, which least= sets; got 3"),
+        (["seeds=[1,2]", "least=3"], "seeds must be at least 3 of them, which least= sets; got 2"),
         (["seeds=[1,1]"], "seeds must be a number of at least 1, or a list of different seeds; got [1, 1]"),
         (["seed=3"], "seed must be left away: control runs have seeds=, and nobody attacks them; got 'seed=3'"),
         (["fl.malicious=1", "fl.rounds=3"], "fl.malicious must be left away"),

@@ -6,10 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from experiments import arms_picture
 from experiments.arms import main, outcomes, show
+from experiments.arms import picture as show_picture
+from fedgan.core.images import ImageSet
+from fedgan.scoring.grid import headed, save_grid
 from tests.helpers.federation import TINY
 
 
@@ -17,7 +22,10 @@ def write_run(
     folder: Path, malicious: list[int], weight: float | None, emission: float | None, seed: int = 0, defense: str = "{}"
 ) -> Path:
     (folder / "samples").mkdir(parents=True)
-    (folder / "config.yaml").write_text(f"seed: {seed}\ndefense: {defense}\n")
+    settings = f"seed: {seed}\ndefense: {defense}\nevaluation: {{grid_per_class: 8}}\n"
+    (folder / "config.yaml").write_text(settings)
+    data = {"image_size": 32, "train": {"counts": {"normal": 9, "pneumonia": 9}}}
+    (folder / "run.json").write_text(json.dumps({"status": "finished", "dataset": data}))
     metrics = {} if emission is None else {"emission": emission}
     summary = {"malicious": malicious, "weight_of_malicious": weight, "metrics": metrics, "effective_clients": 4.0}
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -50,8 +58,8 @@ def test_table_and_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert attacked["attacker's loss / others' median, rounds' 1st half"].startswith("1.500")
     assert attacked["attacker's loss / others' median, rounds' 2nd half"].startswith("0.500")
     picture = np.asarray(Image.open(tmp_path / "arms.png"))
-    assert picture.shape == (30 + 18, 2 * 40 + 12, 3)
-    assert picture[25, 5].tolist() == [0, 0, 255], "the last round's grid is shown"
+    assert picture.shape == (2 * (30 + 18) + 12, 40, 3), "a grid of another size is shown as it is"
+    assert picture[25, 5].tolist() == picture[85, 5].tolist() == [0, 0, 255], "the last round's grid is shown"
     assert capsys.readouterr().out.strip().endswith("arms.png")
 
 
@@ -97,6 +105,37 @@ def test_without_a_control_nothing_is_called_stopped(tmp_path: Path) -> None:
     ]
     assert outcomes({"attack + FedDetect": defended}) == [
         "attack + FedDetect: no arm without attack to compare with; 6% of the images carry it"
+    ]
+
+
+def flat(*values: int) -> ImageSet:
+    """Images of one gray value each, 9 of each class."""
+    images = torch.tensor(values, dtype=torch.uint8).repeat_interleave(9)[:, None, None, None].expand(-1, 1, 32, 32)
+    return ImageSet(images, torch.arange(len(values)).repeat_interleave(9), ("normal", "pneumonia"))
+
+
+def test_the_picture_has_the_real_images_once_and_a_row_for_each_arm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(arms_picture, "headed", lambda picture, text: said.append(text) or headed(picture, text))
+    arms = {
+        "no attack": [write_run(tmp_path / "a", [], None, 0.0)],
+        "attack": [write_run(tmp_path / "b", [0], 1, 0.97)],
+    }
+    for i, (run,) in enumerate(arms.values()):
+        save_grid(flat(10 + i, 20 + i), run / "samples/round_0004.png", per_class=8, real=flat(200, 250))
+    picture = np.asarray(Image.open(show_picture(arms, tmp_path)).convert("L"))
+    titles = ["real test images: normal, pneumonia", "no attack: 0% of the images carry the trigger",
+              "attack: 97% of the images carry the trigger"]  # fmt: skip
+    assert sorted(said) == sorted(titles)
+    assert picture.shape == (3 * (18 + 96) + 2 * 12, 8 * 96 + 6 * 2 + 12)
+    rows = [18 + 48 + i * (18 + 96 + 12) for i in range(3)]
+    left, right = [48 + i * 98 for i in range(4)], [4 * 98 + 10 + 48 + i * 98 for i in range(4)]
+    assert [[picture[y, x] for x in (*left, *right)] for y in rows] == [
+        4 * [200] + 4 * [250],
+        4 * [10] + 4 * [20],
+        4 * [11] + 4 * [21],
     ]
 
 

@@ -123,7 +123,7 @@ def test_the_picture_has_two_points_a_row_a_color_per_arm_and_a_shape_per_size()
     colors = [line.get_color() for line in points[::2]]
     assert colors[0] == colors[2] != colors[1]
     assert [line.get_marker() for line in points[::2]] == ["o", "s", "s"]
-    hollow = [line.get_markerfacecolor() == "white" for line in points]
+    hollow = [line.get_markerfacecolor() == "none" for line in points]
     assert hollow == 3 * [False, True]
 
 
@@ -144,12 +144,14 @@ def study(out: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> Any:
     [
         (("--arms", "share,vanish"), "each of --arms must be one of share, start, spread, crowd, hide; got 'vanish'"),
         (("--sizes", "0"), "--sizes must be 1 to 5 numbers above 0; got '0'"),
+        (("--sizes", "2,99"), "--sizes must be at most 31, what the images leave next to the margin; got 99"),
+        (("--tables",), "OUT must be a folder with evasion.csv as this command writes it; got '{out}'"),
         (("--seeds", "x"), "seeds must be a list of at least one whole number of at least 0, each once; got ['x']"),
         (("fl.rounds=3,4",), "overrides must be settings with one value each; got ['fl.rounds=3,4']"),
     ],
 )
 def test_refusals(typed: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert study(tmp_path / "out", monkeypatch, *typed) == f"error: {said}"
+    assert study(tmp_path / "out", monkeypatch, *typed) == f"error: {said.format(out=tmp_path / 'out')}"
     assert not (tmp_path / "out").exists()
 
 
@@ -172,6 +174,34 @@ def test_e9_a_wrong_override_is_one_line_before_any_run(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_trains_nothing_and_says_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for acts in (False, True):
+        write_run(Cell("start", 8, 5, seed=1).run(tmp_path, acting=acts), 0.9, set())
+    typed = ("--arms", "start", "--sizes", "8", "--seeds", "0,1", "--dry-run")
+    monkeypatch.setattr(sys, "argv", ["evasion", str(tmp_path), *typed])
+    evasion.main()
+    assert capsys.readouterr().out == "12 runs, 10 left\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"looking", "acting"}
+
+
+def test_tables_are_made_again_from_rows_that_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = made_up("start", 8, 5.0, 0.6, 0.5) | {"setting": "attack.start=5", "seed": 0, "first_flagged": ""}
+    with (tmp_path / "evasion.csv").open("w") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+    before = (tmp_path / "evasion.csv").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["evasion", str(tmp_path), "--tables"])
+    evasion.main()
+    assert (tmp_path / "evasion.csv").read_bytes() == before
+    said = (tmp_path / "evasion.md").read_text().splitlines()[-1].split("|")[1:-1]
+    numbers = ["0.600", "-", "-", "10.0", "0 of 1", "0.500"]  # the first version had no lowest and no honest score
+    assert [cell.strip() for cell in said] == ["start", "attack.start=5, 8 px", *numbers]
+    assert (tmp_path / "evasion.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_folder_of_the_users_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     said = study(tmp_path, monkeypatch)
@@ -185,7 +215,7 @@ SMALL += ["fl.rounds=3", "fl.malicious=[1]"]
 def test_an_audit_that_looks_changes_nothing(
     configure: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evasion, "ARMS", {"share": Arm("attack.poison_share", (1,))})
+    monkeypatch.setattr(evasion, "ARMS", {"share": Arm("poisons a share", "attack.poison_share", (1,))})
     assert study(tmp_path / "out", monkeypatch, "--sizes", "8", *SMALL) == 0
     (row,) = csv.DictReader((tmp_path / "out" / "evasion.csv").open())
     assert (row["arm"], row["setting"], row["size"], row["seed"]) == ("share", "attack.poison_share=1", "8", "0")
@@ -201,7 +231,7 @@ def test_an_audit_that_looks_changes_nothing(
 
 @pytest.mark.slow
 def test_a_study_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hide = Arm("update_attack.weight", (0, 100), ("attack=white_square", "update_attack=audit_evasion"))
+    hide = Arm("penalty", "update_attack.weight", (0, 100), ("attack=white_square", "update_attack=audit_evasion"))
     monkeypatch.setattr(evasion, "ARMS", {"hide": hide})
     typed = ("--sizes", "8", *SMALL)
     assert study(tmp_path / "out", monkeypatch, *typed) == 0

@@ -321,6 +321,23 @@ def test_a_stopped_run_has_the_metrics_of_its_last_evaluation(tmp_path: Path) ->
     assert verdict.endswith("Frechet distance to real test images: 12.")
 
 
+def test_what_defenses_found_is_in_the_verdict(tmp_path: Path) -> None:
+    """Client 0 flagged in two of three rounds; the generator set back after the last one."""
+    view = {"view": "place", "score": 9.0, "place": [3, 4, 5, 5], "whole": False}
+    flagged = {"client": 0, "first": 1, "last": 2, "rounds": 2, **view, "views": [view]}
+    highest = {"client": 0, "round": 2, "view": "place", "score": 9.0}
+    own = {"threshold": 7.5, "highest": highest, "flagged": [flagged], "rewound": [{"round": 2, "rounds": 2}]}
+    run = run_of(tmp_path / "run", {})
+    summary = run.summary | {"rounds": 3, "malicious": [0], "scores": {"audit": own}, "effective_clients": 3.0}
+    (run.folder / "summary.json").write_text(json.dumps(summary | {"weight_of_malicious": 0.0}))
+    verdict = sections([Run(run.folder)], details=1)[0].blocks[0].verdict
+    assert verdict.endswith(
+        "This was in the last round, whose aggregate was discarded. "
+        "audit: flagged client 0 (malicious) in rounds 1 to 2 by place, rows 3 to 4, column 5. "
+        "audit: generator set back 2 rounds after round 2: 1 of 3 rounds of training are left."
+    )
+
+
 def test_an_extended_run_is_repeated_with_all_its_rounds(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", {}, fl={"num_clients": 4, "rounds": 5})
     (run.folder / ".hydra").mkdir()
@@ -428,15 +445,16 @@ def test_scores_without_a_threshold_or_a_flag_are_no_chart(tmp_path: Path) -> No
     assert len(client_scores.chart(Run(run.folder), "audit").axes) == 2, "of an older version: no crosses"
 
 
-def test_maps_come_ahead_of_pictures_of_single_clients(tmp_path: Path) -> None:
+def test_pictures_of_clients_that_stood_out_come_ahead_of_maps(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", {})
     place = run.folder / "defenses/audit"
     place.mkdir(parents=True)
     for name in ("spectrum", "place", *(f"client_{i}" for i in (2, 10, 1))):
         Image.new("RGB", (4, 4)).save(place / f"{name}.png")
     shown = [block.title for block in pictures.left_by_defenses(run, "run") if isinstance(block, Picture)]
-    assert [title.split(", ")[1] for title in shown] == [
-        f"{name}.png" for name in ("place", "spectrum", "client_1", "client_2", "client_10")
+    assert [title.removeprefix("run: ") for title in shown] == [
+        *(f"what audit saw of client {i}" for i in (1, 2, 10)),
+        *(f"audit, {name}.png" for name in ("place", "spectrum")),
     ]
 
 

@@ -50,6 +50,13 @@ def printed(summary: dict[str, Any]) -> list[list[str]]:
     ]
 
 
+def test_weights_of_an_aggregate_that_was_discarded_are_said_to_be() -> None:
+    summary = SUMMARY | {"scores": {"audit": {"rewound": [{"round": 17, "rounds": 8}]}}}
+    said = {name: rest for name, *rest in printed(summary)}
+    assert said["effective clients"] == ["3.57", "of 4, in the last round, whose aggregate was discarded"]
+    assert said["weight of malicious client 2"] == ["0.1", "in the last round, whose aggregate was discarded"]
+
+
 def test_metrics_stand_next_to_what_they_are_read_with() -> None:
     assert printed(SUMMARY) == [
         ["emission", "0.25 [0.21, 0.29]", "0.02 on real images (false alarms)"],

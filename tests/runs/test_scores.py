@@ -17,7 +17,7 @@ from fedgan.config import training
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import Comparison, Decision, Defense
-from fedgan.runs.closing import found
+from fedgan.runs.closing import found, is_discarded
 from fedgan.runs.findings import places
 from fedgan.runs.record import RECEIPT_COLUMNS
 from fedgan.runs.scores import scores_of
@@ -56,7 +56,11 @@ def test_f18_who_was_flagged_when_and_where(tmp_path: Path) -> None:
     flagged["views"] = sights
     highest = {"client": 2, "round": 0, "view": "a", "score": 20.0}
     found_ = scores_of(receipts(tmp_path, written))
-    assert found_ == {"audit": {"threshold": 14.0, "highest": highest, "flagged": [flagged]}}, "a tie is the first's"
+    above = {"client": 2, "first": 0, "last": 3, "rounds": 2, "view": "a", "score": 17.0, "place": None}
+    above["views"] = [{"view": "a", "score": 17.0, "place": None, "whole": False},
+                      {"view": "b", "score": 15.0, "place": [5, 7, 1, 2], "whole": False}]  # fmt: skip
+    expected = {"threshold": 14.0, "highest": highest, "flagged": [flagged], "not_flagged": [above]}
+    assert found_ == {"audit": expected}, "a tie is the first's"
     later = [*written, *of_client(5, 2, b_score=30.0, **place, flagged=1.0, **edges)]
     (last,) = scores_of(receipts(tmp_path, later))["audit"]["flagged"]
     place = [5, 7, 1, 2]
@@ -123,7 +127,6 @@ def test_f18_the_terminal_says_whom_and_where_and_which_picture(tmp_path: Path) 
 def test_f18_the_terminal_says_how_near_it_was_where_nobody_is_flagged(tmp_path: Path) -> None:
     scores = {"audit": {"threshold": 10.89, "highest": HIGHEST, "flagged": []}}
     line = "audit: nobody flagged; highest score 4.1 of 10.9 (client 3, spectrum, round 12)"
-    line += "; the report has a picture of all scores"
     assert found(SUMMARY | {"scores": scores}, tmp_path) == [line]
     scores["audit"]["threshold"] = None
     assert found(SUMMARY | {"scores": scores}, tmp_path) == [line.replace(" of 10.9", "")]
@@ -143,7 +146,41 @@ def test_the_terminal_does_not_say_of_a_defense_that_watches_that_nothing_was_th
 ) -> None:
     scores = {"audit": {"threshold": 10.89, "highest": HIGHEST | {"score": score}, "flagged": []}}
     (line,) = found(SUMMARY | {"scores": scores}, tmp_path)
-    assert line == f"audit: nobody flagged{said}; the report has a picture of all scores"
+    assert line == f"audit: nobody flagged{said}"
+
+
+def test_who_was_above_the_threshold_and_not_flagged_is_named_with_its_picture(tmp_path: Path) -> None:
+    """Client 2, in rounds 3 and 4, and client 1, which is flagged in round 4 too; client 0 is not above 10."""
+    written: list[Any] = []
+    for t in range(5):
+        written.append((t, "defense.audit", None, "threshold", 10.0))
+        written += of_client(t, 0, a_score=10.0, flagged=0.0)
+        written += of_client(t, 1, a_score=3.0 * t, flagged=0.0)
+        written += of_client(t, 2, a_score=4.0 * t, a_row=7.0, a_column=9.0, flagged=0.0)
+    found_ = scores_of(receipts(tmp_path, written))
+    (tmp_path / "defenses/audit").mkdir(parents=True)
+    for name in ("a.png", "client_2.png"):
+        (tmp_path / "defenses/audit" / name).touch()
+    near = "audit: nobody flagged, but client 2 was above the threshold: 16.0 of 10.0 (a, round 4)"
+    others = [
+        "audit: above the threshold, not flagged: client 1 in round 4 by a",
+        "audit: above the threshold, not flagged: client 2 (malicious) in rounds 3 to 4 by a, row 7, column 9",
+    ]
+    files = [tmp_path / "defenses/audit" / name for name in ("a.png", "client_2.png")]
+    seen = [f"{line}: {file}" for line, file in zip(others, files, strict=True)]
+    assert found(SUMMARY | {"scores": found_}, tmp_path) == [near, *seen]
+    assert found(SUMMARY | {"scores": found_}) == [near, *others], "in a report, without files"
+    written[-11:] = [*of_client(4, 1, a_score=12.0, flagged=1.0), *of_client(4, 2, a_score=16.0, flagged=0.0)]
+    flagged, other = found(SUMMARY | {"scores": scores_of(receipts(tmp_path, written))})
+    assert flagged == "audit: flagged client 1 in round 4 by a"
+    assert other.startswith("audit: above the threshold, not flagged: client 2 (malicious) in rounds 3 to 4 by a")
+
+
+@pytest.mark.parametrize(("rounds", "discarded"), [(12, True), (13, False)])
+def test_what_clients_weighed_in_a_discarded_aggregate_is_said_to_be_of_one(rounds: int, discarded: bool) -> None:
+    scores = {"audit": {"rewound": [{"round": 5, "rounds": 4}, {"round": 11, "rounds": 4}]}}
+    assert is_discarded({"rounds": rounds, "scores": scores}) == discarded
+    assert not is_discarded({"rounds": rounds})
 
 
 def test_e6_where_nobody_is_flagged_the_map_of_the_highest_score_is_named(tmp_path: Path) -> None:
@@ -152,7 +189,7 @@ def test_e6_where_nobody_is_flagged_the_map_of_the_highest_score_is_named(tmp_pa
     file.touch()
     scores = {"audit": {"threshold": 10.89, "highest": HIGHEST, "flagged": []}}
     (line,) = found(SUMMARY | {"scores": scores}, tmp_path)
-    assert line.endswith(f"(client 3, spectrum, round 12); {file}; the report has a picture of all scores")
+    assert line.endswith(f"(client 3, spectrum, round 12); {file}")
 
 
 def test_e7_a_place_that_is_all_of_an_image_is_a_measure_of_its_own() -> None:
@@ -200,6 +237,8 @@ class Suspicious(Defense):
 
     def comparisons(self) -> Mapping[str, Mapping[int, Comparison]]:
         own = torch.full((1, 32, 32), self.round / 10)
+        if self.round not in self.ROUNDS:
+            return {}
         return {"spot": {1: Comparison(own, torch.zeros(1, 32, 32), own[None])}}
 
 
@@ -224,6 +263,20 @@ def test_f18_a_run_leaves_a_picture_of_each_client_that_was_ever_flagged(
     (line,) = found(summary, tmp_path / "run")
     assert line.endswith(f"in rounds 0 to 1 by spot, rows 4 to 5, columns 20 to 22: {folder / 'client_1.png'}")
     assert np.asarray(Image.open(folder / "client_1.png")).std() > 5
+
+
+def test_loggers_get_the_picture_of_a_client_that_stood_out_before_an_evaluation(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In rounds 0 and 1; the generator is evaluated after round 2, and again after round 5."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.setattr("fedgan.defenses.rotation.Rotation", lambda **_: Suspicious())
+    settings = ("defense=rotation", "fl.rounds=6", "evaluation.every=3", "metrics=none", "logger=[tensorboard]")
+    training.train(configure(*settings), tmp_path / "run")
+    found_ = reader.EventAccumulator(str(tmp_path / "run/tensorboard"), size_guidance={"images": 0})
+    found_.Reload()
+    logged = {tag: [image.step for image in found_.Images(tag)] for tag in found_.Tags()["images"]}
+    assert logged == {"samples": [2, 5], "defense.rotation/spot": [2, 5], "defense.rotation/client_1": [2]}
 
 
 def test_f18_flags_of_another_defense_are_not_its_own(

@@ -56,7 +56,7 @@ def test_f18_a_person_sees_the_place_in_images_and_enlarged() -> None:
     found = {"place": (evidence(slice(12, 16), slice(8, 12)), square())}
     picture = draw_comparisons("client 2", found)
     heat, first, second = tiles(picture, 3)
-    frame = [0xD6, 0x27, 0x28]
+    frame = [0x00, 0xE6, 0x76]
     for tile in (heat, first, second):
         framed = np.argwhere((tile == frame).all(axis=-1))
         assert framed.min(axis=0).tolist() == [12 * SCALE, 8 * SCALE]
@@ -70,7 +70,7 @@ def test_f18_a_person_sees_the_place_in_images_and_enlarged() -> None:
         framed = np.argwhere((tile == frame).all(axis=-1))
         assert framed.min(axis=0).tolist() == [4 * large] * 2
         assert framed.max(axis=0).tolist() == [8 * large - 1] * 2
-    middle = slice(4 * large + 1, 8 * large - 1)  # within the frame
+    middle = slice(4 * large + 2, 8 * large - 2)  # within the frame
     assert own[middle, middle].min() == 255
     assert own[: 4 * large].max() == others[: 4 * large].max() == others[middle, middle].max() == 0, (
         "from the darkest to the brightest of both"
@@ -100,7 +100,7 @@ def test_f18_colors_stay_and_a_spectrum_has_no_images() -> None:
 def test_e7_all_of_an_image_is_said_in_words_and_not_framed(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(comparison, "headed", lambda picture, text: said.append(text) or headed(picture, text))
-    frame = [0xD6, 0x27, 0x28]
+    frame = [0x00, 0xE6, 0x76]
     for high, where in ((slice(0, 32), "the whole image"), (slice(1, 32), "rows 1 to 31, columns 0 to 31")):
         picture = draw_comparisons("client 2", {"place": (evidence(high, slice(0, 32)), square())})
         framed = [(tile == frame).all(axis=-1).any() for tile in tiles(picture, 3)]

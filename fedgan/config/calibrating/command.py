@@ -68,7 +68,7 @@ def main(cfg: DictConfig) -> None:
     check_out(out)
     folders = train(settings, folder) if settings.runs is None else given(settings)
     runs = [Run(path) for place in folders for path in run_folders(place)]
-    check_at_least("runs", len(runs), settings.least, " runs (least)")
+    check_at_least("runs", len(runs), settings.least, " runs, which least= sets")
     calibration = calibrate(runs, settings.loss, settings.warmup)
     out.parent.mkdir(parents=True, exist_ok=True)
     calibration.write(out)
@@ -116,7 +116,7 @@ def train(settings: Settings, folder: Path) -> list[Path]:
         Interrupted: if a signal stopped them.
     """
     seeds = seeds_of(settings.seeds)
-    check_at_least("seeds", len(seeds), settings.least, " of them (least)")
+    check_at_least("seeds", len(seeds), settings.least, " of them, which least= sets")
     own = control_settings(settings.train, settings.loss)
     resumes = f"{setting('hydra.run.dir', str(folder))} next to the same settings resumes"
     where = (f"hydra.sweep.dir={quoted(str(folder / RUNS))}", "hydra.sweep.subdir='seed_${seed}'")

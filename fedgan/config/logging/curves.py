@@ -75,7 +75,7 @@ class RoundLogger(Callback):
         evaluator = recorder.evaluator
         grid = {SAMPLES: evaluator.grid_of(round_)} if evaluator.round_evaluated == round_ else {}
         return Entry(
-            round_, curves, grid | recorder.maps, detection_rows(recorder.folder / "clients.csv") if last else None
+            round_, curves, grid | recorder.shown, detection_rows(recorder.folder / "clients.csv") if last else None
         )
 
 

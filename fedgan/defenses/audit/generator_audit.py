@@ -221,9 +221,11 @@ class GeneratorAudit(RobustRule):
         }
 
     def comparisons(self) -> Mapping[str, Mapping[int, Comparison]]:
-        """Each flagged client's map and the median of the others', in the views that keep it flagged."""
-        flagged = sorted(self.flagged & self.examples.keys())
-        return {view: {i: self._compared(view, i) for i in flagged if self.unusual(view, i)} for view in self.views}
+        """The map of each client above the threshold and the median of the others', in the views in which it is."""
+        return {
+            view: {i: self._compared(view, i) for i in sorted(self.examples) if self.score(view, i) > self.threshold}
+            for view in self.views
+        }
 
     def _compared(self, view: str, client: int) -> Comparison:
         """Of several classes the one that differs most where the evidence is highest."""

@@ -333,9 +333,16 @@ def test_f18_a_flagged_client_is_compared_with_the_others_where_it_differs() -> 
     apart = (compared.own - compared.others)[0, 28:30, 28:30]
     assert apart.mean().item() == pytest.approx(1.0, abs=0.4), "the trigger; noise of 0.1"
     assert compared.images.shape == (2, 1, 32, 32)
-    assert all(2 not in shown[view] for view in audit.views if audit.found[view][2].score <= audit.release)
+    assert all((2 in shown[view]) == (audit.score(view, 2) > audit.threshold) for view in audit.views)
     assert not any(clients.keys() - {2} for clients in shown.values())
     assert not any(ready().comparisons().values()), "nobody yet"
+
+
+def test_a_client_above_the_threshold_is_shown_where_the_audit_only_watches() -> None:
+    audit = ready(acts=False)
+    (*_, decision) = play(audit, [1.0] * 8)
+    assert not decision.flagged
+    assert list(audit.comparisons()["place"]) == [2]
 
 
 @pytest.mark.parametrize("equalize", [True, False])

@@ -1,0 +1,80 @@
+"""What the arms of a study paint, a row each under its name, and what defenses saw of the clients that stood out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from fedgan.runs.folder import FLAGGED, MAPS
+from fedgan.scoring.grid import GAP, headed, places, real_places, stack
+from fedgan.scoring.grid_files import grid_files
+
+EACH = 4  # images of a class
+TILE = 96  # pixels: smaller images are enlarged
+BETWEEN = 12  # pixels
+MOST_SHOWN = 3  # clients of a run whose pictures are shown
+
+Box = tuple[int, int, int, int]
+
+
+def draw(runs: Mapping[str, Path], facts: Mapping[str, Mapping[str, Any]]) -> Image.Image:
+    """A row of real test images, then one for each run; below them the pictures of clients, malicious ones first.
+
+    Args:
+        runs: by their titles, folders with sample grids.
+        facts: of each of them ``image_size``, ``per_class`` (images of each class in its grids), ``classes`` (their
+            names), ``emission`` (the share of images with the trigger, or None) and ``malicious`` (clients). A grid
+            that has another size than these say is shown as it is.
+    """
+    rows, real = [], dict[str, Image.Image]()
+    for title, run in runs.items():
+        own = facts[title]
+        share = "" if own["emission"] is None else f": {own['emission']:.0%} of the images carry the trigger"
+        grids = grid_files(run / "samples")
+        grid = Image.open(grids[max(grids)])
+        shown = _rows(grid, own["image_size"], own["per_class"], len(own["classes"]))
+        if shown is None:
+            rows.append(headed(grid, title + share))
+            continue
+        real = real or {f"real test images: {', '.join(own['classes'])}": shown[1]}
+        rows.append(headed(shown[0], title + share))
+    above = [headed(row, title) for title, row in real.items()]
+    found = [
+        headed(Image.open(file), f"what {file.parent.name} saw ({title})")
+        for title, run in runs.items()
+        for file in of_clients(run, facts[title]["malicious"])
+    ]
+    return stack([*above, *rows, *found], vertical=True, gap=BETWEEN)
+
+
+def of_clients(run: Path, malicious: Sequence[int]) -> list[Path]:
+    """The pictures of clients that stood out to a run's defenses, malicious ones first; at most ``MOST_SHOWN``."""
+    files = run.glob(f"{MAPS}/*/{FLAGGED}*.png")
+    clients = {file: int(file.stem.removeprefix(FLAGGED)) for file in files}
+    return sorted(clients, key=lambda file: (clients[file] not in malicious, clients[file], file))[:MOST_SHOWN]
+
+
+def _rows(grid: Image.Image, size: int, per_class: int, classes: int) -> tuple[Image.Image, Image.Image] | None:
+    """The first images of every class, and the real ones below them; None where the grid is another."""
+    sheet, boxes = places(size, per_class, classes, real=True)
+    if sheet != grid.size:
+        return None
+    each = min(EACH, per_class)
+    real = real_places(size, per_class, classes)
+    across = len(real) // classes
+    own = [boxes[label * per_class + i] for label in range(classes) for i in range(each)]
+    theirs = [real[label * across + i] for label in range(classes) for i in range(min(each, across))]
+    return _row(grid, own, each), _row(grid, theirs, each)
+
+
+def _row(grid: Image.Image, boxes: Sequence[Box], each: int) -> Image.Image:
+    """What is in the boxes, one after the other, with more room between two classes."""
+    tiles = [_enlarged(grid.crop((left, top, left + width, top + height))) for left, top, width, height in boxes]
+    classes = [stack(tiles[i : i + each], vertical=False, gap=GAP) for i in range(0, len(tiles), each)]
+    return stack(classes, vertical=False, gap=BETWEEN)
+
+
+def _enlarged(tile: Image.Image) -> Image.Image:
+    width, height = max(TILE, tile.width), max(TILE, tile.height)
+    return tile.resize((width, height), Image.Resampling.NEAREST)
