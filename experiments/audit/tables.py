@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,6 +20,7 @@ from experiments.paper.writing import markdown, write_text
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
 
 Row = Mapping[str, Any]
+DATA = ("chest", "lesions")  # a panel each
 _CONTROL = "control"  # how the names of settings in which nobody attacks begin
 
 
@@ -114,29 +116,51 @@ def curve(attacked: Sequence[float], controls: Sequence[float]) -> tuple[list[fl
     return ([_above(controls, cut) for cut in cuts], [_above(attacked, cut) for cut in cuts])
 
 
+def _misses(line: tuple[list[float], list[float]]) -> bool:
+    """Whether a curve leaves the upper left corner: some attacker is not above every control.
+
+    Example:
+        >>> _misses(curve([3.0, 5.0], [1.0, 4.0])), _misses(curve([5.0, 6.0], [1.0, 4.0]))
+        (True, False)
+    """
+    return not any(false == 0 and found == 1 for false, found in zip(*line, strict=True))
+
+
 def _above(scores: Sequence[float], cut: float) -> float:
     return sum(score >= cut for score in scores) / len(scores)
 
 
 def roc(rows: Sequence[Row], path: Path) -> Path:
-    """How often attackers pass the score that the highest client of so many controls passes, for each attack."""
+    """How often attackers pass the score that the highest client of so many controls passes, for each attack.
+
+    Of attacks whose every attacker is above every control there is one line, the upper edge.
+    """
     own = [row for row in rows if row["detector"] == AUDIT and row["highest"] not in ("", None)]
     figure = Figure(figsize=(9, 4.8), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     every = sorted({row["setting"] for row in own if row["attacker"] not in ("", None)})
-    colors = dict(zip(every, mpl.colormaps["tab20"].colors, strict=False))  # type: ignore[attr-defined]
-    for axes, data in zip(panels, ("chest", "lesions"), strict=True):
+    curves: dict[tuple[str, str], tuple[int, tuple[list[float], list[float]]]] = {}
+    counts = {}
+    for data, name in product(DATA, every):
         controls = [float(row["highest"]) for row in own if (row["data"], row["setting"]) == (data, _CONTROL)]
-        for name in every:
-            attacked = [float(row["attacker"]) for row in own if (row["data"], row["setting"]) == (data, name)]
-            if controls and attacked:
-                axes.step(
-                    *curve(attacked, controls), where="post", label=f"{name} ({len(attacked)})", color=colors[name]
-                )
-        axes.set(title=f"{data}, {len(controls)} controls", xlabel="controls with an alarm", xlim=(-0.02, 1.02))
+        attacked = [float(row["attacker"]) for row in own if (row["data"], row["setting"]) == (data, name)]
+        counts[data] = len(controls)
+        if controls and attacked:
+            curves[data, name] = (len(attacked), curve(attacked, controls))
+    missed = [name for name in every if any(_misses(curves[data, name][1]) for data in DATA if (data, name) in curves)]
+    colors = dict(zip(missed, mpl.colormaps["tab10"].colors, strict=False))  # type: ignore[attr-defined]
+    for axes, data in zip(panels, DATA, strict=True):
+        shown = {name: curves[data, name] for name in every if (data, name) in curves}
+        perfect = [name for name, (_, line) in shown.items() if not _misses(line)]
+        if perfect:
+            axes.step([0, 0, 1], [0, 1, 1], where="post", color="black", label=f"{len(perfect)} other settings")
+        for name, (count, line) in shown.items():
+            if name not in perfect:
+                axes.step(*line, where="post", label=f"{name.replace('_', ' ')} ({count})", color=colors[name])
+        axes.set(title=f"{data}, {counts.get(data, 0)} controls", xlabel="controls with an alarm", xlim=(-0.02, 1.02))
     panels[0].set_ylabel("federations in which the attackers are found")
     for axes in panels:
         if axes.lines:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=7)
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, frameon=False, fontsize=8)
     figure.savefig(path, dpi=120)
     return path
