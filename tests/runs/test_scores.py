@@ -83,7 +83,7 @@ def test_e5_a_view_that_was_never_above_the_threshold_flagged_nobody(tmp_path: P
         ("a", 11.0, False),
         ("c", 12.0, True),
     ]
-    line = "audit: flagged client 2 (malicious) in rounds 0 to 2 by a; by c, the whole image"
+    line = "audit: flagged client 2 (malicious) in rounds 0 to 2 by c, the whole image; by a"
     assert found(SUMMARY | {"scores": found_}, tmp_path) == [line]
 
 
