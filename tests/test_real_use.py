@@ -553,6 +553,19 @@ def test_no_metrics_are_written_as_none(call: Call, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["1_2", "2026_01_31", "1e3", "007", "12.50"])
+def test_a_folder_whose_name_is_a_number_is_taken_as_typed(
+    name: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra reads 12, 20260131, 1000.0, 7 and 12.5."""
+    monkeypatch.chdir(tmp_path)
+    assert f"/{name}'" in refused(call, train.main, f"resume={name}")
+    refused(call, train.main, *TINY, f"hydra.run.dir={name}", "fl.rounds=0")
+    Path(name).write_text("mine")
+    said = refused(call, train.main, *TINY, f"hydra.run.dir={name}")
+    assert said.startswith("error: hydra.run.dir must be a folder that can be made; ")
+
+
 def test_a_choice_made_twice_is_refused(call: Call, tmp_path: Path) -> None:
     message = refused(call, train.main, *TINY, "defense=[median,median]")
     assert message.endswith("defense must be a list of choices, each once at most; got ['median', 'median']")

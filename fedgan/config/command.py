@@ -41,6 +41,8 @@ LONGEST_NAME = 160  # of a folder; file systems stop at 255
 SWEEPERS_FILES = {"multirun.yaml": "hydra", "optimization_results.yaml": "name"}
 # Settings that name files or folders, in the order in which one of two that name the same counts.
 NAMING_PLACES = ("resume", "run", "control", "out", "root", *PLACES, "dataset.labels", "dataset.cache_dir")
+_PATHS = "|".join(map(re.escape, (*NAMING_PLACES, "hydra.run.dir", "hydra.sweep.dir")))
+_NUMBERED = re.compile(rf"^((?:{_PATHS})=)([-+]?[0-9.][0-9_.eE+-]*)$")
 REFUSED: set[int] = set()  # the numbers of a sweep's refused runs
 MADE: list[Path] = []  # folders that were not there before Hydra made them, innermost first
 
@@ -76,7 +78,7 @@ def command(config_name: str, free: Collection[str] = ()) -> Callable[[Callable[
                 flags = check_flags(sys.argv[1:])
                 if flags.help:
                     return print(help_text(config_name, flags.overrides))
-                with without_repeated(sys.argv), named_by_what_varies(sys.argv):
+                with without_repeated(sys.argv), named_by_what_varies(sys.argv), paths_as_typed(sys.argv):
                     result = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(guarded)()
             except refused as error:
                 forget_sweep()
@@ -194,6 +196,17 @@ def named_by_what_varies(argv: list[str]) -> Iterator[None]:
         yield
     finally:
         del argv[len(argv) - len(added) :]
+
+
+@contextmanager
+def paths_as_typed(argv: list[str]) -> Iterator[None]:
+    """Have Hydra take a file or folder whose name is a number as text: it would read 2026_01_31 as 20260131."""
+    before = list(argv)
+    argv[:] = [_NUMBERED.sub(r"\1'\2'", text) for text in argv]
+    try:
+        yield
+    finally:
+        argv[:] = before
 
 
 @contextmanager

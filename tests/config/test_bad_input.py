@@ -408,7 +408,7 @@ def test_run_folder_without_a_trustworthy_generator(
         (("run=r", "out=o", "per_class=0"), ("per_class", "at least 1", "0")),
         (("run=r", "out=o", "seed=abc"), ("seed", "whole number", "abc")),
         (("run=7", "out=2026"), ("run", "finished run", "7")),
-        (("run=7", "out=2026_01_31"), ("out", "the folder to write to", "in two kinds of quotes", "20260131")),
+        (("run=7", "out=2026_01_31"), ("run", "finished run", "7")),
         (("run=7", "out='12.50'"), ("run", "finished run", "7")),
         (("run=r", "out=full/file"), ("out", "empty folder", "full/file")),
         (("run=r", "out=full"), ("out", "empty folder", "full")),
