@@ -11,7 +11,7 @@ from fedgan.scoring.grid import GAP, headed, places, real_places, stack
 from fedgan.scoring.grid_files import grid_files
 
 EACH = 4  # images of a class
-TILE = 96  # pixels: smaller images are enlarged
+TILE = 96  # pixels at least: smaller images are enlarged by a whole number
 BETWEEN = 12  # pixels
 MOST_SHOWN = 3  # clients of a run whose pictures are shown
 
@@ -65,16 +65,13 @@ def _rows(grid: Image.Image, size: int, per_class: int, classes: int) -> tuple[I
     across = len(real) // classes
     own = [boxes[label * per_class + i] for label in range(classes) for i in range(each)]
     theirs = [real[label * across + i] for label in range(classes) for i in range(min(each, across))]
-    return _row(grid, own, each), _row(grid, theirs, each)
+    side = size * -(-TILE // size)
+    return _row(grid, own, each, side), _row(grid, theirs, each, side)
 
 
-def _row(grid: Image.Image, boxes: Sequence[Box], each: int) -> Image.Image:
-    """What is in the boxes, one after the other, with more room between two classes."""
-    tiles = [_enlarged(grid.crop((left, top, left + width, top + height))) for left, top, width, height in boxes]
+def _row(grid: Image.Image, boxes: Sequence[Box], each: int, side: int) -> Image.Image:
+    """What is in the boxes, one after the other, ``side`` pixels wide, with more room between two classes."""
+    cut = (grid.crop((left, top, left + width, top + height)) for left, top, width, height in boxes)
+    tiles = [tile.resize((side, side), Image.Resampling.NEAREST) for tile in cut]
     classes = [stack(tiles[i : i + each], vertical=False, gap=GAP) for i in range(0, len(tiles), each)]
     return stack(classes, vertical=False, gap=BETWEEN)
-
-
-def _enlarged(tile: Image.Image) -> Image.Image:
-    width, height = max(TILE, tile.width), max(TILE, tile.height)
-    return tile.resize((width, height), Image.Resampling.NEAREST)
