@@ -23,21 +23,32 @@ COLORS = {"share": "Reds", "ratio": "PuOr_r"}
 
 
 def draw(data: str, cells: Cells, verdicts: Mapping[Key, Verdict]) -> Figure:
-    """The price of each defense, the success of attacks with a detector, and what the others do to the images."""
-    names = {
-        kind: [a.name for a in attacks(data) if _kind(a.name, a.metric) == kind] for kind in ("price", "share", "ratio")
-    }
+    """The price of each defense, the success of attacks with a detector, and what the others do to the images.
+
+    Attacks and defenses without a run have no column and no row.
+    """
+    rows, columns = tried(data, verdicts)
+    kinds = {a.name: _kind(a.name, a.metric) for a in attacks(data) if a.name in columns}
+    names = {kind: [name for name in kinds if kinds[name] == kind] for kind in ("price", "share", "ratio")}
     panels = {kind: own for kind, own in names.items() if own}
     widths = [len(own) for own in panels.values()]
-    figure = Figure(figsize=(3.2 + 0.62 * sum(widths), 2.4 + 0.36 * len(defenses())), layout="constrained")
+    figure = Figure(figsize=(max(8.0, 3.2 + 0.62 * sum(widths)), 2.4 + 0.36 * len(rows)), layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
     for panel, (kind, own) in zip(axes, panels.items(), strict=True):
-        _panel(panel, kind, own, data, cells, verdicts)
-    axes[0].set_yticks(range(len(defenses())), ["no defense" if name == NONE else name for name in defenses()])
+        _panel(panel, kind, (rows, own), data, cells, verdicts)
+    axes[0].set_yticks(range(len(rows)), ["no defense" if name == NONE else name for name in rows])
     runs = sorted({each.runs for each in verdicts.values() if each.runs})
     seeds = "1 seed" if runs == [1] else f"{'-'.join(map(str, dict.fromkeys((runs[0], runs[-1]))))} seeds"
-    figure.suptitle(f"{data}: means over {seeds}; below: in how many of those judged the attack succeeds; gray: no run")
+    below = "below: in how many of those judged the attack succeeds; gray: no run"
+    figure.suptitle(f"{data}: means over {seeds}\n{below}", fontsize=10)
     return figure
+
+
+def tried(data: str, verdicts: Mapping[Key, Verdict]) -> tuple[list[str], list[str]]:
+    """The defenses and the attacks, ``none`` and ``control`` among them, that have a run on some images."""
+    with_runs = [key for key, each in verdicts.items() if each.runs]
+    rows, columns = {NONE} | {key[2] for key in with_runs}, {CONTROL} | {key[1] for key in with_runs}
+    return [name for name in defenses() if name in rows], [a.name for a in attacks(data) if a.name in columns]
 
 
 def _kind(name: str, metric: str) -> str:
@@ -45,9 +56,15 @@ def _kind(name: str, metric: str) -> str:
 
 
 def _panel(
-    axes: Axes, kind: str, names: Sequence[str], data: str, cells: Cells, verdicts: Mapping[Key, Verdict]
+    axes: Axes,
+    kind: str,
+    shown: tuple[Sequence[str], Sequence[str]],
+    data: str,
+    cells: Cells,
+    verdicts: Mapping[Key, Verdict],
 ) -> None:
-    values = grid(kind, names, data, cells)
+    rows, names = shown
+    values = grid(kind, names, data, cells, rows)
     norm: Normalize = Normalize(0, 1) if kind == "share" else LogNorm(1 / MOST, MOST)
     colors = mpl.colormaps[COLORS["share" if kind == "share" else "ratio"]].with_extremes(bad=MISSING)
     axes.imshow(np.ma.masked_invalid(values), cmap=colors, norm=norm, aspect="auto")
@@ -62,10 +79,10 @@ def _panel(
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
     axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(len(defenses()) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
-    for row, defense in enumerate(defenses()):
+    for row, defense in enumerate(rows):
         for column, attack in enumerate(names):
             key = (data, attack, defense)
             text = _text(kind, values[row, column], cells.get(key, ()), verdicts[key])
@@ -73,15 +90,16 @@ def _panel(
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
 
 
-def grid(kind: str, names: Sequence[str], data: str, cells: Cells) -> Grid:
-    """What is colored, (defenses, names), NaN where there is nothing.
+def grid(kind: str, names: Sequence[str], data: str, cells: Cells, rows: Sequence[str] | None = None) -> Grid:
+    """What is colored, (rows, names), NaN where there is nothing; rows: defenses, all of them by default.
 
     Of ``share`` the mean success; of ``ratio`` the mean over seeds of the Frechet distance over the control's; of
     ``price`` the mean Frechet distance of the control over that of the control without defense.
     """
     free = _mean(cells.get((data, CONTROL, NONE), ()), "frechet")
-    found = np.full((len(defenses()), len(names)), np.nan)
-    for row, defense in enumerate(defenses()):
+    rows = defenses() if rows is None else rows
+    found = np.full((len(rows), len(names)), np.nan)
+    for row, defense in enumerate(rows):
         for column, attack in enumerate(names):
             own = cells.get((data, attack, defense), ())
             value = _ratio(own) if kind == "ratio" else _mean(own, "frechet" if kind == "price" else "success")

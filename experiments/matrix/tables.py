@@ -6,7 +6,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from experiments import images
-from experiments.matrix.heatmap import draw
+from experiments.matrix.heatmap import draw, tried
 from experiments.matrix.judging import Key, Rule, Verdict, by_cell, number, verdict
 from experiments.matrix.plan import CONTROL, NONE, attacks, defenses
 from experiments.paper.writing import markdown, write_csv, write_text
@@ -31,12 +31,12 @@ def write(rows: Sequence[Row], folder: Path) -> list[Path]:
 def _write_one(data: str, cells: Mapping[Key, Sequence[Row]], rule: Rule, folder: Path) -> list[Path]:
     verdicts = {key: verdict(key, cells, rule) for key in keys_of(data)}
     picture = draw(data, cells, verdicts)
+    rows, columns = tried(data, verdicts)
+    shown = {key: each for key, each in verdicts.items() if key[1] in columns and key[2] in rows}
     file = folder / f"{data}.png"
     written = [
-        write_csv(
-            folder / f"{data}_cells.csv", [part for key in verdicts for part in summary(key, cells.get(key, ()))]
-        ),
-        write_csv(folder / f"{data}_verdicts.csv", [_line(key, each) for key, each in verdicts.items()]),
+        write_csv(folder / f"{data}_cells.csv", [part for key in shown for part in summary(key, cells.get(key, ()))]),
+        write_csv(folder / f"{data}_verdicts.csv", [_line(key, each) for key, each in shown.items()]),
         write_text(folder / f"{data}.md", *report(data, verdicts)),
     ]
     atomic_write(file, lambda path: picture.savefig(path, dpi=130, metadata={"Software": None}))
@@ -68,21 +68,29 @@ def _line(key: Key, found: Verdict) -> dict[str, Any]:
 def report(data: str, verdicts: Mapping[Key, Verdict]) -> list[str]:
     """Blocks of Markdown: how much there is of the matrix, each attack and each defense in numbers, what is missing."""
     missing = [key for key, each in verdicts.items() if not each.runs]
+    rows, names = tried(data, verdicts)
     have = f"{len(verdicts) - len(missing)} of {len(verdicts)} cells have runs"
     heading = f"# {data}: every attack against every defense"
     rule = "The rule is in `experiments/matrix/plan.yaml`; few seeds, so counts of seeds and no rates."
-    listed = [f"Cells without runs: {_grouped(missing)}."] if missing else []
-    columns = [_of_attack(attack.name, verdicts) for attack in attacks(data) if attack.name != CONTROL]
-    lines = [_of_defense(defense, verdicts) for defense in defenses() if defense != NONE]
-    return [heading, f"{have}. {rule}", markdown(columns), markdown(lines), *listed]
+    untried = {
+        "Attacks without runs": [each.name for each in attacks(data) if each.name not in names],
+        "Defenses without runs": [each for each in defenses() if each not in rows],
+        "Further cells without runs": _grouped([key for key in missing if key[1] in names and key[2] in rows]),
+    }
+    listed = [f"{what}: {', '.join(each)}." for what, each in untried.items() if each]
+    shown = {key: each for key, each in verdicts.items() if key[1] in names and key[2] in rows}
+    columns = [_of_attack(name, shown) for name in names if name != CONTROL]
+    lines = [_of_defense(defense, shown) for defense in rows if defense != NONE]
+    tables = [markdown(table) for table in (columns, lines) if table]
+    return [heading, f"{have}. {rule}", *tables, *listed]
 
 
-def _grouped(missing: Sequence[Key]) -> str:
+def _grouped(missing: Sequence[Key]) -> list[str]:
     """By defense, the attacks that it has not met."""
     by_defense: dict[str, list[str]] = {}
     for _, attack, defense in missing:
         by_defense.setdefault(defense, []).append(attack)
-    return "; ".join(f"{defense}: {', '.join(names)}" for defense, names in by_defense.items())
+    return [f"{defense} ({', '.join(names)})" for defense, names in by_defense.items()]
 
 
 def _of_attack(attack: str, verdicts: Mapping[Key, Verdict]) -> dict[str, str]:

@@ -370,13 +370,18 @@ def test_tables_are_written_of_whatever_there_is(tmp_path: Path) -> None:
     rows = [table("white_square", "krum", [(0.5, 0.0)])[0] | {"control": ""}]
     assert [path.name for path in tables.write(rows, tmp_path)][-1] == "chest.png"
     every = rows_in(tmp_path / "chest_cells.csv")
-    assert len(every) == len(attacks("chest")) * len(defenses()) * len(tables.MEASURES)
+    assert len(every) == 2 * 2 * len(tables.MEASURES), "of attacks and defenses with a run, and of the controls"
     known = [list(row.values()) for row in every if row["n"] != "0"]
     assert known == [["chest", "white_square", "krum", "success", "0.5", "", "1"]]
     verdicts = {(row["attack"], row["defense"]): row["verdict"] for row in rows_in(tmp_path / "chest_verdicts.csv")}
     assert verdicts["white_square", "krum"] == "too few seeds"
     assert verdicts["white_square", NONE] == "no runs"
-    assert "krum: control, blended" in (tmp_path / "chest.md").read_text()
+    said = (tmp_path / "chest.md").read_text()
+    assert f"1 of {len(attacks('chest')) * len(defenses())} cells have runs" in said
+    assert "Attacks without runs: blended, " in said
+    assert "Defenses without runs: bucketing, " in said
+    assert "Further cells without runs: none (control, white_square), krum (control)." in said
+    assert "| gaussian" not in said
 
 
 def test_what_the_heat_map_colors() -> None:
