@@ -230,23 +230,15 @@ def picture(arms: dict[str, list[Path]], folder: Path) -> Path:
     """What each arm's first run paints, and what defenses saw of the clients that stood out."""
     from experiments import arms_picture  # here: a study that is refused does not wait for matplotlib
 
-    first = {arm: runs[0] for arm, runs in arms.items()}
-    sheet = arms_picture.draw(first, {arm: _facts(run) for arm, run in first.items()})
+    def shown(run: Path) -> arms_picture.Shown:
+        data, per_class = record_of(run)["dataset"], settings_of(run)["evaluation"]["grid_per_class"]
+        names, malicious = list(data["train"]["counts"]), summary_of(run)["malicious"]
+        return arms_picture.Shown(run, data["image_size"], per_class, names, emission_of(run), malicious)
+
+    sheet = arms_picture.draw({arm: shown(runs[0]) for arm, runs in arms.items()})
     path = folder / "arms.png"
     atomic_write(path, lambda file: sheet.save(file))
     return path
-
-
-def _facts(run: Path) -> dict[str, Any]:
-    """What the picture needs to know of a run."""
-    data = record_of(run)["dataset"]
-    return {
-        "image_size": data["image_size"],
-        "per_class": settings_of(run)["evaluation"]["grid_per_class"],
-        "classes": list(data["train"]["counts"]),
-        "emission": emission_of(run),
-        "malicious": summary_of(run)["malicious"],
-    }
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What the arms of a study paint, a row each under its name, and what defenses saw of the clients that stood out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -18,37 +18,45 @@ MOST_SHOWN = 3  # clients of a run whose pictures are shown
 Box = tuple[int, int, int, int]
 
 
-def draw(runs: Mapping[str, Path], facts: Mapping[str, Mapping[str, Any]]) -> Image.Image:
-    """A row of real test images, then one for each run; below them the pictures of clients, malicious ones first.
+@dataclass(frozen=True)
+class Shown:
+    """A run whose images are shown; a grid of another size than this says is shown as it is.
 
-    Args:
-        runs: by their titles, folders with sample grids.
-        facts: of each of them ``image_size``, ``per_class`` (images of each class in its grids), ``classes`` (their
-            names), ``emission`` (the share of images with the trigger, or None) and ``malicious`` (clients). A grid
-            that has another size than these say is shown as it is.
+    Attributes:
+        run: its folder, with sample grids.
+        image_size: pixels per side.
+        per_class: images of each class in its grids.
+        classes: their names.
+        emission: the share of images with the trigger; None if it was not measured.
+        malicious: the clients that are.
     """
-    rows, real = [], dict[str, Image.Image]()
-    for title, run in runs.items():
-        own = facts[title]
-        share = "" if own["emission"] is None else f": {own['emission']:.0%} of the images carry the trigger"
-        grids = grid_files(run / "samples")
+
+    run: Path
+    image_size: int
+    per_class: int
+    classes: Sequence[str]
+    emission: float | None
+    malicious: Collection[int]
+
+
+def draw(arms: Mapping[str, Shown]) -> Image.Image:
+    """A row of real test images, then one for each arm; below them the pictures of clients, malicious ones first."""
+    real: list[Image.Image] = []
+    rows, found = [], []
+    for title, own in arms.items():
+        share = "" if own.emission is None else f": {own.emission:.0%} of the images carry the trigger"
+        grids = grid_files(own.run / "samples")
         grid = Image.open(grids[max(grids)])
-        shown = _rows(grid, own["image_size"], own["per_class"], len(own["classes"]))
-        if shown is None:
-            rows.append(headed(grid, title + share))
-            continue
-        real = real or {f"real test images: {', '.join(own['classes'])}": shown[1]}
-        rows.append(headed(shown[0], title + share))
-    above = [headed(row, title) for title, row in real.items()]
-    found = [
-        headed(Image.open(file), f"what {file.parent.name} saw ({title})")
-        for title, run in runs.items()
-        for file in of_clients(run, facts[title]["malicious"])
-    ]
-    return stack([*above, *rows, *found], vertical=True, gap=BETWEEN)
+        pair = _rows(grid, own.image_size, own.per_class, len(own.classes))
+        rows.append(headed(pair[0] if pair else grid, title + share))
+        if pair and not real:
+            real.append(headed(pair[1], f"real test images: {', '.join(own.classes)}"))
+        files = of_clients(own.run, own.malicious)
+        found += [headed(Image.open(file), f"what {file.parent.name} saw ({title})") for file in files]
+    return stack([*real, *rows, *found], vertical=True, gap=BETWEEN)
 
 
-def of_clients(run: Path, malicious: Sequence[int]) -> list[Path]:
+def of_clients(run: Path, malicious: Collection[int]) -> list[Path]:
     """The pictures of clients that stood out to a run's defenses, malicious ones first; at most ``MOST_SHOWN``."""
     files = run.glob(f"{MAPS}/*/{FLAGGED}*.png")
     clients = {file: int(file.stem.removeprefix(FLAGGED)) for file in files}

@@ -143,6 +143,7 @@ def redraw(out: Path) -> None:
     """
     rows = read_rows(out / TABLE) if (out / TABLE).is_file() else []
     ours = bool(rows) and {"arm", "setting", "size", "seed", "emission", "score"} <= rows[0].keys()
+    ours = ours and all(row["arm"] in ARMS for row in rows)
     check(ours, "OUT", f"a folder with {TABLE} as this command writes it", out)
     show(out, rows)
     print(*(out / name for name in (SUMMARY, PICTURE)), sep="\n")
@@ -363,8 +364,8 @@ def _points(axes: Axes, row: Mapping[str, object], color: str, shape: str) -> No
 
 
 def _legend(figure: Figure, colors: Mapping[str, str], shapes: Mapping[object, str]) -> None:
-    ways = {arm: ARMS[arm].called for arm in colors}
-    handles = [Line2D([], [], color=color, marker="o", linestyle="", label=ways[arm]) for arm, color in colors.items()]
+    ways = [(ARMS[arm].called, color) for arm, color in colors.items()]
+    handles = [Line2D([], [], color=color, marker="o", linestyle="", label=called) for called, color in ways]
     handles += [Line2D([], [], color=INK, marker=m, linestyle="", label=f"{size} px") for size, m in shapes.items()]
     for label, face in (("the audit only watches", INK), ("the audit acts", "none")):
         handles.append(Line2D([], [], color=INK, marker="o", linestyle="", markerfacecolor=face, label=label))

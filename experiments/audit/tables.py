@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from experiments import images
 from experiments.audit.judging import claims, judged, round_found
 from experiments.audit.plan import rounds
 from experiments.audit.replay import EQUALIZED
@@ -20,7 +21,6 @@ from experiments.paper.writing import markdown, write_text
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
 
 Row = Mapping[str, Any]
-DATA = ("chest", "lesions")  # a panel each
 _CONTROL = "control"  # how the names of settings in which nobody attacks begin
 
 
@@ -141,15 +141,15 @@ def roc(rows: Sequence[Row], path: Path) -> Path:
     every = sorted({row["setting"] for row in own if row["attacker"] not in ("", None)})
     curves: dict[tuple[str, str], tuple[int, tuple[list[float], list[float]]]] = {}
     counts = {}
-    for data, name in product(DATA, every):
+    for data, name in product(images.names(), every):
         controls = [float(row["highest"]) for row in own if (row["data"], row["setting"]) == (data, _CONTROL)]
         attacked = [float(row["attacker"]) for row in own if (row["data"], row["setting"]) == (data, name)]
         counts[data] = len(controls)
         if controls and attacked:
             curves[data, name] = (len(attacked), curve(attacked, controls))
-    missed = [name for name in every if any(_misses(curves[data, name][1]) for data in DATA if (data, name) in curves)]
-    colors = dict(zip(missed, mpl.colormaps["tab10"].colors, strict=False))  # type: ignore[attr-defined]
-    for axes, data in zip(panels, DATA, strict=True):
+    missed = {name for (_, name), (_, line) in curves.items() if _misses(line)}
+    colors = dict(zip(sorted(missed), cycle(mpl.colormaps["tab10"].colors), strict=False))  # type: ignore[attr-defined]
+    for axes, data in zip(panels, images.names(), strict=True):
         shown = {name: curves[data, name] for name in every if (data, name) in curves}
         perfect = [name for name, (_, line) in shown.items() if not _misses(line)]
         if perfect:

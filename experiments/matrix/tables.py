@@ -37,7 +37,7 @@ def _write_one(data: str, cells: Mapping[Key, Sequence[Row]], rule: Rule, folder
     written = [
         write_csv(folder / f"{data}_cells.csv", [part for key in shown for part in summary(key, cells.get(key, ()))]),
         write_csv(folder / f"{data}_verdicts.csv", [_line(key, each) for key, each in shown.items()]),
-        write_text(folder / f"{data}.md", *report(data, verdicts)),
+        write_text(folder / f"{data}.md", *report(data, verdicts, shown)),
     ]
     atomic_write(file, lambda path: picture.savefig(path, dpi=130, metadata={"Software": None}))
     return [*written, file]
@@ -65,20 +65,19 @@ def _line(key: Key, found: Verdict) -> dict[str, Any]:
     return {**start, "verdict": found.word, "hits": found.hits, "judged": found.judged, "runs": found.runs}
 
 
-def report(data: str, verdicts: Mapping[Key, Verdict]) -> list[str]:
+def report(data: str, verdicts: Mapping[Key, Verdict], shown: Mapping[Key, Verdict]) -> list[str]:
     """Blocks of Markdown: how much there is of the matrix, each attack and each defense in numbers, what is missing."""
     missing = [key for key, each in verdicts.items() if not each.runs]
-    rows, names = tried(data, verdicts)
+    rows, names = tried(data, shown)
     have = f"{len(verdicts) - len(missing)} of {len(verdicts)} cells have runs"
     heading = f"# {data}: every attack against every defense"
     rule = "The rule is in `experiments/matrix/plan.yaml`; few seeds, so counts of seeds and no rates."
     untried = {
         "Attacks without runs": [each.name for each in attacks(data) if each.name not in names],
         "Defenses without runs": [each for each in defenses() if each not in rows],
-        "Further cells without runs": _grouped([key for key in missing if key[1] in names and key[2] in rows]),
+        "Further cells without runs": _grouped([key for key in missing if key in shown]),
     }
     listed = [f"{what}: {', '.join(each)}." for what, each in untried.items() if each]
-    shown = {key: each for key, each in verdicts.items() if key[1] in names and key[2] in rows}
     columns = [_of_attack(name, shown) for name in names if name != CONTROL]
     lines = [_of_defense(defense, shown) for defense in rows if defense != NONE]
     tables = [markdown(table) for table in (columns, lines) if table]

@@ -203,7 +203,8 @@ def left_by_defenses(run: Run, title: str) -> list[Block]:
 
 def _order(file: Path) -> tuple[bool, int, str]:
     """Pictures of clients that stood out, by id, ahead of what shows all clients."""
-    return not file.name.startswith(FLAGGED), len(file.name) * file.name.startswith(FLAGGED), file.name
+    single = file.name.startswith(FLAGGED)
+    return not single, len(file.name) * single, file.name
 
 
 def _what(file: Path) -> str:

@@ -135,9 +135,8 @@ def _stood_out(each: Mapping[str, Any], malicious: bool) -> str:
     span = _span("round", first, last)
     when = span if rounds == last - first + 1 else f"{rounds} of {span}"
     who = f"client {each['client']}{' (malicious)' if malicious else ''}"
-    views = sorted(
-        each.get("views") or [each], key=lambda view: -view["score"]
-    )  # older versions name the highest alone
+    known = each.get("views") or [each]  # runs of older versions name the highest alone
+    views = sorted(known, key=lambda view: -view["score"])
     return f"{who} in {when} " + "; ".join(f"by {view['view']}{_where(view)}" for view in views)
 
 
