@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup
-	$(RUN) -m experiments.arms
+	$(RUN) -m experiments.arms launcher=joblib
 
 test: setup
 	$(RUN) -m pytest -m 'not slow' -n auto --dist loadfile
