@@ -145,8 +145,8 @@ def test_stacks_run_and_resume_to_the_bit(
     assert again["generator_sha256"] == once["generator_sha256"]
     assert set(once["rounds_acted"]) <= set(stack)
     folder = tmp_path / ("again" if summary is None else "twice")
-    # A threshold that shares false alarms out over fl.rounds is another one in the rounds before the extension, and with
-    # it the views whose places are recorded.
+    # A threshold that shares false alarms out over fl.rounds is another one in the rounds before the extension;
+    # with it, the views whose places are recorded.
     resumed, straight = (
         [row for row in rows(each / "receipts.csv") if row["round"] == "3" or not of_threshold(row["measure"])]
         for each in (folder, tmp_path / "once")
