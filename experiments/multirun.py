@@ -25,6 +25,7 @@ class Job:
         own: its own settings.
         shared: overrides that others of its kind have too.
         is_done: whether what it makes is there already; such a job is left out.
+        runs: the folders of the runs whose weights it reads.
     """
 
     module: str
@@ -32,6 +33,7 @@ class Job:
     own: Mapping[str, Any]
     shared: tuple[str, ...]
     is_done: Callable[[], bool]
+    runs: tuple[Path, ...] = ()
 
 
 def launcher_of(settings: DictConfig) -> tuple[str, ...]:

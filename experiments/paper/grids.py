@@ -1,19 +1,21 @@
 """Figures 3 to 6: sample grids; real images, vanilla, attacked by trigger size, each defense."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torchvision.io import read_image, write_png
 from torchvision.utils import make_grid
 
 from experiments.paper.claims import Values
 from experiments.paper.plan import NONE, Arm, Plan, vanilla
-from experiments.paper.study import detectors, provenance
+from experiments.paper.study import classes_of, detectors, provenance
 from experiments.paper.tables import OfArms, long_rows
 from experiments.paper.verdicts import RULE, Verdict
 from experiments.paper.writing import judged, write_csv, write_text
+from fedgan.core.files import atomic_write
 from fedgan.core.images import ImageSet
 from fedgan.reports.writing import write_picture
 from fedgan.runs.export import load_generator
@@ -21,6 +23,7 @@ from fedgan.runs.load import open_run
 from fedgan.scoring.sampling import draw_set
 
 PER_CLASS = 6  # images of each class in a cell
+SHOWN, REAL = "shown.png", "real.png"  # in a run's folder: the images of a cell, and real ones, side by side
 
 
 class Grid(OfArms):
@@ -57,8 +60,7 @@ class Grid(OfArms):
         figure = Figure(figsize=(9, 1.1 * (len(arms) + 1) + 0.4), dpi=150, layout="constrained")
         axes = figure.subplots(len(arms) + 1, 1)
         figure.suptitle(self.heading(plan), fontsize=10, wrap=True)
-        real = open_run(plan.folder(arms[0], plan.seeds[0]), plan.data[data].root).splits.test
-        show(axes[0], real, "real")
+        show(axes[0], first_real_images(plan, data), "real")
         for row, arm in zip(axes[1:], arms, strict=True):
             show(row, draw(plan, arm), str(arm))
         return figure
@@ -77,8 +79,36 @@ class Grid(OfArms):
 
 def draw(plan: Plan, arm: Arm) -> ImageSet:
     """The first images of the arm's first run: the latents of every run's evaluation."""
-    release = load_generator(plan.folder(arm, plan.seeds[0]))
-    return draw_set(release.generator, release.spec.classes, PER_CLASS, 0, batch_size=PER_CLASS)
+    run = plan.folder(arm, plan.seeds[0])
+
+    def drawn() -> ImageSet:
+        release = load_generator(run)
+        return draw_set(release.generator, release.spec.classes, PER_CLASS, 0, batch_size=PER_CLASS)
+
+    return first_images(run, SHOWN, drawn)
+
+
+def first_real_images(plan: Plan, data: str) -> ImageSet:
+    """The first test images of a data set."""
+    run = plan.folder(vanilla(data), plan.seeds[0])
+    return first_images(run, REAL, lambda: open_run(run, plan.data[data].root).splits.test)
+
+
+def first_images(run: Path, name: str, made: Callable[[], ImageSet]) -> ImageSet:
+    """The first ``PER_CLASS`` images of each class, from a file of the run's folder: without weights and data they can
+    be shown again.
+
+    Args:
+        run: the run's folder.
+        name: of the file, which is written if it is not there.
+        made: the images, at least ``PER_CLASS`` of each class.
+    """
+    file, classes = run / name, classes_of(run)
+    if not file.is_file():
+        strip = torch.cat(list(made().first_of_each_class(PER_CLASS).images), dim=-1)  # (C, H, images * W)
+        atomic_write(file, lambda path: write_png(strip, str(path)))
+    images = torch.stack(read_image(str(file)).chunk(len(classes) * PER_CLASS, dim=-1))
+    return ImageSet(images, torch.arange(len(classes)).repeat_interleave(PER_CLASS), tuple(classes))
 
 
 def show(axes: Axes, images: ImageSet, title: str, *, stacked: bool = False) -> None:

@@ -8,6 +8,7 @@ from experiments.multirun import carry_out, train
 from experiments.paper.artifact import Artifact
 from experiments.paper.artifacts import ARTIFACTS
 from experiments.paper.costs import costs, followups_of
+from experiments.paper.keeping import keep, kept_folders, restore
 from experiments.paper.plan import Arm, Plan
 from experiments.paper.runs import is_finished
 from experiments.paper.writing import verdict_rows
@@ -26,12 +27,13 @@ def preview(names: Sequence[str], plan: Plan) -> None:
         ValueError: in one line, if a run that is there has other settings.
     """
     artifacts = chosen(names)
-    plan.check_runs(arms_of(artifacts, plan))
-    print(costs(artifacts, arms_of(artifacts, plan), plan))
+    arms = arms_of(artifacts, plan)
+    plan.check_runs(arms)
+    print(costs(artifacts, arms, plan, kept_folders(plan, arms)))
 
 
 def make(names: Sequence[str], plan: Plan) -> None:
-    """Say what it may cost, carry out what is missing, then write and show the results.
+    """Say what it may cost, carry out what is neither there nor kept, then write and show the results.
 
     Args:
         names: of tables and figures.
@@ -42,12 +44,18 @@ def make(names: Sequence[str], plan: Plan) -> None:
     """
     artifacts = chosen(names)
     arms = arms_of(artifacts, plan)
-    plan.check(arms)
+    plan.check_runs(arms)
     older = (plan.results / RENAMED).exists()
     check(
         not older, "results", f"a folder without {RENAMED}, which gives arms of older files other names", plan.results
     )
     claim(plan.results, [f"{name}.{suffix}" for name in names for suffix in SUFFIXES], "results")
+    jobs = followups_of(artifacts, plan)
+    restored = restore(plan, arms, jobs)
+    if restored:
+        print(f"{len(restored)} folders of {plan.runs} from {plan.kept}")
+    if not all(map(is_finished, plan.folders(arms))) or not all(job.is_done() for job in jobs):
+        plan.check_means(arms)
     print(costs(artifacts, arms, plan), flush=True)
     for sweep in plan.sweeps(arms):
         if not all(map(is_finished, sweep.runs)):
@@ -55,9 +63,12 @@ def make(names: Sequence[str], plan: Plan) -> None:
     missing = [run for run in plan.folders(arms) if not is_finished(run)]
     trained = [each for each in artifacts if not set(missing) & set(plan.folders(each.arms(plan)))]
     missing += carry_out(followups_of(trained, plan), plan.launcher)
-    for artifact in trained:
-        if not set(missing) & {job.folder for job in artifact.followups(plan)}:
-            show(artifact, plan)
+    try:
+        for artifact in trained:
+            if not set(missing) & {job.folder for job in artifact.followups(plan)}:
+                show(artifact, plan)
+    finally:
+        keep(plan, missing)
     if missing:
         which = f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}"
         raise ValueError(f"every run must be finished; got none in {which} (its own error is above)")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,6 +166,7 @@ class Plan:
         self.dry_run = validated("dry_run", bool, cfg.dry_run)
         self.launcher, self.threads = launcher_of(cfg.launcher), int(cfg.threads)
         self.runs, self.results = (Path(str(folder)).expanduser() for folder in (cfg.runs, cfg.results))
+        self.kept = None if cfg.kept is None else Path(str(cfg.kept)).expanduser()
         scale = cfg.scale
         self.scale, self.overrides = str(scale.name), [*scale.settings, *self.changes]
         self.alexnet = None if cfg.alexnet is None else validated("alexnet", WeightsFile, str(cfg.alexnet))
@@ -176,8 +177,8 @@ class Plan:
         roots = {name: str(cfg[name]) for name, part in scale.data.items() if part.needs_root and cfg[name] is not None}
         self.data = {name: DataSet(name=name, **part, root=roots.get(name)) for name, part in scale.data.items()}
 
-    def check(self, arms: Sequence[Arm]) -> None:
-        """Refuse to begin where something is missing that these arms need, or where their runs are others'.
+    def check_means(self, arms: Sequence[Arm]) -> None:
+        """Refuse to train where something is missing that these arms need.
 
         Raises:
             ValueError: in one line.
@@ -186,7 +187,6 @@ class Plan:
             self.check_data(data)
         self.check_device()
         self.check_weights()
-        self.check_runs(arms)
 
     def check_runs(self, arms: Sequence[Arm]) -> None:
         """Refuse runs that are there with other settings than these, and a federation that would pass for none.
@@ -290,24 +290,24 @@ class Plan:
 
 
 def check_kept(cfg: DictConfig) -> None:
-    """Refuse results that would be taken for the ones in version control and are others.
+    """Refuse results and records of runs that would be taken for the ones in version control and are others.
 
     Raises:
         ValueError: in one line, if a folder within experiments/results would get metrics of fewer than three seeds,
             or the folder of a scale those of a scale that was changed.
     """
-    folder = Path(str(cfg.results)).expanduser().resolve()
-    if KEPT not in folder.parents:
-        return
-    seeds = list(cfg.seeds)
-    other = f"(or give results= another folder than {cfg.results})"
-    check(len(seeds) >= 3, "seeds", f"at least three where results are kept {other}", seeds)
-    if folder.name != cfg.scale.name:
-        return
     as_shipped = OmegaConf.load(CONF / "scale" / f"{cfg.scale.name}.yaml")
     same = leaves(OmegaConf.create({"scale": as_shipped})) == leaves(OmegaConf.create({"scale": cfg.scale}))
-    check(same, "scale", f"conf/scale/{cfg.scale.name}.yaml as it is {other}", "a changed one")
-    check(not cfg.overrides, "overrides", f"none {other}", list(cfg.overrides))
+    for setting in ("results", "kept"):
+        folder = Path("/" if cfg[setting] is None else str(cfg[setting])).expanduser().resolve()
+        if KEPT not in folder.parents:
+            continue
+        other = f"(or give {setting}= another folder than {cfg[setting]})"
+        if setting == "results":
+            check(len(cfg.seeds) >= 3, "seeds", f"at least three where results are kept {other}", list(cfg.seeds))
+        if KEPT / cfg.scale.name in (folder, *folder.parents):
+            check(same, "scale", f"conf/scale/{cfg.scale.name}.yaml as it is {other}", "a changed one")
+            check(not cfg.overrides, "overrides", f"none {other}", list(cfg.overrides))
 
 
 def stand_ins() -> dict[str, str]:
@@ -344,7 +344,8 @@ def control_job(run: Path, control: Path, settings: tuple[str, ...], place: Sequ
         place: where the images are, likewise; by default where the run found them.
     """
     sides = {name: str(path.absolute()) for name, path in (("run", run), ("control", control), ("out", run / CONTROL))}
-    return Job("fedgan.evaluate", run, sides, (*place, *settings), lambda: is_scored(run, control, settings))
+    done = partial(is_scored, run, control, settings)
+    return Job("fedgan.evaluate", run, sides, (*place, *settings), done, (run, control))
 
 
 def is_scored(run: Path, control: Path, settings: Sequence[str]) -> bool:

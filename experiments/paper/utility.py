@@ -14,7 +14,7 @@ from experiments.paper.plan import Arm, Plan, generator_of
 from experiments.paper.runs import composed
 from fedgan.config.utility import REAL_ONLY
 
-RECORD = "utility.json"  # in a study's folder
+RECORD, FITS = "utility.json", "fits"  # in a study's folder
 DECISIVE = ("classifier", "synthetic_per_class", "test_per_class")  # of a study's settings; the rest chooses among fits
 
 
@@ -39,7 +39,8 @@ class Study:
     def job(self) -> Job:
         """What is to be done for it."""
         own = {"runs": {name: str(run.absolute()) for name, run in self.runs.items()}, "seeds": list(self.seeds)}
-        return Job("fedgan.utility", self.folder, own, (*self.settings, *self.place), self.is_done)
+        shared, runs = (*self.settings, *self.place), tuple(self.runs.values())
+        return Job("fedgan.utility", self.folder, own, shared, self.is_done, runs)
 
     def is_done(self) -> bool:
         """Whether all classifiers are there, made in this way, with the images of these generators."""
@@ -64,7 +65,7 @@ class Study:
     def _files(self) -> dict[tuple[str, int, int], Path]:
         arms, counts = (REAL_ONLY, *self.runs), _composed(self.settings)["real_per_class"]
         keys = [(arm, n, seed) for arm in arms for n in counts if n or arm in self.runs for seed in self.seeds]
-        fits = self.folder / "fits"
+        fits = self.folder / FITS
         return {(arm, n, seed): fits / arm / f"seed_{seed}_real_{n}.json" for arm, n, seed in keys}
 
 
@@ -73,7 +74,7 @@ def studies(plan: Plan, data: str, arms: Mapping[str, Arm]) -> dict[int, Study]:
     own = plan.data[data]
     return {
         seed: Study(
-            folder=plan.runs / data / "utility" / f"seed_{seed}",
+            folder=study_folder(plan, data, seed),
             runs={name: plan.folder(arm, seed) for name, arm in arms.items()},
             settings=(*plan.utility_settings, *own.utility),
             # No two generators share a classifier's seed, nor the real images that depend on it.
@@ -82,6 +83,11 @@ def studies(plan: Plan, data: str, arms: Mapping[str, Arm]) -> dict[int, Study]:
         )
         for seed in plan.seeds
     }
+
+
+def study_folder(plan: Plan, data: str, seed: int) -> Path:
+    """Where the classifiers of one seed's generators are."""
+    return plan.runs / data / "utility" / f"seed_{seed}"
 
 
 @cache

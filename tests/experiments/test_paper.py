@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
@@ -22,11 +25,12 @@ from PIL import Image
 
 from experiments import images, multirun
 from experiments.measures import AUDIT, DETECTORS, FEDDETECTS, attackers_loss, metrics_of
-from experiments.paper import NAMES, PAPER, making
+from experiments.paper import NAMES, PAPER, keeping, making
 from experiments.paper import __main__ as paper
 from experiments.paper.artifact import Artifact
 from experiments.paper.artifacts import ARTIFACTS
-from experiments.paper.plan import KEPT, STAGES, Arm, Plan, centralized, vanilla
+from experiments.paper.keeping import OF_A_RUN, archive_of, read_archive
+from experiments.paper.plan import FEDDETECT, KEPT, STAGES, Arm, Plan, centralized, vanilla
 from experiments.paper.runs import is_finished
 from experiments.paper.study import provenance
 from experiments.paper.tables import Table, read_published
@@ -133,13 +137,150 @@ def test_no_run_is_made_twice(made: Plan, in_process: list[str]) -> None:
     after = [[each.partition(key)[2].split()[0] for key in ("hydra.sweep.dir=", "+job=")] for each in scored]
     controls = [(folder, name) for folder, names in after for name in names.split(",")]
     assert len(controls) == len(set(controls)) == 2 * (8 + 1), "an attack's control is looked at once for all tables"
-    before = {path.name: path.read_bytes() for path in made.results.iterdir()}
-    for path in made.results.iterdir():
-        path.unlink()
+    before = results_of(made)
+    for path in made.results.glob("*.*"):
+        if path.is_file():
+            path.unlink()
     in_process.clear()
     making.make(MADE, made)
     assert in_process == []
-    assert {path.name: path.read_bytes() for path in made.results.iterdir()} == before, "the same files, to the byte"
+    assert results_of(made) == before, "the same files, to the byte"
+
+
+def results_of(plan: Plan) -> dict[str, bytes]:
+    """Every file of the tables and figures, as bytes."""
+    return {file.name: file.read_bytes() for file in plan.results.iterdir() if file.is_file()}
+
+
+def test_everything_can_be_made_again_from_what_is_kept(
+    made: Plan,
+    in_process: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without runs, without images and without training, from a folder of archives alone."""
+    archives = sorted(file.name for file in (made.results / "runs").glob("*.xz"))
+    assert archives == [f"{data}-seed_{seed}.tar.xz" for data in ("chestx", "isic") for seed in (0, 1)]
+    monkeypatch.chdir(tmp_path)
+    in_process.clear()
+    plan = plan_of(tmp_path, f"kept={made.results / 'runs'}", changed=SMALLEST)
+    making.preview(MADE, plan)
+    assert " 0 left: " in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [], "a look at the costs writes nothing"
+    making.make(MADE, plan)
+    assert in_process == []
+    assert results_of(plan) == results_of(made), "the same files, to the byte"
+    assert f"folders of {plan.runs} from {plan.kept}" in capsys.readouterr().out
+
+
+def test_what_is_kept_has_neither_weights_nor_places_of_a_machine(made: Plan) -> None:
+    for data in ("isic", "chestx"):
+        folders = read_archive(archive_of(made.results / "runs", data, 0))
+        names = {name for files in folders.values() for name in files}
+        assert names <= {*OF_A_RUN, "utility.json", *(name for name in names if name.startswith("fits/"))}
+        assert len([place for place in folders if "/attacked/" in place]) == (3 if data == "isic" else 8)
+        parent = str(made.runs.parent).encode()
+        assert not [name for files in folders.values() for name in files if parent in files[name]]
+    root = made.data["isic"].root
+    run = made.folder(vanilla("isic"), 0)
+    assert root is not None
+    assert root in (run / "config.yaml").read_text()
+    kept = yaml.safe_load(folders_of(made, "isic")["isic/not_attacked/vanilla-seed_0"]["config.yaml"])
+    assert kept["dataset"]["root"] is None
+    assert kept["fl"] == yaml.safe_load((run / "config.yaml").read_text())["fl"]
+
+
+def folders_of(plan: Plan, data: str) -> dict[str, dict[str, bytes]]:
+    return read_archive(archive_of(plan.results / "runs", data, 0))
+
+
+def test_an_archive_grows_and_is_never_written_for_nothing(made: Plan, tmp_path: Path) -> None:
+    """Studies trained in parts: what another machine kept stays, and the same again is the same file."""
+    plan = plan_of(tmp_path, f"kept={tmp_path}", changed=SMALLEST)
+    shutil.copytree(made.runs / "isic/not_attacked/vanilla-seed_0", plan.folder(vanilla("isic"), 0))
+    assert keeping.keep(plan) == [tmp_path / "isic-seed_0.tar.xz"]
+    first = (tmp_path / "isic-seed_0.tar.xz").read_bytes()
+    assert keeping.keep(plan) == []
+    shutil.rmtree(plan.runs)
+    shutil.copytree(made.runs / "isic/not_attacked/centralized-seed_0", plan.folder(centralized("isic"), 0))
+    assert keeping.keep(plan) == [tmp_path / "isic-seed_0.tar.xz"]
+    kept = read_archive(tmp_path / "isic-seed_0.tar.xz")
+    assert sorted(kept) == ["isic/not_attacked/centralized-seed_0", "isic/not_attacked/vanilla-seed_0"]
+    keeping.write_archive(tmp_path / "again.tar.xz", {place: kept[place] for place in reversed(kept)})
+    assert (tmp_path / "again.tar.xz").read_bytes() == (tmp_path / "isic-seed_0.tar.xz").read_bytes() != first
+
+
+def test_what_is_not_done_is_not_kept(made: Plan, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, changed=SMALLEST)
+    run = plan.folder(Arm("isic", "none", 32), 0)
+    shutil.copytree(made.folder(Arm("isic", "none", 32), 0), run)
+    assert keeping.keep(plan, [run]) == []
+    record = run / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"running"'))
+    assert keeping.keep(plan) == []
+
+
+def test_a_kept_run_whose_weights_are_wanted_is_not_restored(made: Plan, tmp_path: Path) -> None:
+    """Figure 7's classifiers want the weights of the generators, and these are not kept."""
+    plan = plan_of(tmp_path, f"kept={made.results / 'runs'}", changed=SMALLEST)
+    arms = [vanilla("isic"), Arm("isic", "none", 32), Arm("isic", FEDDETECT, 32)]
+    table1, figure7 = artifacts("table1", "figure7")
+    looks = [job for job in table1.followups(plan) if "seed_0" in job.folder.name]
+    assert plan.folder(vanilla("isic"), 0) in restored(plan, arms, looks)
+    shutil.rmtree(plan.runs)
+    plan.classifiers += 1
+    fits = [job for job in figure7.followups(plan) if job.folder == plan.runs / "isic/utility/seed_0"]
+    assert plan.folder(vanilla("isic"), 0) not in restored(plan, arms, [*looks, *fits]), "whose weights are read"
+    assert [job.is_done() for job in looks] == [False], "the attack's look at it has to be taken again as well"
+    assert not plan.folder(arms[1], 0).exists()
+
+
+def restored(plan: Plan, arms: Sequence[Arm], jobs: Sequence[multirun.Job]) -> list[Path]:
+    folders = keeping.restore(plan, arms, jobs)
+    assert all(folder.is_dir() for folder in folders)
+    return folders
+
+
+def test_what_is_there_is_not_replaced_by_what_is_kept(made: Plan, tmp_path: Path) -> None:
+    """Such as a run that was stopped in its first round."""
+    plan = plan_of(tmp_path, f"kept={made.results / 'runs'}", changed=SMALLEST)
+    mine = plan.folder(vanilla("isic"), 0) / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    made_now = keeping.restore(plan, [vanilla("isic")], [])
+    assert plan.folder(vanilla("isic"), 1) in made_now
+    assert mine.parent not in made_now
+    assert [file.name for file in mine.parent.iterdir()] == ["notes.txt"]
+    assert plan.folder(vanilla("isic"), 0) not in keeping.kept_folders(plan, [vanilla("isic")])
+
+
+def test_a_kept_run_with_other_settings_is_refused(made: Plan, tmp_path: Path) -> None:
+    kept = made.results / "runs"
+    plan = plan_of(tmp_path, f"kept={kept}", changed=SMALLEST | {"overrides": [*CLASSIFIERS, "fl.local_epochs=2"]})
+    with pytest.raises(
+        ValueError, match=r"isic-seed_0\.tar\.xz must contain a run with fl.local_epochs=2, or none; its run "
+    ):
+        keeping.restore(plan, [vanilla("isic")], [])
+    assert not plan.runs.exists() or not [file for file in plan.runs.rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize("name", ["../a/b/run.json", "/etc/passwd"])
+def test_an_archive_that_leaves_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with tarfile.open(tmp_path / "a.tar.xz", "w:xz") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(ValueError, match=f"a.tar.xz must be an archive of plain files; got '{name}'"):
+        read_archive(tmp_path / "a.tar.xz")
+
+
+def test_a_damaged_archive_is_refused_in_one_line(made: Plan, tmp_path: Path) -> None:
+    whole = (made.results / "runs/isic-seed_0.tar.xz").read_bytes()
+    half = len(whole) // 2
+    for damaged in (whole[:half], b"", b"text", whole[:half] + bytes(20) + whole[half + 20 :]):
+        (tmp_path / "a.tar.xz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"a\.tar\.xz must be an archive that experiments.paper wrote; ") as error:
+            read_archive(tmp_path / "a.tar.xz")
+        assert "\n" not in str(error.value)
 
 
 def test_a_sweep_makes_the_folders_that_the_plan_names(made: Plan) -> None:
