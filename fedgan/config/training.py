@@ -35,6 +35,7 @@ from fedgan.config.resume import (
     resumed_config,
 )
 from fedgan.config.screen import screen
+from fedgan.config.sweeps.callbacks import label_of
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check
@@ -104,7 +105,7 @@ def settled(cfg: DictConfig) -> tuple[DictConfig, Path]:
 def show(summary: dict[str, Any], folder: Path) -> None:
     """The end of a run on the screen; of a sweep's run, its metrics in one line."""
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        print(one_line(summary["metrics"]), file=sys.stderr)
+        print(f"{label_of(folder)}{one_line(summary['metrics'])}", file=sys.stderr)
         return
     print(headline(summary, record_of(folder).get("seconds") or 0.0), file=sys.stderr)
     screen(stderr=True).print(closing_table(summary))
@@ -151,7 +152,7 @@ def carry_out(cfg: DictConfig, folder: Path, lock: FolderLock | None, sites: Sit
     # Everything that can be refused is built before anything is written.
     parts = build_parts(cfg, folder, sites=sites)
     interruption = Interruption()
-    trainer = build_trainer(cfg, folder, parts, [RoundLogger(parts.recorder), interruption])
+    trainer = build_trainer(cfg, folder, parts, [RoundLogger(parts.recorder), interruption], label_of(folder))
     if checkpoint is not None:
         parts.recorder.take_up(check_resumable(cfg, folder, checkpoint, parts))
     if lock is not None:
@@ -170,7 +171,7 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
         clear_leftovers(folder)
     keep_settings(cfg, folder)
     for line in introduction(parts):
-        print(line, file=sys.stderr)
+        print(f"{label_of(folder)}{line}", file=sys.stderr)
     if begins and parts.attack == "none" and (typed := typed_malicious()):
         unused = f"{typed} has no effect: nobody attacks with attack=none and update_attack=none"
         print(f"warning: {unused}", file=sys.stderr)

@@ -23,11 +23,17 @@ from fedgan.scoring.callback import Evaluator
 
 
 class RoundProgress(ProgressBar):
-    """A rich progress bar on a terminal; one line per round where there is none."""
+    """A rich progress bar on a terminal; one line per round where there is none, or several runs print to it.
 
-    def __init__(self) -> None:
+    Args:
+        label: what begins each line; empty where no other run prints to this screen.
+    """
+
+    def __init__(self, label: str = "") -> None:
         super().__init__()
+        self.label = label
         self.console = Console(stderr=True)
+        self.by_line = bool(label) or not self.console.is_terminal
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -37,7 +43,7 @@ class RoundProgress(ProgressBar):
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=self.by_line,
         )
         self.images, self.start = 0, 0.0
 
@@ -69,20 +75,16 @@ class RoundProgress(ProgressBar):
         self.progress.update(self.steps, completed=self.planned)  # also where clients have dropped out
         for event in pl_module.events:
             said = "note" if event.kind in EXPECTED else "warning"
-            self.console.print(f"{said}: {event}", markup=False, highlight=False, soft_wrap=True)
+            self._print(f"{said}: {event}")
         evaluator = next((each for each in trainer.callbacks if isinstance(each, Evaluator)), None)  # type: ignore[attr-defined]
         if evaluator is not None and evaluator.round_evaluated == pl_module.round and evaluator.latest:
-            line = f"round {pl_module.round} of {trainer.max_epochs}: {one_line(evaluator.latest)}"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        if not self.console.is_terminal:
+            self._print(f"round {pl_module.round} of {trainer.max_epochs}: {one_line(evaluator.latest)}")
+        if self.by_line:
             shown = pl_module.backend.losses
             means = {n: sum(u.metrics[n] for u in pl_module.updates) / len(pl_module.updates) for n in shown}
             text = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
             who = "the server alone  " if pl_module.fine_tunes else ""
-            self.console.print(
-                f"{who}round {pl_module.round} of {trainer.max_epochs}  {text}  {pl_module.seconds:.1f} s",
-                highlight=False,
-            )
+            self._print(f"{who}round {pl_module.round} of {trainer.max_epochs}  {text}  {pl_module.seconds:.1f} s")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bars."""
@@ -91,6 +93,9 @@ class RoundProgress(ProgressBar):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the terminal as it was."""
         self.progress.stop()
+
+    def _print(self, line: str) -> None:
+        self.console.print(f"{self.label}{line}", markup=False, highlight=False, soft_wrap=True)
 
     def _advance(self, federation: Federation, client_id: int) -> None:
         if self.progress.disable:

@@ -105,6 +105,7 @@ def test_a_sweep_in_workers_continues_after_a_refusal_and_counts_it(launcher: st
     settings = (
         "fl.rounds=1",
         "logger=wandb",
+        "trainer.enable_progress_bar=true",
         "attack.size=40,8",
         "hydra.sweep.dir=sweep",
         "hydra.sweep.subdir=${attack.size}",
@@ -125,6 +126,9 @@ def test_a_sweep_in_workers_continues_after_a_refusal_and_counts_it(launcher: st
     assert (counts in (["0 of 2", "1 of 2"], ["1 of 2", "1 of 2"])) if launcher == "joblib" else not counts
     if launcher == "joblib":
         assert run["threads"] == max(1, joblib.cpu_count() // 2)  # two workers share the cores
+        lines = [line for line in done.stderr.splitlines() if line.startswith("8  ")]
+        assert [line for line in lines if "round 0 of 1" in line], "two runs print to one screen"
+        assert any(line.startswith("8  attack: client") for line in lines)
 
 
 def test_a_search_by_optuna_survives_refused_trials_and_trains_no_combination_twice(tmp_path: Path) -> None:

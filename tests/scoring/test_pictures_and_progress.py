@@ -1,6 +1,7 @@
 """What a person sees: grids, bars, lines."""
 
 import unicodedata
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -155,6 +156,19 @@ def test_a_line_a_round_where_there_is_no_terminal(
     warning, line = capsys.readouterr().err.splitlines()
     assert warning == "warning: round 3, client 2: late (9.0 s); left out of this round"
     assert line == "the server alone  round 3 of 5  loss_g 1.000  loss_d 2.000  1.2 s"
+
+
+def test_runs_that_share_a_screen_begin_their_lines_with_their_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also on a terminal, where the bars of several runs would overwrite each other."""
+    monkeypatch.setattr("fedgan.runs.progress.Console", partial(Console, force_terminal=True))
+    progress = RoundProgress("attack-seed_0  ")
+    assert progress.progress.disable
+    drive(progress, monkeypatch)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1] == "attack-seed_0  the server alone  round 3 of 5  loss_g 1.000  loss_d 2.000  1.2 s"
+    assert lines[0].startswith("attack-seed_0  warning: round 3, client 2: late")
 
 
 def test_a_client_that_drops_out_as_it_was_set_is_no_warning(

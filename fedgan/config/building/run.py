@@ -142,10 +142,20 @@ def build_evaluator(
     )
 
 
-def build_trainer(cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequence[Callback]) -> Trainer:
-    """Lightning's Trainer at work on these parts, without a logger; a round is its epoch."""
+def build_trainer(
+    cfg: DictConfig, folder: Path, parts: Parts, callbacks: Sequence[Callback], label: str = ""
+) -> Trainer:
+    """Lightning's Trainer at work on these parts, without a logger; a round is its epoch.
+
+    Args:
+        cfg: the run's settings.
+        folder: the run's.
+        parts: what is trained.
+        callbacks: further ones.
+        label: what begins each line about a round on the screen.
+    """
     shown = cfg.trainer.get("enable_progress_bar", True) and parts.recorder.writes
-    bars = [RoundProgress()] if shown else []
+    bars = [RoundProgress(label)] if shown else []
     keeper = instantiate(cfg.checkpoint, dirpath=folder / FOLDER)
     trainer: Trainer = instantiate(
         cfg.trainer,

@@ -7,8 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fedgan.config.sweeps.plan import PLANNED
@@ -41,7 +43,7 @@ class SweepProgress(Callback):
         """Before the first run, after its folders were checked."""
         self.planned = dict(PLANNED)
         PLANNED.clear()
-        self.at_once = runs_at_once(config)
+        self.at_once = runs_at_once(config.hydra.launcher)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """After a run, also one that was refused."""
@@ -64,9 +66,15 @@ class SweepProgress(Callback):
         }
 
 
-def runs_at_once(config: DictConfig) -> int | None:
+def label_of(folder: Path) -> str:
+    """What begins a run's lines on the screen: its folder's name where several runs of a sweep print to one screen."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return ""
+    return f"{folder.name}  " if (runs_at_once(HydraConfig.get().launcher) or 1) > 1 else ""
+
+
+def runs_at_once(launcher: DictConfig) -> int | None:
     """How many runs of a sweep are at work at the same time; None where that is the launcher's affair alone."""
-    launcher = config.hydra.launcher
     name = str(launcher["_target_"]).rpartition(".")[2]
     if name == "BasicLauncher":
         return 1
