@@ -27,6 +27,7 @@ class Claim:
         minus: another setting, whose gain is taken off.
         at_most: the gain that it is claimed to stay at or below.
         at_least: the gain that it is claimed to reach; one of the two.
+        data: the data set that it is about; None for each that has the setting.
     """
 
     says: str
@@ -34,6 +35,7 @@ class Claim:
     minus: str | None = None
     at_most: float | None = None
     at_least: float | None = None
+    data: str | None = None
 
 
 def claims(file: Path = CLAIMS) -> list[Claim]:

@@ -39,7 +39,7 @@ def planned(data: str) -> list[str]:
     """The names of the settings that a data set has.
 
     Example:
-        >>> "size8_flame" in planned("chest"), "size8_flame" in planned("lesions")
+        >>> "size8_share50" in planned("chest"), "size8_share50" in planned("lesions")
         (True, False)
     """
     return [name for name, own in read_plan()["settings"].items() if own.get("data", data) == data]

@@ -35,7 +35,12 @@ COLUMNS = {
 def write(rows: Sequence[Row], folder: Path) -> list[Path]:
     """The claims, the settings and the picture."""
     present = [data for data in images.names() if any(row["data"] == data for row in rows)]
-    verdicts = [judged(each, rows, data) for each in claims() for data in present if each.setting in planned(data)]
+    verdicts = [
+        judged(each, rows, data)
+        for each in claims()
+        for data in present
+        if each.setting in planned(data) and each.data in (None, data)
+    ]
     attacked = [name for name in read_plan()["settings"] if not name.startswith(CONTROL)]
     names = dict.fromkeys(name for each in attacked for name in (control_of(each), each))
     lines = [_line(rows, data, name) for data in present for name in names if by_seed(rows, data, name)]

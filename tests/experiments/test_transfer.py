@@ -35,7 +35,7 @@ SMALL = (
 def test_each_setting_has_its_control_and_seeds_of_its_own() -> None:
     every = plan.settings(IMAGES)
     names = {(each.data, each.name) for each in every}
-    assert len(names) == len(every) == 16 + 6
+    assert len(names) == len(every) == 16 + 12
     assert all(each.seeds == tuple(range(301, 311)) for each in every)
     for each in every:
         attacked = not each.name.startswith(plan.CONTROL)
@@ -104,7 +104,8 @@ def test_tables_of_part_of_the_study(tmp_path: Path) -> None:
     made = rows(size8=[0.9, 0.8], control_size8=[0.1, 0.2], size8_flame=[0.4])
     written = tables.write(made, tmp_path)
     claims, settings = (path.read_text() for path in written[:2])
-    assert claims.count("| chest ") == len(judging.claims())
+    assert claims.count("| chest ") == sum(claim.data in (None, "chest") for claim in judging.claims())
+    assert "FLAME" not in claims, "of which something is claimed on lesions alone"
     assert "lesions" not in claims + settings
     line = next(each for each in settings.splitlines() if "| size8 " in each)
     assert [cell.strip() for cell in line.split("|")][3:6] == ["2", "0.850", "0.700 (-0.571 to 1.971)"]
