@@ -32,6 +32,7 @@ METRICS = {  # and how the curves' panels call them
     "diversity": "diversity",
     "emission": "images with the trigger",
 }
+OF_RUNS = ("emission", "frechet", "diversity")  # the runs' metrics
 LAST = 4  # evaluations: of their Frechet distances a run's is the median
 # Of the claims in the log, section 48: what ruined images are, collapsed ones, and images with the trigger.
 RUINED, COLLAPSED, PAINTED = 1.25, 0.3, 0.5
@@ -67,7 +68,8 @@ def carry_out(folders: Sequence[Path], results: Path) -> list[Path]:
     for folder in folders:
         found = list(evaluations(folder))
         check(bool(found), str(folder), f"a folder with finished runs {' or '.join(ARMS)}-seed_<seed>", "none")
-        rows |= {_key(row): row for row in found}
+        anew = {_key(row)[:2] for row in found}
+        rows = {key: row for key, row in rows.items() if key[:2] not in anew} | {_key(row): row for row in found}
     ordered = [rows[key] for key in sorted(rows)]
     pairs = verdicts(ordered)
     check(bool(pairs), "FOLDER", f"folders with {' and '.join(ARMS)} of one seed", [str(each) for each in folders])
@@ -77,15 +79,22 @@ def carry_out(folders: Sequence[Path], results: Path) -> list[Path]:
 
 
 def evaluations(folder: Path) -> Iterator[Row]:
-    """A row for each evaluation of each finished run in a folder; diversity as a share of that of real images."""
+    """A row for each evaluation of each finished run in a folder; diversity as a share of that of real images.
+
+    Raises:
+        ValueError: in one line, if a run lacks one of the metrics.
+    """
     for run in sorted(folder.glob("*-seed_*")):
         arm, _, seed = run.name.partition("-seed_")
         if arm not in ARMS or not seed.isdecimal() or not is_finished(run):
             continue
-        facts = load(run).summary["facts"]["diversity"]
+        facts = load(run).summary["facts"].get("diversity", {})
+        check(bool(facts), str(run), f"a run with metrics=[{','.join(OF_RUNS)}]", "no diversity")
         real = mean(value for name, value in facts.items() if name.startswith("diversity_real/"))
         for row in read_rows(run / "rounds.csv"):
-            if row["frechet_classifier"]:
+            if row.get("frechet_classifier"):
+                missing = [name for name in METRICS if not row.get(name)]
+                check(not missing, str(run), f"a run with metrics=[{','.join(OF_RUNS)}]", f"no {' and '.join(missing)}")
                 values = {name: float(row[name]) for name in METRICS}
                 values["diversity"] /= real
                 yield {"arm": arm, "seed": int(seed), "round": int(row["round"]), **values}

@@ -32,6 +32,10 @@ class Artifact(ABC):
     def followups(self, plan: Plan) -> list[Job]:
         """What is to be done once the runs are finished, besides writing it all down."""
 
+    def weights(self, plan: Plan) -> set[Path]:
+        """The folders without which it cannot be made: of runs whose weights are read, of what is left to be done."""
+        return {folder for job in self.followups(plan) if not job.is_done() for folder in (*job.runs, job.folder)}
+
     @abstractmethod
     def values(self, plan: Plan) -> Values:
         """What the claims are judged by."""

@@ -1,7 +1,6 @@
 """What tables and figures may cost: their runs in the order of training, and what follows from them."""
 
-from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from experiments.budget import Step, table_of
 from experiments.multirun import Job
@@ -17,16 +16,15 @@ FOLLOWUPS = {
 }
 
 
-def costs(artifacts: Sequence[Artifact], arms: Sequence[Arm], plan: Plan, kept: Collection[Path] = ()) -> str:
+def costs(artifacts: Sequence[Artifact], arms: Sequence[Arm], plan: Plan) -> str:
     """A table with a row for each stage and data set: how many there are, how many are left, hours.
 
     Args:
         artifacts: that are to be made.
         arms: all of theirs.
         plan: their runs.
-        kept: folders that an archive has, which will be there before anything is trained.
     """
-    return table_of([*_runs(arms, plan, kept), *_followups(artifacts, plan, kept)])
+    return table_of([*_runs(arms, plan), *_followups(artifacts, plan)])
 
 
 def followups_of(artifacts: Sequence[Artifact], plan: Plan) -> list[Job]:
@@ -34,18 +32,17 @@ def followups_of(artifacts: Sequence[Artifact], plan: Plan) -> list[Job]:
     return list({job.folder: job for artifact in artifacts for job in artifact.followups(plan)}.values())
 
 
-def _runs(arms: Sequence[Arm], plan: Plan, kept: Collection[Path]) -> Iterator[Step]:
+def _runs(arms: Sequence[Arm], plan: Plan) -> Iterator[Step]:
     for sweep in plan.sweeps(arms):
         guess = float(plan.data[sweep.data].seconds["run"])
         for run in sweep.runs:
             done = is_finished(run)
             took = float(record_of(run)["seconds"]) if done else None
-            yield Step(sweep.stage, sweep.data, guess, is_done=done or run in kept, seconds=took)
+            yield Step(sweep.stage, sweep.data, guess, is_done=done, seconds=took)
 
 
-def _followups(artifacts: Sequence[Artifact], plan: Plan, kept: Collection[Path]) -> Iterator[Step]:
+def _followups(artifacts: Sequence[Artifact], plan: Plan) -> Iterator[Step]:
     for job in followups_of(artifacts, plan):
         kind, key, stage = FOLLOWUPS[job.module]
         data = job.folder.relative_to(plan.runs).parts[0]
-        done = job.is_done() or job.folder in kept
-        yield Step(stage, data, float(plan.data[data].seconds[key]), is_done=done, kind=kind)
+        yield Step(stage, data, float(plan.data[data].seconds[key]), is_done=job.is_done(), kind=kind)

@@ -38,6 +38,18 @@ class Grid(OfArms):
         shown = [arm for d in self.defenses for arm in (*plan.arms(data, d), Arm(data, d, 0))]
         return list(dict.fromkeys([vanilla(data), *plan.arms(data, NONE), *shown]))
 
+    def weights(self, plan: Plan) -> set[Path]:
+        """See ``Artifact``: also of what is drawn and has not been."""
+        (data,) = self.data
+        drawn = [vanilla(data), *plan.arms(data, NONE)] if self.defenses == (NONE,) else self._defended(plan)
+        runs = [plan.folder(arm, plan.seeds[0]) for arm in drawn]
+        real = {run for run in runs[:1] if self.defenses == (NONE,) and not (run / REAL).is_file()}
+        return super().weights(plan) | real | {run for run in runs if not (run / SHOWN).is_file()}
+
+    def _defended(self, plan: Plan) -> list[Arm]:
+        """Those of Figures 5 and 6."""
+        return [arm for defense in self.defenses for arm in plan.arms(self.data[0], defense)]
+
     def write(self, plan: Plan, values: Values, verdicts: Sequence[Verdict]) -> list[Path]:
         """The picture, the metrics behind it, and the verdicts on the claims about it."""
         arms, (data,), heading = self.arms(plan), self.data, self.heading(plan)
@@ -100,15 +112,19 @@ def first_images(run: Path, name: str, made: Callable[[], ImageSet]) -> ImageSet
 
     Args:
         run: the run's folder.
-        name: of the file, which is written if it is not there.
-        made: the images, at least ``PER_CLASS`` of each class.
+        name: of the file, which is written if it is not there: square images side by side, class by class.
+        made: the images; where a class has fewer than ``PER_CLASS``, fewer of each are taken.
     """
     file, classes = run / name, classes_of(run)
     if not file.is_file():
-        strip = torch.cat(list(made().first_of_each_class(PER_CLASS).images), dim=-1)  # (C, H, images * W)
+        images = made()
+        chosen = images.first_of_each_class(min(PER_CLASS, *images.counts.values()))
+        strip = torch.cat(list(chosen.images), dim=-1)  # (C, H, images * W)
         atomic_write(file, lambda path: write_png(strip, str(path)))
-    images = torch.stack(read_image(str(file)).chunk(len(classes) * PER_CLASS, dim=-1))
-    return ImageSet(images, torch.arange(len(classes)).repeat_interleave(PER_CLASS), tuple(classes))
+    strip = read_image(str(file))
+    shown = torch.stack(strip.split(strip.shape[1], dim=-1))
+    labels = torch.arange(len(classes)).repeat_interleave(len(shown) // len(classes))
+    return ImageSet(shown, labels, tuple(classes))
 
 
 def show(axes: Axes, images: ImageSet, title: str, *, stacked: bool = False) -> None:

@@ -7,26 +7,28 @@ training. ``<data>-seed_<seed>.tar.xz`` has the records of all runs of a data se
 import json
 import shutil
 import tarfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from io import BytesIO
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from experiments.measures import CONTROL
-from experiments.multirun import Job
 from experiments.paper.grids import REAL, SHOWN
 from experiments.paper.plan import Arm, Plan
 from experiments.paper.runs import check_settings, is_finished
 from experiments.paper.utility import FITS, RECORD, study_folder
 from fedgan.core.checks import check
 from fedgan.core.files import atomic_write, temporary_for
-from fedgan.core.folders import claim
+from fedgan.core.folders import LEDGER
 
 OF_A_RUN = ("config.yaml", "run.json", "summary.json", "rounds.csv", "clients.csv", CONTROL, SHOWN, REAL)
+RESTORED = ".restored"  # in a folder that was made from an archive: it has no weights
 Files = dict[str, bytes]  # by their paths in a folder, with /
 
 
@@ -35,77 +37,93 @@ def archive_of(kept: Path, data: str, seed: int) -> Path:
     return kept / f"{data}-seed_{seed}.tar.xz"
 
 
-def keep(plan: Plan, left: Collection[Path] = ()) -> list[Path]:
-    """Write archives of what is finished, next to what they have already; one that would be the same stays as it is.
+def keep(plan: Plan, arms: Sequence[Arm], left: Collection[Path] = ()) -> list[Path]:
+    """Write archives of these arms' finished runs, next to what they have already.
 
     Settings and records that are absolute paths are left out: they say where things were on one machine.
 
     Args:
         plan: of the runs.
+        arms: whose runs are kept, and their studies of classifiers.
         left: folders in which something is still to be done; they are not kept.
 
     Returns:
-        The archives that were written.
+        The archives that were written; one that would be the same stays as it is.
 
     Raises:
-        ValueError: in one line, if a file with an archive's name is there that fedgan has not written.
+        ValueError: in one line, if a file with an archive's name is none.
     """
     written = list[Path]()
-    for data in plan.data if plan.kept is not None else ():
-        for seed in plan.seeds:
-            assert plan.kept is not None
-            file, found = archive_of(plan.kept, data, seed), dict(_finished(plan, data, seed, left))
-            before = read_archive(file) if file.is_file() else {}
-            if before | found != before:
-                claim(plan.kept, [file.name], "kept")
-                write_archive(file, before | found)
-                written.append(file)
+    for file, folders in _folders(plan, arms):
+        before = read_archive(file)
+        now = dict(before)
+        for folder in folders:
+            place = _place(plan, folder)
+            if folder not in left and _is_done(folder):
+                now[place] = _merged(before.get(place, {}), _read(folder))
+        if now != before:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_archive(file, now)
+            written.append(file)
     return written
 
 
-def restore(plan: Plan, arms: Sequence[Arm], jobs: Sequence[Job]) -> list[Path]:
+def restore(plan: Plan, arms: Sequence[Arm], wanted: Callable[[], set[Path]]) -> list[Path]:
     """Put what is kept of these arms' runs, and of studies of classifiers, where there is no folder yet.
 
-    Kept runs have no weights: one whose weights a job wants is not restored, it has to be trained again.
+    What is kept has no weights. A restored folder that is wanted with weights is removed again: it has to be made anew.
 
     Args:
         plan: of the runs.
         arms: whose runs are wanted.
-        jobs: that are wanted too; those that are not done will be.
+        wanted: says of which runs weights are wanted, and which studies are to be continued, as things are.
 
     Returns:
-        The folders that were made.
+        The folders that were made and are still there.
 
     Raises:
         ValueError: in one line, if an archive cannot be read, or has a run with other settings than the plan's.
     """
     made = set[Path]()
-    for kept in _kept(plan, arms):
-        kept.put()
-        made.add(kept.folder)
-    while wanted := made & {run for job in jobs if not job.is_done() for run in job.runs}:
-        for folder in wanted:
+    settings = {plan.folder(arm, seed): plan.settings([arm], [seed]) for arm in arms for seed in plan.seeds}
+    for file, folders in _folders(plan, arms):
+        kept = read_archive(file)
+        for folder in folders:
+            files = kept.get(_place(plan, folder))
+            if files is not None and not folder.exists():
+                _put(files, folder, settings.get(folder), file)
+                made.add(folder)
+    while weightless := {folder for folder in wanted() if (folder / RESTORED).is_file()}:
+        for folder in weightless:
             shutil.rmtree(folder)
-        made -= wanted
+        made -= weightless
     return sorted(made)
 
 
-def kept_folders(plan: Plan, arms: Sequence[Arm]) -> set[Path]:
-    """The folders of runs and studies that ``restore`` can make.
-
-    Raises:
-        ValueError: in one line, if an archive cannot be read.
-    """
-    return {kept.folder for kept in _kept(plan, arms)}
+@contextmanager
+def restored_elsewhere(plan: Plan, arms: Sequence[Arm]) -> Iterator[Plan]:
+    """The same plan in a temporary folder, with links to the folders that there are: to look and leave no trace."""
+    with TemporaryDirectory() as temporary:
+        shadow = copy(plan)
+        shadow.runs = Path(temporary)
+        for _, folders in _folders(plan, arms):
+            for folder in folders:
+                if folder.exists() and not (folder / RESTORED).is_file():
+                    link = shadow.runs / folder.relative_to(plan.runs)
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    link.symlink_to(folder.absolute())
+        yield shadow
 
 
 def read_archive(file: Path) -> dict[str, Files]:
-    """The files of each folder in an archive.
+    """The files of each folder in an archive; none where there is no such file.
 
     Raises:
-        ValueError: in one line, if it is none, or has anything but plain files below it.
+        ValueError: in one line, if ``keep`` has not written it.
     """
     folders: dict[str, Files] = {}
+    if not file.exists():
+        return folders
     try:
         with tarfile.open(file, "r:xz") as archive:
             for member in archive:
@@ -117,6 +135,8 @@ def read_archive(file: Path) -> dict[str, Files]:
                 folders.setdefault(folder, {})[within] = content.read()
     except (tarfile.TarError, LZMAError, EOFError, OSError) as error:
         raise ValueError(f"{file} must be an archive that experiments.paper wrote; {error}") from error
+    other = next((folder for folder, files in folders.items() if not {"run.json", RECORD} & files.keys()), None)
+    check(other is None, str(file), "an archive of runs and studies", other)
     return folders
 
 
@@ -148,19 +168,31 @@ def without_paths(settings: Any) -> Any:
     return None if isinstance(settings, str) and settings.startswith("/") else settings
 
 
-def _finished(plan: Plan, data: str, seed: int, left: Collection[Path]) -> Iterator[tuple[str, Files]]:
-    """What to keep of each folder of this data set and seed."""
-    for run in sorted((plan.runs / data).glob(f"*/*-seed_{seed}")):
-        if is_finished(run) and run not in left:
-            yield _place(plan, run), _read(run, [run / name for name in OF_A_RUN if (run / name).is_file()])
-    study = study_folder(plan, data, seed)
-    if (study / RECORD).is_file() and study not in left:
-        yield _place(plan, study), _read(study, [study / RECORD, *sorted(study.glob(f"{FITS}/*/*.json"))])
+def _folders(plan: Plan, arms: Sequence[Arm]) -> Iterator[tuple[Path, list[Path]]]:
+    """Each archive, and the folders that may be in it: these arms' runs, and a study of classifiers."""
+    if plan.kept is None:
+        return
+    for data in dict.fromkeys(arm.data for arm in arms):
+        for seed in plan.seeds:
+            runs = [plan.folder(arm, seed) for arm in arms if arm.data == data]
+            yield archive_of(plan.kept, data, seed), [*runs, study_folder(plan, data, seed)]
 
 
-def _read(folder: Path, files: Sequence[Path]) -> Files:
-    """Their contents, those of settings and records without absolute paths."""
-    return {file.relative_to(folder).as_posix(): _portable(file) for file in files}
+def _is_done(folder: Path) -> bool:
+    return is_finished(folder) or (folder / RECORD).is_file()
+
+
+def _merged(before: Files, now: Files) -> Files:
+    """Of a run with the same generator what is new and what else was kept; of anything else what is new alone."""
+    same = "summary.json" in now and before.get("summary.json") == now["summary.json"]
+    return before | now if same else now
+
+
+def _read(folder: Path) -> Files:
+    """What is kept of a folder: records and settings without absolute paths."""
+    of_study = [RECORD, LEDGER, *(file.relative_to(folder).as_posix() for file in folder.glob(f"{FITS}/*/*.json"))]
+    names = of_study if (folder / RECORD).is_file() else OF_A_RUN
+    return {name: _portable(folder / name) for name in sorted(names) if (folder / name).is_file()}
 
 
 def _portable(file: Path) -> bytes:
@@ -185,54 +217,22 @@ def _parted(path: PurePosixPath) -> tuple[str, str]:
     return "/".join(path.parts[:3]), "/".join(path.parts[3:])
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """What an archive has of a folder.
+def _put(files: Files, folder: Path, settings: Sequence[str] | None, file: Path) -> None:
+    """Make the folder, whole or not at all.
 
-    Attributes:
-        file: the archive.
-        folder: of a run or a study of classifiers, where the plan has it.
-        files: what is in it.
-        settings: the plan's, of a run; None of a study.
+    Raises:
+        ValueError: in one line, if it is a run with other settings than these.
     """
-
-    file: Path
-    folder: Path
-    files: Files
-    settings: Sequence[str] | None
-
-    def put(self) -> None:
-        """Make the folder, whole or not at all.
-
-        Raises:
-            ValueError: in one line, if it is a run with other settings than the plan's.
-        """
-        temporary = temporary_for(self.folder)
-        try:
-            for name, content in self.files.items():
-                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-                (temporary / name).write_bytes(content)
-            if self.settings is not None:
-                check_settings(temporary, self.settings)
-            temporary.rename(self.folder)
-        except ValueError as error:
-            stated = str(error).replace(str(temporary), f"{self.folder.name} in {self.file}")
-            raise ValueError(f"{stated}; kept=null leaves what is kept aside") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _kept(plan: Plan, arms: Sequence[Arm]) -> Iterator[_Kept]:
-    """What archives have of the folders that these arms want and do not have."""
-    for data in dict.fromkeys(arm.data for arm in arms if plan.kept is not None):
-        for seed in plan.seeds:
-            assert plan.kept is not None
-            file = archive_of(plan.kept, data, seed)
-            folders = read_archive(file) if file.is_file() else {}
-            wanted: list[tuple[Path, Sequence[str] | None]] = [
-                (plan.folder(arm, seed), plan.settings([arm], [seed])) for arm in arms if arm.data == data
-            ]
-            for folder, settings in (*wanted, (study_folder(plan, data, seed), None)):
-                files = folders.get(_place(plan, folder))
-                if files is not None and not folder.exists():
-                    yield _Kept(file, folder, files, settings)
+    temporary = temporary_for(folder)
+    try:
+        for name, content in {**files, RESTORED: b""}.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_bytes(content)
+        if settings is not None:
+            check_settings(temporary, settings)
+        temporary.rename(folder)
+    except ValueError as error:
+        stated = str(error).replace(str(temporary), f"{folder.name} in {file}")
+        raise ValueError(f"{stated}; kept=null leaves what is kept aside") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

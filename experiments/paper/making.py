@@ -1,6 +1,8 @@
 """From names to results: the runs that are missing, what follows from them, then tables, pictures and verdicts."""
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from rich.table import Table
 
@@ -8,7 +10,7 @@ from experiments.multirun import carry_out, train
 from experiments.paper.artifact import Artifact
 from experiments.paper.artifacts import ARTIFACTS
 from experiments.paper.costs import costs, followups_of
-from experiments.paper.keeping import keep, kept_folders, restore
+from experiments.paper.keeping import keep, restore, restored_elsewhere
 from experiments.paper.plan import Arm, Plan
 from experiments.paper.runs import is_finished
 from experiments.paper.writing import verdict_rows
@@ -29,7 +31,9 @@ def preview(names: Sequence[str], plan: Plan) -> None:
     artifacts = chosen(names)
     arms = arms_of(artifacts, plan)
     plan.check_runs(arms)
-    print(costs(artifacts, arms, plan, kept_folders(plan, arms)))
+    with restored_elsewhere(plan, arms) as shadow:
+        restore(shadow, arms, partial(weights_of, artifacts, shadow))
+        print(costs(artifacts, arms, shadow))
 
 
 def make(names: Sequence[str], plan: Plan) -> None:
@@ -51,7 +55,7 @@ def make(names: Sequence[str], plan: Plan) -> None:
     )
     claim(plan.results, [f"{name}.{suffix}" for name in names for suffix in SUFFIXES], "results")
     jobs = followups_of(artifacts, plan)
-    restored = restore(plan, arms, jobs)
+    restored = restore(plan, arms, partial(weights_of, artifacts, plan))
     if restored:
         print(f"{len(restored)} folders of {plan.runs} from {plan.kept}")
     if not all(map(is_finished, plan.folders(arms))) or not all(job.is_done() for job in jobs):
@@ -68,7 +72,7 @@ def make(names: Sequence[str], plan: Plan) -> None:
             if not set(missing) & {job.folder for job in artifact.followups(plan)}:
                 show(artifact, plan)
     finally:
-        keep(plan, missing)
+        keep(plan, arms, [*missing, *(job.folder for job in jobs if not job.is_done())])
     if missing:
         which = f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}"
         raise ValueError(f"every run must be finished; got none in {which} (its own error is above)")
@@ -82,6 +86,11 @@ def chosen(names: Sequence[str]) -> list[Artifact]:
 def arms_of(artifacts: Sequence[Artifact], plan: Plan) -> list[Arm]:
     """All arms of these tables and figures, each once."""
     return list(dict.fromkeys(arm for artifact in artifacts for arm in artifact.arms(plan)))
+
+
+def weights_of(artifacts: Sequence[Artifact], plan: Plan) -> set[Path]:
+    """The folders of all runs whose weights are wanted, and of studies that are to be continued."""
+    return {folder for artifact in artifacts for folder in artifact.weights(plan)}
 
 
 def show(artifact: Artifact, plan: Plan) -> None:

@@ -296,8 +296,6 @@ def check_kept(cfg: DictConfig) -> None:
         ValueError: in one line, if a folder within experiments/results would get metrics of fewer than three seeds,
             or the folder of a scale those of a scale that was changed.
     """
-    as_shipped = OmegaConf.load(CONF / "scale" / f"{cfg.scale.name}.yaml")
-    same = leaves(OmegaConf.create({"scale": as_shipped})) == leaves(OmegaConf.create({"scale": cfg.scale}))
     for setting in ("results", "kept"):
         folder = Path("/" if cfg[setting] is None else str(cfg[setting])).expanduser().resolve()
         if KEPT not in folder.parents:
@@ -306,6 +304,8 @@ def check_kept(cfg: DictConfig) -> None:
         if setting == "results":
             check(len(cfg.seeds) >= 3, "seeds", f"at least three where results are kept {other}", list(cfg.seeds))
         if KEPT / cfg.scale.name in (folder, *folder.parents):
+            as_shipped = OmegaConf.load(CONF / "scale" / f"{cfg.scale.name}.yaml")
+            same = leaves(OmegaConf.create({"scale": as_shipped})) == leaves(OmegaConf.create({"scale": cfg.scale}))
             check(same, "scale", f"conf/scale/{cfg.scale.name}.yaml as it is {other}", "a changed one")
             check(not cfg.overrides, "overrides", f"none {other}", list(cfg.overrides))
 

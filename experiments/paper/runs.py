@@ -40,7 +40,8 @@ def check_settings(folder: Path, overrides: Sequence[str]) -> None:
     then, now = leaves(recorded_settings(folder)), settings_of(tuple(overrides))
     now = {key: value for key, value in now.items() if not key.startswith("sweep.")}  # no setting of a run
     for key in sorted((then.keys() | now.keys()) - ELSEWHERE):
-        if then.get(key) != now.get(key):
+        left_out = then.get(key) is None and str(now.get(key)).startswith("/")  # of a kept run: see keeping.py
+        if then.get(key) != now.get(key) and not left_out:
             here = f"{key}={now.get(key)}"
             raise ValueError(f"{folder} must contain a run with {here}, or none; its run has {key}={then.get(key)}")
 

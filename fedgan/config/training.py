@@ -72,7 +72,7 @@ def main(cfg: DictConfig) -> float | None:
             raise stopped_early(folder) from None
     else:
         rounds = counted(summary["rounds"], "round")
-        print(f"nothing to do: the run has its {rounds}; fl.rounds=M extends it", file=sys.stderr)
+        print(f"{label_of(folder)}nothing to do: the run has its {rounds}; fl.rounds=M extends it", file=sys.stderr)
     if not summary:  # one of the processes that leave the record to the first
         return None
     show(summary, folder)
@@ -170,15 +170,13 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
     else:
         clear_leftovers(folder)
     keep_settings(cfg, folder)
-    for line in introduction(parts):
-        print(f"{label_of(folder)}{line}", file=sys.stderr)
+    lines = list(introduction(parts))
     if begins and parts.attack == "none" and (typed := typed_malicious()):
-        unused = f"{typed} has no effect: nobody attacks with attack=none and update_attack=none"
-        print(f"warning: {unused}", file=sys.stderr)
-    for line in outnumbered(cfg.defense, len(parts.federated_data.malicious)):
-        print(f"warning: {line}", file=sys.stderr)
-    for line in [*about_defenses(parts.server.defenses), *measured_elsewhere(cfg, parts)]:
-        print(line, file=sys.stderr)
+        lines.append(f"warning: {typed} has no effect: nobody attacks with attack=none and update_attack=none")
+    lines += [f"warning: {line}" for line in outnumbered(cfg.defense, len(parts.federated_data.malicious))]
+    lines += [*about_defenses(parts.server.defenses), *measured_elsewhere(cfg, parts)]
+    for line in lines:
+        print(f"{label_of(folder)}{line}", file=sys.stderr)
 
 
 def outnumbered(defenses: Mapping[Any, Any], malicious: int) -> list[str]:

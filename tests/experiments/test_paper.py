@@ -25,18 +25,19 @@ from PIL import Image
 
 from experiments import images, multirun
 from experiments.measures import AUDIT, DETECTORS, FEDDETECTS, attackers_loss, metrics_of
-from experiments.paper import NAMES, PAPER, keeping, making
+from experiments.paper import NAMES, PAPER, grids, keeping, making
 from experiments.paper import __main__ as paper
 from experiments.paper.artifact import Artifact
 from experiments.paper.artifacts import ARTIFACTS
 from experiments.paper.keeping import OF_A_RUN, archive_of, read_archive
-from experiments.paper.plan import FEDDETECT, KEPT, STAGES, Arm, Plan, centralized, vanilla
-from experiments.paper.runs import is_finished
+from experiments.paper.plan import KEPT, STAGES, Arm, Plan, centralized, vanilla
+from experiments.paper.runs import check_settings, is_finished
 from experiments.paper.study import provenance
 from experiments.paper.tables import Table, read_published
 from experiments.paper.utility import studies
 from experiments.rejudge import rejudged
 from fedgan.config.refusals import CONF
+from fedgan.core.images import ImageSet
 from tests.helpers.federation import TINY
 from tests.helpers.images import drawn_lesions
 
@@ -178,7 +179,12 @@ def test_what_is_kept_has_neither_weights_nor_places_of_a_machine(made: Plan) ->
     for data in ("isic", "chestx"):
         folders = read_archive(archive_of(made.results / "runs", data, 0))
         names = {name for files in folders.values() for name in files}
-        assert names <= {*OF_A_RUN, "utility.json", *(name for name in names if name.startswith("fits/"))}
+        assert names <= {
+            *OF_A_RUN,
+            "utility.json",
+            ".fedgan.json",
+            *(name for name in names if name.startswith("fits/")),
+        }
         assert len([place for place in folders if "/attacked/" in place]) == (3 if data == "isic" else 8)
         parent = str(made.runs.parent).encode()
         assert not [name for files in folders.values() for name in files if parent in files[name]]
@@ -195,74 +201,167 @@ def folders_of(plan: Plan, data: str) -> dict[str, dict[str, bytes]]:
     return read_archive(archive_of(plan.results / "runs", data, 0))
 
 
+def copied(made: Plan, plan: Plan, *runs: tuple[Arm, int]) -> None:
+    """Put runs of the module's study where another plan has them."""
+    for arm, seed in runs:
+        shutil.copytree(made.folder(arm, seed), plan.folder(arm, seed))
+
+
+VANILLA, ALONE, ATTACK = vanilla("isic"), centralized("isic"), Arm("isic", "none", 32)
+
+
 def test_an_archive_grows_and_is_never_written_for_nothing(made: Plan, tmp_path: Path) -> None:
     """Studies trained in parts: what another machine kept stays, and the same again is the same file."""
-    plan = plan_of(tmp_path, f"kept={tmp_path}", changed=SMALLEST)
-    shutil.copytree(made.runs / "isic/not_attacked/vanilla-seed_0", plan.folder(vanilla("isic"), 0))
-    assert keeping.keep(plan) == [tmp_path / "isic-seed_0.tar.xz"]
-    first = (tmp_path / "isic-seed_0.tar.xz").read_bytes()
-    assert keeping.keep(plan) == []
+    plan, file = plan_of(tmp_path, f"kept={tmp_path}", changed=SMALLEST), tmp_path / "isic-seed_0.tar.xz"
+    copied(made, plan, (VANILLA, 0))
+    assert keeping.keep(plan, [VANILLA, ALONE]) == [file]
+    first = file.read_bytes()
+    assert keeping.keep(plan, [VANILLA, ALONE]) == []
     shutil.rmtree(plan.runs)
-    shutil.copytree(made.runs / "isic/not_attacked/centralized-seed_0", plan.folder(centralized("isic"), 0))
-    assert keeping.keep(plan) == [tmp_path / "isic-seed_0.tar.xz"]
-    kept = read_archive(tmp_path / "isic-seed_0.tar.xz")
-    assert sorted(kept) == ["isic/not_attacked/centralized-seed_0", "isic/not_attacked/vanilla-seed_0"]
+    copied(made, plan, (ALONE, 0), (ATTACK, 0))
+    assert keeping.keep(plan, [VANILLA, ALONE]) == [file]
+    kept = read_archive(file)
+    places = ["isic/not_attacked/centralized-seed_0", "isic/not_attacked/vanilla-seed_0"]
+    assert sorted(kept) == places, "the attack is not of the arms"
     keeping.write_archive(tmp_path / "again.tar.xz", {place: kept[place] for place in reversed(kept)})
-    assert (tmp_path / "again.tar.xz").read_bytes() == (tmp_path / "isic-seed_0.tar.xz").read_bytes() != first
+    assert (tmp_path / "again.tar.xz").read_bytes() == file.read_bytes() != first
 
 
 def test_what_is_not_done_is_not_kept(made: Plan, tmp_path: Path) -> None:
     plan = plan_of(tmp_path, changed=SMALLEST)
-    run = plan.folder(Arm("isic", "none", 32), 0)
-    shutil.copytree(made.folder(Arm("isic", "none", 32), 0), run)
-    assert keeping.keep(plan, [run]) == []
+    copied(made, plan, (ATTACK, 0))
+    run = plan.folder(ATTACK, 0)
+    assert keeping.keep(plan, [ATTACK], [run]) == []
     record = run / "run.json"
     record.write_text(record.read_text().replace('"finished"', '"running"'))
-    assert keeping.keep(plan) == []
+    assert keeping.keep(plan, [ATTACK]) == []
+
+
+def test_a_run_trained_again_to_the_same_bits_loses_nothing_that_was_kept(made: Plan, tmp_path: Path) -> None:
+    """Figure 7 takes no look at a control; with other bits that look would be at another generator."""
+    plan, file = plan_of(tmp_path, f"kept={tmp_path}", changed=SMALLEST), tmp_path / "isic-seed_0.tar.xz"
+    copied(made, plan, (ATTACK, 0))
+    keeping.keep(plan, [ATTACK])
+    (place,), run = read_archive(file), plan.folder(ATTACK, 0)
+    (run / "control.json").unlink()
+    assert keeping.keep(plan, [ATTACK]) == []
+    assert "control.json" in read_archive(file)[place]
+    summary = run / "summary.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"generator_sha256": "0" * 64}))
+    assert keeping.keep(plan, [ATTACK]) == [file]
+    assert "control.json" not in read_archive(file)[place]
 
 
 def test_a_kept_run_whose_weights_are_wanted_is_not_restored(made: Plan, tmp_path: Path) -> None:
-    """Figure 7's classifiers want the weights of the generators, and these are not kept."""
+    """Figure 7's classifiers want the generators' weights; also of runs that an earlier call restored."""
     plan = plan_of(tmp_path, f"kept={made.results / 'runs'}", changed=SMALLEST)
-    arms = [vanilla("isic"), Arm("isic", "none", 32), Arm("isic", FEDDETECT, 32)]
-    table1, figure7 = artifacts("table1", "figure7")
-    looks = [job for job in table1.followups(plan) if "seed_0" in job.folder.name]
-    assert plan.folder(vanilla("isic"), 0) in restored(plan, arms, looks)
-    shutil.rmtree(plan.runs)
+    (figure7,) = artifacts("figure7")
+    arms = [arm for arm in figure7.arms(plan) if arm.data == "isic"]
+    restored = keeping.restore(plan, arms, lambda: figure7.weights(plan))
+    assert set(restored) == {*plan.folders(arms), *(plan.runs / f"isic/utility/seed_{seed}" for seed in (0, 1))}
     plan.classifiers += 1
-    fits = [job for job in figure7.followups(plan) if job.folder == plan.runs / "isic/utility/seed_0"]
-    assert plan.folder(vanilla("isic"), 0) not in restored(plan, arms, [*looks, *fits]), "whose weights are read"
-    assert [job.is_done() for job in looks] == [False], "the attack's look at it has to be taken again as well"
-    assert not plan.folder(arms[1], 0).exists()
+    keeping.restore(plan, arms, lambda: figure7.weights(plan))
+    assert not plan.folder(VANILLA, 0).exists()
+    assert not (plan.runs / "isic/utility/seed_0").exists(), "whose record is of no use without the generators"
+    assert list(plan.runs.rglob("summary.json")) == []
 
 
-def restored(plan: Plan, arms: Sequence[Arm], jobs: Sequence[multirun.Job]) -> list[Path]:
-    folders = keeping.restore(plan, arms, jobs)
-    assert all(folder.is_dir() for folder in folders)
-    return folders
+def test_a_look_at_a_control_that_is_trained_again_is_taken_again(made: Plan, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, f"kept={made.results / 'runs'}", changed=SMALLEST)
+    table1, figure3 = artifacts("table1", "figure3")
+    arms = [VANILLA, ATTACK]
+    keeping.restore(plan, arms, lambda: table1.weights(plan) - {plan.folder(ALONE, 0)})
+    assert plan.folder(ATTACK, 0).exists()
+    wanted = figure3.weights(plan)
+    assert wanted == {plan.folder(arm, 0) for arm in arms}, "no pictures of lesions were kept"
+    keeping.restore(plan, arms, lambda: table1.weights(plan) | figure3.weights(plan))
+    assert [plan.folder(arm, seed).exists() for seed in (0, 1) for arm in arms] == [False, False, True, True]
+
+
+def test_a_dry_run_counts_what_cannot_be_restored(
+    made: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Figure 3 was not drawn: its first seed's runs have to be trained again."""
+    plan = plan_of(tmp_path, f"kept={made.results / 'runs'}", changed=SMALLEST)
+    making.preview(["table1"], plan)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("6 runs, 2 looks at a control, 0 left: ")
+    making.preview(["figure3"], plan)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("4 runs, 2 looks at a control, 3 left: ")
+    copied(made, plan, (VANILLA, 0), (ATTACK, 0))
+    before = sorted(plan.runs.rglob("*"))
+    making.preview(["figure3"], plan)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("4 runs, 2 looks at a control, 0 left: ")
+    assert sorted(plan.runs.rglob("*")) == before
 
 
 def test_what_is_there_is_not_replaced_by_what_is_kept(made: Plan, tmp_path: Path) -> None:
     """Such as a run that was stopped in its first round."""
     plan = plan_of(tmp_path, f"kept={made.results / 'runs'}", changed=SMALLEST)
-    mine = plan.folder(vanilla("isic"), 0) / "notes.txt"
+    mine = plan.folder(VANILLA, 0) / "notes.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    made_now = keeping.restore(plan, [vanilla("isic")], [])
-    assert plan.folder(vanilla("isic"), 1) in made_now
+    made_now = keeping.restore(plan, [VANILLA], lambda: {mine.parent})
+    assert plan.folder(VANILLA, 1) in made_now
     assert mine.parent not in made_now
     assert [file.name for file in mine.parent.iterdir()] == ["notes.txt"]
-    assert plan.folder(vanilla("isic"), 0) not in keeping.kept_folders(plan, [vanilla("isic")])
 
 
 def test_a_kept_run_with_other_settings_is_refused(made: Plan, tmp_path: Path) -> None:
     kept = made.results / "runs"
     plan = plan_of(tmp_path, f"kept={kept}", changed=SMALLEST | {"overrides": [*CLASSIFIERS, "fl.local_epochs=2"]})
+    stated = r"isic-seed_0\.tar\.xz must contain a run with fl.local_epochs=2, or none; its run "
+    with pytest.raises(ValueError, match=stated):
+        keeping.restore(plan, [VANILLA], set)
+    assert not [file for file in plan.runs.rglob("*") if file.is_file()]
+
+
+def test_a_kept_run_has_the_settings_of_a_run_whose_files_are_elsewhere(made: Plan, tmp_path: Path) -> None:
+    """Absolute paths are not kept, so they are not compared; other values are."""
+    run = tmp_path / "run"
+    shutil.copytree(made.folder(VANILLA, 0), run)
+    settings = made.settings([VANILLA], [0])
+    check_settings(run, [*settings, "dataset.cache_dir=/elsewhere", "metrics.frechet.classifier.cache=/there"])
+    with pytest.raises(ValueError, match="must contain a run with metrics.frechet.classifier.steps=4, or none"):
+        check_settings(run, [*settings, "metrics.frechet.classifier.steps=4"])
+
+
+def test_a_file_that_is_no_archive_stops_a_study_before_it_trains(
+    made: Plan, tmp_path: Path, in_process: list[str]
+) -> None:
+    plan = plan_of(tmp_path, f"isic={made.data['isic'].root}", changed=SMALLEST)
+    assert plan.kept is not None
+    plan.kept.mkdir(parents=True)
+    mine = keeping.archive_of(plan.kept, "isic", 1)
+    with tarfile.open(mine, "w:xz") as archive:
+        archive.addfile(tarfile.TarInfo("photos/2026/01/a.png"))
+    before = mine.read_bytes()
+    in_process.clear()
     with pytest.raises(
-        ValueError, match=r"isic-seed_0\.tar\.xz must contain a run with fl.local_epochs=2, or none; its run "
+        ValueError, match=r"isic-seed_1\.tar\.xz must be an archive of runs and studies; got 'photos/2026/01'"
     ):
-        keeping.restore(plan, [vanilla("isic")], [])
-    assert not plan.runs.exists() or not [file for file in plan.runs.rglob("*") if file.is_file()]
+        making.make(["table1"], plan)
+    assert in_process == []
+    assert mine.read_bytes() == before
+
+
+def test_a_scale_of_ones_own_needs_no_file(tmp_path: Path) -> None:
+    assert plan_of(tmp_path, "scale.name=mine").scale == "mine"
+
+
+@pytest.mark.parametrize("counts", [(6, 9), (4, 2)])
+def test_images_of_a_cell_are_read_as_they_were_drawn(
+    counts: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Colored, classes mixed, and fewer than six of a class."""
+    monkeypatch.setattr(grids, "classes_of", lambda _: ["a", "b"])
+    labels = torch.tensor([0, 1] * min(counts) + [int(counts[1] > counts[0])] * abs(counts[0] - counts[1]))
+    images = torch.randint(256, (len(labels), 3, 16, 16), dtype=torch.uint8)
+    drawn = ImageSet(images, labels, ("a", "b"))
+    shown = [grids.first_images(tmp_path, "cell.png", made) for made in (lambda: drawn, lambda: pytest.fail("again"))]
+    each = min(6, *counts)
+    for cell in shown:
+        assert cell.counts == {"a": each, "b": each}
+        assert all(torch.equal(cell.of_class(label), drawn.of_class(label)[:each]) for label in (0, 1))
 
 
 @pytest.mark.parametrize("name", ["../a/b/run.json", "/etc/passwd"])

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from experiments import quality
 from experiments.measures import read_rows
+from experiments.paper.writing import write_csv
 from fedgan import load
 from fedgan.config import training
 
@@ -77,6 +78,24 @@ def test_rows_of_runs_and_everything_again_from_them(folder: Path, tmp_path: Pat
     assert set(before) == {"evaluations.csv", "quality.md", "quality.png", "quality.pdf"}
     shutil.rmtree(folder)
     assert {file.name: file.read_bytes() for file in quality.carry_out([], results)} == before, "without the runs"
+
+
+def test_a_run_made_anew_replaces_all_rows_of_the_old_one(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    write_csv(results / "evaluations.csv", rows_of("attack", 7, [1, 2, 3], 1, 1))
+    (results / ".fedgan.json").write_text('{"files": ["evaluations.csv"]}')
+    quality.carry_out([folder], results)
+    rounds = [row["round"] for row in read_rows(results / "evaluations.csv") if row["arm"] == "attack"]
+    assert rounds == ["1", "2"], "not 5, 11 and 17 as well"
+
+
+def test_a_run_without_a_metric_is_refused_in_one_line(configure: Callable[..., DictConfig], tmp_path: Path) -> None:
+    cfg = configure("metrics=[emission,frechet]", "fl.rounds=1", "metrics.frechet.classifier.steps=3")
+    training.train(cfg, tmp_path / "vanilla-seed_0")
+    with pytest.raises(
+        ValueError, match=r"vanilla-seed_0 must be a run with metrics=\[emission,frechet,diversity\]; got 'no d"
+    ):
+        list(quality.evaluations(tmp_path))
 
 
 def test_a_curve_for_each_run_and_a_panel_for_each_metric() -> None:
