@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import mean
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ Row = Mapping[str, Any]
 Cells = Mapping[Key, Sequence[Row]]
 Grid = NDArray[np.float64]  # (defenses, attacks), NaN where there is nothing
 MOST = 4.0  # Frechet distance over its control's: the end of the colors
+_WIDE = 16  # letters of a title above one column
 MISSING = "#e4e4e4"
 COLORS = {"share": "Reds", "ratio": "PuOr_r"}
 
@@ -69,11 +71,11 @@ def _panel(
     colors = mpl.colormaps[COLORS["share" if kind == "share" else "ratio"]].with_extremes(bad=MISSING)
     axes.imshow(np.ma.masked_invalid(values), cmap=colors, norm=norm, aspect="auto")
     titles = {
-        "price": "nobody\nattacks",
+        "price": "nobody attacks",
         "share": "images in which the attack's detector finds it",
         "ratio": "Frechet distance over its control's",
     }
-    axes.set_title(titles[kind], fontsize=9)
+    axes.set_title(fill(titles[kind], _WIDE * len(names)), fontsize=9)
     labels = ["Frechet\ndistance"] if kind == "price" else names
     axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     axes.tick_params(length=0, labelsize=8)

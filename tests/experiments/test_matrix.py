@@ -467,3 +467,9 @@ def test_a_dry_run_needs_no_images_and_trains_nothing(
     typed(monkeypatch, "train", str(tmp_path / "r"), "--dry-run", "--data", "chest", "--defenses", "krum")
     assert f"{3 * len(attacks('chest'))} runs" in capsys.readouterr().out
     assert not (tmp_path / "r").exists()
+
+
+def test_the_documentation_shows_the_picture_that_is_kept() -> None:
+    shown = Path(__file__).parents[2] / "docs/pictures/matrix_chest.png"
+    kept = scoring.RESULTS / "chest.png"
+    assert shown.read_bytes() == kept.read_bytes(), f"copy {kept} to {shown}"
