@@ -28,7 +28,7 @@ from fedgan.core.files import atomic_write, temporary_for
 from fedgan.core.folders import LEDGER
 
 OF_A_RUN = ("config.yaml", "run.json", "summary.json", "rounds.csv", "clients.csv", CONTROL, SHOWN, REAL)
-RESTORED = ".restored"  # in a folder that was made from an archive: it has no weights
+RESTORED = ".restored"  # in a folder that was made from an archive, and has no weights: the names of its files
 Files = dict[str, bytes]  # by their paths in a folder, with /
 
 
@@ -82,7 +82,8 @@ def restore(plan: Plan, arms: Sequence[Arm], wanted: Callable[[], set[Path]]) ->
         The folders that were made and are still there.
 
     Raises:
-        ValueError: in one line, if an archive cannot be read, or has a run with other settings than the plan's.
+        ValueError: in one line, if an archive cannot be read, or has a run with other settings than the plan's, or if
+            somebody has put a file into a folder that would be removed.
     """
     made = set[Path]()
     settings = {plan.folder(arm, seed): plan.settings([arm], [seed]) for arm in arms for seed in plan.seeds}
@@ -95,7 +96,7 @@ def restore(plan: Plan, arms: Sequence[Arm], wanted: Callable[[], set[Path]]) ->
                 made.add(folder)
     while weightless := {folder for folder in wanted() if (folder / RESTORED).is_file()}:
         for folder in weightless:
-            shutil.rmtree(folder)
+            _drop(folder)
         made -= weightless
     return sorted(made)
 
@@ -225,7 +226,7 @@ def _put(files: Files, folder: Path, settings: Sequence[str] | None, file: Path)
     """
     temporary = temporary_for(folder)
     try:
-        for name, content in {**files, RESTORED: b""}.items():
+        for name, content in {**files, RESTORED: "\n".join(files).encode()}.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_bytes(content)
         if settings is not None:
@@ -236,3 +237,16 @@ def _put(files: Files, folder: Path, settings: Sequence[str] | None, file: Path)
         raise ValueError(f"{stated}; kept=null leaves what is kept aside") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _drop(folder: Path) -> None:
+    """Remove a restored folder.
+
+    Raises:
+        ValueError: in one line, if there is more in it than was put there.
+    """
+    own = {RESTORED, SHOWN, REAL, *(folder / RESTORED).read_text().splitlines()}
+    files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}
+    others = ", ".join(sorted(files - own))
+    check(not others, str(folder), "moved away or without files of yours, since its weights are wanted", others)
+    shutil.rmtree(folder)

@@ -260,6 +260,14 @@ def test_a_kept_run_whose_weights_are_wanted_is_not_restored(made: Plan, tmp_pat
     restored = keeping.restore(plan, arms, lambda: figure7.weights(plan))
     assert set(restored) == {*plan.folders(arms), *(plan.runs / f"isic/utility/seed_{seed}" for seed in (0, 1))}
     plan.classifiers += 1
+    notes = plan.folder(VANILLA, 0) / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(
+        ValueError, match="vanilla-seed_0 must be moved away or without files of yours.*; got 'notes.txt'"
+    ):
+        keeping.restore(plan, arms, lambda: figure7.weights(plan))
+    assert notes.read_text() == "mine"
+    notes.unlink()
     keeping.restore(plan, arms, lambda: figure7.weights(plan))
     assert not plan.folder(VANILLA, 0).exists()
     assert not (plan.runs / "isic/utility/seed_0").exists(), "whose record is of no use without the generators"
