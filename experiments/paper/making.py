@@ -18,6 +18,7 @@ from experiments.rejudge import RENAMED
 from fedgan.config.screen import screen
 from fedgan.core.checks import check
 from fedgan.core.folders import claim
+from fedgan.core.words import counted
 
 SUFFIXES = ("csv", "md", "tex", "png", "pdf")  # of what a table or figure may write
 
@@ -57,7 +58,7 @@ def make(names: Sequence[str], plan: Plan) -> None:
     jobs = followups_of(artifacts, plan)
     restored = restore(plan, arms, partial(weights_of, artifacts, plan))
     if restored:
-        print(f"{len(restored)} folders of {plan.runs} from {plan.kept}")
+        print(f"{counted(len(restored), 'folder')} in {plan.runs} restored from {plan.kept}")
     if not all(map(is_finished, plan.folders(arms))) or not all(job.is_done() for job in jobs):
         plan.check_means(arms)
     print(costs(artifacts, arms, plan), flush=True)

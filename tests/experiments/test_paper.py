@@ -172,7 +172,7 @@ def test_everything_can_be_made_again_from_what_is_kept(
     making.make(MADE, plan)
     assert in_process == []
     assert results_of(plan) == results_of(made), "the same files, to the byte"
-    assert f"folders of {plan.runs} from {plan.kept}" in capsys.readouterr().out
+    assert f" folders in {plan.runs} restored from {plan.kept}" in capsys.readouterr().out
 
 
 def test_what_is_kept_has_neither_weights_nor_places_of_a_machine(made: Plan) -> None:
