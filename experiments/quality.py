@@ -15,6 +15,7 @@ from statistics import mean, median
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from experiments.measures import kept_rows, read_rows
 from experiments.paper.runs import is_finished
@@ -102,12 +103,11 @@ def evaluations(folder: Path) -> Iterator[Row]:
 
 def verdicts(rows: Sequence[Row]) -> list[dict[str, str]]:
     """One line for each seed with both runs, to read."""
-    seeds = {arm: {int(row["seed"]) for row in rows if row["arm"] == arm} for arm in ARMS}
-    lines = []
-    for seed in sorted(seeds["vanilla"] & seeds["attack"]):
-        vanilla, attacked = (
-            [row for row in rows if row["arm"] == arm and int(row["seed"]) == seed] for arm in ("vanilla", "attack")
-        )
+    runs, lines = by_run(rows), []
+    for seed in sorted({seed for _, seed in runs}):
+        vanilla, attacked = runs.get(("vanilla", seed)), runs.get(("attack", seed))
+        if vanilla is None or attacked is None:
+            continue
         ratio = distance(attacked) / distance(vanilla)
         diversity, painted = float(vanilla[-1]["diversity"]), float(attacked[-1]["emission"])
         lines.append(
@@ -129,6 +129,14 @@ def _key(row: Row) -> tuple[str, int, int]:
     return row["arm"], int(row["seed"]), int(row["round"])
 
 
+def by_run(rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
+    """The rows of each run, by arm and seed: vanilla first, in the order of ``ARMS``."""
+    found: dict[tuple[str, int], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: list(ARMS).index(row["arm"])):
+        found.setdefault((row["arm"], int(row["seed"])), []).append(row)
+    return found
+
+
 def distance(rows: Sequence[Row]) -> float:
     """A run's Frechet distance: the median of its last evaluations.
 
@@ -141,22 +149,20 @@ def distance(rows: Sequence[Row]) -> float:
 
 def draw(rows: Sequence[Row]) -> Figure:
     """A panel for each metric, a curve for each run; distances on a logarithmic axis."""
+    runs = by_run(rows)
     figure = Figure(figsize=(4.2 * len(METRICS), 3.6), layout="constrained")
     for axis, (metric, title) in zip(figure.subplots(1, len(METRICS)), METRICS.items(), strict=True):
-        for arm, color in ARMS.items():
-            seeds = sorted({int(row["seed"]) for row in rows if row["arm"] == arm})
-            for place, seed in enumerate(seeds):
-                own = [row for row in rows if row["arm"] == arm and int(row["seed"]) == seed]
-                label = f"{arm}, one line per seed" if place == 0 else None
-                rounds, values = [int(row["round"]) for row in own], [float(row[metric]) for row in own]
-                axis.plot(rounds, values, color=color, linewidth=1.2, label=label)
+        for (arm, _), own in runs.items():
+            rounds, values = [int(row["round"]) for row in own], [float(row[metric]) for row in own]
+            axis.plot(rounds, values, color=ARMS[arm], linewidth=1.2)
         axis.set(xlabel="round", title=title)
         axis.spines[["top", "right"]].set_visible(False)
         if metric == "frechet_classifier":
             axis.set_yscale("log")
         else:
             axis.set_ylim(bottom=0)
-    figure.axes[0].legend(frameon=False)
+    keys = [Line2D([], [], color=color, label=f"{arm}, one line per seed") for arm, color in ARMS.items()]
+    figure.axes[0].legend(handles=keys, frameon=False)
     return figure
 
 

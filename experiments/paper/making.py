@@ -73,7 +73,7 @@ def make(names: Sequence[str], plan: Plan) -> None:
             if not set(missing) & {job.folder for job in artifact.followups(plan)}:
                 show(artifact, plan)
     finally:
-        keep(plan, arms, [*missing, *(job.folder for job in jobs if not job.is_done())])
+        keep(plan, arms, [job.folder for job in jobs if not job.is_done()])
     if missing:
         which = f"{missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''}"
         raise ValueError(f"every run must be finished; got none in {which} (its own error is above)")

@@ -175,8 +175,9 @@ def accept(cfg: DictConfig, folder: Path, parts: Parts, *, begins: bool) -> None
         lines.append(f"warning: {typed} has no effect: nobody attacks with attack=none and update_attack=none")
     lines += [f"warning: {line}" for line in outnumbered(cfg.defense, len(parts.federated_data.malicious))]
     lines += [*about_defenses(parts.server.defenses), *measured_elsewhere(cfg, parts)]
+    label = label_of(folder)
     for line in lines:
-        print(f"{label_of(folder)}{line}", file=sys.stderr)
+        print(f"{label}{line}", file=sys.stderr)
 
 
 def outnumbered(defenses: Mapping[Any, Any], malicious: int) -> list[str]:
