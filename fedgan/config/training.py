@@ -41,7 +41,7 @@ from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check
 from fedgan.core.folders import FolderName
 from fedgan.core.images import Splits
-from fedgan.core.memory import keep_memory
+from fedgan.core.memory import keep_memory, unfilled
 from fedgan.core.precision import rounding
 from fedgan.core.words import counted
 from fedgan.defenses.base import Defense
@@ -139,7 +139,8 @@ def train(cfg: DictConfig, folder: Path, sites: Sites | None = None) -> dict[str
     """
     check_settings(cfg)
     first = is_first(count_processes(cfg.trainer))
-    with exclusive(folder) if first else nullcontext(FolderLock(folder)) as lock, rounding(str(cfg.trainer.precision)):
+    taken = exclusive(folder) if first else nullcontext(FolderLock(folder))
+    with taken as lock, rounding(str(cfg.trainer.precision)), unfilled():
         return carry_out(cfg, folder, lock if first else None, sites)
 
 

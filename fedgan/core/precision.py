@@ -12,6 +12,7 @@ from annotated_types import Predicate
 from torch import nn
 
 from fedgan.core.arguments import Allowed, also
+from fedgan.core.memory import unfilled
 
 TF32 = "tf32-true"
 Network = TypeVar("Network", bound=nn.Module)
@@ -54,7 +55,8 @@ def repeatable(device: str) -> Iterator[None]:
     Args:
         device: cpu or cuda.
     """
-    with rounding("32-true"), nullcontext() if device == "cpu" else deterministic(True, warn_only=True):
+    alike = nullcontext() if device == "cpu" else deterministic(True, warn_only=True)
+    with rounding("32-true"), alike, unfilled():
         yield
 
 

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from omegaconf import DictConfig
 
 from fedgan.config import training
 from fedgan.core.precision import repeatable, rounding
+from fedgan.gan.client import GANClient
 
 
 def allowed() -> tuple[bool, bool]:
@@ -47,6 +49,7 @@ def test_a_gpu_scores_in_float32_and_the_same_twice(device: str, monkeypatch: py
         assert allowed() == (False, False)
         assert torch.are_deterministic_algorithms_enabled() == on_gpu
         assert torch.is_deterministic_algorithms_warn_only_enabled() == on_gpu
+        assert not torch.utils.deterministic.fill_uninitialized_memory
         assert ("CUBLAS_WORKSPACE_CONFIG" in os.environ) == on_gpu
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -83,3 +86,30 @@ def test_a_run_in_bfloat16(defense: str, engine: str, configure: Callable[..., D
     assert summary["rounds"] == 1
     events = (tmp_path / "events.csv").read_text()
     assert "raised" not in events, events
+
+
+@pytest.mark.parametrize("engine", ["serial", "vectorized"])
+def test_no_run_reads_memory_that_nobody_wrote(
+    engine: str, configure: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a run computes, torch does not fill new memory with NaN; where it does, the run has the same bits."""
+
+    def fills() -> bool:
+        return torch.utils.deterministic.fill_uninitialized_memory
+
+    seen = []
+    begin_round = GANClient.begin_round
+
+    def spied(client: GANClient) -> None:
+        seen.append(fills())
+        begin_round(client)
+
+    monkeypatch.setattr(GANClient, "begin_round", spied)
+    cfg = configure(f"fl/backend={engine}", "fl.rounds=2")
+    bare = training.train(cfg, tmp_path / "bare")
+    assert fills()  # as torch has it by default
+    monkeypatch.setattr(training, "unfilled", nullcontext)
+    filled = training.train(cfg, tmp_path / "filled")
+    assert seen == [False] * (len(seen) // 2) + [True] * (len(seen) // 2)
+    assert seen
+    assert bare["generator_sha256"] == filled["generator_sha256"]
