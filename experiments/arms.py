@@ -22,7 +22,8 @@ from rich.table import Table
 from experiments.measures import attackers_loss, cell, client_rows
 from experiments.multirun import launcher_of, train
 from experiments.settings import checked_overrides, checked_seeds, listed
-from fedgan.config.command import MADE, command
+from fedgan.config.command import command
+from fedgan.config.folders import MADE
 from fedgan.config.refusals import CONF, options
 from fedgan.config.screen import screen
 from fedgan.core.checks import check, check_choice

@@ -29,8 +29,7 @@ from experiments.multirun import train
 from experiments.paper.runs import is_finished
 from experiments.paper.writing import markdown, write_csv, write_text
 from experiments.settings import checked_overrides, checked_seeds, listed
-from fedgan.config.command import Interrupted
-from fedgan.config.refusals import CONF, REFUSALS, explain, options
+from fedgan.config.refusals import CONF, REFUSALS, Interrupted, explain, options
 from fedgan.config.training import check_settings
 from fedgan.core.arguments import Numbers, validated
 from fedgan.core.checks import check, check_choice

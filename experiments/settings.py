@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from omegaconf import ListConfig
 
-from fedgan.config.choices import parsed
+from fedgan.config.typed.choices import parsed
 from fedgan.core.arguments import Numbers, validated
 from fedgan.core.checks import check
 

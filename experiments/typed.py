@@ -9,7 +9,7 @@ from experiments.federations import Setting, budget, check_runs, chosen, train_a
 from experiments.images import check_root
 from experiments.measures import kept_rows
 from experiments.settings import seed_range
-from fedgan.config.command import Interrupted
+from fedgan.config.refusals import Interrupted
 from fedgan.core.checks import check
 
 _GUESS = 120.0  # seconds of a federation on one core

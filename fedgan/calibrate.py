@@ -6,7 +6,7 @@ python -m fedgan.calibrate seeds=10 dataset=chestx dataset.root=PATH
 from omegaconf import DictConfig
 
 from fedgan.config.command import command
-from fedgan.config.paths import others_as
+from fedgan.config.typed.paths import others_as
 
 OWN = ("runs", "seeds", "train", "loss", "warmup", "least", "out")  # all else is fedgan.train's
 

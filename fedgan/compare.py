@@ -6,7 +6,7 @@ python -m fedgan.compare outputs/train/2026-01-31_12-00-00 x=attack.size by=defe
 from omegaconf import DictConfig
 
 from fedgan.config.command import command
-from fedgan.config.paths import paths_first
+from fedgan.config.typed.paths import paths_first
 
 
 @paths_first

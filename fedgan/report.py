@@ -7,7 +7,7 @@ python -m fedgan.report SWEEP OTHER_RUN out=report.html export=true
 from omegaconf import DictConfig
 
 from fedgan.config.command import command
-from fedgan.config.paths import paths_first
+from fedgan.config.typed.paths import paths_first
 
 
 @paths_first

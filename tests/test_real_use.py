@@ -24,7 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments import arms, round_split
 from fedgan import evaluate, sample, train, utility
-from fedgan.config import command, training
+from fedgan.config import command, folders, training
+from fedgan.config.refusals import INTERRUPTED
 from fedgan.core import files
 from fedgan.core.folders import LEDGER, claim
 from fedgan.runs import provenance
@@ -200,7 +201,7 @@ def test_f5_slurms_signal_ends_the_round_and_the_requeued_job_resumes(
         signalled(patch, signal.SIGUSR1, stop_at)
         with pytest.raises(SystemExit) as exit_:
             call(train.main, *arguments)
-    assert exit_.value.code == command.INTERRUPTED
+    assert exit_.value.code == INTERRUPTED
     assert not list((tmp_path / "run").glob("hpc_ckpt_*")), "Lightning's own, which nothing resumes"
     call(train.main, *arguments)
     assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
@@ -366,14 +367,14 @@ def test_f14_a_run_ends_by_its_rounds_alone(typed: str, call: Call) -> None:
 
 
 def test_f15_an_optimizing_sweeper_needs_an_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "check_subdirs", lambda config: None)  # which asks Hydra, and none is running here
+    monkeypatch.setattr(folders, "check_subdirs", lambda config: None)  # which asks Hydra, and none is running here
 
     def started(objective: str | None, sweeper: str) -> None:
         settings = {
             "objective": objective,
             "hydra": {"sweep": {"dir": str(tmp_path / "s")}, "sweeper": {"_target_": sweeper}},
         }
-        command.OutputFolders().on_multirun_start(OmegaConf.create(settings))
+        folders.OutputFolders().on_multirun_start(OmegaConf.create(settings))
 
     optuna = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
     with pytest.raises(SystemExit, match=r"^error: objective must be the metric that hydra/sweeper is to optimize"):
@@ -485,7 +486,7 @@ def test_f24_an_unknown_choice_lists_those_of_the_users_own_folder(call: Call, t
 def test_f25_nothing_is_said_of_sync_dist() -> None:
     """A line for each metric and class with trainer.devices=2: the first process alone evaluates."""
     script = (
-        "import warnings; from fedgan.config.command import quieten; quieten(); "
+        "import warnings; from fedgan.config.screen import quieten; quieten(); "
         "warnings.warn('It is recommended to use `self.log(emission, ..., sync_dist=True)` when logging'); "
         "warnings.warn('something else')"
     )

@@ -11,9 +11,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.multirun import option_of
-from fedgan.config.choices import drop_unchosen
 from fedgan.config.refusals import CONF
 from fedgan.config.resume import WHERE, is_begun, leaves, recorded_settings
+from fedgan.config.typed.choices import drop_unchosen
 from fedgan.core.checks import check
 from fedgan.runs.folder import record_of
 

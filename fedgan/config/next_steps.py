@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from fedgan.config.paths import quoted
+from fedgan.config.typed.paths import quoted
 
 
 def report_of(folders: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""What a command says when Hydra or a component refuses: one line, with what is allowed and what was probably meant."""
+"""What a command says that is refused or stopped: one line, with what is allowed and what was probably meant."""
 
 import re
 import sys
@@ -19,16 +19,21 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fedgan.config.quoting import quoting_hint
+from fedgan.config.places import PLACES
+from fedgan.config.typed.quoting import quoting_hint
 from fedgan.core.checks import unknown
 
 PACKAGE = Path(__file__).parents[1]
 # In a checkout conf/ lies next to the package; an installed wheel carries it inside.
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"
 SEVERAL = ("defense", "metrics", "logger")  # groups of which several options can be chosen, each under its own name
-PLACES = ("dataset.root", "dataset.file")  # of a run's data; at most one of them is a setting of a data set
+INTERRUPTED = 130  # the exit code of a command that a signal stopped
 # What a user can fix; anything else is a bug of fedgan and keeps its traceback.
 REFUSALS = (ValueError, OSError, HydraException, OmegaConfBaseException, yaml.YAMLError)
+
+
+class Interrupted(Exception):
+    """Raised by a command that a signal stopped and that can be resumed; its message says how."""
 
 
 def explain(error: BaseException, config_name: str = "config") -> str:

@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from fedgan.config.refusals import PLACES, SEVERAL, config_folders
+from fedgan.config.places import PLACES
+from fedgan.config.refusals import SEVERAL, config_folders
 from fedgan.config.validate import check_epochs
 from fedgan.core.arguments import Allowed, Count, PathText, validated
 from fedgan.core.checks import check

@@ -19,12 +19,11 @@ from pytorch_lightning import Trainer
 
 from fedgan.config.building.run import Parts, build_parts, build_spec, build_trainer
 from fedgan.config.calibrating.recipe import in_other_words, recipe_of
-from fedgan.config.choices import parsed, typed_overrides
-from fedgan.config.command import AUTO, Interrupted
 from fedgan.config.logging.curves import RoundLogger
 from fedgan.config.logging.loggers import build_loggers, check_loggers, closing_loggers, conclude, versions_of
 from fedgan.config.next_steps import next_steps
-from fedgan.config.refusals import SEVERAL
+from fedgan.config.places import AUTO
+from fedgan.config.refusals import SEVERAL, Interrupted
 from fedgan.config.resume import (
     anchor,
     is_begun,
@@ -36,6 +35,7 @@ from fedgan.config.resume import (
 )
 from fedgan.config.screen import screen
 from fedgan.config.sweeps.callbacks import label_of
+from fedgan.config.typed.choices import parsed, typed_overrides
 from fedgan.config.validate import Component, check_checkpoint, check_trainer
 from fedgan.core.arguments import Allowed, Count, PathText, Seed, validated
 from fedgan.core.checks import check

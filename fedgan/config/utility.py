@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from fedgan.config.command import Interrupted
 from fedgan.config.next_steps import report_of
+from fedgan.config.refusals import Interrupted
 from fedgan.config.screen import screen
 from fedgan.config.validate import FinishedRunFolder
 from fedgan.core.arguments import Allowed, Numbers, PathText, checked, validated

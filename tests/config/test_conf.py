@@ -11,9 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedgan.config import training
-from fedgan.config.choices import fit_choices
 from fedgan.config.refusals import CONF, SEVERAL
 from fedgan.config.resume import leaves
+from fedgan.config.typed.choices import fit_choices
 from tests.helpers.shrinking import shrunk
 
 OTHER_COMMANDS = {

@@ -19,10 +19,10 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger
 
 from fedgan import train
 from fedgan.config import training
-from fedgan.config.command import Interrupted
 from fedgan.config.logging import curves, loggers
 from fedgan.config.logging.curves import DETECTION_COLUMNS, send_image
 from fedgan.config.logging.loggers import Labels, labels_of
+from fedgan.config.refusals import Interrupted
 from fedgan.config.resume import recorded_settings
 from tests.helpers.federation import TINY
 from tests.helpers.runs import rows

@@ -16,9 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from fedgan import evaluate, sample, train, utility
 from fedgan.config import evaluation, sampling, training
 from fedgan.config import utility as utility_command
-from fedgan.config.command import INTERRUPTED
-from fedgan.config.quoting import quoting_hint
+from fedgan.config.refusals import INTERRUPTED
 from fedgan.config.resume import chosen, resumed_config
+from fedgan.config.typed.quoting import quoting_hint
 from fedgan.core.folders import check_own, claim
 from fedgan.core.images import ImageSet, Splits
 from fedgan.datasets.reading.classes import class_members

@@ -27,9 +27,9 @@ from PIL import Image
 
 from fedgan.calibrate import OWN
 from fedgan.config import training
-from fedgan.config.choices import fit_choices
-from fedgan.config.paths import collected
 from fedgan.config.refusals import CONF
+from fedgan.config.typed.choices import fit_choices
+from fedgan.config.typed.paths import collected
 from tests.helpers.documents import PAGES, ROOT, Command, commands, generate, other_lines
 from tests.helpers.federation import TINY
 from tests.helpers.runs import refusal

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fedgan import utility
 from fedgan.config import training
-from fedgan.config.command import INTERRUPTED
+from fedgan.config.refusals import INTERRUPTED
 from fedgan.core.images import ImageSet, Splits, to_float
 from fedgan.core.trigger import Patch, Trigger
 from fedgan.datasets.lesion_phantom import LesionPhantom

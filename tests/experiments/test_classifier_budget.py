@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from experiments import classifier_budget as study
-from fedgan.config.command import CONF
+from fedgan.config.refusals import CONF
 from fedgan.core.images import ImageSet
 from fedgan.downstream.classifier import ClassifierRecipe
 from tests.helpers.images import random_images

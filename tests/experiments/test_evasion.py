@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from experiments import evasion
 from experiments.evasion import Arm, Cell
 from fedgan.config import training
-from fedgan.config.command import Interrupted
+from fedgan.config.refusals import Interrupted
 from tests.helpers.federation import TINY
 
 RECEIPTS = (  # round, component, client, measure, value; client 3 and 1 attack

@@ -17,8 +17,7 @@ from experiments import multirun
 from experiments.multirun import Job, call, carry_out, launcher_of, train
 from experiments.paper import __main__ as paper
 from experiments.settings import checked_overrides, checked_seeds
-from fedgan.config.command import Interrupted
-from fedgan.config.refusals import CONF
+from fedgan.config.refusals import CONF, Interrupted
 from tests.helpers.federation import TINY
 
 

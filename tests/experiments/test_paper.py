@@ -784,8 +784,8 @@ def test_lpips_without_alexnet_is_refused_before_anything_runs(tmp_path: Path, m
 
 @pytest.mark.parametrize("scale", ["small", "paper"])
 def test_the_scales_settings_are_settings(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fedgan.config.choices import drop_unchosen
     from fedgan.config.training import check_settings
+    from fedgan.config.typed.choices import drop_unchosen
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     plan = plan_of(tmp_path, f"scale={scale}", "chestx=somewhere", "isic=elsewhere")

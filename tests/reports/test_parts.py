@@ -18,8 +18,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from fedgan.attacks.white_square import WhiteSquare
-from fedgan.config.paths import as_setting, quoted
 from fedgan.config.refusals import CONF
+from fedgan.config.typed.paths import as_setting, quoted
 from fedgan.core.images import ImageSet
 from fedgan.reports import arms, client_scores, detail, figures, pictures
 from fedgan.reports.assemble import curves, detections, sections

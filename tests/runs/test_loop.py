@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig
 
 from fedgan.config import training
-from fedgan.config.command import Interrupted
+from fedgan.config.refusals import Interrupted
 from fedgan.federated.server import Server
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.diversity import Diversity

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedgan import train
 from fedgan.config import training
-from fedgan.config.command import Interrupted
+from fedgan.config.refusals import Interrupted
 from fedgan.config.resume import (
     anchor,
     is_begun,

@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 from fedgan.config.calibrating.measuring import calibrate
-from fedgan.config.choices import parsed
 from fedgan.config.next_steps import setting
-from fedgan.config.paths import quoted
 from fedgan.config.refusals import config_folders
 from fedgan.config.screen import screen
 from fedgan.config.sweeps.subcommand import call
+from fedgan.config.typed.choices import parsed
+from fedgan.config.typed.paths import quoted
 from fedgan.core.arguments import Allowed, Count, NonNegative, Numbers, PathText, checked, validated
 from fedgan.core.checks import check, check_at_least
 from fedgan.core.folders import check_makeable

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import MLFlowLogger, WandbLogger
 
-from fedgan.config.command import Interrupted
 from fedgan.config.logging.curves import attempted, close
+from fedgan.config.refusals import Interrupted
 from fedgan.config.resume import chosen
 
 # Loggers whose package is optional: the extra of fedgan that installs it, and modules of which one is enough.

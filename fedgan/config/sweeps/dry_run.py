@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fedgan.config.building.component import instantiate
 from fedgan.config.building.run import build_parts, build_trainer
-from fedgan.config.choices import fit_choices
-from fedgan.config.command import under_setting
+from fedgan.config.places import under_setting
 from fedgan.config.refusals import REFUSALS, explain
 from fedgan.config.sweeps.plan import composed, jobs_of
 from fedgan.config.training import check_resumable, check_settings, finished_summary, settled
+from fedgan.config.typed.choices import fit_choices
 from fedgan.core.images import Splits
 from fedgan.core.precision import rounding
 from fedgan.core.words import counted

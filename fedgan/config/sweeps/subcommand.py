@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fedgan.config.command import INTERRUPTED, Interrupted
+from fedgan.config.refusals import INTERRUPTED, Interrupted
 
 STOPPED = (INTERRUPTED, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 

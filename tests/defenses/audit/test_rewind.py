@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from safetensors.torch import load_file
 
 from fedgan.config import training
-from fedgan.config.command import Interrupted
+from fedgan.config.refusals import Interrupted
 from fedgan.core.round import Round
 from fedgan.core.update import State
 from fedgan.defenses.audit.generator_audit import GeneratorAudit
