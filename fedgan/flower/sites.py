@@ -48,7 +48,7 @@ class KeyedSites:
         answers = self._ask(HELLO, dict.fromkeys(range(len(self.table)), b""), None)
         found = []
         for i in range(len(self.table)):
-            answer = answers.get(i, "no answer")
+            answer = answers[i]
             if isinstance(answer, str):
                 raise ValueError(f"the site of client {i} does not say what images it has: {answer}")
             try:

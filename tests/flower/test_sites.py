@@ -1,6 +1,7 @@
 """Who is who, what crosses, and what is refused; without Flower, and without training."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from safetensors.torch import save
 import fedgan
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.messages import pack, unpack
+from fedgan.flower import sites
 from fedgan.flower.__main__ import main
 from fedgan.flower.attacker import keep_receipts
 from fedgan.flower.backend import FlowerBackend
@@ -60,15 +62,15 @@ TABLE = {b"red": 0, b"blue": 1}
 
 
 def test_a_key_says_who_a_node_is_and_nothing_else() -> None:
-    sites = KeyedSites(Echo({7: b"blue", 5: b"red"}), TABLE, {})
-    assert sites.train({0: b"", 1: b""}, None) == {0: b"5", 1: b"7"}
+    keyed = KeyedSites(Echo({7: b"blue", 5: b"red"}), TABLE, {})
+    assert keyed.train({0: b"", 1: b""}, None) == {0: b"5", 1: b"7"}
 
 
 def test_an_unknown_key_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     link = Echo({7: b"blue", 5: b"red", 9: b"green"})
-    sites = KeyedSites(link, TABLE, {})
-    assert set(sites.train({0: b"", 1: b""}, None)) == {0, 1}
-    sites.train({0: b"", 1: b""}, None)
+    keyed = KeyedSites(link, TABLE, {})
+    assert set(keyed.train({0: b"", 1: b""}, None)) == {0, 1}
+    keyed.train({0: b"", 1: b""}, None)
     assert 9 not in link.asked
     said = capsys.readouterr().err.splitlines()
     assert said == ["warning: node 9 is refused: its public key is not in the file of sites="]
@@ -81,8 +83,8 @@ def test_a_site_that_restarts_under_another_number_is_waited_for(capsys: pytest.
 
 
 def test_nobody_is_waited_for_longer_than_the_timeout() -> None:
-    sites = KeyedSites(Echo({5: b"red"}), TABLE, {}, pause=0.0)
-    assert sites.train({0: b"", 1: b""}, 0.01) == {0: b"5"}
+    keyed = KeyedSites(Echo({5: b"red"}), TABLE, {}, pause=0.0)
+    assert keyed.train({0: b"", 1: b""}, 0.01) == {0: b"5"}
 
 
 class Losing(Echo):
@@ -113,6 +115,89 @@ def test_a_site_that_is_lost_is_asked_again_and_the_others_are_not(
 
 def test_a_site_that_stays_lost_is_asked_until_the_time_is_up() -> None:
     assert KeyedSites(Losing(times=10**9), TABLE, {}, pause=0.001).train({0: b"", 1: b""}, 0.05) == {0: b"5"}
+
+
+class Recording(Echo):
+    """Remembers what its nodes are asked; they answer as is said here, at once or after so many seconds."""
+
+    def __init__(self, nodes: Mapping[int, bytes], answers: Mapping[int, bytes | str], clock: "Clock | None" = None):
+        super().__init__(nodes)
+        self.answers, self.clock, self.calls = answers, clock, list[tuple[str, dict[int, bytes], float | None]]()
+
+    def ask(self, kind: str, messages: Mapping[int, bytes], timeout: float | None) -> Mapping[int, bytes | str]:
+        self.calls.append((kind, dict(messages), timeout))
+        if self.clock is not None:
+            self.clock.now += 9
+        return self.answers
+
+
+class Clock:
+    """The time as the sites' module sees it: a pause makes it pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_each_site_gets_its_own_order_in_the_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sites, "time", Clock())
+    link = Recording({7: b"blue", 5: b"red"}, {5: b"five", 7: b"seven", 9: b"nobody asked"})
+    answers = KeyedSites(link, TABLE, {}).train({0: b"for red", 1: b"for blue"}, 60.0)
+    assert link.calls == [(TRAIN, {5: b"for red", 7: b"for blue"}, 60.0)]
+    assert answers == {0: b"five", 1: b"seven"}
+
+
+def test_only_the_sites_that_have_an_order_are_asked() -> None:
+    link = Recording({7: b"blue", 5: b"red"}, {7: b"seven"})
+    assert KeyedSites(link, TABLE, {}).train({1: b"for blue"}, None) == {1: b"seven"}
+    assert link.calls == [(TRAIN, {7: b"for blue"}, None)]
+
+
+def test_waiting_for_a_lost_site_takes_no_longer_than_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine of ten seconds were spent asking both; site 1 is gone, and one second is left to wait for it."""
+    clock = Clock()
+    monkeypatch.setattr(sites, "time", clock)
+    link = Recording({5: b"red", 7: b"blue"}, {5: b"five"}, clock)
+    answered = link.ask
+
+    def ask(kind: str, messages: Mapping[int, bytes], timeout: float | None) -> Mapping[int, bytes | str]:
+        link.rounds = [{5: b"red"}]
+        return answered(kind, messages, timeout) if messages else {}
+
+    monkeypatch.setattr(link, "ask", ask)
+    assert KeyedSites(link, TABLE, {}, pause=0.25).train({0: b"", 1: b""}, 10.0) == {0: b"five"}
+    assert [timeout for _, _, timeout in link.calls] == [10.0]
+    assert clock.now == 10.0
+
+
+def test_every_site_says_what_it_has() -> None:
+    said = {5: Hello(**HELLO_FACTS), 7: Hello(**HELLO_FACTS | {"counts": [8, 9]})}
+    link = Recording({7: b"blue", 5: b"red"}, {node: write_hello(each) for node, each in said.items()})
+    keyed = KeyedSites(link, TABLE, {"model": "dcgan"})
+    assert [facts.counts for facts in keyed.facts()] == [(3, 4), (8, 9)]
+    assert link.calls == [(HELLO, {5: b"", 7: b""}, None)]
+    assert keyed.settings == {"model": "dcgan"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("ValueError", "the site of client 1 does not say what images it has: ValueError"),
+        (
+            write_hello(Hello(**HELLO_FACTS | {"version": "0"})),
+            f"the site of client 1: fedgan must be {fedgan.__version__} at all sites, as at the server; got '0'",
+        ),
+    ],
+)
+def test_a_site_that_does_not_say_what_it_has_is_named(answer: bytes | str, said: str) -> None:
+    link = Recording({5: b"red", 7: b"blue"}, {5: write_hello(Hello(**HELLO_FACTS)), 7: answer})
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        KeyedSites(link, TABLE, {}).facts()
 
 
 def test_what_a_site_says_of_a_failure_is_one_short_line() -> None:
