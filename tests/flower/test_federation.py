@@ -87,11 +87,11 @@ def test_faults_a_restart_and_a_resumed_run_of_four_sites(
 
 @pytest.mark.parametrize(
     "attack",
-    [("attack=white_square", "attack.size=8", "attack.poison_share=0.5", "attack.start=1"), ("attack=latent_trigger",)],
+    [("attack=random_patch", "attack.size=8", "attack.poison_share=0.5", "attack.start=1"), ("attack=latent_trigger",)],
     ids=["images", "loss"],
 )
 def test_a_malicious_site_is_a_malicious_client(attack: tuple[str, ...], configure: Configure, tmp_path: Path) -> None:
-    link, run = FakeLink(tmp_path, 3), ("fl.rounds=3", "fl.malicious=[1]")
+    link, run = FakeLink(tmp_path, 3), ("fl.rounds=3", "fl.malicious=[1]", "seed=3")  # patch and choice depend on it
     link.own[1] = attack
     summary = serve(link, tmp_path / "run", *run)
     alone = local(configure, tmp_path / "local", *run, "fl.num_clients=3", *attack)
@@ -122,14 +122,23 @@ def test_what_a_malicious_site_does_stays_there(configure: Configure, tmp_path: 
     assert {row["malicious"] for row in rows(tmp_path / "run", "clients.csv")} == {"0"}, "nobody says who"
 
 
-def test_an_attack_that_does_not_fit_is_refused_before_training(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("attack", "said"),
+    [
+        (("attack=white_square", "attack.size=40"), r"attack\.size must be at most 31"),
+        (("attack=distributed",), r"fl\.malicious must be at least attack\.parts"),
+        (("attack=class_trigger", "attack.classes=[7]"), r"attack\.classes must be "),
+    ],
+    ids=["trigger", "clients", "classes"],
+)
+def test_an_attack_that_does_not_fit_is_refused_before_training(
+    attack: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
     link = FakeLink(tmp_path, 3)
-    link.own[1] = ("attack=white_square", "attack.size=40")
-    with pytest.raises(ValueError, match=r"attack\.size must be at most 31"):
+    link.own[1] = attack
+    with pytest.raises(ValueError, match=said):
         serve(link, tmp_path / "run")
-    link.own[1] = ("attack=distributed",)
-    with pytest.raises(ValueError, match=r"fl\.malicious must be at least attack\.parts"):
-        serve(link, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_site_that_has_other_images_on_resume_is_refused(tmp_path: Path) -> None:

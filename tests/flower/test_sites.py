@@ -77,7 +77,7 @@ def test_an_unknown_key_is_refused_in_one_line(capsys: pytest.CaptureFixture[str
 
 
 def test_a_site_that_restarts_under_another_number_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
-    link = Echo({5: b"red"}, {5: b"red", 8: b"blue"})
+    link = Echo({5: b"red"}, {5: b"red"}, {5: b"red", 8: b"blue"})
     assert KeyedSites(link, TABLE, {}, pause=0.0).train({0: b"", 1: b""}, None) == {0: b"5", 1: b"8"}
     assert capsys.readouterr().err == "waiting for the sites of clients [1] to connect\n"
 
