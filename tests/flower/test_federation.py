@@ -91,8 +91,9 @@ def test_faults_a_restart_and_a_resumed_run_of_four_sites(
     ids=["images", "loss"],
 )
 def test_a_malicious_site_is_a_malicious_client(attack: tuple[str, ...], configure: Configure, tmp_path: Path) -> None:
-    link, run = FakeLink(tmp_path, 3), ("fl.rounds=3", "fl.malicious=[1]", "seed=3")  # patch and choice depend on it
-    link.own[1] = attack
+    """With a seed of its own, on which the patch depends, and which images get it."""
+    link, run = FakeLink(tmp_path, 3), ("fl.rounds=3", "fl.malicious=[1]", "seed=3")
+    link.own = {client: ("+dataset.run_seed=3", *(attack if client == 1 else ())) for client in range(3)}
     summary = serve(link, tmp_path / "run", *run)
     alone = local(configure, tmp_path / "local", *run, "fl.num_clients=3", *attack)
     clean = local(configure, tmp_path / "clean", *run, "fl.num_clients=3")

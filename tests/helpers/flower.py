@@ -42,14 +42,14 @@ def phantom(**settings: Any) -> Splits:
 
 
 class Hospital:
-    """A data set: what client ``client`` of ``clients`` gets of a phantom in a run on one machine."""
+    """A data set: what client ``client`` of ``clients`` gets of a phantom in a run on one machine with that seed."""
 
-    def __init__(self, *, client: int, clients: int, **phantom: Any) -> None:
-        self.client, self.clients, self.phantom = client, clients, phantom
+    def __init__(self, *, client: int, clients: int, run_seed: int = 0, **phantom: Any) -> None:
+        self.client, self.clients, self.run_seed, self.phantom = client, clients, run_seed, phantom
 
     def load(self) -> Splits:
         splits = phantom(**self.phantom)
-        own: ImageSet = shares_of(splits.train, IID(), self.clients, seed=0)[self.client]
+        own: ImageSet = shares_of(splits.train, IID(), self.clients, seed=self.run_seed)[self.client]
         return Splits("hospital", own, splits.test)
 
 
