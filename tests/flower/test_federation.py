@@ -114,13 +114,28 @@ def test_what_a_malicious_site_does_stays_there(configure: Configure, tmp_path: 
     (table,) = (tmp_path / "site_1").glob("*/receipts.csv")
     found = rows(table.parent, "receipts.csv")
     assert [row["round"] for row in found if row["measure"] == "images_changed"] == ["0", "2"]
-    assert {row["measure"]: row["value"] for row in found} | {"client": "1"} == {k: str(v) for k, v in expected.items()}
+    assert expected.pop("client") == 1
+    assert {row["measure"]: row["value"] for row in found} == {k: str(v) for k, v in expected.items()}
     assert {(row["component"], row["client"]) for row in found} == {("attack", "1")}
     files = [file for file in (tmp_path / "run").rglob("*") if file.is_file()]
     copies = [file for file in files if expected["sha256"].encode() in file.read_bytes()]
     assert not copies, "the server has no receipt of it"
     assert not list((tmp_path / "site_0").glob("*/receipts.csv"))
     assert {row["malicious"] for row in rows(tmp_path / "run", "clients.csv")} == {"0"}, "nobody says who"
+
+
+def test_what_an_added_loss_did_stays_there_too(configure: Configure, tmp_path: Path) -> None:
+    link, run = FakeLink(tmp_path, 3), ("fl.rounds=2", "attack=latent_trigger")
+    link.own[1] = run[1:]
+    serve(link, tmp_path / "run", run[0])
+    local(configure, tmp_path / "local", *run, "fl.num_clients=3", "fl.malicious=[1]")
+    (table,) = (tmp_path / "site_1").glob("*/receipts.csv")
+    found = rows(table.parent, "receipts.csv")
+    theirs = [
+        row for row in rows(tmp_path / "local", "receipts.csv") if row["measure"] in {r["measure"] for r in found}
+    ]
+    assert "steps" in {row["measure"] for row in found}
+    assert found == theirs
 
 
 @pytest.mark.parametrize(
