@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 Cells = Mapping[Key, Sequence[Row]]
 Grid = NDArray[np.float64]  # (defenses, attacks), NaN where there is nothing
 MOST = 4.0  # Frechet distance over its control's: the end of the colors
-_WIDE = 16  # letters of a title above one column
+_WIDE = 12  # letters of a title above one column
 MISSING = "#e4e4e4"
 COLORS = {"share": "Reds", "ratio": "PuOr_r"}
 
