@@ -27,7 +27,6 @@ from fedgan.config.building.algorithm import build_algorithm
 from fedgan.config.building.federation import build_federation
 from fedgan.core.arguments import Count, checked
 from fedgan.core.images import ImageSet, Splits
-from fedgan.core.memory import unfilled
 from fedgan.core.precision import deterministic, rounding
 from fedgan.core.update import ClientUpdate
 from fedgan.federated.attackers import Attackers
@@ -203,7 +202,6 @@ def arithmetic(variant: Variant, cfg: DictConfig, device: torch.device) -> Itera
     with ExitStack() as stack:
         stack.enter_context(deterministic(bool(cfg.trainer.deterministic)))
         stack.enter_context(rounding(precision))
-        stack.enter_context(unfilled())
         allow_tf32 = torch.backends.cudnn.allow_tf32
         stack.enter_context(torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, allow_tf32=allow_tf32))
         if precision == "bf16-mixed":

@@ -62,7 +62,7 @@ def repeatable(device: str) -> Iterator[None]:
 
 @contextmanager
 def deterministic(wanted: bool, *, warn_only: bool = False) -> Iterator[None]:
-    """Have torch take deterministic algorithms, or not, and then again what it took before.
+    """Have torch take deterministic algorithms, or not, and then again what it took before; new memory stays unfilled.
 
     Args:
         wanted: whether.
@@ -72,7 +72,8 @@ def deterministic(wanted: bool, *, warn_only: bool = False) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(wanted, warn_only=warn_only)
     try:
-        yield
+        with unfilled():
+            yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 

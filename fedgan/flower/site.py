@@ -15,7 +15,6 @@ from fedgan.config.building.component import instantiate, made
 from fedgan.core.arguments import PathText, validated
 from fedgan.core.checks import check
 from fedgan.core.images import Splits
-from fedgan.core.memory import unfilled
 from fedgan.core.precision import Device, deterministic, rounding
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
@@ -99,7 +98,7 @@ def _train(site: DictConfig, order: Order, reference: State, folder: Path) -> Cl
     backend = _backend(cfg, splits, data, order.client, files)
     backend.settle(torch.device(site.device), PassThroughProfiler())
     round_ = Round(order.round, reference, frozenset(), order.client + 1, backend.seed)
-    with deterministic(True), rounding("32-true"), unfilled():
+    with deterministic(True), rounding("32-true"):
         trained = backend.train_client(order.client, round_, order.attempt)
     update, added_losses = as_sent(trained, round_)
     if attack.acts:

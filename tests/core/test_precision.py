@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig
 
 from fedgan.config import training
-from fedgan.core.precision import repeatable, rounding
+from fedgan.core.precision import deterministic, repeatable, rounding
 from fedgan.gan.client import GANClient
 
 
@@ -86,6 +86,13 @@ def test_a_run_in_bfloat16(defense: str, engine: str, configure: Callable[..., D
     assert summary["rounds"] == 1
     events = (tmp_path / "events.csv").read_text()
     assert "raised" not in events, events
+
+
+def test_deterministic_algorithms_leave_new_memory_unfilled() -> None:
+    with deterministic(True):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 @pytest.mark.parametrize("engine", ["serial", "vectorized"])
