@@ -1,10 +1,11 @@
 """Fixtures of most tests; functions that they share are in tests/helpers."""
 
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # Tests side by side get a thread each; with more they wait for each other. Before torch is imported, which reads it.
@@ -14,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
@@ -25,7 +27,7 @@ from tests.helpers.federation import TINY
 @pytest.fixture(autouse=True, scope="session")
 def _conf_parsed_once() -> Iterator[None]:
     """Hydra parses all files of conf/ anew for each command; a third of a refusal's time."""
-    load, kept = OmegaConf.load, dict[tuple[str, int], Any]()
+    load, kept = OmegaConf.load, dict[tuple[str, int], bytes]()
 
     def load_once(file: Any) -> Any:
         path = str(getattr(file, "name", file))
@@ -33,11 +35,25 @@ def _conf_parsed_once() -> Iterator[None]:
             return load(file)
         key = (path, os.stat(path).st_mtime_ns)
         if key not in kept:
-            kept[key] = load(file)
-        return deepcopy(kept[key])
+            kept[key] = pickle.dumps(load(file))
+        return pickle.loads(kept[key])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(OmegaConf, "load", staticmethod(load_once))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _composed_once() -> Iterator[None]:
+    """Hydra composes all settings one time more to see whether they set hydra.mode, which no file of conf/ does."""
+    ask = Hydra.get_mode
+
+    def get_mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+        typed = any(override.lstrip("+").startswith("hydra.mode=") for override in overrides)
+        return ask(self, config_name, overrides) if typed else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", get_mode)
         yield
 
 
@@ -64,6 +80,15 @@ def one_thread_each(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def forked_processes(one_thread_each: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of several processes start the others by forking, which saves seconds each; see ``tests.helpers.forked``."""
+    from fedgan.federated import strategy
+    from tests.helpers.forked import Forked
+
+    monkeypatch.setattr(strategy, "subprocess", SimpleNamespace(Popen=Forked))
 
 
 @pytest.fixture

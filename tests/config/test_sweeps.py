@@ -100,7 +100,7 @@ def test_a_refusal_is_noted_where_it_is_sent_to_and_counts_once(noted: set[int])
     assert noted == {3}
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["joblib", pytest.param("submitit", marks=pytest.mark.slow)])
 def test_a_sweep_in_workers_continues_after_a_refusal_and_counts_it(launcher: str, tmp_path: Path) -> None:
     settings = (
         "fl.rounds=1",

@@ -485,7 +485,7 @@ def test_a_run_in_which_nobody_is_flagged_is_the_undefended_one(configure: Confi
     assert rows(tmp_path / "watched/clients.csv") == rows(tmp_path / "plain/clients.csv")
 
 
-@pytest.mark.usefixtures("one_thread_each")
+@pytest.mark.usefixtures("forked_processes")
 def test_two_processes_and_an_interruption_leave_the_same_bits(configure: Configure, tmp_path: Path) -> None:
     one, several = tmp_path / "one", tmp_path / "several"
     five = (*SENSITIVE, "fl.num_clients=5", "fl.rounds=3")

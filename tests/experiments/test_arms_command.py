@@ -1,6 +1,7 @@
 import csv
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from experiments.arms import picture as show_picture
 from fedgan.core.images import ImageSet
 from fedgan.scoring.grid import headed, save_grid
 from tests.helpers.federation import TINY
+from tests.helpers.runs import in_process
 
 
 def write_run(
@@ -146,10 +148,13 @@ def typed(*settings: str) -> str:
     return "overrides=[" + ",".join(f'"{setting}"' for setting in settings) + "]"
 
 
-def test_it_runs_its_four_arms(call: Callable[..., Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_runs_its_four_arms(
+    call: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.multirun.call", partial(in_process, monkeypatch))
     arguments = (typed(*SETTINGS, "fl.rounds=6"), f"hydra.run.dir={tmp_path / 'out'}", f"results={tmp_path / 'kept'}")
     call(main, *arguments)
-    said = capfd.readouterr()
+    said = capsys.readouterr()
     assert "nothing to do" not in said.err
     picture, report = said.out.splitlines()[-2:]
     assert picture == str(tmp_path / "out/arms.png")
@@ -157,7 +162,7 @@ def test_it_runs_its_four_arms(call: Callable[..., Any], tmp_path: Path, capfd: 
     page = Path(report).read_text()
     assert all(f"{arm}-seed_0" in page for arm in ("vanilla", "attack", "feddetect", "generator_audit"))
     call(main, *arguments)
-    again = capfd.readouterr()
+    again = capsys.readouterr()
     assert again.err.count("nothing to do: the run has its 6 rounds") == 4, "a finished run is never repeated"
     with (tmp_path / "out/table.csv").open() as file:
         table = {row["arm"]: row for row in csv.DictReader(file)}

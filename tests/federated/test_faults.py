@@ -17,7 +17,7 @@ from fedgan.federated.faults import DIVERGING, Tolerance, fault_of
 from fedgan.federated.federation import Federation
 from fedgan.federated.serial import SerialBackend
 from fedgan.gan.client import GANClient
-from tests.helpers.federation import build, fit, sabotage, spoil
+from tests.helpers.federation import FEDDETECT, build, fit, sabotage, spoil
 from tests.helpers.runs import events, rows
 
 Configure = Callable[..., DictConfig]
@@ -73,7 +73,7 @@ def test_a_bad_client_is_left_out_and_the_rest_continues(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sabotage(monkeypatch, lambda backend, round_, i: round_.index == 1 and i == 2, how)
-    cfg = configure("fl.rounds=3", "defense=feddetect", "defense.feddetect.warmup=0")
+    cfg = configure("fl.rounds=3", *FEDDETECT)
     training.train(cfg, tmp_path / "run")
     (event,) = events(tmp_path / "run")
     assert (event["round"], event["client"], event["kind"]) == ("1", "2", kind)

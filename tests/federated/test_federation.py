@@ -26,7 +26,7 @@ from fedgan.federated.federation import Federation, draw_participants
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import Uniform
 from fedgan.update_attacks.base import UpdateAttack
-from tests.helpers.federation import build, fit
+from tests.helpers.federation import FEDDETECT, build, fit
 from tests.helpers.images import random_images
 
 Configure = Callable[..., DictConfig]
@@ -211,7 +211,7 @@ def test_limits_on_clients_do_not_apply_to_the_server(configure: Configure) -> N
 
 
 def test_a_loss_that_a_defense_asks_of_clients_is_not_asked_of_the_server(configure: Configure) -> None:
-    cfg = configure("fl.rounds=4", "defense=feddetect", "defense.feddetect.warmup=0")
+    cfg = configure("fl.rounds=4", *FEDDETECT)
     federation = build(cfg, defenses=build_defenses(cfg), server_images=random_images(16))
     updates, _ = federation.backend.train([0, 4], federation.this_round())
     assert [("loss_g_final" in update.metrics) for update in updates] == [True, False]

@@ -25,12 +25,12 @@ from fedgan.federated.faults import Event
 from fedgan.federated.federation import Federation
 from fedgan.federated.messages import _pack_updates, _unpack_updates
 from fedgan.federated.strategy import FederatedStrategy, FolderLauncher, count_processes
-from tests.helpers.federation import TINY
+from tests.helpers.federation import FEDDETECT, TINY
 from tests.helpers.runs import outcome
 
 Configure = Callable[..., DictConfig]
 CPU = torch.device("cpu")
-FIVE = ("fl.num_clients=5", "fl.rounds=3", "fl.batch_size=4", "defense=feddetect", "defense.feddetect.warmup=0")
+FIVE = ("fl.num_clients=5", "fl.rounds=3", "fl.batch_size=4", *FEDDETECT)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread_each")
@@ -68,6 +68,7 @@ def test_the_same_bits_with_one_process_two_and_three(
     assert results(run) == results(tmp_path / "one")
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_the_same_bits_with_clients_that_differ(
     configure: Configure, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
 ) -> None:
@@ -81,6 +82,7 @@ def test_the_same_bits_with_clients_that_differ(
     assert len({sum(counts) for counts in zip(*table.values(), strict=True)}) > 2
 
 
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize("place", ["attack", "update_attack"])
 def test_what_an_added_loss_did_reaches_the_receipts(
     place: str, configure: Configure, tmp_path: Path, processes: list[subprocess.Popen[bytes]]
@@ -97,6 +99,7 @@ def test_what_an_added_loss_did_reaches_the_receipts(
     assert f",{place},3,steps" in (tmp_path / "two" / "receipts.csv").read_text()
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_one_process_is_killed(
     configure: Configure,
     tmp_path: Path,

@@ -18,7 +18,7 @@ from fedgan.core.update import state_hash
 from fedgan.federated.federation import Federation
 from fedgan.federated.serial import SerialBackend
 from fedgan.gan.vectorized import OwnNorms, Stack, Together, norms_on, stacked
-from tests.helpers.federation import DCGAN, SMALL, STYLEGAN2, build, fit, sabotage, spoil
+from tests.helpers.federation import DCGAN, FEDDETECT, SMALL, STYLEGAN2, build, fit, sabotage, spoil
 from tests.helpers.runs import events, outcome
 
 Configure = Callable[..., DictConfig]
@@ -205,7 +205,7 @@ def test_norms_are_torchs_own_and_as_precise_as_their_weights(kind: str, monkeyp
 
 
 def test_a_run_repeats_and_resumes_to_the_bit(configure: Configure, tmp_path: Path) -> None:
-    settings = ("fl/backend=vectorized", "defense=feddetect", "defense.feddetect.warmup=0", "fl.rounds=4")
+    settings = ("fl/backend=vectorized", *FEDDETECT, "fl.rounds=4")
     training.train(configure(*settings), tmp_path / "straight")
     run = tmp_path / "run"
     training.train(configure(*settings, "fl.rounds=2"), run)

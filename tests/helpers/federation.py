@@ -43,6 +43,13 @@ TINY = (
     "trainer.enable_progress_bar=false",
     "evaluation.samples_per_class=8",
 )
+# A detector that acts from the first round on, and takes milliseconds: few images to measure, few trees.
+FEDDETECT = (
+    "defense=feddetect",
+    "defense.feddetect.warmup=0",
+    "defense.feddetect.samples=8",
+    "defense.feddetect.trees=10",
+)
 STYLEGAN2 = ("model=stylegan2", "model.generator.channel_base=256", "model.generator.mapping_layers=2")
 SMALL = ("model=dcgan_small", "model.generator.base_channels=4", "model.discriminator.base_channels=4")
 DCGAN = ("model=dcgan", "model.generator.base_channels=4", "model.discriminator.base_channels=4")

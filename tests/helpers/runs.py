@@ -94,6 +94,12 @@ def in_process(monkeypatch: pytest.MonkeyPatch, module: str, *arguments: str) ->
     """Carry a command of a study out in this process: to start another takes as long as four tiny runs."""
     with monkeypatch.context() as patched:
         patched.setattr("sys.argv", [module, *arguments])
-        import_module(module).main()
-    GlobalHydra.instance().clear()
+        GlobalHydra.instance().clear()
+        try:
+            import_module(module).main()
+        except SystemExit as stop:
+            print(stop.code, file=sys.stderr)
+            return 1
+        finally:
+            GlobalHydra.instance().clear()
     return 0

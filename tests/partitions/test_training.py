@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from fedgan.config import training
 from fedgan.config.refusals import REFUSALS, explain
-from tests.helpers.federation import build
+from tests.helpers.federation import FEDDETECT, build
 from tests.helpers.runs import events, rows
 
 Configure = Callable[..., DictConfig]
@@ -27,7 +27,7 @@ def finite(folder: Path) -> bool:
 def test_clients_of_one_class_each(model: str, backend: str, configure: Configure, tmp_path: Path) -> None:
     """A conditional D that sees one class alone, with Eq. 6 measured over that class."""
     one_class = ("partition=shards", "partition.per_client=1", "fl.num_clients=4", "fl.malicious=0")
-    detector = ("defense=feddetect", "defense.feddetect.warmup=0")
+    detector = FEDDETECT
     training.train(configure(*one_class, *detector, f"model={model}", f"fl/backend={backend}"), tmp_path)
     table = json.loads((tmp_path / "run.json").read_text())["partition"]
     assert sorted(zip(*table.values(), strict=True)) == [(0, 16), (0, 16), (16, 0), (16, 0)]

@@ -32,7 +32,7 @@ Call = Callable[..., Any]
 ARMS = {
     "attack": (),
     "clean": ("fl.malicious=0",),
-    "feddetect": ("defense=feddetect_mean", "defense.feddetect_mean.warmup=0"),
+    "feddetect": ("defense=feddetect_mean", "defense.feddetect_mean.warmup=0", "defense.feddetect_mean.trees=10"),
     "median": ("defense=median",),
     "failed": ("fl.dropout=0.99", "fl.max_retries=0"),
 }

@@ -14,12 +14,13 @@ from fedgan.config.refusals import Interrupted
 from fedgan.federated.server import Server
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.diversity import Diversity
+from tests.helpers.federation import FEDDETECT
 from tests.helpers.runs import outcome, resume, rows, signalled
 
 Configure = Callable[..., DictConfig]
 BASE = ("metrics=[emission,diversity]", "dataset.train_per_class=40")
 SETTINGS = {
-    "between evaluations": (*BASE, "defense=feddetect", "defense.feddetect.warmup=0", "evaluation.every=100"),
+    "between evaluations": (*BASE, *FEDDETECT, "evaluation.every=100"),
     "fine-tuned": (
         *(*BASE, "evaluation.every=100", "defense=reconstruction"),
         *("defense.reconstruction.images_per_class=8", "defense.reconstruction.epochs=2"),

@@ -5,8 +5,6 @@ import pickle
 import random
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +30,8 @@ from fedgan.config.resume import (
 from fedgan.core.tensor_files import read_checkpoint
 from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
 from fedgan.runs.folder import record_of
-from tests.helpers.federation import TINY
+from tests.helpers.federation import FEDDETECT, TINY
+from tests.helpers.killing import killed_run
 from tests.helpers.runs import outcome, resume, rows, signalled
 
 Call = Callable[..., Any]
@@ -40,8 +39,12 @@ Configure = Callable[..., DictConfig]
 ROUNDS = 5
 BASE = ("evaluation.every=2", "metrics=[emission]", "dataset.train_per_class=40")
 SETTINGS = {
-    "feddetect": ("defense=feddetect", "defense.feddetect.warmup=0"),
-    "feddetect and gradient penalty": ("defense=[gradient_penalty,feddetect_code]", "defense.feddetect_code.warmup=0"),
+    "feddetect": FEDDETECT,
+    "feddetect and gradient penalty": (
+        "defense=[gradient_penalty,feddetect_code]",
+        "defense.feddetect_code.warmup=0",
+        "defense.feddetect_code.trees=10",
+    ),
     "random patch, some clients, Adam, averaging": (
         *("dataset=lesion_phantom", "attack=random_patch", "fl.clients_per_round=3", "model.ema=0.5"),
         *("fl.server_optimizer._target_=torch.optim.Adam", "fl.server_optimizer.lr=0.01", "model.generator.norm=pixel"),
@@ -159,57 +162,7 @@ def test_a_second_signal_in_the_first_round_leaves_nothing_to_continue(
         signal.signal(signal.SIGINT, handler)
 
 
-# The process kills itself at the n-th call of some function, halfway through where that is possible.
-DRIVER = """
-import os, sys
-from pathlib import Path
-import torch
-from fedgan.runs import checkpoint
-from fedgan.gan import client
-from fedgan.core import files
-from fedgan.runs import record
-from fedgan.federated import server
-from fedgan import train
-from fedgan.config import training
-from fedgan.config import training
-
-def die(): os.kill(os.getpid(), 9)
-
-def at(owner, name, n, halfway=lambda *arguments: None):
-    original, calls = getattr(owner, name), []
-    def counted(*arguments, **keywords):
-        calls.append(1)
-        if len(calls) == n:
-            halfway(*arguments)
-            die()
-        return original(*arguments, **keywords)
-    setattr(owner, name, counted)
-
-def half_a_file(content, stream): stream.write(b"PK" * 5000)
-def half_a_row(self, name, rows): (self.folder / name).open("a").write("3,0.5")
-
-place, n = sys.argv[1], int(sys.argv[2])
-at(*{
-    "training": (client.GANClient, "step", n),
-    "aggregation": (server.Server, "serve", n),
-    "checkpoint": (torch, "save", n, half_a_file),
-    "rename": (files.os, "replace", n),
-    "record": (record.Recorder, "_append", n, half_a_row),
-    "generator": (training, "save_generator", n),
-    "summary": (record, "write_json", n),
-    "end": (record, "write_json_in_place", n),
-}[place])
-sys.argv = ["train", *sys.argv[3:]]
-train.main()
-"""
 PLACES = {"training": 24, "aggregation": 3, "checkpoint": 3, "rename": 15, "record": 12}  # calls in some three rounds
-
-
-def killed_run(folder: Path, place: str, n: int, arguments: list[str]) -> int:
-    command = [sys.executable, "-c", DRIVER, place, str(n), *arguments]
-    done = subprocess.run(command, cwd=folder.parent, check=False, capture_output=True, text=True)
-    print(done.stderr)  # pytest shows it if the test fails
-    return done.returncode
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -23,13 +23,13 @@ from fedgan.runs.export import load_generator
 from fedgan.runs.load import open_run
 from fedgan.scoring.grid import save_grid
 from fedgan.scoring.sampling import synthesize
-from tests.helpers.federation import TINY
+from tests.helpers.federation import FEDDETECT, TINY
 from tests.helpers.runs import rows
 
 Configure = Callable[..., DictConfig]
 Call = Callable[..., Any]
 
-DEFENDED = ("defense=feddetect", "defense.feddetect.warmup=0", "fl.rounds=3", "evaluation.every=2")
+DEFENDED = (*FEDDETECT, "fl.rounds=3", "evaluation.every=2")
 
 
 @pytest.fixture(scope="module")

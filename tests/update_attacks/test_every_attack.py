@@ -150,20 +150,13 @@ def test_a_run_that_is_resumed_is_the_same_to_the_bit(name: str, configure: Conf
     assert outcome(tmp_path / "run") == outcome(tmp_path / "straight")
 
 
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize("name", ["free_rider"])
-def test_two_processes_are_one(
-    name: str, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_are_one(name: str, configure: Configure, tmp_path: Path) -> None:
     """The malicious client lives in the second process."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        settings = (*BASE, *REMEMBERING[name], "fl.rounds=3", "fl.batch_size=4")
-        training.train(configure(*settings), tmp_path / "one")
-        training.train(configure(*settings, "trainer.devices=2"), tmp_path / "two")
-    finally:
-        torch.set_num_threads(threads)
+    settings = (*BASE, *REMEMBERING[name], "fl.rounds=3", "fl.batch_size=4")
+    training.train(configure(*settings), tmp_path / "one")
+    training.train(configure(*settings, "trainer.devices=2"), tmp_path / "two")
     one, two = (outcome(tmp_path / folder) for folder in ("one", "two"))
     del one["config.yaml"], two["config.yaml"]
     assert one == two

@@ -187,6 +187,7 @@ def test_a_stopped_run_keeps_what_it_may_be_set_back_to(
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_with_several_processes_it_is_the_generator_set_back_that_is_fine_tuned(
     configure: Configure, tmp_path: Path
 ) -> None:

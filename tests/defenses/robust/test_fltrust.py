@@ -214,7 +214,7 @@ def test_attackers_do_not_see_what_the_server_trains(configure: Configure, tmp_p
     assert seen == [{"ids": [0, 1, 2, 3], "root": None}] * 2
 
 
-@pytest.mark.usefixtures("one_thread_each")
+@pytest.mark.usefixtures("forked_processes")
 def test_several_processes_make_the_same_bits(configure: Configure, tmp_path: Path) -> None:
     one = training.train(configure(*TRUST), tmp_path / "one")
     two = training.train(configure(*TRUST, "trainer.devices=2"), tmp_path / "two")

@@ -13,7 +13,7 @@ FIVE = ("fl.num_clients=5", "fl.rounds=3", "fl.batch_size=4")
 WEIGHTS = ("defense=[bucketing,norm_clipping,foolsgold,dnc,flame]", "defense.norm_clipping.noise=0.01")
 
 
-@pytest.mark.usefixtures("one_thread_each")
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize(
     "defense", [(*WEIGHTS, "defense.dnc.coordinates=50"), ("defense=[bucketing,centered_clipping]",)]
 )
