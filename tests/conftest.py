@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,13 @@ from PIL import Image
 
 from fedgan.config.refusals import CONF
 from tests.helpers.federation import TINY
+
+
+def pytest_configure() -> None:
+    """Runs flush every file to disk, and tests make thousands: they go to memory where there is plenty."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > 8 * 1024**3:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 @pytest.fixture(autouse=True, scope="session")
