@@ -471,7 +471,7 @@ def test_a_dry_run_counts_runs_and_hours_and_starts_nothing(
     monkeypatch.setattr(multirun, "call", lambda *_: pytest.fail("started"))
     call(paper.main, "all", "dry_run=true", f"runs={tmp_path / 'runs'}", f"results={tmp_path / 'results'}")
     *table, empty, total = capsys.readouterr().out.splitlines()
-    hours = (330 * 150 + 330 * 180 + 480 * 20 + 20 * 860) / 3600
+    hours = (330 * 90 + 330 * 110 + 480 * 20 + 20 * 1200) / 3600
     assert total == (
         f"660 runs, 480 looks at a control, 20 studies of classifiers, 1160 left: {hours:.1f} hours of one process"
     )

@@ -64,6 +64,16 @@ def whole(call: Call, study: Path, shared: Path) -> Page:
     return read_page(file)
 
 
+@pytest.fixture
+def exported(call: Call, study: Path, shared: Path) -> Path:
+    """The same copy with a report and its files; they are written once for all tests of this file."""
+    once = shared.parent / "exported"
+    if not once.exists():
+        page_of(call, study, "export=true")
+        shutil.copytree(study, once, symlinks=True)
+    return Path(shutil.copytree(once, study, symlinks=True, dirs_exist_ok=True))
+
+
 def page_of(call: Call, *arguments: object) -> Page:
     call(report.main, *map(str, arguments))
     return read_page(Path(str(arguments[0])) / "report.html")
@@ -187,11 +197,10 @@ def test_what_fedgan_did_not_write_stays(call: Call, study: Path, capsys: pytest
     assert "ends in .html" in refusal(call, capsys, report.main, str(study), f"out={study / 'report.txt'}")
 
 
-def test_exported_tables_read_back(call: Call, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page_of(call, study, "export=true")
-    files = study / "report_files"
+def test_exported_tables_read_back(exported: Path) -> None:
+    files = exported / "report_files"
     table = pd.read_csv(files / "runs.csv", keep_default_na=False, na_values=[""])
-    expected = runs_table([Run(study / name) for name in sorted(ARMS)])
+    expected = runs_table([Run(exported / name) for name in sorted(ARMS)])
     assert table["run"].tolist() == sorted(ARMS)
     for metric in ("emission", "frechet_classifier", "effective_clients"):
         assert table[metric].tolist() == pytest.approx(expected[metric].tolist(), rel=1e-12, nan_ok=True)
@@ -206,7 +215,13 @@ def test_exported_tables_read_back(call: Call, study: Path, capsys: pytest.Captu
     assert all(file.read_bytes().startswith(b"%PDF") for file in files.glob("*.pdf"))
     assert {file.stem for file in files.glob("*.png")} == {file.stem for file in files.glob("*.pdf")}
     assert {"partition_attack", "clients_feddetect", "effective_clients"} <= {file.stem for file in files.glob("*.png")}
-    page_of(call, study, "export=true")  # its own files are replaced
+
+
+def test_exported_files_replace_their_own_and_nothing_else(
+    call: Call, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        page_of(call, study / "clean", "export=true")
     other = study / "other_files"
     other.mkdir()
     (other / "mine.txt").write_text("mine")
@@ -387,18 +402,17 @@ def test_headings_and_names_for_those_who_listen(browser: Any, whole: Page, shar
     )
 
 
-def test_exported_tables_are_typeset(call: Call, study: Path, tmp_path: Path) -> None:
+def test_exported_tables_are_typeset(exported: Path) -> None:
     """pdflatex takes every table as it is, and none is wider or longer than its page."""
     if shutil.which("pdflatex") is None:
         pytest.skip("there is no pdflatex on the path")
-    page_of(call, study, "export=true")
-    tables = sorted((study / "report_files").glob("*.tex"))
+    tables = sorted((exported / "report_files").glob("*.tex"))
     head = "\\documentclass{article}\n\\usepackage{array,booktabs,graphicx,longtable,pdflscape}\n\\begin{document}\n"
     body = "".join(f"\\input{{report_files/{file.name}}}\\clearpage\n" for file in tables)
-    (study / "all.tex").write_text(f"{head}{body}\\end{{document}}\n")
+    (exported / "all.tex").write_text(f"{head}{body}\\end{{document}}\n")
     command = ["pdflatex", "-interaction=nonstopmode", "-no-shell-escape", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=study, capture_output=True, timeout=120, check=False)
-    log = (study / "all.log").read_text(errors="replace")
+    done = subprocess.run(command, cwd=exported, capture_output=True, timeout=120, check=False)
+    log = (exported / "all.log").read_text(errors="replace")
     assert done.returncode == 0, log[-2000:]
     assert len(tables) > 10
     wide = [float(each) for each in re.findall(r"Overfull .hbox \((\d+\.\d+)pt too wide", log)]
