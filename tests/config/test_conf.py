@@ -98,6 +98,11 @@ def test_every_option_runs(
         assert all(np.isfinite(value) for value in summary["metrics"].values())
 
 
+def test_no_file_says_whether_a_command_is_a_sweep() -> None:
+    """Only what is typed does; tests do not have Hydra ask (tests/conftest.py)."""
+    assert [file for file in CONF.rglob("*.yaml") if OmegaConf.select(OmegaConf.load(file), "hydra.mode")] == []
+
+
 def test_every_group_has_a_choice_that_needs_nothing(configure: Callable[..., DictConfig]) -> None:
     cfg = configure(tiny=False)
     assert {"dataset", "attack", "defense", "model", "fl", "metrics", "trainer", "logger"} <= set(cfg)
