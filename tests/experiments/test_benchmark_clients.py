@@ -35,9 +35,7 @@ def test_a_row_for_each_size() -> None:
     overrides = [override for override in TINY if not override.startswith(("fl.", "dataset.train", "attack"))]
     sizes = {"sizes": [2, 4], "taking_part": 2, "batch_size": 2}
     pool = ClientPool(**sizes, rounds=3, overrides=["attack=none", *overrides], repeats=1)
-    with (
-        TemporaryDirectory() as folder
-    ):  # on a disk: pytest's may be in memory, and nothing that is written there counts
+    with TemporaryDirectory() as folder:  # pytest's own may be in memory, where the system counts nothing as written
         rows = pool.measure(Path(folder))
     assert [row["clients"] for row in rows] == [2, 4]
     assert (rows[0]["time ratio"], rows[0]["memory ratio"]) == (1, 1)
