@@ -24,11 +24,7 @@ from fedgan.config.sweeps.callbacks import progress_line
 from fedgan.config.sweeps.plan import check_subdirs
 from fedgan.config.training import check_settings
 from tests.helpers.federation import TINY
-
-LAUNCHERS = {
-    "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
-    "submitit": ("hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1"),
-}
+from tests.helpers.runs import LAUNCHERS
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from fedgan.config.refusals import CONF, options
 from fedgan.core import arguments
 from fedgan.federated.faults import Event
 from tests.helpers.documents import ROOT, named, sections
+from tests.helpers.federation import FEDDETECT
 from tests.helpers.runs import rows
 
 DOCS = ROOT / "docs"
@@ -27,8 +28,7 @@ METRICS = {file.stem for file in (CONF / "metrics").glob("*.yaml")} - {"none"}
 def run(configure: Callable[..., DictConfig], tmp_path: Path) -> Path:
     """A run in which everything that leaves a trace is on."""
     chosen = ["metrics=[emission,frechet]", "metrics.frechet.classifier.steps=3", "update_attack=scaling"]
-    detect = ["defense=feddetect", "defense.feddetect.warmup=0", "defense.feddetect.samples=8"]
-    detect += ["model.arrival_samples=8"]
+    detect = (*FEDDETECT, "model.arrival_samples=8")
     training.train(configure(*chosen, *detect, "fl.dropout=0.2", "fl.rounds=3"), tmp_path / "run")
     return tmp_path / "run"
 

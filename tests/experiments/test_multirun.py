@@ -19,6 +19,7 @@ from experiments.paper import __main__ as paper
 from experiments.settings import checked_overrides, checked_seeds
 from fedgan.config.refusals import CONF, Interrupted
 from tests.helpers.federation import TINY
+from tests.helpers.runs import LAUNCHERS
 
 
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str) -> str:
@@ -34,11 +35,9 @@ def test_a_command_has_its_arguments_and_its_exit_code(tmp_path: Path, monkeypat
     assert (tmp_path / "said").read_text() == "it's '(1)'"
 
 
-JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-SUBMITIT = ("hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1")
-
-
-@pytest.mark.parametrize("launcher", [pytest.param((), marks=pytest.mark.slow), JOBLIB], ids=["basic", "joblib"])
+@pytest.mark.parametrize(
+    "launcher", [pytest.param((), marks=pytest.mark.slow), LAUNCHERS["joblib"]], ids=["basic", "joblib"]
+)
 def test_runs_have_the_threads_of_the_environment(
     launcher: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +125,7 @@ def test_jobs_are_options_of_one_sweep_and_done_ones_are_left_out(
 
 @pytest.mark.parametrize(
     "launcher",
-    [(), JOBLIB, pytest.param(SUBMITIT, marks=pytest.mark.slow)],
+    [(), LAUNCHERS["joblib"], pytest.param(LAUNCHERS["submitit"], marks=pytest.mark.slow)],
     ids=["basic", "joblib", "submitit"],
 )
 def test_a_job_that_is_refused_names_its_run_and_the_others_are_tried(

@@ -21,6 +21,11 @@ from fedgan.gan.client import GANClient
 # Every file that the exactness contract names; the others say when and how fast (run.json, timing.csv).
 TABLES = ("rounds.csv", "clients.csv", "receipts.csv", "events.csv")
 CONTRACT = ("summary.json", *TABLES, "generator.safetensors", "config.yaml")
+# Of Hydra, for runs in other processes than the sweep's.
+LAUNCHERS = {
+    "joblib": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+    "submitit": ("hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1"),
+}
 
 
 def choices(group: str, *more: str) -> str:

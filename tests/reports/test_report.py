@@ -66,12 +66,12 @@ def whole(call: Call, study: Path, shared: Path) -> Page:
 
 @pytest.fixture
 def exported(call: Call, study: Path, shared: Path) -> Path:
-    """The same copy with a report and its files; they are written once for all tests of this file."""
+    """The runs with a report and its files, written once for all tests of this file that only read them."""
     once = shared.parent / "exported"
     if not once.exists():
-        page_of(call, study, "export=true")
         shutil.copytree(study, once, symlinks=True)
-    return Path(shutil.copytree(once, study, symlinks=True, dirs_exist_ok=True))
+        page_of(call, once, "export=true")
+    return once
 
 
 def page_of(call: Call, *arguments: object) -> Page:

@@ -16,7 +16,7 @@ from fedgan.defenses._loss_forest import isolation_outliers
 from fedgan.federated.attackers import Attackers
 from fedgan.update_attacks._hiding import imitated
 from fedgan.update_attacks.loss_hiding import LossHiding
-from tests.helpers.federation import sabotage
+from tests.helpers.federation import FEDDETECT, sabotage
 from tests.helpers.runs import rows
 from tests.helpers.updates import around, client
 
@@ -135,7 +135,7 @@ def test_feddetect_and_the_attack_in_one_federation(
         return replace(trained, metrics={name: value + 50 for name, value in trained.metrics.items()})
 
     sabotage(monkeypatch, lambda backend, round_, i: i == 1, stand_out)
-    settings = ("defense=feddetect", "defense.feddetect.warmup=0", "defense.feddetect.samples=8", "fl.malicious=[1]")
+    settings = (*FEDDETECT, "fl.malicious=[1]")
     flags = {}
     for hiding in ("none", "loss_hiding"):
         cfg = configure(*settings, "fl.rounds=4", f"update_attack={hiding}", "attack=white_square")
