@@ -1,4 +1,4 @@
-"""Resuming from a run's folder: with its settings, but for the number of rounds, the device and the data's place."""
+"""Resuming from a run's folder: with its settings, but for the number of rounds, the device and where files are."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -45,16 +45,10 @@ OWN = (
 )
 # What trainer=gpu may set too without being asked.
 ON_SCREEN = ("trainer.enable_progress_bar", "trainer.enable_model_summary", "trainer.profiler")
+# Files of metrics that may be elsewhere today: a pretrained network is compared when training begins (``Evaluator``).
+MOVABLE = ("metrics.*.weights", "metrics.*.cache", "metrics.*.classifier.cache")
 # Settings that name files: relative to where the command was given, and kept so that they hold anywhere.
-FILES = (
-    "root",
-    *PLACES,
-    "dataset.cache_dir",
-    "metrics.*.weights",
-    "metrics.*.cache",
-    "metrics.*.classifier.cache",
-    "defense.*.spread",
-)
+FILES = ("root", *PLACES, "dataset.cache_dir", *MOVABLE, "defense.*.spread")
 
 
 def _has_settings(folder: Path) -> bool:
@@ -94,6 +88,8 @@ def resumed_config(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     for key in (*WHERE, *PLACES, "dataset.cache_dir"):
         if is_touched(key, typed) and OmegaConf.select(cfg, key) is not None:
             OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
+    for key in (key for key in typed if may_move(key, recorded)):
+        OmegaConf.update(recorded, key, OmegaConf.select(cfg, key))
     if cfg.root is not None:
         validated("root", PathText | None, cfg.root)
         OmegaConf.update(recorded, f"dataset.{place_of(recorded.dataset, cfg.root)}", cfg.root)
@@ -109,6 +105,17 @@ def is_touched(key: str, typed: Sequence[str]) -> bool:
         (True, False)
     """
     return any(key == part or key.startswith(f"{part}.") for part in typed)
+
+
+def may_move(key: str, recorded: DictConfig) -> bool:
+    """Whether a setting names a file of a metric of the run, which may be elsewhere when the run is resumed.
+
+    Example:
+        >>> recorded = OmegaConf.create({"metrics": {"lpips": {"weights": "a.pth", "seed": 0}}})
+        >>> [may_move(f"metrics.{key}", recorded) for key in ("lpips.weights", "lpips.seed", "fid.weights")]
+        [True, False, False]
+    """
+    return key in leaves(recorded) and any(fnmatchcase(key, pattern) for pattern in MOVABLE)
 
 
 def anchor(cfg: DictConfig, folder: Path) -> None:
@@ -179,7 +186,8 @@ def refuse_changes(recorded: DictConfig, cfg: DictConfig, typed: Sequence[str]) 
     for key in sorted(now.keys() | then.keys()):
         touched = bool(sets) or is_touched(key, parts)
         # What a setting follows is compared itself; what only shows on the screen decides nothing.
-        own = key in OWN or (key not in parts and (key in ON_SCREEN or follows(cfg, key)))
+        moved = key in parts and may_move(key, recorded)
+        own = key in OWN or moved or (key not in parts and (key in ON_SCREEN or follows(cfg, key)))
         if touched and not own and now.get(key) != then.get(key):
             by = next((part for part in parts if is_touched(key, [part])), next(iter(sets), None))
             raise ValueError(_change(key, recorded, cfg, None if key in parts else by))

@@ -134,6 +134,11 @@ class Metric(ABC):
         """What has to be read next to the values for them to mean anything, e.g. a false alarm rate."""
         return {}
 
+    @property
+    def network(self) -> str | None:
+        """After ``prepare``: the hash of the pretrained network that it measures with; None without one."""
+        return None
+
 
 def is_whole(column: str) -> bool:
     """Whether a metric's column is its value over all classes: no class's, no end of an interval, no standard error.

@@ -81,3 +81,8 @@ class LPIPS(PairedDistance):
 
     def __init__(self, *, weights: WeightsFile | None = None, seed: Seed = 0) -> None:
         super().__init__(classifier=AlexNet(weights=weights, setting="metrics.lpips.weights"), seed=seed)
+
+    @property
+    def network(self) -> str:
+        """The hash of AlexNet's convolutions."""
+        return str(self._facts["lpips_weights"])

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from fedgan.core.arguments import validated
+from fedgan.core.checks import check
 from fedgan.core.images import ImageSet, Splits
 from fedgan.core.latents import balanced_latents
 from fedgan.core.trigger import Trigger
@@ -71,6 +72,7 @@ class Evaluator(Callback):
         self.latest: dict[str, float] = {}
         self.round_evaluated = -1
         self.varied: set[str] = set()  # classes whose images have once differed
+        self.networks: dict[str, str] = {}  # that metrics have measured with so far
         self._drawn: list[Tensor] = []
 
     def loader(self, z_dim: int, batch_size: int = 64) -> DataLoader[tuple[Tensor, ...]]:
@@ -78,20 +80,36 @@ class Evaluator(Callback):
         return DataLoader(TensorDataset(self.request.latents(z_dim), self.request.labels), batch_size=batch_size)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Before the first round, when the device is known."""
+        """Before the first round, when the device is known.
+
+        Raises:
+            ValueError: in one line, if a run that is resumed would be measured with another pretrained network.
+        """
         self.every = trainer.check_val_every_n_epoch or 1
         if trainer.is_global_zero:
             device, samples = pl_module.device, self.samples_per_class
             self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, device, samples, self.trained))
+            now = self.scorer.networks()
+            for name, network in now.items():
+                before = self.networks.get(name, network)
+                allowed = f"measured with the network that the run began with, {before[:12]}"
+                check(network == before, f"metrics.{name}", allowed, network[:12])
+            self.networks |= now
 
     def state_dict(self) -> dict[str, Any]:
         """The last evaluation: a run that stopped before its summary still has its metrics."""
-        return {"latest": self.latest, "round_evaluated": self.round_evaluated, "varied": sorted(self.varied)}
+        return {
+            "latest": self.latest,
+            "round_evaluated": self.round_evaluated,
+            "varied": sorted(self.varied),
+            "networks": self.networks,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the last evaluation."""
         self.latest, self.round_evaluated = dict(state_dict["latest"]), state_dict["round_evaluated"]
         self.varied = set(state_dict["varied"])
+        self.networks = dict(state_dict.get("networks", {}))  # none in checkpoints of earlier versions
 
     def is_due(self, round_: int) -> bool:
         """Whether a round is evaluated even if the run does not end there."""

@@ -69,6 +69,10 @@ class Scorer:
         """
         return self._real | {name: dict(metric.facts()) for name, metric in self.metrics.items()}
 
+    def networks(self) -> dict[str, str]:
+        """By metric, the hash of the pretrained network that it measures with; none of metrics without one."""
+        return {name: network for name, metric in self.metrics.items() if (network := metric.network) is not None}
+
     def score(self, synthetic: ImageSet, draw: Draw = cannot_draw) -> dict[str, float]:
         """The values of every metric that can be computed for these images.
 

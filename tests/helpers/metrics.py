@@ -1,6 +1,9 @@
 """What several tests of metrics start from."""
 
+from pathlib import Path
+
 import torch
+import torchvision
 from torch import Tensor
 
 from fedgan.core.images import ImageSet, Splits
@@ -28,6 +31,15 @@ def pixels(*values: list[int]) -> ImageSet:
     flat = [value for part in values for value in part]
     labels = torch.tensor([label for label, part in enumerate(values) for _ in part])
     return ImageSet(torch.tensor(flat, dtype=torch.uint8).reshape(-1, 1, 1, 1), labels, CLASSES[: len(values)])
+
+
+def alexnet_file(path: Path, seed: int = 0) -> Path:
+    """Write random weights of AlexNet's convolutions, all that LPIPS needs of it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        convolutions = torchvision.models.alexnet().features
+    torch.save({f"features.{name}": tensor for name, tensor in convolutions.state_dict().items()}, path)
+    return path
 
 
 def small_classifier() -> Classifier:

@@ -24,7 +24,7 @@ from fedgan.metrics.lpips import LPIPS, AlexNet
 from fedgan.metrics.pretrained.inception import FID, KID, Inception, build_inception
 from fedgan.scoring.scorer import Scorer
 from tests.helpers.images import random_images
-from tests.helpers.metrics import Pixels, pixels, reference
+from tests.helpers.metrics import Pixels, alexnet_file, pixels, reference
 
 GREY = reference(random_images(12), random_images(10, seed=1))
 COLOUR = reference(random_images(4, channels=3, size=40), random_images(4, channels=3, size=40, seed=1))
@@ -32,13 +32,7 @@ COLOUR = reference(random_images(4, channels=3, size=40), random_images(4, chann
 
 @pytest.fixture(scope="module")
 def alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of AlexNet's convolutions."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        convolutions = torchvision.models.alexnet().features
-    path = tmp_path_factory.mktemp("alexnet") / "alexnet.pth"
-    torch.save({f"features.{name}": tensor for name, tensor in convolutions.state_dict().items()}, path)
-    return path
+    return alexnet_file(tmp_path_factory.mktemp("alexnet") / "alexnet.pth")
 
 
 def by_lpips(alexnet: Path, x: Tensor, y: Tensor) -> Tensor:

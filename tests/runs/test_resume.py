@@ -32,6 +32,7 @@ from fedgan.runs.checkpoint import latest_checkpoint, rounds_done
 from fedgan.runs.folder import record_of
 from tests.helpers.federation import FEDDETECT, TINY
 from tests.helpers.killing import killed_run
+from tests.helpers.metrics import alexnet_file
 from tests.helpers.runs import outcome, resume, rows, signalled
 
 Call = Callable[..., Any]
@@ -237,9 +238,33 @@ def test_a_finished_run_with_nothing_to_do_says_so(
     assert {file: file.stat().st_mtime_ns for file in finished.rglob("*") if file in before} == before
 
 
+def test_weights_may_be_elsewhere_but_must_be_the_same(call: Call, tmp_path: Path) -> None:
+    """Measured with another network, the rows of one table would not compare."""
+    first, moved = alexnet_file(tmp_path / "first.pth"), alexnet_file(tmp_path / "moved.pth")
+    other = alexnet_file(tmp_path / "other.pth", seed=1)
+    base = (*TINY, "metrics=[lpips]", f"metrics.lpips.weights={first}", "hydra.run.dir=run")
+    call(train.main, *base, "fl.rounds=1")
+    call(train.main, *base[:-1], "hydra.run.dir=in_one_go")
+    before = (tmp_path / "run" / "rounds.csv").read_bytes()
+    first.unlink()
+    with pytest.raises(SystemExit, match=f"^error: metrics.lpips.weights must be a file, or null; got '{first}'$"):
+        call(train.main, "resume=run", "fl.rounds=2")
+    said = (
+        "^error: metrics.lpips must be measured with the network that the run began with, [0-9a-f]+; got '[0-9a-f]+'$"
+    )
+    with pytest.raises(SystemExit, match=said):
+        call(train.main, "resume=run", "fl.rounds=2", f"metrics.lpips.weights={other}")
+    assert (tmp_path / "run" / "rounds.csv").read_bytes() == before
+    call(train.main, "resume=run", "fl.rounds=2", "metrics.lpips.weights=moved.pth")
+    assert recorded_settings(tmp_path / "run").metrics.lpips.weights == str(moved)
+    resumed, whole = (outcome(tmp_path / name) for name in ("run", "in_one_go"))
+    assert {name for name, content in whole.items() if resumed[name] != content} == {"config.yaml"}
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
+        ("metrics.lpips.weights=moved.pth", "metrics.lpips.weights must be as in the run that is resumed"),
         ("seed=1", "seed must be 0, as in the run that is resumed"),
         ("attack.size=4", "attack.size must be as in the run that is resumed: only fl.rounds, the device"),
         ("defense=feddetect", "defense must be none, as in the run that is resumed .*; got feddetect"),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
+from omegaconf import OmegaConf
 
 from fedgan.config.places import AUTO, NAMING_PLACES
 from fedgan.config.refusals import not_to_be_removed, options
@@ -69,18 +70,25 @@ def paths_as_typed(argv: list[str]) -> Iterator[None]:
 def without_repeated(argv: list[str]) -> Iterator[None]:
     """With ``resume=FOLDER``, take no notice of settings that say what the run's own say.
 
-    Hydra composes the run's defaults first, in which a setting of another choice (``attack.size=8``) does not exist.
+    Hydra composes the defaults first, in which a setting of another choice (``attack.size=8``) does not exist. One of
+    them that may differ, such as ``metrics.lpips.weights``, is added with its component.
     """
     before = list(argv)
     typed = next((each.partition("=")[2] for each in argv if each.startswith("resume=")), AUTO)
     folder = Path.cwd() / Path(typed).expanduser()
     if typed != AUTO and (folder / "config.yaml").is_file() and not {"-m", "--multirun"} & set(argv):
-        from fedgan.config.resume import is_repeated, recorded_settings  # here: it waits for torch
+        from fedgan.config.resume import is_repeated, may_move, recorded_settings  # here: it waits for torch
 
         own = get_args_parser().parse_known_args(argv[1:])[0].overrides
         if not any(options(text.partition("=")[0]) for text in own):  # a choice brings its other settings along
             recorded = recorded_settings(folder)
-            argv[:] = [text for text in argv if text not in own or not is_repeated(text, recorded)]
+            for text in own:
+                key, place = text.partition("=")[0], argv.index(text)
+                if is_repeated(text, recorded):
+                    del argv[place]
+                elif may_move(key, recorded):
+                    target = f"{'.'.join(key.split('.')[:2])}._target_"
+                    argv[place : place + 1] = [f"++{target}={OmegaConf.select(recorded, target)}", f"++{text}"]
     try:
         yield
     finally:

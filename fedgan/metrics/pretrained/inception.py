@@ -83,6 +83,11 @@ class InceptionDistance(FeatureDistance):
     def __init__(self, *, weights: WeightsFile | None = None, seed: Seed = 0) -> None:
         super().__init__(classifier=Inception(weights=weights, setting=f"metrics.{self.names[0]}.weights"), seed=seed)
 
+    @property
+    def network(self) -> str:
+        """The hash of Inception's weights."""
+        return str(self._facts["inception_weights"])
+
 
 class FID(InceptionDistance):
     """The Frechet Inception distance of each class (Heusel et al. 2017), at least 0; ``fid`` is the mean over classes.
