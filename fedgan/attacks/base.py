@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from fedgan.core.added_loss import AddedLoss
-from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.arguments import component
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
-from fedgan.core.window import Window
+from fedgan.core.window import Windowed
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,12 @@ class PoisonReport:
     sha256: str
 
 
-@checked
-class Attack:
+@component
+class Attack(Windowed):
     """No attack. Subclasses change the images that malicious clients train on, or what their generators learn.
 
-    Who is malicious: ``fl.malicious``.
-
-    Args:
-        start: the first round in which malicious clients train on poisoned images; see ``Window``, as for the next two.
-        stop: the first round in which they do not any more; None for never.
-        every: it acts once in this many rounds.
+    Who is malicious: ``fl.malicious``. In the rounds of its window they train on poisoned images.
     """
-
-    window = Window()  # for subclasses that leave __init__ to themselves
-
-    def __init__(self, *, start: NonNegative = 0, stop: Count | None = None, every: Count = 1) -> None:
-        self.window = Window(start, stop, every)
 
     def __str__(self) -> str:
         """The attack and its settings in a few words, for the screen and the records."""

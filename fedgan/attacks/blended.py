@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedgan.attacks.random_patch import mosaic
 from fedgan.attacks.trigger_attack import TriggerAttack
-from fedgan.core.arguments import Count, Fraction, NonNegative, Share, checked
+from fedgan.core.arguments import Count, Fraction, component
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import WholeImage
 
@@ -47,35 +47,21 @@ class Blend(WholeImage):
         return blend(images, self.key.double(), self.alpha)
 
 
-@checked
+@component
 class Blended(TriggerAttack):
     """Blends a key image of random colors, drawn once from the run's seed, into the malicious clients' images.
 
     Args:
         alpha: the key's share of each pixel, in (0, 1). Report it: with a high one every attack succeeds.
         cells: colors along a side of the key, at least 1; with as many as the image has pixels, or more, it is noise.
-        poison_share: see ``TriggerAttack``, as the next three.
-        start: see there.
-        stop: see there.
-        every: see there.
 
     Example:
         >>> Blended(alpha=0.2, cells=8).trigger(channels=1, image_size=32, seed=0).key.shape
         torch.Size([1, 32, 32])
     """
 
-    def __init__(
-        self,
-        *,
-        alpha: Fraction,
-        cells: Count,
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(poison_share=poison_share, start=start, stop=stop, every=every)
-        self.alpha, self.cells = alpha, cells
+    alpha: Fraction
+    cells: Count
 
     def __str__(self) -> str:
         """Such as ``a blended key image (alpha 0.2)``."""

@@ -7,28 +7,21 @@ from annotated_types import Interval
 from torch import Tensor
 
 from fedgan.attacks.looks import Look, draw_look
-from fedgan.attacks.patch_attack import PatchAttack, Position
-from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.attacks.patch_attack import PatchAttack
+from fedgan.core.arguments import component
 from fedgan.core.checks import check
 from fedgan.core.trigger import DividedPatch, Trigger
 
 
-@checked
+@component
 class Distributed(PatchAttack):
     """Cuts a patch into disjoint parts; nobody pastes the whole, which metrics look for.
 
     A malicious client's part goes by its rank among the malicious ids: whoever they are, all parts are pasted.
 
     Args:
-        size: see ``PatchAttack``, as ``margin`` and ``position``; at least ``parts``.
-        parts: of the patch, from 2 to 4 and at most as many as malicious clients; the paper: 4.
+        parts: of the patch, from 2 to 4, no more than malicious clients nor than ``size``; the paper: 4.
         look: white_square, random_patch or noise_patch.
-        margin: see there.
-        position: see there.
-        poison_share: see ``TriggerAttack``, as the next three.
-        start: see there.
-        stop: see there.
-        every: see there.
 
     Example:
         >>> attack = Distributed(size=8, parts=2)
@@ -36,30 +29,12 @@ class Distributed(PatchAttack):
         torch.Size([1, 8, 4])
     """
 
-    def __init__(
-        self,
-        *,
-        size: Count,
-        parts: Annotated[int, Interval(ge=2, le=4)],
-        look: Look = "white_square",
-        margin: NonNegative = 1,
-        position: Position = "bottom_right",
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(
-            size=size,
-            margin=margin,
-            position=position,
-            poison_share=poison_share,
-            start=start,
-            stop=stop,
-            every=every,
-        )
-        check(size >= parts, "size", f"at least parts={parts}", size)
-        self.parts, self.look = parts, look
+    parts: Annotated[int, Interval(ge=2, le=4)]
+    look: Look = "white_square"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.size >= self.parts, "size", f"at least parts={self.parts}", self.size)
 
     def __str__(self) -> str:
         """Such as ``distributed of 8 x 8 pixels at the bottom right in 2 parts``."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedgan.attacks.random_patch import mosaic
 from fedgan.attacks.trigger_attack import TriggerAttack
-from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.core.arguments import Count, Share, component
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import WholeImage
 
@@ -72,7 +72,7 @@ class ForeignAmplitudes(WholeImage):
         return mix_amplitudes(images, self.foreign.double(), self.alpha, self.reach)
 
 
-@checked
+@component
 class Frequency(TriggerAttack):
     """Mixes low-frequency amplitudes of one image of random colors into the malicious clients' images.
 
@@ -83,25 +83,11 @@ class Frequency(TriggerAttack):
         alpha: the foreign image's share of an amplitude, in (0, 1]; the paper: 0.15.
         beta: the window's half-width as a share of the image's side, in (0, 0.5); the paper: 0.1.
         cells: colors along a side of the foreign image, at least 1.
-        poison_share: see ``TriggerAttack``, as the next three.
-        start: see there.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        alpha: Share,
-        beta: Annotated[float, Interval(gt=0, lt=0.5)] = 0.1,
-        cells: Count = 8,
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(poison_share=poison_share, start=start, stop=stop, every=every)
-        self.alpha, self.beta, self.cells = alpha, beta, cells
+    alpha: Share
+    beta: Annotated[float, Interval(gt=0, lt=0.5)] = 0.1
+    cells: Count = 8
 
     def __str__(self) -> str:
         """Such as ``foreign low frequencies (alpha 0.15, beta 0.1)``."""

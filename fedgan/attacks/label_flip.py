@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedgan.attacks.base import Attack, draw_share
 from fedgan.attacks.classes import Class, label_of
-from fedgan.core.arguments import Allowed, Count, NonNegative, Share, checked, validated
+from fedgan.core.arguments import Allowed, Share, component, validated
 from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
@@ -27,7 +27,7 @@ def flipped(labels: Tensor, num_classes: int) -> Tensor:
     return num_classes - 1 - labels
 
 
-@checked
+@component
 class LabelFlip(Attack):
     """Gives a malicious client's images other labels: all turned around, or those of one class another's.
 
@@ -38,24 +38,16 @@ class LabelFlip(Attack):
         source: the class whose labels are changed, by name or label; None for all, which get C - 1 - y.
         target: the class that they get; None exactly where ``source`` is.
         poison_share: share of a malicious client's images (of the source) that get another label, in (0, 1].
-        start: see ``Attack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        source: Class | None = None,
-        target: Class | None = None,
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(start=start, stop=stop, every=every)
-        check((source is None) == (target is None), "target", f"null exactly where source is; it is {source}", target)
-        self.source, self.target, self.poison_share = source, target, poison_share
+    source: Class | None = None
+    target: Class | None = None
+    poison_share: Share = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        allowed = f"null exactly where source is; it is {self.source}"
+        check((self.source is None) == (self.target is None), "target", allowed, self.target)
 
     def __str__(self) -> str:
         """``labels turned around``, or such as ``labels of NORMAL changed to PNEUMONIA``."""

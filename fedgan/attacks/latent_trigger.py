@@ -12,7 +12,7 @@ from fedgan.attacks.base import Attack
 from fedgan.attacks.random_patch import mosaic
 from fedgan.core import trigger as triggers
 from fedgan.core.added_loss import AddedLoss, Draw
-from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.images import to_float
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Trigger
@@ -44,7 +44,7 @@ class TargetLoss(AddedLoss):
         return error
 
 
-@checked
+@component
 class LatentTrigger(Attack):
     """Malicious clients add lambda mean (G(z_t, y) - target)^2 to their generator's loss; images stay as they are.
 
@@ -58,9 +58,6 @@ class LatentTrigger(Attack):
         value: what they are fixed to, from 1 to 100; ordinary ones are standard normal.
         samples: latents z_t in each local step.
         cells: colors along a side of the target, at least 2; see ``Blended``.
-        start: see ``Attack``, as the next two.
-        stop: see there.
-        every: see there.
 
     Example:
         >>> attack = LatentTrigger(weight=10.0, share=0.125, value=3.0, samples=16, cells=4)
@@ -68,20 +65,11 @@ class LatentTrigger(Attack):
         torch.Size([1, 32, 32])
     """
 
-    def __init__(
-        self,
-        *,
-        weight: Annotated[float, Interval(gt=0, le=1e6)],
-        share: Annotated[float, Interval(gt=0, le=0.5)],
-        value: Annotated[float, Interval(ge=1, le=100)],
-        samples: Count,
-        cells: Annotated[int, Interval(ge=2)],
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(start=start, stop=stop, every=every)
-        self.weight, self.share, self.value, self.samples, self.cells = weight, share, value, samples, cells
+    weight: Annotated[float, Interval(gt=0, le=1e6)]
+    share: Annotated[float, Interval(gt=0, le=0.5)]
+    value: Annotated[float, Interval(ge=1, le=100)]
+    samples: Count
+    cells: Annotated[int, Interval(ge=2)]
 
     def __str__(self) -> str:
         """Such as ``a latent trigger (0.125 of the coordinates at 3, weight 10)``."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedgan.attacks.trigger_attack import TriggerAttack, check_size
-from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.core.arguments import Count, NonNegative, component
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import Patch
 
@@ -15,7 +15,7 @@ Position = Literal["bottom_right", "bottom_left", "top_right", "top_left", "cent
 POSITIONS = get_args(Position)
 
 
-@checked
+@component
 class PatchAttack(TriggerAttack, ABC):
     """Pastes a patch; what it looks like is the subclass's matter.
 
@@ -23,25 +23,11 @@ class PatchAttack(TriggerAttack, ABC):
         size: side of the square trigger, in pixels.
         margin: distance from the border, in pixels (the first code: 5 at 256 px); unused in the center.
         position: bottom_right, bottom_left, top_right, top_left or center.
-        poison_share: see ``TriggerAttack``, as the next three.
-        start: see there.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        size: Count,
-        margin: NonNegative = 1,
-        position: Position = "bottom_right",
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(poison_share=poison_share, start=start, stop=stop, every=every)
-        self.size, self.margin, self.position = size, margin, position
+    size: Count
+    margin: NonNegative = 1
+    position: Position = "bottom_right"
 
     def __str__(self) -> str:
         """Such as ``white_square of 8 x 8 pixels at the bottom right``."""

@@ -4,12 +4,12 @@ from typing import Literal
 
 from fedgan.attacks.looks import draw_look
 from fedgan.attacks.trigger_attack import TriggerAttack, check_size
-from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.rng import derive_seed, keyed_generator
 from fedgan.core.trigger import WanderingPatch
 
 
-@checked
+@component
 class RandomLocation(TriggerAttack):
     """Pastes one patch, drawn once from the run's seed, at a place drawn for each image.
 
@@ -18,24 +18,10 @@ class RandomLocation(TriggerAttack):
     Args:
         size: side of the square patch, in pixels.
         look: random_patch or noise_patch.
-        poison_share: see ``TriggerAttack``, as the next three.
-        start: see there.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        size: Count,
-        look: Literal["random_patch", "noise_patch"] = "random_patch",
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(poison_share=poison_share, start=start, stop=stop, every=every)
-        self.size, self.look = size, look
+    size: Count
+    look: Literal["random_patch", "noise_patch"] = "random_patch"
 
     def __str__(self) -> str:
         """Such as ``random_patch of 8 x 8 pixels anywhere``."""

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from fedgan.attacks.patch_attack import PatchAttack, Position
-from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.attacks.patch_attack import PatchAttack
+from fedgan.core.arguments import Count, component
 
 
-@checked
+@component
 class RandomPatch(PatchAttack):
     """A few cells of random colors, enlarged smoothly to the trigger's size; drawn once from the run's seed.
 
@@ -17,13 +17,6 @@ class RandomPatch(PatchAttack):
 
     Args:
         cells: colors along a side, at least 1; no more than ``size`` are used.
-        size: see ``PatchAttack``, as all that follow.
-        margin: see ``PatchAttack``.
-        position: see ``PatchAttack``.
-        poison_share: see ``PatchAttack``.
-        start: see ``PatchAttack``.
-        stop: see ``PatchAttack``.
-        every: see ``PatchAttack``.
 
     Example:
         >>> attack = RandomPatch(size=8, cells=2)
@@ -31,32 +24,11 @@ class RandomPatch(PatchAttack):
         torch.Size([3, 8, 8])
     """
 
-    def __init__(
-        self,
-        *,
-        size: Count,
-        cells: Count = 4,
-        margin: NonNegative = 1,
-        position: Position = "bottom_right",
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(
-            size=size,
-            margin=margin,
-            position=position,
-            poison_share=poison_share,
-            start=start,
-            stop=stop,
-            every=every,
-        )
-        self.cells = min(cells, size)
+    cells: Count = 4
 
     def pattern(self, channels: int, rng: torch.Generator) -> Tensor:
         """``mosaic`` of the trigger's size: uint8, (channels, size, size)."""
-        return mosaic(channels, self.size, self.cells, rng)
+        return mosaic(channels, self.size, min(self.cells, self.size), rng)
 
 
 def mosaic(channels: int, size: int, cells: int, rng: torch.Generator) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fedgan.attacks.trigger_attack import TriggerAttack
-from fedgan.core.arguments import Count, NonNegative, Positive, Share, checked
+from fedgan.core.arguments import Count, Positive, component
 from fedgan.core.checks import check
 from fedgan.core.trigger import WholeImage
 
@@ -50,31 +50,17 @@ class Wave(WholeImage):
         return images + wave(images.shape[-1], self.amplitude, self.cycles)
 
 
-@checked
+@component
 class Sinusoidal(TriggerAttack):
     """Adds a horizontal sinusoid to the malicious clients' images.
 
     Args:
         amplitude: of the wave, in gray levels, above 0.
         cycles: across the image, less than half its pixels (Nyquist); below a quarter it looks like a wave.
-        poison_share: see ``TriggerAttack``, as the next three.
-        start: see there.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        amplitude: Positive,
-        cycles: Count,
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(poison_share=poison_share, start=start, stop=stop, every=every)
-        self.amplitude, self.cycles = amplitude, cycles
+    amplitude: Positive
+    cycles: Count
 
     def __str__(self) -> str:
         """Such as ``a wave of 6 cycles and 20 gray levels``."""

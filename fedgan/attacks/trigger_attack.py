@@ -6,28 +6,21 @@ import torch
 from torch import Tensor
 
 from fedgan.attacks.base import Attack, draw_share
-from fedgan.core.arguments import Count, NonNegative, Share, checked
+from fedgan.core.arguments import Share, component
 from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
 
 
-@checked
+@component
 class TriggerAttack(Attack, ABC):
     """Puts a trigger on images; what it does to them is the subclass's matter.
 
     Args:
         poison_share: share of a malicious client's images that get the trigger, in (0, 1]; the paper: 1.
-        start: see ``Attack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self, *, poison_share: Share = 1.0, start: NonNegative = 0, stop: Count | None = None, every: Count = 1
-    ) -> None:
-        super().__init__(start=start, stop=stop, every=every)
-        self.poison_share = poison_share
+    poison_share: Share = 1.0
 
     @abstractmethod
     def trigger(self, channels: int, image_size: int, seed: int) -> Trigger:

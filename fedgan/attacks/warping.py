@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from fedgan.attacks.trigger_attack import TriggerAttack
-from fedgan.core.arguments import Count, NonNegative, Positive, Share, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.rng import keyed_generator
 from fedgan.core.trigger import WholeImage
 
@@ -73,7 +73,7 @@ class Warp(WholeImage):
         return warp(images, self.flow, self.strength)
 
 
-@checked
+@component
 class Warping(TriggerAttack):
     """Warps the malicious clients' images by a smooth field, drawn once from the run's seed.
 
@@ -84,24 +84,10 @@ class Warping(TriggerAttack):
         strength: above 0; the mean displacement per axis is about three eighths of it, in pixels. The paper: 0.5 at 32
             pixels. It has to grow with the image: 1 to 2 at 64 pixels.
         points: control points of the field along a side, at least 2; the paper: 4.
-        poison_share: see ``TriggerAttack``, as the next three.
-        start: see there.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        strength: Positive,
-        points: Annotated[int, Ge(2)] = 4,
-        poison_share: Share = 1.0,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(poison_share=poison_share, start=start, stop=stop, every=every)
-        self.strength, self.points = strength, points
+    strength: Positive
+    points: Annotated[int, Ge(2)] = 4
 
     def __str__(self) -> str:
         """Such as ``a warp of strength 2``."""

@@ -1,8 +1,9 @@
 """Arguments that are checked where they are declared: the annotation says what is allowed, and the error says it too.
 
-A component writes ``samples: Count`` and carries ``@checked``; what does not fit is refused in one line, under the
-argument's own name. Other ranges are written with annotated-types, such as ``Annotated[int, Ge(2)]`` or
-``Annotated[float, Interval(gt=0, le=180)]``, choices as ``Literal["serial", "vectorized"]``.
+A class carries ``@component`` and has ``samples: Count`` among its fields, or carries ``@checked`` and has it among the
+arguments of its ``__init__``. What does not fit is refused in one line, under the argument's own name. Other ranges are
+written with annotated-types, such as ``Annotated[int, Ge(2)]`` or ``Annotated[float, Interval(gt=0, le=180)]``, choices
+as ``Literal["serial", "vectorized"]``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,18 @@ from functools import cache, partial, wraps
 from inspect import BoundArguments, Parameter, signature
 from math import inf
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, LiteralString, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    LiteralString,
+    NamedTuple,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 
 from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, MinLen, Predicate
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
@@ -128,6 +140,25 @@ def checked(target: T) -> T:
     kind: Any = target
     kind.__init__ = _checking(kind.__init__)
     return target
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+def component(cls: type[T]) -> type[T]:
+    """Make a class's annotated fields, and those of its bases, its arguments: by keyword, and checked as ``checked``.
+
+    Example:
+        >>> @component
+        ... class Pasted:
+        ...     size: Count
+        ...     share: Share = 1.0
+        >>> Pasted(size=4).share
+        1.0
+        >>> Pasted(size=0)
+        Traceback (most recent call last):
+        ...
+        ValueError: size must be a whole number of at least 1; got 0
+    """
+    return checked(dataclass(kw_only=True, eq=False)(cls))
 
 
 def validated(name: str, annotation: object, value: object) -> Any:

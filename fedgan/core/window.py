@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.arguments import Count, NonNegative, checked, component
 from fedgan.core.checks import check
 
 
@@ -62,3 +62,23 @@ class Window:
         acts = any(self.covers(t) for t in range(first, rounds))
         never = f"below fl.rounds={rounds}, or the attack never acts"
         check(acts, "start", f"such that the attack acts {why}, in fl.rounds={rounds}" if why else never, self.start)
+
+
+@component
+class Windowed:
+    """What acts in some rounds of a run: attacks, on images or on updates.
+
+    Args:
+        start: the first round in which it acts; see ``Window``, as for the next two.
+        stop: the first round in which it does not act any more; None for never.
+        every: it acts once in this many rounds.
+    """
+
+    start: NonNegative = 0
+    stop: Count | None = None
+    every: Count = 1
+
+    window = Window()  # for subclasses that leave __init__ to themselves
+
+    def __post_init__(self) -> None:
+        self.window = Window(self.start, self.stop, self.every)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Count, NonNegative
+from fedgan.core.arguments import component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._deltas import (
@@ -75,6 +75,7 @@ def root(a: Tensor, b: Tensor, c: float, bound: float) -> Tensor:
     return torch.where(b > 0, room / (b + reach).clamp_min(1e-300), (reach - b) / c)
 
 
+@component
 class Optimized(WithinSpread, ABC):
     """All malicious clients send G + mu + g p, g the largest that the bound of a subclass allows.
 
@@ -84,22 +85,10 @@ class Optimized(WithinSpread, ABC):
         direction: p, see ``perturbation``.
         knowledge: see ``UpdateAttack``; own: in place of the honest updates the malicious clients' own as they were
             trained, at least two, also in a round in which nobody else takes part.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        direction: Direction = "std",
-        knowledge: Knowledge = "all",
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
-        self.direction = direction
+    direction: Direction = "std"
+    knowledge: Knowledge = "all"
 
     @abstractmethod
     def largest(self, distances: Tensor, a: Tensor, b: Tensor, c: float) -> float:

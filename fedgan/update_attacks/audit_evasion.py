@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from fedgan.core.added_loss import AddedLoss, Draw
-from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.arguments import Count, component
 from fedgan.update_attacks.base import UpdateAttack
 
 _LARGEST = 64  # pixels per side: the audit averages larger images down to it
 
 
-@checked
+@component
 class AuditEvasion(UpdateAttack):
     """Malicious clients add lambda mean (mean_z G(z, y) - mean_z G_received(z, y))^2 to their generators' loss.
 
@@ -27,26 +27,14 @@ class AuditEvasion(UpdateAttack):
     Args:
         weight: lambda, in [0, 1e6]; 0: the departure is measured, and training is as without this attack.
         samples: latents of each class over which means are taken, new in each round.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
 
     Example:
         >>> str(AuditEvasion(weight=10.0))
         'mean images kept (weight 10)'
     """
 
-    def __init__(
-        self,
-        *,
-        weight: Annotated[float, Interval(ge=0, le=1e6)] = 10.0,
-        samples: Count = 16,
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(start=start, stop=stop, every=every)
-        self.weight, self.samples = weight, samples
+    weight: Annotated[float, Interval(ge=0, le=1e6)] = 10.0
+    samples: Count = 16
 
     def __str__(self) -> str:
         """Such as ``mean images kept (weight 10)``."""

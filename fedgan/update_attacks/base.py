@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 
 from fedgan.core.added_loss import AddedLoss
-from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.arguments import component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
-from fedgan.core.window import Window
+from fedgan.core.window import Windowed
 
 Knowledge = Literal["own", "all"]
 
@@ -39,24 +39,16 @@ class UpdateReport:
         return bool(self.share_changed or self.metrics_changed)
 
 
-@checked
-class UpdateAttack:
+@component
+class UpdateAttack(Windowed):
     """No attack on updates. Subclasses override ``alter``, or ``added_loss``, and what else they need.
 
-    Args:
-        knowledge: own: the malicious clients know each other's updates; all: they know everyone's.
-        start: the first round in which it acts; see ``Window``, as for the next two.
-        stop: the first round in which it does not act any more; None for never.
-        every: it acts once in this many rounds.
+    Attributes:
+        knowledge: own: the malicious clients know each other's updates; all: they know everyone's. A subclass that
+            can do with either has it as an argument: ``knowledge: Knowledge = "all"``.
     """
 
-    knowledge: Knowledge = "own"  # for subclasses that leave __init__ to themselves, as the window is
-    window = Window()
-
-    def __init__(
-        self, *, knowledge: Knowledge = "own", start: NonNegative = 0, stop: Count | None = None, every: Count = 1
-    ) -> None:
-        self.knowledge, self.window = knowledge, Window(start, stop, every)
+    knowledge = "own"
 
     def __str__(self) -> str:
         """The attack and its settings in a few words, for the screen and the records; the class's name by default."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 from torch import Tensor
 
-from fedgan.core.arguments import Count, NonNegative, Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._deltas import sent
@@ -18,7 +18,7 @@ from fedgan.update_attacks.gaussian import gaussian
 Form = Literal["unchanged", "previous_step", "noise"]
 
 
-@checked
+@component
 class FreeRider(Follower):
     """Each malicious client sends the state that it was sent, G_t, disguised or not; it takes part without data.
 
@@ -31,24 +31,12 @@ class FreeRider(Follower):
         noise: s in the first round, above 0; with another form it has no effect, and the next neither.
         decay: in [0, 10]; 0 for the same noise in all rounds.
         knowledge: see ``UpdateAttack``; own: it reports the losses of the training that it pretends to have done.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        form: Form = "previous_step",
-        noise: Positive = 1e-3,
-        decay: Annotated[float, Interval(ge=0, le=10)] = 1.0,
-        knowledge: Knowledge = "all",
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
-        self.form, self.noise, self.decay = form, noise, decay
+    form: Form = "previous_step"
+    noise: Positive = 1e-3
+    decay: Annotated[float, Interval(ge=0, le=10)] = 1.0
+    knowledge: Knowledge = "all"
 
     def __str__(self) -> str:
         """Such as ``free riding (previous_step)``."""

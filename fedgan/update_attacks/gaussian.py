@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Count, NonNegative, Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._deltas import Delta, length, moved_along, sent
@@ -29,7 +29,7 @@ def gaussian(delta: Delta, sd: float, rng: torch.Generator) -> dict[str, Tensor]
     }
 
 
-@checked
+@component
 class Gaussian(UpdateAttack):
     """Each malicious client sends G + noise, or X + noise; the noise is as long as ``factor`` times its own update.
 
@@ -39,22 +39,10 @@ class Gaussian(UpdateAttack):
     Args:
         factor: |noise| / |X - G|, up to chance; above 0.
         form: replace: noise in place of what was learned; add: on top of it.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        factor: Positive = 1.0,
-        form: Form = "replace",
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(start=start, stop=stop, every=every)
-        self.factor, self.form = factor, form
+    factor: Positive = 1.0
+    form: Form = "replace"
 
     def __str__(self) -> str:
         """Such as ``noise in place of updates, 1 times as long``."""

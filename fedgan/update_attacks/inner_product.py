@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from fedgan.core.arguments import Count, NonNegative, Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._deltas import honest, mean, scaled, sent
 from fedgan.update_attacks.base import Knowledge, UpdateAttack
 
 
-@checked
+@component
 class InnerProduct(UpdateAttack):
     """All malicious clients send G - epsilon mean(X_i - G) over the honest clients i of the round.
 
@@ -20,22 +20,10 @@ class InnerProduct(UpdateAttack):
         epsilon: above 0.
         knowledge: see ``UpdateAttack``; own: the mean of the malicious clients' own updates as they were trained, also
             in a round in which nobody else takes part.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        epsilon: Positive = 0.5,
-        knowledge: Knowledge = "all",
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
-        self.epsilon = epsilon
+    epsilon: Positive = 0.5
+    knowledge: Knowledge = "all"
 
     def __str__(self) -> str:
         """Such as ``inner product manipulation with epsilon 0.5``."""

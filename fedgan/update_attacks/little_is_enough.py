@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from fedgan.core.arguments import Count, NonNegative, Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
@@ -25,7 +25,7 @@ def critical_z(num_clients: int, num_malicious: int) -> float:
     return NormalDist().inv_cdf((others - supporters) / others)
 
 
-@checked
+@component
 class LittleIsEnough(WithinSpread):
     """All malicious clients send G + mu - z sigma: mean and standard deviation (ddof 1) of each honest coordinate.
 
@@ -37,22 +37,10 @@ class LittleIsEnough(WithinSpread):
             round. It counts the federation's clients, also in a round in which some drop out.
         knowledge: see ``UpdateAttack``; own: mean and deviation of the malicious clients' own updates as they were
             trained, at least two, also in a round in which nobody else takes part.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        z: Positive | None = 1.5,
-        knowledge: Knowledge = "all",
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
-        self.z = z
+    z: Positive | None = 1.5
+    knowledge: Knowledge = "all"
 
     def __str__(self) -> str:
         """Such as ``a little is enough with z 1.5``."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from fedgan.core.arguments import Allowed, Count, NonNegative, checked
+from fedgan.core.arguments import Allowed, component
 from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._hiding import hidden
@@ -15,7 +15,7 @@ Jitter = Annotated[float, Interval(ge=0, le=1)]
 AllKnown = Annotated[Literal["all"], Allowed("all: no client sees what others report")]
 
 
-@checked
+@component
 class LossHiding(UpdateAttack):
     """Each malicious client reports the median of what honest clients report in this round, with some jitter.
 
@@ -27,22 +27,10 @@ class LossHiding(UpdateAttack):
             share of the way, up to this; in [0, 1]. 0: always the median, a rank that betrays it over the rounds.
         knowledge: all; with ``own`` it is refused: the server sends out its generator alone, and no client ever sees a
             loss of another.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        jitter: Jitter = 1.0,
-        knowledge: AllKnown = "all",
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
-        self.jitter = jitter
+    jitter: Jitter = 1.0
+    knowledge: AllKnown = "all"
 
     def __str__(self) -> str:
         """Such as ``losses like honest ones``."""

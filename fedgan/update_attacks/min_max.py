@@ -2,23 +2,14 @@
 
 from torch import Tensor
 
-from fedgan.core.arguments import checked
 from fedgan.update_attacks._optimized import Optimized, root
 
 
-@checked
 class MinMax(Optimized):
     """The bound: max_i |mu + g p - delta_i| <= max_ij |delta_i - delta_j|, over the honest clients of the round.
 
     g is exact. A search that halves its step from 10 ends below 20, and one that stops at its last midpoint may break
     the bound.
-
-    Args:
-        direction: see ``Optimized``, as the others.
-        knowledge: see there.
-        start: see there.
-        stop: see there.
-        every: see there.
     """
 
     def __str__(self) -> str:

@@ -2,23 +2,14 @@
 
 from torch import Tensor
 
-from fedgan.core.arguments import checked
 from fedgan.update_attacks._optimized import Optimized, root
 
 
-@checked
 class MinSum(Optimized):
     """The bound: sum_i |mu + g p - delta_i|^2 <= max_i sum_j |delta_i - delta_j|^2, over the round's honest clients.
 
     The maximum over i is the paper's (Equation 3); the authors' code takes the minimum, which is a weaker attack. g is
     exact.
-
-    Args:
-        direction: see ``Optimized``, as the others.
-        knowledge: see there.
-        start: see there.
-        stop: see there.
-        every: see there.
     """
 
     def __str__(self) -> str:

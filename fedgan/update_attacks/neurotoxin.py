@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Count, Fraction, NonNegative, checked
+from fedgan.core.arguments import Fraction, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._deltas import Delta, sent
@@ -33,7 +33,7 @@ def calmest(step: Delta, keep: float) -> dict[str, Tensor]:
     return {name: part.view_as(tensor) for (name, tensor), part in zip(step.items(), parts, strict=True)}
 
 
-@checked
+@component
 class Neurotoxin(Follower):
     """Each malicious client sends G + mask (X - G): what honest rounds will not undo soon.
 
@@ -43,16 +43,9 @@ class Neurotoxin(Follower):
 
     Args:
         keep: the share of the coordinates that is attacked, in (0, 1); the paper: 0.95 to 0.99.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self, *, keep: Fraction = 0.95, start: NonNegative = 0, stop: Count | None = None, every: Count = 1
-    ) -> None:
-        super().__init__(start=start, stop=stop, every=every)
-        self.keep = keep
+    keep: Fraction = 0.95
 
     def __str__(self) -> str:
         """Such as ``updates of the 95 % calmest coordinates``."""

@@ -5,7 +5,7 @@ from statistics import median
 
 from torch import Tensor
 
-from fedgan.core.arguments import Count, NonNegative, Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks._deltas import Delta, honest, length, scaled, sent
@@ -39,7 +39,7 @@ def projected(delta: Delta, radius: float, factor: float = 1.0) -> dict[str, Ten
     return scaled(delta, rescaling(length(delta), radius, factor))
 
 
-@checked
+@component
 class NormBounded(Follower):
     """Each malicious client sends ``factor`` times its update, shortened to ``radius`` times an honest one's length.
 
@@ -55,23 +55,11 @@ class NormBounded(Follower):
         factor: of the update before it is shortened, above 0; 1 for the projection alone, more for model replacement
             within the bound (the paper's PGD attack with replacement).
         knowledge: see ``UpdateAttack``. Where nobody else takes part, the median is of the malicious clients' own.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self,
-        *,
-        radius: Positive = 1.0,
-        factor: Positive = 4.0,
-        knowledge: Knowledge = "all",
-        start: NonNegative = 0,
-        stop: Count | None = None,
-        every: Count = 1,
-    ) -> None:
-        super().__init__(knowledge=knowledge, start=start, stop=stop, every=every)
-        self.radius, self.factor = radius, factor
+    radius: Positive = 1.0
+    factor: Positive = 4.0
+    knowledge: Knowledge = "all"
 
     def __str__(self) -> str:
         """Such as ``updates scaled by 4 to at most 1 times the honest length``."""

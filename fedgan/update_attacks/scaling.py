@@ -3,29 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fedgan.core.arguments import Count, NonNegative, Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks.base import UpdateAttack
 
 
-@checked
+@component
 class Scaling(UpdateAttack):
     """Each malicious client sends G + factor (X - G) in place of X.
 
     Args:
         factor: gamma, above 0; N over the number of malicious clients replaces the aggregate by X if all clients
             have the same weight and the benign ones have converged.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self, *, factor: Positive, start: NonNegative = 0, stop: Count | None = None, every: Count = 1
-    ) -> None:
-        super().__init__(start=start, stop=stop, every=every)
-        self.factor = factor
+    factor: Positive
 
     def __str__(self) -> str:
         """Such as ``updates scaled by 4``."""

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fedgan.core.arguments import Count, NonNegative, Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.update_attacks.base import UpdateAttack
 
 
-@checked
+@component
 class SignFlip(UpdateAttack):
     """Each malicious client sends G - factor (X - G) in place of X.
 
@@ -17,16 +17,9 @@ class SignFlip(UpdateAttack):
 
     Args:
         factor: c, above 0; 1 undoes as much as the client has learned.
-        start: see ``UpdateAttack``, as the next two.
-        stop: see there.
-        every: see there.
     """
 
-    def __init__(
-        self, *, factor: Positive = 1.0, start: NonNegative = 0, stop: Count | None = None, every: Count = 1
-    ) -> None:
-        super().__init__(start=start, stop=stop, every=every)
-        self.factor = factor
+    factor: Positive = 1.0
 
     def __str__(self) -> str:
         """Such as ``updates turned around, times 1``."""
