@@ -158,7 +158,7 @@ def component(cls: type[T]) -> type[T]:
         ...
         ValueError: size must be a whole number of at least 1; got 0
     """
-    return checked(dataclass(kw_only=True, eq=False)(cls))
+    return checked(dataclass(kw_only=True, eq=False, repr=False)(cls))
 
 
 def validated(name: str, annotation: object, value: object) -> Any:

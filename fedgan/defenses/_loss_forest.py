@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Interval
 
-from fedgan.core.arguments import Fraction, NonNegative, checked
+from fedgan.core.arguments import Fraction, NonNegative, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses._detector import LossDetector
@@ -19,7 +19,7 @@ RandomState = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 _LEAST = 1e-200  # of a weight: d^c underflows to 0 eventually, and a round of only zeros has no mean
 
 
-@checked
+@component
 class LossForest(LossDetector):
     """Flags the clients whose losses an isolation forest isolates, and decays their aggregation weights.
 
@@ -36,15 +36,12 @@ class LossForest(LossDetector):
             losses alone.
     """
 
-    def __init__(
-        self,
-        *,
-        warmup: NonNegative = 10,
-        decay: Fraction = 0.9,
-        trees: Trees = 100,
-        random_state: RandomState = 999,
-    ) -> None:
-        self.warmup, self.decay, self.trees, self.random_state = warmup, decay, trees, random_state
+    warmup: NonNegative = 10
+    decay: Fraction = 0.9
+    trees: Trees = 100
+    random_state: RandomState = 999
+
+    def __post_init__(self) -> None:
         self.c: list[int] = []
         self.w: list[float] = []
 

@@ -1,13 +1,13 @@
 """FedDetect exactly as in the paper (Algorithm 1 on Eq. 6): clients with outlying generator losses lose weight."""
 
-from fedgan.core.arguments import Fraction, NonNegative, checked
+from fedgan.core.arguments import component
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses._detector import Samples, with_loss
-from fedgan.defenses._loss_forest import LossForest, RandomState, Trees
+from fedgan.defenses._loss_forest import LossForest
 from fedgan.gan.recipe import Recipe
 
 
-@checked
+@component
 class FedDetect(LossForest):
     """The loss that clients report is Eq. 6, E_z[log(1 - D_i(G_i(z|y)))] of their final networks of the round.
 
@@ -15,26 +15,12 @@ class FedDetect(LossForest):
     in which D gives a probability: not a Wasserstein critic (``defense=gradient_penalty``).
 
     Args:
-        warmup: see ``LossForest``.
-        decay: see ``LossForest``.
         samples: latents over which a client takes the expectation, at least 1; rounded up to whole batches.
-        trees: see ``LossForest``.
-        random_state: see ``LossForest``.
     """
 
-    name = "feddetect"
+    samples: Samples = 256
 
-    def __init__(
-        self,
-        *,
-        warmup: NonNegative = 10,
-        decay: Fraction = 0.9,
-        samples: Samples = 256,
-        trees: Trees = 100,
-        random_state: RandomState = 999,
-    ) -> None:
-        super().__init__(warmup=warmup, decay=decay, trees=trees, random_state=random_state)
-        self.samples = samples
+    name = "feddetect"
 
     def adapt(self, recipe: Recipe) -> Recipe:
         """Have the clients measure Eq. 6."""

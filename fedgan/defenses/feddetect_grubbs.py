@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Interval
 from scipy.special import stdtrit
 
-from fedgan.core.arguments import Fraction, NonNegative, Probability, checked
+from fedgan.core.arguments import Fraction, NonNegative, Probability, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, normalize
 from fedgan.defenses._detector import LossDetector, Samples, with_loss
@@ -20,7 +20,7 @@ LEAST_WEIGHT = 1e-200  # a round of only zeros has no mean
 Side = Literal["high", "both"]
 
 
-@checked
+@component
 class FedDetectGrubbs(LossDetector):
     """Algorithm 1 with the generalized ESD test (Rosner 1983) for the isolation forest; Grubbs's with up to four.
 
@@ -44,23 +44,18 @@ class FedDetectGrubbs(LossDetector):
         ValueError: in one line, if one is out of range.
     """
 
+    warmup: NonNegative = 10
+    alpha: Annotated[float, Interval(gt=0, lt=0.5)] = 0.01
+    decay: Fraction = 0.9
+    recover: bool = False
+    min_weight: Probability = 0.0
+    side: Side = "both"
+    loss: LossName = "loss_g"
+    samples: Samples = 256
+
     name = "feddetect_grubbs"
 
-    def __init__(
-        self,
-        *,
-        warmup: NonNegative = 10,
-        alpha: Annotated[float, Interval(gt=0, lt=0.5)] = 0.01,
-        decay: Fraction = 0.9,
-        recover: bool = False,
-        min_weight: Probability = 0.0,
-        side: Side = "both",
-        loss: LossName = "loss_g",
-        samples: Samples = 256,
-    ) -> None:
-        self.warmup, self.alpha, self.decay, self.recover = warmup, alpha, decay, recover
-        self.min_weight, self.loss, self.samples = min_weight, loss, samples
-        self.side: Side = side
+    def __post_init__(self) -> None:
         self.c: dict[int, int] = {}
 
     def adapt(self, recipe: Recipe) -> Recipe:

@@ -8,14 +8,14 @@ import torch
 from annotated_types import Interval
 from torch import nn
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.core.optimizers import OptimizerFactory
 from fedgan.defenses.base import Defense
 from fedgan.gan.losses import Wasserstein
 from fedgan.gan.recipe import Recipe
 
 
-@checked
+@component
 class GradientPenalty(Defense):
     """A discriminator whose slope is kept at 1 cannot overfit the trigger so easily (Jin & Li 2022; ``gp.py``).
 
@@ -28,13 +28,8 @@ class GradientPenalty(Defense):
         optimizer: makes both networks' optimizers (the paper: RMSprop at 2e-4); None keeps the model's own.
     """
 
-    def __init__(
-        self,
-        *,
-        weight: Annotated[float, Interval(gt=0, le=1e6)] = 10.0,
-        optimizer: OptimizerFactory | None = None,
-    ) -> None:
-        self.weight, self.optimizer = weight, optimizer
+    weight: Annotated[float, Interval(gt=0, le=1e6)] = 10.0
+    optimizer: OptimizerFactory | None = None
 
     def adapt(self, recipe: Recipe) -> Recipe:
         """Loss, normalization and optimizers."""

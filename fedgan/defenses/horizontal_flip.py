@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Share, checked
+from fedgan.core.arguments import Share, component
 from fedgan.defenses.base import Defense
 
 
-@checked
+@component
 class HorizontalFlip(Defense):
     """Each real image that a client trains on is mirrored or not, anew at every step; the stored data are not.
 
@@ -15,8 +15,7 @@ class HorizontalFlip(Defense):
         probability: of being mirrored, in (0, 1].
     """
 
-    def __init__(self, *, probability: Share = 0.5) -> None:
-        self.probability = probability
+    probability: Share = 0.5
 
     def transform_batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Mirror some of the images, each by itself."""

@@ -1,10 +1,10 @@
 """Model reconstruction (Section 4.3.1): after training, the server fine-tunes the generator on benign images."""
 
-from fedgan.core.arguments import Count, NonNegative, checked
+from fedgan.core.arguments import Count, NonNegative, component
 from fedgan.defenses.base import Defense, ServerTraining
 
 
-@checked
+@component
 class Reconstruction(Defense):
     """Fine-tuning on clean images is hoped to make the generator forget the trigger (Liu et al. 2018, Fine-Pruning).
 
@@ -18,8 +18,8 @@ class Reconstruction(Defense):
             leaves the generator as it is.
     """
 
-    def __init__(self, *, images_per_class: Count = 500, epochs: NonNegative = 200) -> None:
-        self.images_per_class, self.epochs = images_per_class, epochs
+    images_per_class: Count = 500
+    epochs: NonNegative = 200
 
     def server_training(self) -> ServerTraining:
         """The server's images and epochs."""

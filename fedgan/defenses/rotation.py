@@ -8,11 +8,11 @@ from annotated_types import Interval
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.defenses.base import Defense
 
 
-@checked
+@component
 class Rotation(Defense):
     """Each real image that a client trains on is turned by its own angle, drawn anew at every step.
 
@@ -20,8 +20,7 @@ class Rotation(Defense):
         degrees: angles are uniform in (-degrees, degrees); in (0, 180] (the paper: 90).
     """
 
-    def __init__(self, *, degrees: Annotated[float, Interval(gt=0, le=180)] = 90.0) -> None:
-        self.degrees = degrees
+    degrees: Annotated[float, Interval(gt=0, le=180)] = 90.0
 
     def transform_batch(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Turn each image about its center."""

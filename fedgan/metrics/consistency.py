@@ -1,12 +1,12 @@
 """Label consistency: do synthetic images show the requested class?"""
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, need, score_classes
 from fedgan.metrics.classifier import Classifier
 
 
-@checked
+@component
 class LabelConsistency(Metric):
     """The share of synthetic images that a classifier trained on real images assigns to the requested class, in [0, 1].
 
@@ -17,10 +17,9 @@ class LabelConsistency(Metric):
         classifier: the classifier to train, or to find in the cache.
     """
 
-    names = ("label_consistency",)
+    classifier: Classifier
 
-    def __init__(self, *, classifier: Classifier) -> None:
-        self.classifier = classifier
+    names = ("label_consistency",)
 
     def prepare(self, reference: Reference) -> None:
         """Make the classifier ready."""

@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from fedgan.core.arguments import Seed, checked
+from fedgan.core.arguments import Seed, component
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled
 from fedgan.metrics.perceptual import DistanceSource, Estimate, estimate_values, mean_distance
 
 
-@checked
+@component
 class Diversity(Metric):
     """The mean perceptual distance between random pairs of synthetic images of a class, and its standard error.
 
@@ -22,10 +22,10 @@ class Diversity(Metric):
         seed: of the pairs.
     """
 
-    names = ("diversity", "diversity_se")
+    classifier: DistanceSource
+    seed: Seed = 0
 
-    def __init__(self, *, classifier: DistanceSource, seed: Seed = 0) -> None:
-        self.classifier, self.seed = classifier, seed
+    names = ("diversity", "diversity_se")
 
     def prepare(self, reference: Reference) -> None:
         """Make the distance ready; measure the real test images."""

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from fedgan.core.arguments import Seed, checked
+from fedgan.core.arguments import Seed, component
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, need, score_classes, shuffled
 
@@ -26,7 +26,7 @@ class FeatureSource(Protocol):
         """Make it ready for these images."""
 
 
-@checked
+@component
 class FeatureDistance(Metric):
     """A distance between the features of synthetic and of real test images of a class.
 
@@ -41,8 +41,8 @@ class FeatureDistance(Metric):
         seed: of the choice of real training images.
     """
 
-    def __init__(self, *, classifier: FeatureSource, seed: Seed = 0) -> None:
-        self.classifier, self.seed = classifier, seed
+    classifier: FeatureSource
+    seed: Seed = 0
 
     @staticmethod
     @abstractmethod

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Seed, checked
+from fedgan.core.arguments import Seed, component
 from fedgan.core.images import ImageSet, Splits, digests
 from fedgan.metrics.base import Metric, Reference, Unavailable, need, score_classes, shuffled
 from fedgan.metrics.features import FeatureSource
@@ -12,7 +12,7 @@ from fedgan.metrics.neighbors import nearest, nearest_other
 _QUANTILE = 0.01  # of the held-out images' distances: what counts as suspiciously near
 
 
-@checked
+@component
 class Memorization(Metric):
     """The share of synthetic images that are as near to a training image as hardly any real image is, in [0, 1].
 
@@ -33,10 +33,10 @@ class Memorization(Metric):
         seed: of the choice of images that the power is measured with.
     """
 
-    names = ("memorized",)
+    classifier: FeatureSource
+    seed: Seed = 0
 
-    def __init__(self, *, classifier: FeatureSource, seed: Seed = 0) -> None:
-        self.classifier, self.seed = classifier, seed
+    names = ("memorized",)
 
     def prepare(self, reference: Reference) -> None:
         """Set the threshold of each class on its test images; measure it on these and on images trained on."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Seed, checked
+from fedgan.core.arguments import Seed, component
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled, with_mean
 
@@ -79,7 +79,7 @@ def estimate_values(name: str, by_class: Mapping[str, Estimate]) -> dict[str, fl
     return means | with_mean(f"{name}_se", errors) | {f"{name}_se": se}
 
 
-@checked
+@component
 class PairedDistance(Metric):
     """The mean distance between a synthetic and a random real test image of the same class, and its standard error.
 
@@ -97,10 +97,10 @@ class PairedDistance(Metric):
         seed: of the pairs.
     """
 
-    names: tuple[str, ...] = ("lpips_classifier", "lpips_classifier_se")
+    classifier: DistanceSource
+    seed: Seed = 0
 
-    def __init__(self, *, classifier: DistanceSource, seed: Seed = 0) -> None:
-        self.classifier, self.seed = classifier, seed
+    names = ("lpips_classifier", "lpips_classifier_se")
 
     def prepare(self, reference: Reference) -> None:
         """Make the distance ready; draw the order of the real images; compare these among themselves."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Seed, checked
+from fedgan.core.arguments import Seed, component
 from fedgan.core.images import ImageSet
 from fedgan.metrics.base import Metric, Reference, each_class, need, shuffled, with_mean
 from fedgan.metrics.features import FeatureSource
@@ -40,7 +40,7 @@ def share_within(points: Tensor, manifold: Tensor, k: int = K) -> float:
     return float(torch.cat(inside).double().mean())
 
 
-@checked
+@component
 class PrecisionRecall(Metric):
     """Improved precision and recall (Kynkäänniemi et al. 2019, k = 3) in a classifier's features, per class, in [0, 1].
 
@@ -52,10 +52,10 @@ class PrecisionRecall(Metric):
         seed: of the draw.
     """
 
-    names = ("precision", "recall")
+    classifier: FeatureSource
+    seed: Seed = 0
 
-    def __init__(self, *, classifier: FeatureSource, seed: Seed = 0) -> None:
-        self.classifier, self.seed = classifier, seed
+    names = ("precision", "recall")
 
     def prepare(self, reference: Reference) -> None:
         """Make the features ready; measure real training images."""

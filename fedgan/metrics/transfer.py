@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Metric, Reference, Unavailable, canonical, need, score_classes, with_mean
 from fedgan.metrics.classifier import Classifier, ConvNet
 
 
-@checked
+@component
 class Transfer(Metric):
     """What becomes of a classifier that is trained on the synthetic images alone, on real test images.
 
@@ -22,10 +22,9 @@ class Transfer(Metric):
         classifier: how both are trained.
     """
 
-    names = ("transfer_attack_rate", "synthetic_accuracy")
+    classifier: Classifier
 
-    def __init__(self, *, classifier: Classifier) -> None:
-        self.classifier = classifier
+    names = ("transfer_attack_rate", "synthetic_accuracy")
 
     def prepare(self, reference: Reference) -> None:
         """Make the classifier of real images ready, and try it."""

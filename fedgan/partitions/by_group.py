@@ -6,14 +6,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.core.checks import check, check_at_most
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.partitions.base import Partition
 
 
-@checked
+@component
 class ByGroup(Partition):
     """Whole groups to each client: patients (or lesions), or hospitals.
 
@@ -28,8 +28,7 @@ class ByGroup(Partition):
             fewer than clients.
     """
 
-    def __init__(self, *, by: Literal["group", "hospital"] = "group") -> None:
-        self.by = by
+    by: Literal["group", "hospital"] = "group"
 
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from fedgan.core.arguments import Count, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.images import ImageSet
 from fedgan.partitions._rules import (
     Concentration,
@@ -20,7 +20,7 @@ from fedgan.partitions._rules import (
 from fedgan.partitions.base import Partition
 
 
-@checked
+@component
 class Dirichlet(Partition):
     """Each class is shared out on its own, in shares p ~ Dir(alpha 1_N) (Yurochkin et al. 2019, arXiv 1905.12022).
 
@@ -37,10 +37,9 @@ class Dirichlet(Partition):
         ValueError: for an argument out of range; in ``split`` if no client's share is large enough in all tries.
     """
 
-    def __init__(
-        self, *, alpha: Concentration | None = 0.5, min_images: MinImages = 10, max_tries: Count = 1000
-    ) -> None:
-        self.alpha, self.min_images, self.max_tries = alpha, min_images, max_tries
+    alpha: Concentration | None = 0.5
+    min_images: MinImages = 10
+    max_tries: Count = 1000
 
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""

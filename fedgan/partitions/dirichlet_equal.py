@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.core.checks import check_at_most
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import derive_seed, keyed_generator
@@ -22,7 +22,7 @@ from fedgan.partitions.base import Partition
 Mixes = npt.NDArray[np.float64]
 
 
-@checked
+@component
 class DirichletEqual(Partition):
     """Each client has n/N images in a mix q ~ Dir(alpha p), p being the classes' shares (Hsu et al. 2019, Section 3).
 
@@ -37,8 +37,7 @@ class DirichletEqual(Partition):
         ValueError: for an argument out of range.
     """
 
-    def __init__(self, *, alpha: Concentration = 0.5) -> None:
-        self.alpha = alpha
+    alpha: Concentration = 0.5
 
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""

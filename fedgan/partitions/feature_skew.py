@@ -7,7 +7,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.core.checks import check
 from fedgan.core.images import ImageSet
 from fedgan.partitions.iid import IID
@@ -16,7 +16,7 @@ HalfRange = Annotated[float, Interval(ge=0, lt=1)]
 GrayLevels = Annotated[float, Interval(ge=0, le=255)]
 
 
-@checked
+@component
 class FeatureSkew(IID):
     """Random parts of equal size; then each client's images are changed, every round in the same way.
 
@@ -34,9 +34,13 @@ class FeatureSkew(IID):
         ValueError: for an argument out of range, or if all are 0.
     """
 
-    def __init__(self, *, gain: HalfRange = 0.2, contrast: HalfRange = 0.0, noise: GrayLevels = 0.0) -> None:
-        check(gain + contrast + noise > 0, "gain", "above 0 where contrast and noise are 0", gain)
-        self.gain, self.contrast, self.noise = gain, contrast, noise
+    gain: HalfRange = 0.2
+    contrast: HalfRange = 0.0
+    noise: GrayLevels = 0.0
+
+    def __post_init__(self) -> None:
+        something = self.gain + self.contrast + self.noise > 0
+        check(something, "gain", "above 0 where contrast and noise are 0", self.gain)
 
     def change(self, images: ImageSet, client_id: int, num_clients: int, rng: torch.Generator) -> ImageSet:
         """See ``Partition``."""

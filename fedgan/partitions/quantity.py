@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Count, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.partitions._rules import Concentration, MinImages, Sizes, check_enough, drawn_until, largest_remainder
 from fedgan.partitions.base import Partition
 
 
-@checked
+@component
 class Quantity(Partition):
     """Sizes in shares ~ Dir(beta 1_N), the images at random (Li et al. 2022, arXiv 2102.02079, "quantity skew").
 
@@ -26,8 +26,9 @@ class Quantity(Partition):
         ValueError: for an argument out of range; in ``split`` if some client's share is too small in all tries.
     """
 
-    def __init__(self, *, beta: Concentration = 0.5, min_images: MinImages = 10, max_tries: Count = 1000) -> None:
-        self.beta, self.min_images, self.max_tries = beta, min_images, max_tries
+    beta: Concentration = 0.5
+    min_images: MinImages = 10
+    max_tries: Count = 1000
 
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""

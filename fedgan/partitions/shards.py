@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Count, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.partitions._rules import check_enough, shuffled_classes
 from fedgan.partitions.base import Partition
 
 
-@checked
+@component
 class Shards(Partition):
     """Sorted by class and cut into N x ``per_client`` shards, of which each client gets some at random.
 
@@ -23,8 +23,7 @@ class Shards(Partition):
         ValueError: for an argument out of range; in ``split`` if there are fewer images than shards.
     """
 
-    def __init__(self, *, per_client: Count = 2) -> None:
-        self.per_client = per_client
+    per_client: Count = 2
 
     def split(self, images: ImageSet, num_clients: int, seed: int) -> list[Tensor]:
         """See ``Partition``."""

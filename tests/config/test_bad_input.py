@@ -99,7 +99,7 @@ REFUSED = {
     "fl.rounds=4 defense=[feddetect,gradient_penalty] defense.feddetect.warmup=0": "defense must be without feddetect "
     "where the critic gives no probability (Eq. 6): feddetect_code takes any loss; got 'Wasserstein'",
     "fl.rounds=4 defense=feddetect ++defense.feddetect.warmp=1": "defense.feddetect.warmp is not an argument; it has: "
-    "warmup, decay, samples, trees, random_state; did you mean warmup?",
+    "warmup, decay, trees, random_state, samples; did you mean warmup?",
     "fl.rounds=4 defense=feddetect_cusum defense.feddetect_cusum.spread=0": "defense.feddetect_cusum.spread must be a "
     "number in (0, inf) or a file of python -m fedgan.calibrate, or null; got 0",
     "fl.rounds=4 defense=feddetect_cusum defense.feddetect_cusum.k=8": "defense.feddetect_cusum.k must be a number in "

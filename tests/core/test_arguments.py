@@ -28,6 +28,7 @@ from fedgan.core.arguments import (
     allowed,
     also,
     checked,
+    component,
     validated,
 )
 
@@ -212,6 +213,62 @@ def test_a_checked_class_is_what_it_was() -> None:
     assert pickle.loads(pickle.dumps(Settings(2))) == Settings(2)
     assert vars(pickle.loads(pickle.dumps(made))) == vars(made)
     assert Component.__doc__ == "Some of everything."
+
+
+@component
+class Shape:
+    """An argument with a default, and memory that is none."""
+
+    seed: Seed = 0
+    kind = "plain"
+
+    def __post_init__(self) -> None:
+        self.drawn: list[int] = [self.seed]
+
+
+class Untouched(Shape):
+    """Not decorated: its annotation is no argument."""
+
+    note: str = "none"
+
+
+@component
+class Square(Untouched):
+    """One that must be given, after the base's default, and the base's attribute made an argument."""
+
+    side: Count
+    kind: Literal["plain", "noisy"] = "noisy"
+
+
+def test_a_component_has_its_fields_and_its_bases_as_arguments() -> None:
+    made, other = Square(side=2, seed=3), Square(side=2, seed=3)
+    assert (made.side, made.seed, made.kind, made.note, made.drawn) == (2, 3, "noisy", "none", [3])
+    assert Untouched(seed=1).kind == Shape().kind == "plain"
+    assert (made == other, made == made, len({made, other})) == (False, True, 2), "each is its own, as a plain object"
+    assert vars(pickle.loads(pickle.dumps(made))) == vars(made)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Square(seed=1), "side must be given"),  # type: ignore[call-arg]
+        (lambda: Square(side=0), "side must be a whole number of at least 1; got 0"),
+        (lambda: Square(side=1, seed=-1), "seed must be a whole number of at least 0; got -1"),
+        (lambda: Square(side=1, kind="loud"), "kind must be one of plain, noisy; got 'loud'"),  # type: ignore[arg-type]
+        (lambda: Square(side=1, note="a"), "note is not an argument; it has: seed, side, kind"),  # type: ignore[call-arg]
+        (lambda: Shape(kind="noisy"), "kind is not an argument; it has: seed"),  # type: ignore[call-arg]
+        (lambda: Untouched(seed=-1), "seed must be a whole number of at least 0; got -1"),
+    ],
+)
+def test_arguments_of_components(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError) as error:
+        call()
+    assert str(error.value) == words
+
+
+def test_a_component_takes_no_argument_by_place() -> None:
+    with pytest.raises(TypeError):
+        Square(2)  # type: ignore[misc]
 
 
 class Loads(Protocol):

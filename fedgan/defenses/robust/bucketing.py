@@ -7,14 +7,14 @@ from typing import Annotated
 import torch
 from annotated_types import Ge
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.robust.coordinates import plain_mean
 from fedgan.defenses.robust.rule import Condition, RobustRule
 
 
-@checked
+@component
 class Bucketing(RobustRule):
     """Each client's state becomes the mean of its bucket's states, buckets drawn anew in each round.
 
@@ -27,9 +27,10 @@ class Bucketing(RobustRule):
         size: s, clients per bucket, at least 2 (the paper: 2).
     """
 
-    def __init__(self, *, size: Annotated[int, Ge(2)] = 2) -> None:
-        self.size = size
-        self.condition = Condition(2 * size, 1)  # three buckets, of which one is spoiled
+    size: Annotated[int, Ge(2)] = 2
+
+    def __post_init__(self) -> None:
+        self.condition = Condition(2 * self.size, 1)  # three buckets, of which one is spoiled
 
     def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:
         """See ``Defense``."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from fedgan.core.arguments import Count, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import Aggregate
@@ -15,7 +15,7 @@ from fedgan.defenses.robust.krum import krum_scores
 from fedgan.defenses.robust.rule import Condition, RobustRule
 
 
-@checked
+@component
 class Bulyan(RobustRule):
     """theta = N - 2 f clients are selected; each coordinate is the mean of their theta - 2 f values nearest the median.
 
@@ -25,10 +25,9 @@ class Bulyan(RobustRule):
         num_malicious: f, at least 1; N >= 4 f + 3.
     """
 
-    condition = Condition(4, 3)
+    num_malicious: Count = 1
 
-    def __init__(self, *, num_malicious: Count = 1) -> None:
-        self.num_malicious = num_malicious
+    condition = Condition(4, 3)
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """See ``Defense``."""

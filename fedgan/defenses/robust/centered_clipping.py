@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Count, Positive, checked
+from fedgan.core.arguments import Count, Positive, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import Aggregate
@@ -16,7 +16,7 @@ from fedgan.defenses.robust.gram import Matrix, gram_matrix
 from fedgan.defenses.robust.rule import RobustRule
 
 
-@checked
+@component
 class CenteredClipping(RobustRule):
     """v becomes v + mean_i clip(delta_i - v), some times; the aggregate is G + v, and v is kept for the next round.
 
@@ -28,8 +28,10 @@ class CenteredClipping(RobustRule):
         steps: L, at least 1.
     """
 
-    def __init__(self, *, bound: Positive | None = None, steps: Count = 1) -> None:
-        self.bound, self.steps = bound, steps
+    bound: Positive | None = None
+    steps: Count = 1
+
+    def __post_init__(self) -> None:
         self.v: dict[str, Tensor] = {}
         self.clipped: dict[str, float] = {}
 

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Count, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
 from fedgan.defenses.robust.gram import Matrix, alike, lowest
 from fedgan.defenses.robust.rule import WeightRule, indicator
 
 
-@checked
+@component
 class DnC(WeightRule):
     """Scores are squared projections on the top singular vector of the centered updates, at coordinates drawn anew.
 
@@ -27,8 +27,9 @@ class DnC(WeightRule):
         iterations: at least 1; with k of them up to k f clients are dropped.
     """
 
-    def __init__(self, *, num_malicious: Count = 1, coordinates: Count = 10_000, iterations: Count = 1) -> None:
-        self.num_malicious, self.coordinates, self.iterations = num_malicious, coordinates, iterations
+    num_malicious: Count = 1
+    coordinates: Count = 10_000
+    iterations: Count = 1
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:
         """1 for those who are kept, 0 for the others."""

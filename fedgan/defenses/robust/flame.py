@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fedgan.core.arguments import checked
+from fedgan.core.arguments import component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
 from fedgan.defenses.robust.gram import Matrix, alike, cosines, gram_matrix
@@ -12,7 +12,7 @@ from fedgan.defenses.robust.norm_clipping import Noise, clipped, noisy
 from fedgan.defenses.robust.rule import WeightRule, indicator
 
 
-@checked
+@component
 class Flame(WeightRule):
     """HDBSCAN on the cosine distances of the updates keeps the one cluster of more than half of the clients.
 
@@ -25,8 +25,9 @@ class Flame(WeightRule):
         noise: lambda, at least 0 (the paper's epsilon 3705 and delta 1 give 1.8e-4); 0 for none.
     """
 
-    def __init__(self, *, noise: Noise = 1.8e-4) -> None:
-        self.noise = noise
+    noise: Noise = 1.8e-4
+
+    def __post_init__(self) -> None:
         self.clipped = {"bound": 0.0, "clipped": 0.0}
 
     def filter(self, updates: Sequence[ClientUpdate], round_: Round) -> Sequence[ClientUpdate]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fedgan.core.arguments import Count, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import ServerTraining
@@ -27,7 +27,7 @@ def trust_scores(gram: Matrix) -> list[float]:
     return [max(float(cosine), 0.0) for cosine in cosines(gram)[-1, :-1]]
 
 
-@checked
+@component
 class FLTrust(WeightRule):
     """Updates are weighed by their trust scores, after each has been given the length of the server's own.
 
@@ -43,11 +43,12 @@ class FLTrust(WeightRule):
         images_per_class: real images of each class that the server has, at least 1 (the paper: 100 in all).
     """
 
+    images_per_class: Count = 50
+
     condition = Condition(1, 1)
     num_malicious = 0
 
-    def __init__(self, *, images_per_class: Count = 50) -> None:
-        self.images_per_class = images_per_class
+    def __post_init__(self) -> None:
         self.scores: list[float] = []
 
     def server_training(self) -> ServerTraining:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from fedgan.core.arguments import Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.robust.gram import Matrix, cosines, gram_of, in_pieces
@@ -15,7 +15,7 @@ from fedgan.defenses.robust.rule import WeightRule
 _SURE = 0.99  # in place of 1, whose logit is infinite
 
 
-@checked
+@component
 class FoolsGold(WeightRule):
     """Weights from the cosines between the sums of all that clients have sent so far, H_i, by client id.
 
@@ -27,8 +27,9 @@ class FoolsGold(WeightRule):
         confidence: kappa, above 0: how steep the logit is (the paper: 1).
     """
 
-    def __init__(self, *, confidence: Positive = 1.0) -> None:
-        self.confidence = confidence
+    confidence: Positive = 1.0
+
+    def __post_init__(self) -> None:
         self.history: dict[int, dict[str, Tensor]] = {}
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:

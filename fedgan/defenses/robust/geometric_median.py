@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedgan.core.arguments import Count, Positive, checked
+from fedgan.core.arguments import Count, Positive, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.robust.gram import Matrix, gram_matrix
 from fedgan.defenses.robust.rule import WeightRule
 
 
-@checked
+@component
 class GeometricMedian(WeightRule):
     """Clients weigh the less, the farther their updates are from the geometric median of all of them.
 
@@ -24,8 +24,8 @@ class GeometricMedian(WeightRule):
         smoothing: nu, above 0: what a distance is at least taken for, in the unit of |delta|.
     """
 
-    def __init__(self, *, passes: Count = 8, smoothing: Positive = 1e-6) -> None:
-        self.passes, self.smoothing = passes, smoothing
+    passes: Count = 8
+    smoothing: Positive = 1e-6
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:
         """b_i."""

@@ -6,14 +6,14 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Le
 
-from fedgan.core.arguments import Allowed, Count, checked, validated
+from fedgan.core.arguments import Allowed, Count, component, validated
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.robust.gram import Matrix, alike, gram_matrix, lowest, squared_distances
 from fedgan.defenses.robust.rule import Condition, WeightRule, indicator
 
 
-@checked
+@component
 class Krum(WeightRule):
     """The mean of the clients with the lowest scores: sums of the N - f - 2 smallest squared distances to others.
 
@@ -27,10 +27,10 @@ class Krum(WeightRule):
             in a round, at most as many as are left less f.
     """
 
-    condition = Condition(2, 3)
+    num_malicious: Count = 1
+    selected: Count | None = None
 
-    def __init__(self, *, num_malicious: Count = 1, selected: Count | None = None) -> None:
-        self.num_malicious, self.selected = num_malicious, selected
+    condition = Condition(2, 3)
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:
         """Refuse too few clients, and more selected than are honest."""

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fedgan.core.arguments import Share, checked
+from fedgan.core.arguments import Share, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate, State
 from fedgan.defenses.robust.gram import Matrix, alike, cosines, deltas_in_pieces, gram_matrix, lowest
 from fedgan.defenses.robust.rule import Condition, WeightRule, indicator
 
 
-@checked
+@component
 class MultiMetrics(WeightRule):
     """Clients with the lowest scores are kept: x' Sigma^-1 x, x a client's three sums of distances to all others.
 
@@ -25,10 +25,9 @@ class MultiMetrics(WeightRule):
         share: p, in (0, 1]: which share of the clients is kept, rounded down, at least one (the paper: 0.3).
     """
 
-    condition = Condition(2, 1, at_least=10)
+    share: Share = 0.3
 
-    def __init__(self, *, share: Share = 0.3) -> None:
-        self.share = share
+    condition = Condition(2, 1, at_least=10)
 
     def rate(self, updates: Sequence[ClientUpdate], round_: Round) -> list[float]:
         """1 for those who are kept, 0 for the others."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from annotated_types import Ge
 
-from fedgan.core.arguments import Positive, checked
+from fedgan.core.arguments import Positive, component
 from fedgan.core.round import Round, check_clients
 from fedgan.core.update import ClientUpdate, State
 from fedgan.defenses.base import Defense
@@ -17,7 +17,7 @@ from fedgan.defenses.robust.gram import lengths
 Noise = Annotated[float, Ge(0)]
 
 
-@checked
+@component
 class NormClipping(Defense):
     """No update is longer than a bound: delta_i becomes delta_i min(1, bound / |delta_i|), |.| over all parameters.
 
@@ -31,8 +31,10 @@ class NormClipping(Defense):
             those that were sent out; 0 for none. It comes with no guarantee of privacy.
     """
 
-    def __init__(self, *, bound: Positive | None = None, noise: Noise = 0.0) -> None:
-        self.bound, self.noise = bound, noise
+    bound: Positive | None = None
+    noise: Noise = 0.0
+
+    def __post_init__(self) -> None:
         self.clipped: dict[str, float] = {}
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:

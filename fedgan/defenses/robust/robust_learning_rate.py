@@ -7,7 +7,7 @@ import torch
 from annotated_types import Interval
 from torch import Tensor
 
-from fedgan.core.arguments import Allowed, Count, checked, validated
+from fedgan.core.arguments import Allowed, Count, component, validated
 from fedgan.core.checks import check
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
@@ -16,7 +16,7 @@ from fedgan.defenses.robust.coordinates import plain_mean
 from fedgan.defenses.robust.rule import RobustRule
 
 
-@checked
+@component
 class RobustLearningRate(RobustRule):
     """Each parameter takes the mean step where |sum_i sign(delta_i)| is at least a threshold, and ``flip`` times it
     elsewhere.
@@ -31,9 +31,11 @@ class RobustLearningRate(RobustRule):
         flip: -1 goes against the mean where clients disagree (the paper); 0 stays where it was.
     """
 
-    def __init__(self, *, num_malicious: Count = 1, threshold: Count | None = None, flip: Literal[-1, 0] = -1) -> None:
-        self.num_malicious, self.flip = num_malicious, flip
-        self.threshold = threshold
+    num_malicious: Count = 1
+    threshold: Count | None = None
+    flip: Literal[-1, 0] = -1
+
+    def __post_init__(self) -> None:
         self.turned = 0.0
 
     def setup(self, *, num_clients: int, clients_per_round: int, rounds: int) -> None:

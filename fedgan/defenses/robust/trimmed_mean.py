@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from fedgan.core.arguments import Count, checked
+from fedgan.core.arguments import Count, component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.defenses.base import Aggregate
@@ -12,7 +12,7 @@ from fedgan.defenses.robust.coordinates import by_coordinate, ordered
 from fedgan.defenses.robust.rule import RobustRule
 
 
-@checked
+@component
 class TrimmedMean(RobustRule):
     """Of each coordinate the f lowest and the f highest values are left out, and the others averaged.
 
@@ -23,8 +23,7 @@ class TrimmedMean(RobustRule):
             would be nobody.
     """
 
-    def __init__(self, *, num_malicious: Count = 1) -> None:
-        self.num_malicious = num_malicious
+    num_malicious: Count = 1
 
     def aggregate(self, updates: Sequence[ClientUpdate], weights: Mapping[int, float], round_: Round) -> Aggregate:
         """See ``Defense``."""

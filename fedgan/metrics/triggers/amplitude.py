@@ -5,7 +5,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
-from fedgan.core.arguments import Probability, checked
+from fedgan.core.arguments import Probability, component
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.base import Unavailable
 from fedgan.metrics.triggers.detector import Array, TriggerDetector
@@ -37,7 +37,7 @@ def most_changed(before: Array, after: Array, count: int) -> "np.ndarray[tuple[i
     return np.sort(np.argsort(-change, kind="stable")[:count])
 
 
-@checked
+@component
 class AmplitudeRate(TriggerDetector):
     """The share of synthetic images that a linear discriminant of their log amplitudes takes for poisoned.
 
@@ -45,15 +45,11 @@ class AmplitudeRate(TriggerDetector):
     discriminant (with Ledoit and Wolf's shrinkage) of the frequencies that the trigger changes most; the other half
     makes the threshold. The mean score is ``amplitude_score``: below 0 looks clean, above 0 poisoned. Synthetic images
     have a spectrum of their own: compare with the control.
-
-    Args:
-        false_alarm: see ``TriggerDetector``.
     """
 
-    share, mean_score, held_out = "amplitude_emission", "amplitude_score", True
+    false_alarm: Probability = 0.02
 
-    def __init__(self, *, false_alarm: Probability = 0.02) -> None:
-        super().__init__(false_alarm=false_alarm)
+    share, mean_score, held_out = "amplitude_emission", "amplitude_score", True
 
     def learn(self, trigger: Trigger, clean: Tensor) -> None:
         """Fit the discriminant."""

@@ -56,9 +56,6 @@ class AnywhereRate(TriggerDetector):
     See ``TriggerDetector``; the score is that of ``best_correlations``, its mean ``anywhere_correlation``. Where
     thousands of places compete the threshold is high, and a faint pattern is missed: for a trigger at a known place
     ``pattern`` has more power. A trigger of one color has no pattern.
-
-    Args:
-        false_alarm: see ``TriggerDetector``.
     """
 
     share, mean_score = "anywhere_emission", "anywhere_correlation"

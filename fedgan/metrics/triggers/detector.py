@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch import Tensor
 
-from fedgan.core.arguments import Probability, checked
+from fedgan.core.arguments import Probability, component
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import Patch, Trigger
 from fedgan.metrics.base import Metric, Reference, Unavailable, each_class, need, score_classes, shuffled, with_mean
@@ -60,7 +60,7 @@ def patch_of(trigger: Trigger) -> Patch:
     return trigger
 
 
-@checked
+@component
 class TriggerDetector(Metric):
     """The share of synthetic images that carry the trigger, in [0, 1], and how clearly they bear it.
 
@@ -93,13 +93,14 @@ class TriggerDetector(Metric):
         ValueError: if ``false_alarm`` is out of range.
     """
 
+    false_alarm: Probability = 0.01
+
     share: ClassVar[str]
     mean_score: ClassVar[str]
-    least: float = -np.inf
+    least = -np.inf
     held_out: ClassVar[bool] = False
 
-    def __init__(self, *, false_alarm: Probability = 0.01) -> None:
-        self.false_alarm = false_alarm
+    def __post_init__(self) -> None:
         self.names = (self.share, f"{self.share}_low", f"{self.share}_high", self.mean_score)
 
     @abstractmethod

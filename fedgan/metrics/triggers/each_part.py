@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fedgan.core.arguments import Probability, checked
+from fedgan.core.arguments import Probability, component
 from fedgan.core.images import ImageSet
 from fedgan.core.trigger import DividedPatch
 from fedgan.metrics.base import Metric, Reference, Unavailable
@@ -12,7 +12,7 @@ from fedgan.metrics.triggers.emission import EmissionRate
 _MOST = 4  # parts
 
 
-@checked
+@component
 class EachPartRate(Metric):
     """The share of synthetic images that carry a part of the trigger: each part by itself, and their mean.
 
@@ -23,8 +23,9 @@ class EachPartRate(Metric):
         false_alarm: see ``TriggerDetector``; for each part.
     """
 
-    def __init__(self, *, false_alarm: Probability = 0.01) -> None:
-        self.false_alarm = false_alarm
+    false_alarm: Probability = 0.01
+
+    def __post_init__(self) -> None:
         self.names = ("parts_emission", *(_column(i) for i in range(_MOST)))
 
     def prepare(self, reference: Reference) -> None:

@@ -114,11 +114,6 @@ class EmissionRate(TriggerDetector):
     In 400 real test images with all parts of 8 x 8 pixels but one it found the whole in 0 to 4 % (white squares) and up
     to 40 % (noise in two parts on X-rays, whose parts look like clean images).
 
-    Args:
-        false_alarm: see ``TriggerDetector``.
-
-    Raises:
-        ValueError: if ``false_alarm`` is out of range.
     """
 
     share, mean_score = "emission", "trigger_strength"

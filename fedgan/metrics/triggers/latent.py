@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedgan.core.arguments import Probability, checked
+from fedgan.core.arguments import component
 from fedgan.core.images import ImageSet
 from fedgan.core.latents import LatentBatch
 from fedgan.core.rng import derive_seed
@@ -50,7 +50,7 @@ def correlations(images: Tensor, target: Tensor) -> Array:
     return found
 
 
-@checked
+@component
 class LatentRate(TriggerDetector):
     """The share of latents with the attacker's pattern that the generator answers with the target image.
 
@@ -59,16 +59,13 @@ class LatentRate(TriggerDetector):
     explains half of the image's variance. Two controls: ``latent_ordinary`` is the share among the ordinary synthetic
     images of the same generator, ``latent_other`` that of latents with as many others of their coordinates fixed. A
     generator that shows the target to everybody, or for any strange latent, has no backdoor.
-
-    Args:
-        false_alarm: see ``TriggerDetector``.
     """
 
     share, mean_score, least = "latent_emission", "latent_correlation", sqrt(0.5)
     controls: ClassVar[tuple[str, ...]] = ("latent_ordinary", "latent_other")
 
-    def __init__(self, *, false_alarm: Probability = 0.01) -> None:
-        super().__init__(false_alarm=false_alarm)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.names = (*self.names, *self.controls)
 
     def prepare(self, reference: Reference) -> None:

@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fedgan.core.arguments import Count, Probability, Seed, Share, checked
+from fedgan.core.arguments import Count, Probability, Seed, Share, component
 from fedgan.core.rng import derive_seed, keyed_generator
 from fedgan.core.trigger import Trigger
 from fedgan.metrics.classifier import ConvNet, one_thread
 from fedgan.metrics.triggers.detector import Array, TriggerDetector
 
 
-@checked
+@component
 class LearnedRate(TriggerDetector):
     """The share of synthetic images that a network takes for ones with the trigger, rather than clean ones.
 
@@ -28,23 +28,16 @@ class LearnedRate(TriggerDetector):
         batch_size: images per step, in each form.
         lr: AdamW's highest learning rate, warmed up to and annealed from in one cycle.
         seed: of the network's weights and batches.
-        false_alarm: see ``TriggerDetector``.
     """
 
-    share, mean_score, held_out = "learned_emission", "learned_score", True
+    width: Count = 16
+    steps: Count = 300
+    batch_size: Count = 32
+    lr: Share = 5e-3
+    seed: Seed = 0
+    false_alarm: Probability = 0.02
 
-    def __init__(
-        self,
-        *,
-        width: Count = 16,
-        steps: Count = 300,
-        batch_size: Count = 32,
-        lr: Share = 5e-3,
-        seed: Seed = 0,
-        false_alarm: Probability = 0.02,
-    ) -> None:
-        super().__init__(false_alarm=false_alarm)
-        self.width, self.steps, self.batch_size, self.lr, self.seed = width, steps, batch_size, lr, seed
+    share, mean_score, held_out = "learned_emission", "learned_score", True
 
     def learn(self, trigger: Trigger, clean: Tensor) -> None:
         """Train the network, on one thread of the CPU; the ambient random state stays as it was."""

@@ -40,7 +40,6 @@ class PatternRate(TriggerDetector):
     (experiments/LOG.md). A trigger of one color has no pattern: white squares have no such value.
 
     Args:
-        false_alarm: see ``TriggerDetector``.
 
     Raises:
         ValueError: if ``false_alarm`` is out of range.

@@ -49,9 +49,6 @@ class SpectrumRate(TriggerDetector):
     See ``TriggerDetector``; the score is the amplitude at that frequency in gray levels, of any phase, its mean
     ``wave_amplitude``. The frequency is read from the mean change that the trigger makes on clean images.
     Generators that upsample have peaks of their own: compare with the control.
-
-    Args:
-        false_alarm: see ``TriggerDetector``.
     """
 
     share, mean_score = "spectrum_emission", "wave_amplitude"

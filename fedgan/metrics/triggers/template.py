@@ -63,9 +63,6 @@ class TemplateRate(TriggerDetector):
     trigger makes on clean images, with the main components of clean images taken out of both; its mean is
     ``template_correlation``. For a blended key k that change is alpha (k - mean image). For any trigger that adds much
     the same to every image.
-
-    Args:
-        false_alarm: see ``TriggerDetector``.
     """
 
     share, mean_score = "template_emission", "template_correlation"
