@@ -149,6 +149,8 @@ def test_changed_scalars_count_as_a_change() -> None:
 
 def test_honest_updates_are_the_same_objects_and_as_they_were() -> None:
     class InPlace(UpdateAttack):
+        knowledge = "all"
+
         def alter(self, own: Any, known: Any, round_: Round) -> Sequence[ClientUpdate]:
             known[0].state["first"].add_(1.0)
             return [replace(own[0], state={name: tensor + 1 for name, tensor in own[0].state.items()})]
@@ -157,7 +159,7 @@ def test_honest_updates_are_the_same_objects_and_as_they_were() -> None:
     assert [new is old for new, old in zip(sent, UPDATES, strict=True)] == [True, False, True, True]
     copies = [client(i, [1.0, 1.0], ROUND) for i in range(4)]
     with pytest.raises(ValueError, match="^update_attack: alter must leave the states that it is given as they are$"):
-        Attackers(ONE, InPlace(knowledge="all")).alter(copies, ROUND)
+        Attackers(ONE, InPlace()).alter(copies, ROUND)
 
 
 def test_a_huge_factor_leaves_no_nan_in_the_receipts(configure: Configure, tmp_path: Path) -> None:

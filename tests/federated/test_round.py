@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from safetensors.torch import load_file
 
 from fedgan.config import training
+from fedgan.core.arguments import component
 from fedgan.core.images import ImageSet
 from fedgan.core.rng import keyed_generator
 from fedgan.core.round import Round
@@ -23,7 +24,7 @@ from fedgan.federated.attackers import Attackers, choose_malicious
 from fedgan.federated.data import check_enough
 from fedgan.federated.server import Server
 from fedgan.federated.weighting import NumExamples, Uniform
-from fedgan.update_attacks.base import UpdateAttack
+from fedgan.update_attacks.base import Knowledge, UpdateAttack
 from fedgan.update_attacks.scaling import Scaling
 from tests.helpers.runs import rows
 
@@ -155,8 +156,11 @@ def test_weights_by_images_and_alike() -> None:
     assert state["w"].tolist() == [3.0, 3.0]
 
 
+@component
 class Spy(UpdateAttack):
     """Notes what it sees and adds 1 to the parameters."""
+
+    knowledge: Knowledge = "own"
 
     def alter(self, own: Any, known: Any, round_: Round) -> Sequence[ClientUpdate]:
         self.seen = [u.client_id for u in own], [u.client_id for u in known]
@@ -165,7 +169,7 @@ class Spy(UpdateAttack):
 
 
 @pytest.mark.parametrize(("knowledge", "known"), [("own", [1, 3]), ("all", [0, 1, 2, 3])])
-def test_the_malicious_act_together_and_know_what_the_setting_says(knowledge: str, known: list[int]) -> None:
+def test_the_malicious_act_together_and_know_what_the_setting_says(knowledge: Knowledge, known: list[int]) -> None:
     attack = Spy(knowledge=knowledge)
     attackers = Attackers(frozenset({1, 3}), attack)
     sent = attackers.alter([update(i, 1.0) for i in range(4)], ROUND)
