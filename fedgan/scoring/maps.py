@@ -58,22 +58,22 @@ def place_of(evidence: Tensor) -> Place:
 
 
 def draw_maps(maps: Mapping[int, Tensor], malicious: Collection[int] = ()) -> Image.Image:
-    """Each client's map under its id, dark where it is 0, bright where the highest of all maps is.
+    """Each client's map under its id, on one scale: dark where it is 0, bright where the highest of all maps is.
 
     Args:
         maps: by client id, (H, W), not negative.
         malicious: the ids that are marked so.
     """
-    highest = max(float(each.max()) for each in maps.values()) or 1.0
+    highest = max(float(each.max()) for each in maps.values())
     tiles = [
         headed(
-            enlarged(heat(each / highest), min(each.shape)),
+            enlarged(heat(each / (highest or 1.0)), min(each.shape)),
             f"client {client}{', malicious' if client in malicious else ''}",
         )
         for client, each in sorted(maps.items())
     ]
     rows = [stack(tiles[i : i + ACROSS], vertical=False, gap=GAP) for i in range(0, len(tiles), ACROSS)]
-    return stack(rows, vertical=True, gap=GAP)
+    return headed(stack(rows, vertical=True, gap=GAP), f"dark: 0, bright: {highest:.3g}")
 
 
 def heat(share: Tensor, colors: str = "magma") -> Tensor:

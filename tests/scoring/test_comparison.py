@@ -9,7 +9,7 @@ from fedgan.defenses.base import Comparison
 from fedgan.scoring import comparison
 from fedgan.scoring.comparison import around, draw_comparisons
 from fedgan.scoring.grid import HEADLINE, headed
-from fedgan.scoring.maps import GAP, SIDE, Place, place_of
+from fedgan.scoring.maps import GAP, SIDE, Place, draw_maps, place_of
 
 SCALE = SIDE // 32
 
@@ -109,3 +109,12 @@ def test_e7_all_of_an_image_is_said_in_words_and_not_framed(monkeypatch: pytest.
     spectrum = Comparison(torch.rand(1, 32, 15), torch.rand(1, 32, 15), torch.zeros(0, 1, 32, 32))
     draw_comparisons("client 2", {"spectrum": (torch.ones(32, 15), spectrum)})
     assert said[-1] == "client 2, spectrum: the whole map"
+
+
+def test_the_first_line_of_maps_says_how_high_they_go() -> None:
+    maps = {i: torch.rand(8, 8, generator=torch.Generator().manual_seed(i)) for i in range(2)}
+    once, twice = (np.asarray(draw_maps({i: factor * each for i, each in maps.items()})) for factor in (1.0, 2.0))
+    differing = (once != twice).any(axis=(1, 2)).nonzero()[0]
+    assert len(differing)
+    assert differing.max() < HEADLINE, "the colors are relative to the highest"
+    assert np.asarray(draw_maps({0: torch.zeros(8, 8)}))[2 * HEADLINE :].max() < 10, "nothing differs: all dark"
