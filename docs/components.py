@@ -1,4 +1,4 @@
-"""Has mkdocstrings show the fields of a class with ``@component`` as its arguments, as it shows those of a dataclass."""
+"""Has mkdocstrings show the fields of a class with ``@component`` as its arguments, like those of a dataclass."""
 
 import ast
 from typing import Any
