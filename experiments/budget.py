@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean
+from statistics import median
 from typing import Any
 
 from tabulate import tabulate
@@ -58,10 +58,13 @@ def _row(own: Sequence[Step], steps: Sequence[Step]) -> dict[str, Any]:
 
 
 def seconds_of(step: Step, steps: Sequence[Step]) -> tuple[float, str]:
-    """Of a step like this one, and where that is from: its stage's, else its data set's of its kind, else its guess."""
+    """Of a step like this one, and where that is from: its stage's, else its data set's of its kind, else its guess.
+
+    The median: a run during which the machine slept counts its hours.
+    """
     of_data = [each for each in steps if (each.data, each.kind) == (step.data, step.kind)]
     for alike in ([each for each in of_data if each.stage == step.stage], of_data):
         known = [each.seconds for each in alike if each.seconds is not None]
         if known:
-            return mean(known), f"measured on {len(known)}"
+            return median(known), f"measured on {len(known)}"
     return step.guess, "a guess"
