@@ -398,7 +398,7 @@ def test_what_the_heat_map_colors() -> None:
 
 
 def test_the_budget_is_runs_times_seconds(tmp_path: Path) -> None:
-    """Two finished runs of 60 s; of another stage their mean, of other images the guess; 3 rounds are another run."""
+    """Two finished runs of 60 s; of another stage their median, of other images the guess; 3 rounds are another run."""
     some = chosen(cells(), None, "control,gaussian", NONE)
     for cell in some[:2]:
         finished_run(tmp_path / cell.folder, {}, "", [])
