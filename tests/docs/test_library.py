@@ -154,7 +154,7 @@ def test_the_metric_that_finds_an_attack_is_the_guides() -> None:
     for name, row in ATTACKS.items():
         metric = row["found by"].partition(";")[0]
         assert metric in options("metrics")
-        assert re.search(rf"^Finds it: \[`{metric}`\]", guide[f"attack={name}"], re.MULTILINE), name
+        assert re.search(rf"^Found by: \[`{metric}`\]", guide[f"attack={name}"], re.MULTILINE), name
 
 
 def test_a_part_of_a_comment_may_take_several_lines(tmp_path: Path) -> None:
