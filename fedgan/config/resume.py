@@ -15,7 +15,7 @@ from fedgan.config.places import PLACES
 from fedgan.config.refusals import SEVERAL, config_folders
 from fedgan.config.validate import check_epochs
 from fedgan.core.arguments import Allowed, Count, PathText, validated
-from fedgan.core.checks import check
+from fedgan.core.checks import as_typed, check
 from fedgan.core.files import atomic_write
 from fedgan.runs.allowlist import Packages, is_trusted
 from fedgan.runs.checkpoint import latest_checkpoint
@@ -211,7 +211,7 @@ def _change(key: str, recorded: DictConfig, cfg: DictConfig, by: str | None) -> 
     place = next((value for each in PLACES if (value := OmegaConf.select(cfg, each)) is not None), None)
     if by == "dataset" and place is not None:
         return f"dataset must be the run's own, which resume= knows: leave dataset= away and type root={place}"
-    before, got = (repr(OmegaConf.select(each, key)) for each in (recorded, cfg))
+    before, got = (as_typed(OmegaConf.select(each, key)) for each in (recorded, cfg))
     sets = f", which {by}= sets" if by else ""
     if by and key.endswith("._target_"):  # users know it by the choice
         group = key.removesuffix("._target_").replace(".", "/")

@@ -83,18 +83,14 @@ class Evaluator(Callback):
         """Before the first round, when the device is known.
 
         Raises:
-            ValueError: in one line, if a run that is resumed would be measured with another pretrained network.
+            ValueError: in one line, if a run that is resumed would be measured with another pretrained network, or
+                without one that it began with.
         """
         self.every = trainer.check_val_every_n_epoch or 1
         if trainer.is_global_zero:
             device, samples = pl_module.device, self.samples_per_class
             self.scorer.prepare(Reference(self.splits, self.trigger, self.seed, device, samples, self.trained))
-            now = self.scorer.networks()
-            for name, network in now.items():
-                before = self.networks.get(name, network)
-                allowed = f"measured with the network that the run began with, {before[:12]}"
-                check(network == before, f"metrics.{name}", allowed, network[:12])
-            self.networks |= now
+            self._check_networks()
 
     def state_dict(self) -> dict[str, Any]:
         """The last evaluation: a run that stopped before its summary still has its metrics."""
@@ -151,6 +147,16 @@ class Evaluator(Callback):
         note = f", synthetic, after round {trainer.current_epoch}"
         file = self.grid_of(trainer.current_epoch)
         save_grid(synthetic, file, per_class=self.grid_per_class, note=note, real=self.real)
+
+    def _check_networks(self) -> None:
+        now = self.scorer.networks()
+        for name, before in self.networks.items():
+            if name not in now:
+                why = self.scorer.absent[name]
+                raise ValueError(f"metrics.{name} was measured in earlier rounds and cannot be now: {why}")
+            allowed = f"measured with the network that the run began with, {before[:12]}"
+            check(now[name] == before, f"metrics.{name}", allowed, now[name][:12])
+        self.networks |= now
 
     def _watch_collapse(self, synthetic: ImageSet, pl_module: LightningModule) -> None:
         """Images that are all one are an event: once they have differed, or at the end."""

@@ -238,8 +238,15 @@ def test_a_finished_run_with_nothing_to_do_says_so(
     assert {file: file.stat().st_mtime_ns for file in finished.rglob("*") if file in before} == before
 
 
-def test_weights_may_be_elsewhere_but_must_be_the_same(call: Call, tmp_path: Path) -> None:
+def test_weights_may_be_elsewhere_but_must_be_the_same(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Measured with another network, the rows of one table would not compare."""
+
+    def no_download(*_: Any, **__: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_download)
     first, moved = alexnet_file(tmp_path / "first.pth"), alexnet_file(tmp_path / "moved.pth")
     other = alexnet_file(tmp_path / "other.pth", seed=1)
     base = (*TINY, "metrics=[lpips]", f"metrics.lpips.weights={first}", "hydra.run.dir=run")
@@ -252,8 +259,13 @@ def test_weights_may_be_elsewhere_but_must_be_the_same(call: Call, tmp_path: Pat
     said = (
         "^error: metrics.lpips must be measured with the network that the run began with, [0-9a-f]+; got '[0-9a-f]+'$"
     )
-    with pytest.raises(SystemExit, match=said):
-        call(train.main, "resume=run", "fl.rounds=2", f"metrics.lpips.weights={other}")
+    for plus in ("", "+", "++"):
+        with pytest.raises(SystemExit, match=said):
+            call(train.main, "resume=run", "fl.rounds=2", f"{plus}metrics.lpips.weights={other}")
+    with pytest.raises(
+        SystemExit, match=r"^error: metrics.lpips was measured in earlier rounds and cannot be now: .*no"
+    ):
+        call(train.main, "resume=run", "fl.rounds=2", "metrics.lpips.weights=null")
     assert (tmp_path / "run" / "rounds.csv").read_bytes() == before
     call(train.main, "resume=run", "fl.rounds=2", "metrics.lpips.weights=moved.pth")
     assert recorded_settings(tmp_path / "run").metrics.lpips.weights == str(moved)

@@ -83,12 +83,13 @@ def without_repeated(argv: list[str]) -> Iterator[None]:
         if not any(options(text.partition("=")[0]) for text in own):  # a choice brings its other settings along
             recorded = recorded_settings(folder)
             for text in own:
-                key, place = text.partition("=")[0], argv.index(text)
+                place, setting = argv.index(text), text.lstrip("+")
+                key = setting.partition("=")[0]
                 if is_repeated(text, recorded):
                     del argv[place]
                 elif may_move(key, recorded):
                     target = f"{'.'.join(key.split('.')[:2])}._target_"
-                    argv[place : place + 1] = [f"++{target}={OmegaConf.select(recorded, target)}", f"++{text}"]
+                    argv[place : place + 1] = [f"++{target}={OmegaConf.select(recorded, target)}", f"++{setting}"]
     try:
         yield
     finally:
