@@ -71,4 +71,5 @@ def test_refusals_and_words() -> None:
         Distributed(size=3, parts=4)
     with pytest.raises(ValueError, match="^parts must be a whole number from 2 to 4; got 1$"):
         Distributed(size=3, parts=1)
+    assert Distributed(size=2, parts=2).parts == 2, "a pixel's width each"
     assert str(Distributed(size=8, parts=2)) == "distributed of 8 x 8 pixels at the bottom right in 2 parts"

@@ -411,6 +411,16 @@ def test_a_resumed_run_keeps_its_settings_but_for_overrides(configure: Configure
     assert leaves(untouched) == leaves(before) | {"resume": str(there)}
 
 
+def test_files_of_metrics_may_have_moved_if_they_are_named(configure: Configure, tmp_path: Path) -> None:
+    old = ("metrics=[lpips,frechet]", "metrics.lpips.weights=/old", "metrics.frechet.classifier.cache=/c")
+    there = recorded_run(tmp_path / "run", configure(*old))
+    cache = settings_with(configure, there, "metrics=[lpips,frechet]", *old[1:2], "metrics.frechet.classifier.cache=/d")
+    assert (cache.metrics.lpips.weights, cache.metrics.frechet.classifier.cache) == ("/old", "/d")
+    words = "^metrics.lpips.weights must be '/old', as in the run that is resumed .*; got null, which metrics= sets$"
+    with pytest.raises(ValueError, match=words):
+        settings_with(configure, there, "metrics=[lpips,frechet]", *old[2:])
+
+
 @pytest.mark.parametrize(("dataset", "place"), [("image_folder", "dataset.root"), ("medmnist", "dataset.file")])
 def test_root_says_where_the_data_lie_now(configure: Configure, tmp_path: Path, dataset: str, place: str) -> None:
     cfg = configure(f"dataset={dataset}", f"{place}=/old", tiny=False)
