@@ -146,6 +146,9 @@ def checked(target: T) -> T:
 def component(cls: type[T]) -> type[T]:
     """Make a class's annotated fields, and those of its bases, its arguments: by keyword, and checked as ``checked``.
 
+    Raises:
+        TypeError: if the class, or one that it is derived from, has an ``__init__`` of its own: it would never be run.
+
     Example:
         >>> @component
         ... class Pasted:
@@ -158,6 +161,9 @@ def component(cls: type[T]) -> type[T]:
         ...
         ValueError: size must be a whole number of at least 1; got 0
     """
+    for each in cls.__mro__[:-1]:
+        if "__init__" in vars(each) and "__dataclass_fields__" not in vars(each):
+            raise TypeError(f"{each.__name__} has an __init__ of its own: {cls.__name__} needs @checked instead")
     return checked(dataclass(kw_only=True, eq=False, repr=False)(cls))
 
 

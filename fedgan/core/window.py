@@ -78,7 +78,10 @@ class Windowed:
     stop: Count | None = None
     every: Count = 1
 
-    window = Window()  # for subclasses that leave __init__ to themselves
-
     def __post_init__(self) -> None:
-        self.window = Window(self.start, self.stop, self.every)
+        Window(self.start, self.stop, self.every)  # refuses what is no window, before anything is trained
+
+    @property
+    def window(self) -> Window:
+        """The rounds: of the fields, so that no subclass can lose them in an ``__init__`` of its own."""
+        return Window(self.start, self.stop, self.every)

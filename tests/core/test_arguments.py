@@ -266,6 +266,20 @@ def test_arguments_of_components(call: Callable[[], object], words: str) -> None
     assert str(error.value) == words
 
 
+def test_an_init_that_would_not_be_run_is_refused() -> None:
+    with pytest.raises(TypeError, match="^Component has an __init__ of its own: Narrow needs @checked instead$"):
+
+        @component
+        class Narrow(Component):
+            depth: Count
+
+    with pytest.raises(TypeError, match="Own has an __init__ of its own"):
+
+        @component
+        class Own:
+            def __init__(self) -> None: ...
+
+
 def test_a_component_takes_no_argument_by_place() -> None:
     with pytest.raises(TypeError):
         Square(2)  # type: ignore[misc]

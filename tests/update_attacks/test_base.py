@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from fedgan.core.arguments import component
 from fedgan.core.round import Round
 from fedgan.core.update import ClientUpdate
 from fedgan.core.window import Window
@@ -44,6 +45,12 @@ def test_an_attack_that_leaves_the_settings_to_the_base_class_knows_its_own_and_
             pass
 
     assert (NoSettings().knowledge, NoSettings().window) == ("own", Window(0, None, 1))
+
+    @component
+    class Forgetful(UpdateAttack):
+        def __post_init__(self) -> None: ...
+
+    assert Forgetful(start=3).window == Window(3, None, 1)
 
 
 def test_scaling_in_words() -> None:
