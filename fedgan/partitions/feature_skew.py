@@ -39,8 +39,8 @@ class FeatureSkew(IID):
     noise: GrayLevels = 0.0
 
     def __post_init__(self) -> None:
-        something = self.gain + self.contrast + self.noise > 0
-        check(something, "gain", "above 0 where contrast and noise are 0", self.gain)
+        skewed = self.gain + self.contrast + self.noise > 0
+        check(skewed, "gain", "above 0 where contrast and noise are 0", self.gain)
 
     def change(self, images: ImageSet, client_id: int, num_clients: int, rng: torch.Generator) -> ImageSet:
         """See ``Partition``."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from fedgan.config.places import AUTO, NAMING_PLACES
 from fedgan.config.refusals import not_to_be_removed, options
@@ -77,20 +77,27 @@ def without_repeated(argv: list[str]) -> Iterator[None]:
     typed = next((each.partition("=")[2] for each in argv if each.startswith("resume=")), AUTO)
     folder = Path.cwd() / Path(typed).expanduser()
     if typed != AUTO and (folder / "config.yaml").is_file() and not {"-m", "--multirun"} & set(argv):
-        from fedgan.config.resume import is_repeated, may_move, recorded_settings  # here: it waits for torch
+        from fedgan.config.resume import recorded_settings  # here: it waits for torch
 
         own = get_args_parser().parse_known_args(argv[1:])[0].overrides
         if not any(options(text.partition("=")[0]) for text in own):  # a choice brings its other settings along
             recorded = recorded_settings(folder)
-            for text in own:
-                place, setting = argv.index(text), text.lstrip("+")
-                key = setting.partition("=")[0]
-                if is_repeated(text, recorded):
-                    del argv[place]
-                elif may_move(key, recorded):
-                    target = f"{'.'.join(key.split('.')[:2])}._target_"
-                    argv[place : place + 1] = [f"++{target}={OmegaConf.select(recorded, target)}", f"++{setting}"]
+            argv[:] = [each for text in argv for each in (_resumed(text, recorded) if text in own else [text])]
     try:
         yield
     finally:
         argv[:] = before
+
+
+def _resumed(text: str, recorded: DictConfig) -> list[str]:
+    """What Hydra reads in place of an override of a run that is resumed."""
+    from fedgan.config.resume import is_repeated, may_move  # here: it waits for torch
+
+    if is_repeated(text, recorded):
+        return []
+    setting = text.lstrip("+")
+    key = setting.partition("=")[0]
+    if not may_move(key, recorded):
+        return [text]
+    target = f"{'.'.join(key.split('.')[:2])}._target_"
+    return [f"++{target}={OmegaConf.select(recorded, target)}", f"++{setting}"]
